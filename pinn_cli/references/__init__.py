@@ -1,0 +1,1 @@
+"""Trusted values at given points: one file each."""

@@ -1,0 +1,1 @@
+"""Samplers: one file each; draw(step, problem, objective) -> points by constraint name."""
