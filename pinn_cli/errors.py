@@ -1,5 +1,8 @@
 """The errors a person meets: one line that says what was found, what was expected and what to type."""
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class UsageError(Exception):
     """A command that cannot be carried out as typed; the command line prints it and exits with 2."""
@@ -7,3 +10,13 @@ class UsageError(Exception):
 
 class TrainingError(Exception):
     """A run that cannot go on (a loss that is not finite, memory that does not suffice); exits with 1."""
+
+
+def nearest(found: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown name: the nearest known one, or all of them."""
+    known = list(known)
+    lowered = {name.lower(): name for name in known}
+    close = get_close_matches(found.lower(), lowered, n=1, cutoff=0.55)
+    if close:
+        return f"did you mean `{lowered[close[0]]}`?"
+    return f"expected one of {', '.join(known)}" if known else "there is none"
