@@ -1,0 +1,52 @@
+"""References that take long to compute are computed once and kept in the user's cache folder."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+
+Arrays = dict[str, np.ndarray]
+
+
+def folder() -> Path:
+    """$XDG_CACHE_HOME/pinn/references, or ~/.cache/pinn/references (XDG Base Directory Specification)."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pinn" / "references"
+
+
+def cached(name: str, parameters: dict[str, float | int | str], compute: Callable[[], Arrays]) -> Arrays:
+    """Arrays by name from the cache, or from `compute` at the first call with these `parameters`.
+
+    `parameters` must hold all that the values depend on, the method's version included. Parallel workers may
+    compute the same entry twice; each moves a whole file into place, so that a reader never sees half of one.
+    A folder that cannot be written costs only the repeated computation.
+    """
+    key = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()[:16]
+    path = folder() / f"{name}-{key}.npz"
+    if (found := _read(path)) is not None:
+        return found
+    arrays = compute()
+    _write(path, arrays)
+    return arrays
+
+
+def _read(path: Path) -> Arrays | None:
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            return dict(file)
+    except (OSError, ValueError, EOFError, BadZipFile):  # absent, or damaged from outside: compute it anew
+        return None
+
+
+def _write(path: Path, arrays: Arrays) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
+            np.savez(file, allow_pickle=False, **arrays)
+        os.replace(file.name, path)
+    except OSError:
+        return

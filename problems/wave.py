@@ -1,0 +1,40 @@
+"""Wave equation: a standing wave of a clamped string (d'Alembert 1747)."""
+
+from dataclasses import dataclass
+from math import pi
+
+from torch import Tensor, cos, sin
+
+from pinn_cli.domains import Box
+from pinn_cli.problem import Problem, on
+
+
+@dataclass
+class Wave(Problem):
+    """u_tt = c^2 u_xx on [0, 1] x [0, 1]; u = 0 at x = 0, 1; u = sin(pi x), u_t = 0 at t = 0."""
+
+    coordinates = ("x", "t")
+    fields = ("u",)
+    c: float = 2.0
+
+    def __post_init__(self) -> None:
+        self.domain = Box(x=(0, 1), t=(0, 1))
+
+    def exact(self, x: Tensor, t: Tensor) -> Tensor:
+        return sin(pi * x) * cos(self.c * pi * t)
+
+    @on("interior")
+    def pde(self, u_tt, u_xx, c):
+        return u_tt - c**2 * u_xx
+
+    @on("boundary")
+    def wall(self, u):
+        return u
+
+    @on("initial")
+    def displacement(self, x, u):
+        return u - sin(pi * x)
+
+    @on("initial")
+    def velocity(self, u_t):
+        return u_t
