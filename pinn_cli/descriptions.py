@@ -1,0 +1,44 @@
+"""What each dataset of a results file is, in one line, and its unit: written beside the numbers as attributes."""
+
+from fnmatch import fnmatchcase
+
+# Problems are dimensionless as typed, so only times have a unit. The first pattern that fits counts.
+DESCRIPTIONS: list[tuple[str, str, str]] = [
+    ("config", "", "resolved configuration of the run (YAML)"),
+    ("stages", "", "names of the stages; history/stage is an index into them"),
+    ("source/*", "", "source text of a module that is not part of the package"),
+    ("history/step", "1", "accepted steps of the run, all stages together"),
+    ("history/time", "s", "wall time since the run began, earlier lives included"),
+    ("history/stage", "1", "index into /stages"),
+    ("history/loss/total", "1", "what was minimised: sum over constraints of weight * mean(r^2)"),
+    ("history/loss/*", "1", "mean(r^2) over the points of this constraint, unweighted"),
+    ("history/weight/*", "1", "mean weight of this constraint in force at this step"),
+    ("history/guard/*", "1", "held-out over trained mean(r^2); far above 1: broken between the points"),
+    ("history/error/*", "1", "relative L2 error of this field on the reference points"),
+    ("history/unknown/*", "1", "value of this trained coefficient"),
+    ("history/learning_rate", "1", "learning rate of the optimizer"),
+    ("history/damping", "1", "Levenberg-Marquardt damping"),
+    ("history/*", "1", "value reported by the optimizer or the weighting"),
+    ("fields/points", "1", "points of prediction and reference, one row each; attribute coordinates names the columns"),
+    ("fields/prediction/*", "1", "value of the trained network at /fields/points"),
+    ("fields/reference/*", "1", "trusted value at /fields/points"),
+    ("residuals/*/points", "1", "points, one row each"),
+    ("residuals/*/values", "1", "residual r of this constraint at the points, unweighted"),
+    ("collocation/*", "1", "training points of this constraint, one row each"),
+    ("network/*", "1", "parameter of the network kept"),
+    ("error/*", "1", "relative L2 error |u - reference| / |reference| on the reference points"),
+    ("timing/*", "s", "seconds spent in this phase"),
+    ("metrics/*", "1", "metric of the problem"),
+    ("guard/verdict", "", "what the points held out of training say"),
+    ("guard/ratio/*", "1", "held-out over trained mean(r^2) of this constraint"),
+    ("guard/relative/*", "1", "held-out residual relative to the largest term of the equation"),
+    ("unknowns/*", "1", "trained coefficient"),
+]
+
+
+def describe(name: str) -> dict[str, str]:
+    """Attributes ``units`` and ``description`` of the dataset called `name`; {} for a name without a known meaning."""
+    for pattern, units, description in DESCRIPTIONS:
+        if fnmatchcase(name, pattern):
+            return {"units": units, "description": description} if units else {"description": description}
+    return {}

@@ -1,0 +1,323 @@
+"""The results file, ``results.h5``: the only module that imports h5py and the only one that knows the layout.
+
+    /                        attributes: format, pinn_version, problem, status, seed, device, dtype, started ...
+    /config                  the resolved configuration (YAML)
+    /source/<module>         text of the problem's file and of parts that are not the package's own; attribute sha256
+    /stages                  (K,) names; /history/stage holds the index
+    /history/<name>          (R,) one value per recorded row; NaN where a row has no such name
+    /fields/points           (N, D); attribute coordinates
+    /fields/prediction/<f>   (N,) by field and observable;   /fields/reference/<f> where one is known
+    /residuals/<c>/points    (N, D);   /residuals/<c>/values (N,)
+    /collocation/<c>         (N, D) the last training points
+    /error/<field>           relative L2 error; attributes mean_absolute, max_absolute, reference_error
+    /guard/verdict           a sentence;   /guard/ratio/<c>, /guard/relative/<c>
+    /timing/<phase>, /metrics/<name>, /unknowns/<name>, /network/<parameter>, /diagnostics/...
+
+How it is written. Rows are appended by *open, append, close*, uncompressed and without SWMR: whenever the process is
+killed, the file opens and holds every row whose append has returned. Everything else (a new column, fields, the
+network, an attribute, a cut) goes through an image in memory that takes the old file's place in one ``os.replace``.
+Readers open without locks, so looking at a run can never stop it. An HDF5 library whose write failed can neither close
+nor reopen its file: then one line is printed and the process leaves at once.
+"""
+
+import json
+import os
+import re
+import shutil
+import sys
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import h5py
+import numpy as np
+
+from pinn_cli.descriptions import describe
+from pinn_cli.errors import TrainingError, UsageError
+
+FORMAT = "pinn-results 1"
+WHOLE_NUMBERS = {"step", "stage"}  # history columns stored as int64 (-1: none); all others are float64 (NaN: none)
+CHUNK = 1024  # rows: large enough that a column's index stays one node, hence one write, up to 65,536 rows
+RESERVE = 64 * 1024  # bytes left free on top of what a write needs (the file's own bookkeeping)
+PATIENCE = 6  # attempts of a reader that meets a file in the middle of an append
+HDF5_ERRORS = (OSError, RuntimeError, KeyError, ValueError)
+
+Seen = TypeVar("Seen")
+
+
+@dataclass(frozen=True)
+class Noted:
+    """A value with attributes of its own: ``Noted(1e-6, {"max_absolute": 3e-6})``."""
+
+    value: Any
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Results:
+    """One results file: `create`, `append`, `cut`, `replace`, `attributes` for the writer, `read...` for anybody."""
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self._known: set[str] = set()  # history columns known to be there
+
+    def create(self, attributes: Mapping[str, Any], config_yaml: str, sources: Mapping[str, str]) -> None:
+        """A new file without rows. Raises UsageError if there is one: a run is never overwritten."""
+        if self.path.exists():
+            raise UsageError(f"{self.path} holds a run; expected a new folder, or `pinn resume {self.path.parent}`")
+        with _image() as image:
+            _note(image, {"format": FORMAT, **attributes})
+            _write(image, "config", config_yaml)
+            for module, text in sources.items():
+                _write(image, f"source/{module}", Noted(text, {"sha256": sha256(text.encode()).hexdigest()}))
+            image.create_group("history", track_order=True)
+            self._put(_content(image))
+
+    def append(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Add rows of numbers by name. What a row lacks, and the earlier rows of a new name, are NaN.
+
+        Raises TrainingError, with nothing written, when too little room is left on the disk.
+        """
+        if not rows:
+            return
+        numbers = [{name: float(value) for name, value in row.items()} for row in rows]
+        names = {name for row in numbers for name in row}
+        if names <= self._known:
+            self._require(8 * len(self._known) * (len(rows) + CHUNK))
+            with self._appending() as file:
+                _append(file["history"], numbers)
+        else:
+            self._known = self._rewrite(lambda file: _append(file["history"], numbers), more=8 * CHUNK * len(names))
+
+    def cut(self, step: int) -> None:
+        """Drop the rows after `step`: a resumed run goes on from its checkpoint, not from its last row."""
+        self._rewrite(lambda file: _cut(_columns(file["history"]), step))
+
+    def replace(self, groups: Mapping[str, Any]) -> None:
+        """Write top-level groups anew, whole: ``{"error": {"u": 1e-6}, "stages": ["adam"], "fields": {...}}``.
+
+        Names nest by dicts or slashes. A value is a number, text, texts, array or tensor, or one of these `Noted`.
+        """
+        leaves = dict(_leaves(groups))
+        size = sum(_plain(value).nbytes for value in leaves.values())
+
+        def change(file: h5py.File) -> None:
+            for name, value in leaves.items():
+                _write(file, name, value)
+
+        self._rewrite(change, without={name.split("/")[0] for name in leaves}, more=2 * size)
+
+    def attributes(self, **values: Any) -> None:
+        """Set attributes of the run, for example ``status="finished"``."""
+        self._rewrite(lambda file: _note(file, values))
+
+    def read(self, name: str = "/") -> dict[str, Any]:
+        """Every dataset below a group, by its name relative to it; for a dataset {"": value}; {} if there is none."""
+        return self._look(lambda file: {key: _value(data) for key, data in _datasets(file, name).items()})
+
+    def read_history(self) -> dict[str, np.ndarray]:
+        """The columns (R,), all of one length: a batch that a kill cut short is left out."""
+        def look(file: h5py.File) -> dict[str, np.ndarray]:
+            columns = _columns(file["history"])
+            rows = _rows(columns)
+            return {name: column[:rows] for name, column in columns.items()}
+
+        return self._look(look)
+
+    def read_attributes(self, name: str = "/") -> dict[str, Any]:
+        """The attributes of the run, or of one of its groups or datasets; {} if there is none of that name."""
+        def look(file: h5py.File) -> dict[str, Any]:
+            return {key: _python(value) for key, value in file[name].attrs.items()} if name in file else {}
+
+        return self._look(look)
+
+    def read_config(self) -> str:
+        """The resolved configuration, as YAML."""
+        return str(self.read("config").get("", ""))
+
+    # ---- how
+
+    @contextmanager
+    def _appending(self) -> Iterator[h5py.File]:
+        """The file, open for one short write; a write that fails ends the process (see the top of this file)."""
+        file = h5py.File(self.path, "r+", locking=False)
+        try:
+            yield file
+            file.close()
+        except HDF5_ERRORS as error:
+            _leave(f"cannot write {self.path} ({_line(error)}); what was recorded before is kept; "
+                   f"make room, then `pinn resume {self.path.parent}`")
+
+    def _rewrite(self, change: Callable[[h5py.File], Any], without: Collection[str] = (), more: int = 0) -> set[str]:
+        """Copy all but `without` to an image, change that, put it in the file's place; returns the column names."""
+        self._require(self.path.stat().st_size + more)
+        with _image() as image:
+            with h5py.File(self.path, "r", locking=False) as old:
+                for name in set(old) - set(without):
+                    old.copy(name, image)
+                for name, value in old.attrs.items():
+                    image.attrs[name] = value
+            change(image)
+            self._put(_content(image))
+            return set(_columns(image["history"]))
+
+    def _put(self, content: bytes) -> None:
+        """Take the file's place in one move: a reader, or a kill, meets the old one or the new one."""
+        part = self.path.with_name(self.path.name + ".part")
+        try:
+            with open(part, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, self.path)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            reason = f"cannot write {self.path} ({error.strerror})"
+            raise TrainingError(f"{reason}; what was recorded before is kept") from error
+
+    def _require(self, size: int) -> None:
+        """Raises TrainingError unless `size` bytes, and a reserve, are free where the file lies."""
+        free = shutil.disk_usage(self.path.parent).free
+        if free < size + RESERVE:
+            raise TrainingError(f"the disk of {self.path.parent} has {free / 1e6:.2f} MB left, recording on takes "
+                                f"{(size + RESERVE) / 1e6:.2f} MB; make room, then `pinn resume {self.path.parent}`")
+
+    def _look(self, look: Callable[[h5py.File], Seen]) -> Seen:
+        """Read without a lock, patient with a file that is being appended to. Raises UsageError if it is no run's."""
+        if not self.path.is_file():
+            raise UsageError(f"there is no results file {self.path}; expected a run folder (see `pinn list runs`)")
+        for attempt in range(PATIENCE if h5py.is_hdf5(self.path) else 1):
+            time.sleep(0.01 * attempt**2)
+            try:
+                with h5py.File(self.path, "r", locking=False) as file:
+                    if file.attrs.get("format") != FORMAT:
+                        found = file.attrs.get("format", "none")
+                        raise UsageError(f"{self.path} is not a run of this version: format {found}, expected {FORMAT}")
+                    return look(file)
+            except HDF5_ERRORS as error:
+                reason = _line(error)
+        raise UsageError(f"{self.path} is damaged or no results file ({reason}); expected the results.h5 of a run")
+
+
+# ---- the history
+
+def _columns(group: h5py.Group, prefix: str = "") -> dict[str, h5py.Dataset]:
+    """Datasets below a group by relative name, for example ``loss/total``."""
+    found: dict[str, h5py.Dataset] = {}
+    for name, node in group.items():
+        found |= {prefix + name: node} if isinstance(node, h5py.Dataset) else _columns(node, f"{prefix}{name}/")
+    return found
+
+
+def _rows(columns: Mapping[str, h5py.Dataset]) -> int:
+    """Complete rows: new columns come with all their rows, so only an interrupted append makes lengths differ."""
+    return min((len(column) for column in columns.values()), default=0)
+
+
+def _append(history: h5py.Group, rows: Sequence[Mapping[str, float]]) -> None:
+    columns = _columns(history)
+    start = _rows(columns)
+    for name in dict.fromkeys([*columns, *(name for row in rows for name in row)]):
+        missing = -1 if name in WHOLE_NUMBERS else np.nan
+        values = [row.get(name, missing) for row in rows]
+        if name in columns:
+            columns[name].resize((start + len(rows),))
+            columns[name][start:] = values
+        else:
+            kind = np.int64 if name in WHOLE_NUMBERS else np.float64
+            data = np.array([missing] * start + values, kind)
+            group, leaf = _place(history, name)
+            column = group.create_dataset(leaf, data=data, maxshape=(None,), chunks=(CHUNK,), fillvalue=missing)
+            _note(column, describe(f"history/{name}"))
+    history.file.flush()  # while the columns are open: a failed write is an error here, and a crash when they close
+
+
+def _cut(columns: Mapping[str, h5py.Dataset], step: int) -> None:
+    rows = _rows(columns)
+    keep = int((columns["step"][:rows] <= step).sum()) if columns else 0
+    for column in columns.values():
+        column.resize((keep,))
+
+
+# ---- values and attributes
+
+def _place(group: h5py.Group, name: str) -> tuple[h5py.Group, str]:
+    """The group, made where missing, and the last part of a name; groups keep the order in which names came."""
+    *parents, leaf = name.split("/")
+    for parent in parents:
+        group = group.get(parent) or group.create_group(parent, track_order=True)
+    return group, leaf
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{name}/")
+        else:
+            yield prefix + name, value
+
+
+def _write(file: h5py.File, name: str, value: Any) -> None:
+    data = _plain(value)
+    group, leaf = _place(file, name)
+    dataset = group.create_dataset(leaf, data=data, dtype=h5py.string_dtype() if data.dtype.kind == "O" else None)
+    _note(dataset, {**describe(name), **(value.attributes if isinstance(value, Noted) else {})})
+
+
+def _note(node: h5py.HLObject, attributes: Mapping[str, Any]) -> None:
+    for name, value in attributes.items():
+        data = _plain(json.dumps(value) if isinstance(value, Mapping) else "" if value is None else value)
+        node.attrs.create(name, data, dtype=h5py.string_dtype() if data.dtype.kind == "O" else None)
+
+
+def _plain(value: Any) -> np.ndarray:
+    """A number, text, array or tensor (on any device) as an array that HDF5 can hold."""
+    value = value.value if isinstance(value, Noted) else value
+    array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+    return array.astype(object) if array.dtype.kind == "U" else array
+
+
+def _datasets(file: h5py.File, name: str) -> dict[str, h5py.Dataset]:
+    node = file.get(name)
+    return {} if node is None else {"": node} if isinstance(node, h5py.Dataset) else _columns(node)
+
+
+def _value(data: h5py.Dataset) -> Any:
+    return _python(data.asstr()[()] if h5py.check_string_dtype(data.dtype) else data[()])
+
+
+def _python(value: Any) -> Any:
+    """Scalars as Python numbers and text, lists of texts as lists, other arrays as they are."""
+    if isinstance(value, np.ndarray):
+        return value.tolist() if value.dtype.kind == "O" else value
+    return value.item() if isinstance(value, np.generic) else value
+
+
+# ---- files
+
+@contextmanager
+def _image() -> Iterator[h5py.File]:
+    """An HDF5 file in memory: a disk that fills up is then an ordinary error, which HDF5 never sees."""
+    with h5py.File("image", "w", driver="core", backing_store=False) as file:
+        yield file
+
+
+def _content(image: h5py.File) -> bytes:
+    image.flush()
+    return bytes(image.id.get_file_image())
+
+
+def _leave(message: str) -> NoReturn:
+    sys.stdout.flush()
+    print(f"pinn: {message}", file=sys.stderr, flush=True)
+    os._exit(1)
+
+
+def _line(error: BaseException) -> str:
+    """The system's reason inside one of HDF5's long messages ("No space left on device"), or its first line."""
+    text = str(error.args[0] if error.args else error)
+    reason = re.search(r"error message = '([^']*)'", text)
+    return reason[1] if reason else text.split("\n")[0]
