@@ -62,7 +62,7 @@ class Results:
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
-        self._known: set[str] = set()  # history columns known to be there
+        self._known: set[str] | None = None  # history columns known to be there
 
     def create(self, attributes: Mapping[str, Any], config_yaml: str, sources: Mapping[str, str]) -> None:
         """A new file without rows. Raises UsageError if there is one: a run is never overwritten."""
@@ -85,6 +85,8 @@ class Results:
             return
         numbers = [{name: float(value) for name, value in row.items()} for row in rows]
         names = {name for row in numbers for name in row}
+        if self._known is None:
+            self._known = set(self.read_history())
         if names <= self._known:
             self._require(8 * len(self._known) * (len(rows) + CHUNK))
             with self._appending() as file:

@@ -209,7 +209,7 @@ def test_kill_9_at_random_moments_loses_no_recorded_row(tmp_path: Path) -> None:
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "disk"
     folder.mkdir()
-    mount = [shutil.which("mount") or "false", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    mount = [shutil.which("mount") or "false", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
     if subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("mounting a small tmpfs is not permitted here")
     yield folder
@@ -236,7 +236,7 @@ def test_a_full_disk_costs_no_recorded_row(small_disk: Path, mode: str) -> None:
     """The check finds the disk full before a write; without it the write fails and the process leaves with one line."""
     results = fresh(small_disk)
     with open(small_disk / "ballast", "wb") as ballast:
-        ballast.write(b"x" * 500_000)
+        ballast.write(b"x" * 1_200_000)
     writer = python(FILLER, results.path, mode)
     output, errors = writer.communicate(timeout=60)
     assert writer.returncode == 1
@@ -258,10 +258,10 @@ def test_a_disk_that_fills_during_a_replacement_keeps_the_old_file(small_disk: P
     results = fresh(small_disk)
     results.append([{"step": 0, "loss/pde": 1.0}])
     with pytest.raises(TrainingError, match="make room"):
-        results.replace({"fields/prediction/u": np.zeros(200_000)})
+        results.replace({"fields/prediction/u": np.zeros(400_000)})
     results._require = lambda size: None  # type: ignore[method-assign]
     with pytest.raises(TrainingError, match="kept"):
-        results.replace({"fields/prediction/u": np.zeros(200_000)})
+        results.replace({"fields/prediction/u": np.zeros(400_000)})
     assert results.read_history()["loss/pde"] == [1.0]
     assert [path.name for path in small_disk.iterdir()] == ["results.h5"]
 

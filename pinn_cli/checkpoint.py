@@ -1,0 +1,62 @@
+"""The checkpoint, ``checkpoint.pt``: everything a resume needs; after a kill there is the old one or the new one.
+
+A state is a dict (nested as one likes) of tensors, numbers, texts, booleans, None, lists, tuples and dicts: nothing
+that could run code when it is loaded.
+"""
+
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pinn_cli.errors import UsageError
+
+
+class CheckpointError(UsageError):
+    """A checkpoint that cannot be read or written."""
+
+
+def save(path: str | Path, state: dict[str, Any]) -> None:
+    """Write `state` beside `path`, then put it in its place. Raises CheckpointError, with the old file kept."""
+    path = Path(path)
+    part = path.with_name(path.name + ".part")
+    try:
+        with open(part, "wb") as file:
+            file.write(_pack(state))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise CheckpointError(f"cannot write {path} ({error.strerror}); the checkpoint before it is kept") from error
+
+
+def load(path: str | Path, device: str | torch.device = "cpu") -> dict[str, Any]:
+    """The state saved at `path`, its tensors on `device`. Raises CheckpointError, in one line, for any other file."""
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"there is no checkpoint {path}; expected the folder of a run that was stopped or killed")
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)  # weights_only: a file cannot run code
+    except Exception as error:  # torch, zipfile and pickle each raise errors of their own
+        reason = str(error).strip().split("\n")[0][:120]
+        kind = type(error).__name__
+        raise CheckpointError(f"{path} is truncated or no checkpoint of pinn ({kind}: {reason})") from error
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{path} holds a {type(state).__name__}, not the state of a run")
+    return state
+
+
+def _pack(state: dict[str, Any]) -> bytes:
+    """The bytes of the file. Raises TypeError for a state that `load` would refuse: better now than at the resume."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    buffer.seek(0)
+    try:
+        torch.load(buffer, weights_only=True, map_location="cpu")
+    except Exception as error:
+        reason = str(error).splitlines()[0][:200]
+        raise TypeError(f"the state holds more than tensors and primitives: {reason}") from error
+    return buffer.getvalue()
