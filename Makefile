@@ -18,7 +18,7 @@ test-slow: $(VENV)/.installed-test
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+
 	$(BIN)/mypy
 
 $(VENV)/bin/python:

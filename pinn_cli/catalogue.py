@@ -1,0 +1,85 @@
+"""What may be chosen: the YAML files of the package's `conf/` and of the user's own `./conf`, by group."""
+
+import os
+import sys
+from pathlib import Path
+
+from pinn_cli.errors import UsageError, nearest
+
+PACKAGE = Path(__file__).resolve().parent
+CONF = next(folder for folder in (PACKAGE / "conf", PACKAGE.parent / "conf") if folder.is_dir())
+LISTS = ("weighting", "sampler", "optimizer", "strategy")  # groups of which several may be taken at once
+
+
+def folders() -> list[Path]:
+    """The package's configuration folder, then the user's own `./conf` if there is one (Raises UsageError)."""
+    own = Path.cwd() / "conf"
+    if not own.is_dir() or own.resolve() == CONF.resolve():
+        return [CONF]
+    for file in own.rglob("*.yaml"):
+        if (CONF / file.relative_to(own)).exists():
+            raise UsageError(
+                f"./conf/{file.relative_to(own)} has the name of a file of pinn itself; give it another name"
+            )
+    return [CONF, own]
+
+
+def groups() -> list[str]:
+    """The groups, by name."""
+    return sorted({folder.name for conf in folders() for folder in conf.iterdir() if _is_group(folder)})
+
+
+def options(group: str) -> list[str]:
+    """The choices of a group; a recipe in a folder of its own is called `folder/name`."""
+    return [name for name, _ in _files(group)]
+
+
+def descriptions(group: str) -> dict[str, str]:
+    """What the first comment of each file says, by choice."""
+    return {name: _description(path) for name, path in _files(group)}
+
+
+def known(group: str, name: str) -> None:
+    """Refuse a choice that a group does not have (UsageError), offering the nearest."""
+    if name not in options(group):
+        raise UsageError(f"unknown {group} `{name}`; {nearest(name, options(group))} (pinn list {plural(group)})")
+
+
+def plural(group: str) -> str:
+    """The name of a group as `pinn list` spells it."""
+    return group if group.endswith("s") else f"{group[:-1]}ies" if group.endswith("y") else f"{group}s"
+
+
+def find_own_modules() -> None:
+    """Let `problems.mine.Mine` and the user's other parts be imported from the working directory, here and in workers.
+
+    A console script has no working directory on its path; it comes last, so that nothing installed is shadowed.
+    """
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)
+    carried = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    if here not in carried:
+        os.environ["PYTHONPATH"] = os.pathsep.join([*carried, here])
+
+
+def _is_group(folder: Path) -> bool:
+    return folder.is_dir() and not folder.name.startswith(("_", "."))
+
+
+def _files(group: str) -> list[tuple[str, Path]]:
+    found = [
+        (path.relative_to(conf / group).with_suffix("").as_posix(), path)
+        for conf in folders()
+        for path in (conf / group).rglob("*.yaml")
+    ]
+    return sorted(found)
+
+
+def _description(path: Path) -> str:
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("#") and not line.startswith("# @package"):
+            return line.lstrip("# ").strip()
+        if not line.startswith("#"):
+            break
+    return ""

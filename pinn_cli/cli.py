@@ -1,0 +1,85 @@
+"""The front door: `pinn <command> ...`. Hydra, torch and the commands are imported only when a command needs them."""
+
+import os
+import sys
+from argparse import ArgumentParser
+from importlib import import_module
+from types import ModuleType
+
+from pinn_cli import __version__
+from pinn_cli.errors import TrainingError, UsageError, nearest
+
+COMMANDS = {
+    "train": "train a network:  pinn train problem=helmholtz",
+    "resume": "go on with a stopped run:  pinn resume [RUN]",
+    "list": "what there is to choose from, and the runs:  pinn list problems",
+    "show": "one run on a page:  pinn show RUN",
+    "plot": "draw a run's figures, finished or running:  pinn plot RUN",
+    "compare": "runs side by side:  pinn compare RUN RUN",
+    "predict": "evaluate a trained network:  pinn predict RUN --grid 200x200 --out f.npz",
+    "check": "look at a problem before training it:  pinn check problem=helmholtz",
+    "new": "write a problem to start from:  pinn new problem NAME",
+}
+FAILED, USAGE, STOPPED = 1, 2, 3
+
+
+def main(words: list[str] | None = None) -> int:
+    """Carry out one command; returns the exit code: 0 finished, 1 failed, 2 not as typed, 3 stopped and resumable."""
+    words = sys.argv[1:] if words is None else words
+    try:
+        return dispatch(words)
+    except UsageError as error:
+        return _say(error, USAGE)
+    except TrainingError as error:
+        return _say(error, FAILED)
+    except KeyboardInterrupt:
+        return _say("interrupted", FAILED)
+    except BrokenPipeError:  # `pinn list runs | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def dispatch(words: list[str]) -> int:
+    """Find the command and hand it the rest of the words."""
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0
+    if words[0] in ("-V", "--version"):
+        print(f"pinn {__version__}")
+        return 0
+    name, *rest = words
+    if name not in COMMANDS:
+        raise UsageError(f"unknown command `{name}`; {nearest(name, COMMANDS)}")
+    command = import_module(f"pinn_cli.commands.{name}")
+    if hasattr(command, "run_words"):  # its arguments are a configuration: Hydra reads them
+        return int(command.run_words(rest))
+    return int(command.run(_parser(name, command).parse_args(rest)) or 0)
+
+
+def usage() -> str:
+    """What `pinn --help` prints."""
+    lines = [f"  {name:<9}{text}" for name, text in COMMANDS.items()]
+    return "\n".join(
+        [
+            "pinn: train physics-informed neural networks, from one YAML to one HDF5 file",
+            "",
+            *lines,
+            "",
+            "RUN is a run folder, or a problem's name for its latest run.  pinn COMMAND --help says more.",
+        ]
+    )
+
+
+def _parser(name: str, command: ModuleType) -> ArgumentParser:
+    parser = ArgumentParser(prog=f"pinn {name}", description=command.__doc__)
+    command.add(parser)
+    return parser
+
+
+def _say(error: object, code: int) -> int:
+    print(f"pinn: {error}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
