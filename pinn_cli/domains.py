@@ -1,0 +1,129 @@
+"""Where the equations hold: regions by name, and how points of the unit cube map onto them.
+
+    interior    the box itself
+    boundary    all faces in space          initial     the face where time begins
+    x=0         one face                    lid         faces given a name of their own
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+Face = tuple[int, int]  # (axis, end): end 0 is the lower, 1 the upper
+
+
+@dataclass(init=False)
+class Box:
+    """A product of intervals, ``Box(x=(-1, 1), t=(0, 1))``; time is the coordinate `t` unless told otherwise.
+
+    ``names={"lid": ["y=1"], "walls": ["x=0", "x=1", "y=0"]}`` gives faces a name.
+    """
+
+    coordinates: tuple[str, ...]
+    lower: tuple[float, ...]
+    upper: tuple[float, ...]
+    time: str | None
+    names: dict[str, list[str]] = field(default_factory=dict)
+
+    def __init__(
+        self, *, time: str | None = "t", names: Mapping[str, Sequence[str]] | None = None, **sides: tuple[float, float]
+    ):
+        self.coordinates = tuple(sides)
+        self.lower = tuple(float(low) for low, _ in sides.values())
+        self.upper = tuple(float(high) for _, high in sides.values())
+        self.time = time if time in sides else None
+        self.names = {name: list(faces) for name, faces in (names or {}).items()}
+        for c, low, high in zip(self.coordinates, self.lower, self.upper, strict=True):
+            if not low < high:
+                raise ValueError(f"side {c}=({low:g}, {high:g}): expected the lower end first and a positive length")
+
+    @property
+    def dimension(self) -> int:
+        return len(self.coordinates)
+
+    @property
+    def space(self) -> list[int]:
+        return [i for i, c in enumerate(self.coordinates) if c != self.time]
+
+    @property
+    def regions(self) -> list[str]:
+        named = ["interior", "boundary", *(["initial"] if self.time else []), *self.names]
+        return named + [self._spell(i, end) for i in range(self.dimension) for end in (0, 1)]
+
+    def faces(self, region: str) -> list[Face]:
+        """The faces that make up a region; none for the interior. ValueError for a region that does not exist."""
+        if region == "interior":
+            return []
+        if region == "boundary":
+            return [(i, end) for i in self.space for end in (0, 1)]
+        if region == "initial" and self.time:
+            return [(self.coordinates.index(self.time), 0)]
+        if region in self.names:
+            return [face for name in self.names[region] for face in self.faces(name)]
+        return [self._parse(region)]
+
+    def size(self, region: str) -> int:
+        """How many parts a number of points is counted on: the faces of the region, or the one interior."""
+        return max(1, len(self.faces(region)))
+
+    def sample(self, region: str, unit: Tensor) -> Tensor:
+        """Map points of the unit cube (N, D) onto a region (N, D); rows are dealt out evenly among its faces."""
+        low, high = self._ends(unit)
+        X = low + (high - low) * unit
+        faces = self.faces(region)
+        for k, (axis, end) in enumerate(faces):
+            X[k :: len(faces), axis] = (low, high)[end][axis]
+        return X
+
+    def grid(self, n: int) -> Tensor:
+        """n^D uniform nodes (n^D, D), the boundary included; the last coordinate runs fastest. Float64, on the CPU."""
+        ends = zip(self.lower, self.upper, strict=True)
+        axes = [torch.linspace(low, high, n, dtype=torch.float64, device="cpu") for low, high in ends]
+        return torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).reshape(-1, self.dimension)
+
+    def normal(self, region: str, X: Tensor) -> Tensor:
+        """Outward unit normals (N, D): of the face of the region nearest to the point; at a corner, the first listed."""
+        low, high = self._ends(X)
+        faces = self.faces(region)
+        gaps = [(X[:, i] - (low, high)[end][i]).abs() / (high - low)[i] for i, end in faces]
+        unit = torch.eye(self.dimension, dtype=X.dtype, device=X.device)
+        outward = torch.stack([(2 * end - 1) * unit[i] for i, end in faces])
+        return outward[torch.stack(gaps).argmin(0)]
+
+    def contains(self, X: Tensor) -> Tensor:
+        low, high = self._ends(X)
+        return ((X >= low) & (X <= high)).all(1)
+
+    def _ends(self, like: Tensor) -> Tensor:
+        """Lower and upper ends (2, D)."""
+        return torch.tensor([self.lower, self.upper], dtype=like.dtype, device=like.device)
+
+    def _spell(self, axis: int, end: int) -> str:
+        return f"{self.coordinates[axis]}={(self.lower, self.upper)[end][axis]:g}"
+
+    def _parse(self, region: str) -> Face:
+        coordinate, _, value = region.partition("=")
+        if coordinate in self.coordinates and value:
+            i = self.coordinates.index(coordinate)
+            for end, at in enumerate((self.lower[i], self.upper[i])):
+                if value.strip() == f"{at:g}" or _number(value) == at:
+                    return i, end
+        raise ValueError(f"no region `{region}`; expected one of: {', '.join(self.regions)}")
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+class Interval(Box):
+    """A box of one dimension, ``Interval(x=(0, 1))``; each of its faces is a point."""
+
+    def __init__(self, **side: tuple[float, float]):
+        super().__init__(time=None, **side)
+        if self.dimension != 1:
+            raise ValueError(f"an Interval has one side, found {', '.join(self.coordinates)}; expected Box(...)")

@@ -1,0 +1,258 @@
+"""The hinge between physics and optimisation.
+
+F(theta) stacks every residual, scaled so that the loss is |F|^2:
+
+    F_i = sqrt(w_i / N_i) r_i(theta)        loss = sum_k mean(w_k r_k^2)        w = base weight x weighting, detached
+
+First-order methods use `loss`, least-squares methods `vector` and `linearise`, weightings and samplers the residuals.
+All see the same points and the same weights, which stay as they are from one `begin` to the next.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pinn_cli import jacobian
+from pinn_cli.derivatives import Autograd, Taylor
+from pinn_cli.jacobian import Linearisation
+from pinn_cli.jets import Tape
+from pinn_cli.symbols import Place, Symbol
+
+Batch = dict[str, Tensor]
+Engine = type[Taylor] | type[Autograd]
+
+
+class Objective:
+    """The residuals of a problem as functions of the parameters of a model, at the points of the current step.
+
+    `weights` are the base weights by constraint (1 where none is given). With `compiled` the residuals of a step are
+    one compiled graph.
+    """
+
+    def __init__(
+        self,
+        problem: Any,
+        model: nn.Module,
+        engine: Engine,
+        weighting: Callable[[Batch, Batch], Mapping[str, float | Tensor]],
+        weights: Mapping[str, float] | None = None,
+        compiled: bool = False,
+    ):
+        self.problem, self.model, self.engine, self.weighting = problem, model, engine, weighting
+        imposed = getattr(model, "imposed", ())
+        self.constraints = {c.name: c for c in problem.constraints() if c.name not in imposed}
+        self.base = {name: float((weights or {}).get(name, 1.0)) for name in self.constraints}
+        self.names = [n for n, p in model.named_parameters() if p.requires_grad]
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        self.columns = jacobian.columns_of(self.parameters)
+        self.batch: Batch = {}
+        self.points_changed = True
+        self.compiled = compiled
+        self._weights: dict[str, float | Tensor] | None = None
+        self._engines: dict[tuple[str, ...], Taylor | Autograd] = {}
+        self._graphs: dict[tuple[tuple[str, ...], ...], Callable] = {}
+        self._slow: dict[str, list[int]] = {}
+
+    @property
+    def device(self) -> torch.device:
+        return self.parameters[0].device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.parameters[0].dtype
+
+    @property
+    def layout(self) -> dict[str, slice]:
+        """The place of each trained parameter in the flat vector (P,)."""
+        return dict(zip(self.names, self.columns, strict=True))
+
+    def begin(self, batch: Batch) -> None:
+        """Start a step: its points, and weights that then stay fixed until the next one."""
+        self.points_changed = batch.keys() != self.batch.keys() or any(batch[n] is not self.batch[n] for n in batch)
+        self.batch, self._weights = batch, None
+
+    # --- residuals ------------------------------------------------------------------------------------------------
+
+    def residual(self, name: str, X: Tensor) -> Tensor:
+        """r (N,) of one constraint at any points X of its region."""
+        return self._evaluate((name,), X)[name]
+
+    def residuals(self) -> dict[str, Tensor]:
+        """r (N,) of every constraint at the points of this step, by name."""
+        groups = self._groups()
+        graph = self._graphs.get(groups)
+        if graph is None:
+            graph = self._graph(groups)
+            graph = torch.compile(graph, fullgraph=True) if self.compiled else graph
+            self._graphs[groups] = graph
+        out = graph([self.batch[names[0]] for names in groups])
+        return {name: out[name] for name in self.constraints if name in out}
+
+    def _groups(self) -> tuple[tuple[str, ...], ...]:
+        """Constraints that share their points share one pass through the network."""
+        groups: dict[Any, list[str]] = {}
+        for name, X in self.batch.items():
+            c = self.constraints[name]
+            groups.setdefault((id(X), c.region, name if c.against else None), []).append(name)
+        return tuple(map(tuple, groups.values()))
+
+    def _graph(self, groups: tuple[tuple[str, ...], ...]) -> Callable[[list[Tensor]], dict[str, Tensor]]:
+        for names in groups:
+            self._plan(names)
+
+        def graph(points: list[Tensor]) -> dict[str, Tensor]:
+            out: dict[str, Tensor] = {}
+            for names, X in zip(groups, points, strict=True):
+                out |= self._evaluate(names, X)
+            return out
+
+        return graph
+
+    def _plan(self, names: tuple[str, ...]) -> Taylor | Autograd:
+        if names not in self._engines:
+            zero = (0,) * len(self.problem.coordinates)
+            symbols = [s for name in names for s in self.constraints[name].symbols.values()]
+            self._engines[names] = self.engine({zero}.union(*(s.needs for s in symbols)))
+        return self._engines[names]
+
+    def _evaluate(self, names: tuple[str, ...], X: Tensor, tapes: Sequence[Tape] = ()) -> dict[str, Tensor]:
+        here = self._residuals_at(names, X, tapes[0] if tapes else None)
+        against = self.constraints[names[0]].against
+        if against is None:
+            return here
+        there = self._residuals_at(names, against(X), tapes[1] if tapes else None)
+        return {name: here[name] - there[name] for name in names}
+
+    def _residuals_at(self, names: tuple[str, ...], X: Tensor, tape: Tape | None) -> dict[str, Tensor]:
+        at = self._place(self._plan(names), self.constraints[names[0]].region, X, tape)
+        out = {}
+        for name in names:
+            c = self.constraints[name]
+            r = c.residual(**{symbol: s.read(at) for symbol, s in c.symbols.items()})
+            if r.shape != X.shape[:1]:
+                raise TypeError(
+                    f"residual `{name}` of {type(self.problem).__name__} has shape {tuple(r.shape)}; "
+                    f"expected ({len(X)},), one number per point"
+                )
+            out[name] = r
+        return out
+
+    def _place(self, engine: Taylor | Autograd, region: str, X: Tensor, tape: Tape | None = None) -> Place:
+        points = X[:, : len(self.problem.coordinates)]
+        values = engine(self.model, points, tape)
+        faced = region not in ("interior", "data")
+        normals = self.problem.domain.normal(region, points) if faced else None
+        return Place(values, X, normals, self._coefficients(X, tape))
+
+    def _coefficients(self, X: Tensor, tape: Tape | None) -> dict[str, Tensor]:
+        trained = getattr(self.model, "unknowns", {})
+        fixed = {k: X.new_full((len(X),), v) for k, v in self.problem.coefficients.items() if k not in trained}
+        return fixed | {k: tape.per_point(p, len(X)) if tape else p.expand(len(X)) for k, p in trained.items()}
+
+    def evaluate(self, symbols: Sequence[str], X: Tensor) -> dict[str, Tensor]:
+        """Values (N,) of symbols (`u`, `u_xt`, `lap_u`), observables and `residual/<constraint>` at any points, detached."""
+        grammar, observables, values = self.problem.grammar, self.problem.observables(), {}
+        for name in symbols:
+            if name.startswith("residual/"):
+                values[name] = self.residual(name.removeprefix("residual/"), X)
+            elif name in observables:
+                method, parsed = observables[name]
+                values[name] = method(**self._read(parsed, X))
+        plain = {name: grammar.parse(name, "evaluate", "interior") for name in symbols if name not in values}
+        values |= self._read(plain, X)
+        return {name: values[name].detach() for name in symbols}
+
+    def _read(self, parsed: Mapping[str, Symbol], X: Tensor) -> dict[str, Tensor]:
+        zero = (0,) * len(self.problem.coordinates)
+        at = self._place(self.engine({zero}.union(*(s.needs for s in parsed.values()))), "interior", X)
+        return {name: s.read(at) for name, s in parsed.items()}
+
+    # --- the loss and its views -----------------------------------------------------------------------------------
+
+    @property
+    def weights(self) -> dict[str, float | Tensor]:
+        """Base weight x weighting by constraint, a number or one per point; frozen within a step."""
+        if self._weights is None:
+            self._freeze(self.residuals())
+        assert self._weights is not None
+        return self._weights
+
+    def _freeze(self, residuals: dict[str, Tensor]) -> dict[str, float | Tensor]:
+        if self._weights is None:
+            factors = self.weighting(self.batch, {name: r.detach() for name, r in residuals.items()})
+            self._weights = {name: self.base[name] * factors.get(name, 1.0) for name in residuals}
+        return self._weights
+
+    def losses(self) -> dict[str, Tensor]:
+        """mean r^2 by name, unweighted and detached."""
+        with torch.no_grad():
+            return {name: r.square().mean() for name, r in self.residuals().items()}
+
+    def loss(self) -> Tensor:
+        """|F|^2 = sum_k mean(w_k r_k^2), with its graph."""
+        residuals = self.residuals()
+        w = self._freeze(residuals)
+        terms = [
+            (w[name] * r.square()).mean() if isinstance(w[name], Tensor) else w[name] * r.square().mean()
+            for name, r in residuals.items()
+        ]
+        return sum(terms[1:], terms[0])
+
+    def vector(self) -> Tensor:
+        """F (M,), with its graph unless gradients are off."""
+        residuals = self.residuals()
+        scale = self._scales(residuals)
+        return torch.cat([scale[name] * r for name, r in residuals.items()])
+
+    def _scales(self, residuals: dict[str, Tensor]) -> dict[str, Tensor]:
+        w = self._freeze(residuals)
+        return {name: torch.as_tensor(w[name] / len(r), dtype=r.dtype, device=r.device).sqrt() for name, r in residuals.items()}
+
+    def gradients(self) -> dict[str, Tensor]:
+        """The gradient (P,) of mean r^2, unweighted, by name."""
+        return {
+            name: self.flat(torch.autograd.grad(r.square().mean(), self.parameters, retain_graph=True, allow_unused=True))
+            for name, r in self.residuals().items()
+        }
+
+    def flat(self, tensors: Sequence[Tensor | None]) -> Tensor:
+        """One vector (P,) from one tensor per parameter; zeros for None."""
+        pairs = zip(self.parameters, tensors, strict=True)
+        return torch.cat([(torch.zeros_like(p) if t is None else t).flatten() for p, t in pairs])
+
+    def linearise(self) -> Linearisation:
+        """F and its Jacobian as an operator, at the current parameters (`jacobian.py`)."""
+        residuals: dict[str, Tensor] = {}
+        tapes: dict[str, list[Tape]] = {}
+        for names in self._groups():
+            pair = [Tape(), Tape()]
+            residuals |= self._evaluate(names, self.batch[names[0]], pair)
+            tapes |= dict.fromkeys(names, pair)
+        scale = self._scales(residuals)
+        F = {name: scale[name] * residuals[name] for name in self.constraints if name in residuals}
+        blocks = [jacobian.rows_of(f, tapes[name], self.parameters, self._slow_columns(name, f, tapes[name])) for name, f in F.items()]
+        return Linearisation(torch.cat([f.detach() for f in F.values()]), blocks, self.columns[-1].stop)
+
+    def _slow_columns(self, name: str, F: Tensor, tapes: list[Tape]) -> list[int]:
+        """Parameters whose columns the tape gets wrong, since they meet the streams where no rule looks.
+
+        Found once, by comparing J^T u with the gradient of u . F for one u.
+        """
+        if name not in self._slow:
+            u = torch.linspace(0.5, 1.5, len(F), dtype=F.dtype, device=F.device)
+            rows = jacobian.rows_of(F, tapes, self.parameters)
+            fast = Linearisation(F.detach(), [rows], self.columns[-1].stop).transposed(u)
+            true = self.flat(torch.autograd.grad(F @ u, self.parameters, retain_graph=True, allow_unused=True))
+            tolerance = 1e3 * torch.finfo(F.dtype).eps * (1 + true.abs().max())
+            self._slow[name] = [i for i, c in enumerate(self.columns) if (fast[c] - true[c]).abs().max() > tolerance]
+        return self._slow[name]
+
+    @torch.no_grad()
+    def shift(self, step: Tensor) -> None:
+        """theta <- theta + step (P,)."""
+        for p, columns in zip(self.parameters, self.columns, strict=True):
+            p += step[columns].view_as(p)
+
+
