@@ -59,7 +59,7 @@ SETTINGS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "stop.error": (_or_null(_positive), "a number above 0, or null"),
     "stop.plateau": (_or_null(_count), "a whole number of steps, or null"),
     "record.every": (_or_null(_count), "a whole number of steps, or null"),
-    "folder": (lambda value: isinstance(value, str) and bool(value), "the name of a folder"),
+    "folder": (_or_null(lambda value: isinstance(value, str) and bool(value)), "the name of a folder, or null"),
     "keep": _one_of("last", "best"),
     "figures": _one_of("on", "off"),
 }
@@ -119,7 +119,6 @@ def _tables(config: DictConfig, kind: str) -> list[tuple[str, Any]]:
     tables = [(kind, config.get(kind)), *((f"optimizer.{name}.points", phase.get("points")) for name, phase in phases)]
     for where, table in tables:
         if table is not None and not OmegaConf.is_dict(table):
-            raise UsageError(
-                f"{where}={shown(table)}: expected numbers by name, e.g. {where}.interior={'1000' if kind == 'points' else '1'}"
-            )
+            example = f"{where}.interior={'1000' if kind == 'points' else '1'}"
+            raise UsageError(f"{where}={shown(table)}: expected numbers by name, e.g. {example}")
     return [(where, table or {}) for where, table in tables]

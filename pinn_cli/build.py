@@ -1,0 +1,144 @@
+"""From a configuration to objects: the one place where `_target_` names become classes and classes become parts.
+
+Only classes are built, never functions, and only of three sources: this package, torch, and the user's own folder.
+Nothing below this module reads a configuration.
+"""
+
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from hydra.errors import HydraException
+from hydra.utils import get_class, instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from pinn_cli.errors import UsageError, nearest
+
+SPECIAL = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")
+
+
+class Builder:
+    """Builds the parts of one configuration.
+
+    `typed` are the keys the user has typed: an unknown keyword among them is refused, while one that comes from a
+    recipe made for another part is left out and named in `notes`.
+    """
+
+    def __init__(self, typed: Collection[str] = ()) -> None:
+        self.typed = set(typed)
+        self.notes: list[str] = []
+
+    def part(self, node: DictConfig, where: str) -> Callable[..., Any]:
+        """What makes the part: call it with what only the run can give (Raises UsageError, also when called)."""
+        cls = permitted_class(str(node.get("_target_")), where)
+        node = self._fitting(node, cls, where)
+        maker = instantiate(node, _partial_=True, _convert_="all")
+
+        def make(*args: Any, **keywords: Any) -> Any:
+            try:
+                return maker(*args, **keywords)
+            except UsageError:
+                raise
+            except (TypeError, ValueError, HydraException) as error:
+                cause = error.__cause__ if isinstance(error, HydraException) and error.__cause__ else error
+                raise UsageError(f"{where}: {' '.join(str(cause).split())}") from error
+
+        return make
+
+    def _fitting(self, node: DictConfig, cls: type, where: str) -> DictConfig:
+        """The node with its nested parts, each checked against its constructor, without what belongs to other parts."""
+        keywords = _keywords(cls)
+        kept: dict[str, Any] = {}
+        for key, value in node.items():
+            key = str(key)
+            if key not in SPECIAL and keywords is not None and key not in keywords:
+                self._unknown(f"{where}.{key}", key, keywords)
+                continue
+            if key not in SPECIAL and keywords is not None:
+                _check_type(f"{where}.{key}", value, keywords[key])
+            kept[key] = self._nested(value, f"{where}.{key}")
+        return OmegaConf.create(kept)
+
+    def _nested(self, value: Any, where: str) -> Any:
+        if OmegaConf.is_dict(value) and "_target_" in value:
+            return self._fitting(value, permitted_class(str(value["_target_"]), where), where)
+        if OmegaConf.is_dict(value):
+            return {key: self._nested(inner, f"{where}.{key}") for key, inner in value.items()}
+        if OmegaConf.is_list(value):
+            return [self._nested(inner, f"{where}[{i}]") for i, inner in enumerate(value)]
+        return value
+
+    def _unknown(self, where: str, key: str, keywords: Mapping[str, Any]) -> None:
+        if where in self.typed or any(typed.startswith(f"{where}.") for typed in self.typed):
+            raise UsageError(f"unknown key `{where}`; {nearest(key, keywords)}")
+        self.notes.append(f"{where} is left out: the part that is selected has no such setting")
+
+
+def permitted_class(target: str, where: str) -> type:
+    """The class that a `_target_` names, if it is one of ours, of torch, or of the user's own folder (UsageError)."""
+    root = target.partition(".")[0]
+    if root not in ("pinn_cli", "torch") and not _is_own(root):
+        expected = f"a class of pinn_cli, of torch, or of a module in {Path.cwd()}"
+        raise UsageError(f"{where}._target_={target}: expected {expected}")
+    try:
+        found = get_class(target)
+    except (HydraException, ImportError, AttributeError, ValueError, SyntaxError) as error:
+        cause = error.__cause__ or error
+        raise UsageError(f"{where}._target_={target}: {' '.join(str(cause).split())}") from error
+    return found
+
+
+def _is_own(root: str) -> bool:
+    """Whether a module lies in the working directory, and not among the installed packages."""
+    try:
+        spec = find_spec(root)
+    except (ImportError, ValueError):
+        return False
+    places = [spec.origin, *(spec.submodule_search_locations or [])] if spec else []
+    here = Path.cwd().resolve()
+    return any(Path(place).resolve().parent == here for place in places if place)
+
+
+def _keywords(cls: type) -> dict[str, Any] | None:
+    """The constructor's keywords and their annotations; None if it takes any."""
+    parameters = inspect.signature(cls).parameters
+    if any(p.kind == p.VAR_KEYWORD for p in parameters.values()):
+        return None
+    try:
+        hints = get_type_hints(cls.__init__) | (get_type_hints(cls) if hasattr(cls, "__dataclass_fields__") else {})
+    except (NameError, TypeError):
+        hints = {}
+    return {name: hints.get(name, Any) for name in parameters}
+
+
+def _check_type(where: str, value: Any, annotation: Any) -> None:
+    if not _fits(value, annotation):
+        expected = getattr(annotation, "__name__", None) if not get_args(annotation) else None
+        raise UsageError(f"{where}={'null' if value is None else value}: expected {expected or annotation}")
+
+
+def _fits(value: Any, annotation: Any) -> bool:
+    """Whether a value of a YAML file fits an annotation; what YAML cannot express fits always."""
+    origin = get_origin(annotation)
+    if origin in (Union, UnionType):
+        return any(_fits(value, option) for option in get_args(annotation))
+    if getattr(origin, "__name__", "") == "Literal" or str(origin) == "typing.Literal":
+        return value in get_args(annotation)
+    if annotation in (NoneType, None):
+        return value is None
+    if annotation is bool:
+        return isinstance(value, bool)
+    if annotation is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if annotation is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if annotation is str:
+        return isinstance(value, str)
+    if origin in (list, tuple) or annotation in (list, tuple):
+        return OmegaConf.is_list(value)
+    if origin is dict or annotation is dict:
+        return OmegaConf.is_dict(value)
+    return True

@@ -1,0 +1,43 @@
+"""What there is to choose from, with a line on each, and the runs."""
+
+import json
+from argparse import ArgumentParser, Namespace
+from typing import Any
+
+from pinn_cli import catalogue
+from pinn_cli.errors import UsageError, nearest
+
+KINDS = {
+    catalogue.plural(group): group
+    for group in ("problem", "architecture", "weighting", "sampler", "optimizer", "strategy", "recipe")
+}
+
+
+def add(parser: ArgumentParser) -> None:
+    """The arguments of `pinn list`."""
+    parser.add_argument("kind", nargs="?", help=f"{' | '.join(KINDS)} | runs (default: a count of each)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(arguments: Namespace) -> int:
+    """Print the choices of a group, or the runs below ./outputs."""
+    kind = arguments.kind
+    if kind not in (None, "runs", *KINDS):
+        raise UsageError(f"cannot list `{kind}`; {nearest(kind, [*KINDS, 'runs'])}")
+    if kind == "runs":
+        from pinn_cli.runs import list_runs
+
+        list_runs(as_json=arguments.json)
+        return 0
+    found = _counts() if kind is None else catalogue.descriptions(KINDS[kind])
+    print(json.dumps(found, indent=2) if arguments.json else _table(found))
+    return 0
+
+
+def _counts() -> dict[str, Any]:
+    return {kind: len(catalogue.options(group)) for kind, group in KINDS.items()}
+
+
+def _table(rows: dict[str, Any]) -> str:
+    width = max((len(name) for name in rows), default=0)
+    return "\n".join(f"{name:<{width}}  {text}".rstrip() for name, text in rows.items())

@@ -1,0 +1,58 @@
+"""The folder of a new run: one that nobody else has, found again as `latest`."""
+
+import contextlib
+import os
+import secrets
+from datetime import datetime
+from pathlib import Path
+
+from pinn_cli.errors import UsageError
+
+OUTPUTS = Path("outputs")
+
+
+def create(problem: str, chosen: str | None = None) -> Path:
+    """Make `outputs/<problem>/<time>-<id>`, or the folder the user has chosen, which must not hold anything yet.
+
+    Raises UsageError where no folder can be made; what already exists is never touched.
+    """
+    if chosen is not None:
+        return _make(Path(chosen), may_exist=True)
+    while True:
+        name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{secrets.token_hex(2)}"
+        with contextlib.suppress(FileExistsError):  # two runs of one second and one short id: take another
+            folder = _make(OUTPUTS / problem / name)
+            _point(OUTPUTS / problem / "latest", name)
+            return folder
+
+
+def check_writable(chosen: str | None) -> None:
+    """Refuse, before anything is made, a place where the run folder could not be made (UsageError)."""
+    place = (OUTPUTS if chosen is None else Path(chosen)).absolute()
+    while not place.exists():
+        place = place.parent
+    if not place.is_dir():
+        raise UsageError(f"{place} is a file, and the run needs a folder there; type folder=ANOTHER")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise UsageError(f"{place} cannot be written; type folder=ANOTHER")
+
+
+def _make(folder: Path, may_exist: bool = False) -> Path:
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=may_exist)
+    except FileExistsError:
+        if may_exist:
+            raise UsageError(f"{folder} is a file; type folder=ANOTHER") from None
+        raise
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be made ({error.strerror}); type folder=ANOTHER") from None
+    return folder
+
+
+def _point(link: Path, name: str) -> None:
+    """Let `latest` point to the run, in one step: never absent, never half made."""
+    temporary = link.with_name(f".latest-{name}")
+    with contextlib.suppress(OSError):  # a file system without links: the folder's name says its age as well
+        temporary.symlink_to(name)
+        os.replace(temporary, link)
