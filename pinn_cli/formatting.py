@@ -1,0 +1,34 @@
+"""Numbers, durations and trends as short texts."""
+
+import math
+from collections.abc import Sequence
+
+BARS = "▁▂▃▄▅▆▇█"
+
+
+def scientific(value: float, digits: int = 3) -> str:
+    """``1.23e-04``: so many significant digits."""
+    return f"{value:.{digits - 1}e}"
+
+
+def rate(steps_per_second: float) -> str:
+    """Steps per second: whole from ten on, two digits below."""
+    return f"{steps_per_second:.0f}" if steps_per_second >= 10 else f"{steps_per_second:.2g}"
+
+
+def duration(seconds: float) -> str:
+    """``0:26``, ``12:05``, ``3:07:41``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def trend(values: Sequence[float], width: int) -> str:
+    """The logarithms of positive values as at most `width` bars, between the smallest and the largest of them."""
+    last = len(values) - 1
+    picked = [values[round(k * last / (width - 1))] for k in range(width)] if len(values) > width else values
+    logs = [math.log10(value) if value > 0 and math.isfinite(value) else None for value in picked]
+    known = [log for log in logs if log is not None]
+    low, span = (min(known), max(known) - min(known)) if known else (0.0, 0.0)
+    levels = [None if log is None else round((log - low) / span * 7) if span else 0 for log in logs]
+    return "".join(" " if level is None else BARS[level] for level in levels)
