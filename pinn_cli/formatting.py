@@ -32,3 +32,11 @@ def trend(values: Sequence[float], width: int) -> str:
     low, span = (min(known), max(known) - min(known)) if known else (0.0, 0.0)
     levels = [None if log is None else round((log - low) / span * 7) if span else 0 for log in logs]
     return "".join(" " if level is None else BARS[level] for level in levels)
+
+
+def table(rows: Sequence[Sequence[str]], numeric: Sequence[int] = ()) -> str:
+    """Rows, the first the headings, in aligned columns; the columns listed in `numeric` are set to the right."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    sides = [">" if i in numeric else "<" for i in range(len(widths))]
+    lines = ([f"{cell:{side}{w}}" for cell, side, w in zip(row, sides, widths, strict=True)] for row in rows)
+    return "\n".join("  ".join(cells).rstrip() for cells in lines)

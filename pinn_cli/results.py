@@ -43,7 +43,7 @@ FORMAT = "pinn-results 1"
 WHOLE_NUMBERS = {"step", "stage"}  # history columns stored as int64 (-1: none); all others are float64 (NaN: none)
 CHUNK = 1024  # rows: large enough that a column's index stays one node, hence one write, up to 65,536 rows
 RESERVE = 64 * 1024  # bytes left free on top of what a write needs (the file's own bookkeeping)
-PATIENCE = 6  # attempts of a reader that meets a file in the middle of an append
+PATIENCE = 4  # attempts of a reader that meets a file in the middle of an append
 HDF5_ERRORS = (OSError, RuntimeError, KeyError, ValueError)
 
 Seen = TypeVar("Seen")

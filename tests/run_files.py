@@ -1,0 +1,50 @@
+"""Run folders written without training, for tests of everything that only reads."""
+
+from pathlib import Path
+
+import numpy as np
+
+from pinn_cli.results import Noted, Results
+
+CONFIG = """
+seed: {seed}
+problem: {{_target_: pinn_cli.problems.helmholtz.Helmholtz, a1: 1.0}}
+weighting: {{{weighting}: {{_target_: pinn_cli.weighting.{weighting}.Weighting, alpha: 0.9}}}}
+"""
+
+
+def write_run(
+    folder: Path, coordinates: str = "xy", nodes: int = 24, started: str = "2026-01-01T00:00:00", seed: int = 0,
+    weighting: str = "fixed", status: str = "finished", fields: tuple[str, ...] = ("u",), reference: bool = True,
+) -> Results:
+    """A finished run whose solution is a product of sines, with a history of 60 rows and two stages."""
+    folder.mkdir(parents=True)
+    results = Results(folder / "results.h5")
+    about = {"problem": "helmholtz", "status": status, "started": started, "seed": seed, "device": "cpu"}
+    results.create(about, CONFIG.format(seed=seed, weighting=weighting), {})
+    rng = np.random.default_rng(seed)
+    results.append([
+        {
+            "step": 100 * k, "time": 0.5 * k, "stage": int(k >= 40),
+            "loss/total": 10 ** (2 - k / 10), "loss/pde": 10 ** (2 - k / 10 + 0.2 * rng.normal()),
+            "loss/wall": 10 ** (-k / 12), "weight/pde": 1.0, "weight/wall": 100.0 * (1 + k / 30),
+            **({f"error/{f}": 10 ** (-k / 15) for f in fields} if reference and k % 5 == 0 else {}),
+        }
+        for k in range(60)
+    ])
+    axes = np.meshgrid(*[np.linspace(-1, 1, nodes)] * len(coordinates), indexing="ij")
+    X = np.stack([axis.ravel() for axis in axes], 1)
+    exact = {f: np.prod(np.sin((1 + i) * np.pi * X), axis=1) for i, f in enumerate(fields)}
+    wrong = {f: u + 1e-4 * np.cos(5 * X[:, 0]) for f, u in exact.items()}
+    results.replace({
+        "stages": ["adam", "levenberg_marquardt"],
+        "fields": {
+            "points": Noted(X, {"coordinates": list(coordinates)}), "prediction": wrong,
+            **({"reference": exact} if reference else {}),
+        },
+        "collocation": {"pde": rng.uniform(-1, 1, (300, len(coordinates)))},
+        "timing": {"wall": 31.5, "training": 30.0},
+        "guard": {"verdict": "sound", "ratio": {"pde": 1.1}, "relative": {"pde": 1e-5}},
+        "error": {f: Noted(1e-4, {"max_absolute": 2e-4, "mean_absolute": 1e-4}) for f in fields if reference},
+    })
+    return results
