@@ -2,6 +2,7 @@
 
 from math import pi
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import mpmath
@@ -9,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from pinn_cli.domains import Interval
 from pinn_cli.errors import UsageError
-from pinn_cli.references import cache
+from pinn_cli.references import cache, reference_of
 from pinn_cli.references.cole_hopf import ColeHopf
 from pinn_cli.references.exact import Exact
 from pinn_cli.references.table import Table
@@ -65,8 +67,29 @@ def test_exact_names_the_fields_of_one_value_and_of_a_tuple():
     assert torch.equal(Exact(lambda x, y: x * y, ("u",))(X)["u"], X[:, 0] * X[:, 1])
     both = Exact(lambda x, y: (x, y), ("u", "v"))(X)
     assert torch.equal(both["v"], X[:, 1])
-    with pytest.raises(ValueError, match="longer"):
+    with pytest.raises(UsageError, match=r"3 values; expected one for each field \(u, v\)"):
         Exact(lambda x, y: (x, y, x), ("u", "v"))(X)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [(lambda x: x[:, None], r"shape \(2, 1\) at 2 points; expected \(2,\)"), (lambda x: 1.0, "has float")],
+)
+def test_a_reference_of_the_wrong_shape_is_refused(value, message):
+    problem = SimpleNamespace(coordinates=("x",), fields=("u",), domain=Interval(x=(0, 1)), exact=value)
+    with pytest.raises(UsageError, match=message):
+        reference_of(problem)
+
+
+def test_points_of_the_wrong_dimension_are_refused(tmp_path):
+    table = Table(write_csv(tmp_path / "a.csv", columns()), ("x", "t"), ("u",))
+    problem = SimpleNamespace(coordinates=("x",), fields=("u",), reference=lambda: table)
+    with pytest.raises(UsageError, match=r"points of shape \(6, 2\); expected \(N, 1\)"):
+        reference_of(problem)
+
+
+def test_a_problem_may_have_no_reference():
+    assert reference_of(SimpleNamespace()) is None
 
 
 # --- Tables -----------------------------------------------------------------------------------------------------------

@@ -4,11 +4,11 @@ A reference is an object with ``fields``, the names it knows (fields or observab
 error; ``at``, the only points where it is known (a data file) or None; and a call, X (N, D) -> {name: (N,)}.
 """
 
-from collections.abc import Callable
 from typing import Any, Protocol
 
 from torch import Tensor
 
+from pinn_cli.errors import UsageError
 from pinn_cli.references.exact import Exact
 
 
@@ -24,8 +24,24 @@ class Reference(Protocol):
 
 
 def reference_of(problem: Any) -> Reference | None:
-    """The problem's ``exact`` solution if it has one, else its ``reference()``, else None."""
+    """The problem's ``exact`` solution if it has one, else its ``reference()``, else None.
+
+    It is asked once, at the corners of the domain. Errors: UsageError if it does not give one number per point.
+    """
     if hasattr(problem, "exact"):
-        return Exact(problem.exact, problem.fields)
-    make: Callable[[], Reference] | None = getattr(problem, "reference", None)
-    return make() if make else None
+        return _tried(Exact(problem.exact, problem.fields), problem, "exact")
+    return _tried(problem.reference(), problem, "reference") if hasattr(problem, "reference") else None
+
+
+def _tried(reference: Reference, problem: Any, method: str) -> Reference:
+    X = problem.domain.grid(2) if reference.at is None else reference.at
+    where = f"{type(problem).__name__}.{method}"
+    if X.ndim != 2 or X.shape[1] != len(problem.coordinates):
+        raise UsageError(f"{where}: points of shape {tuple(X.shape)}; expected (N, {len(problem.coordinates)})")
+    for name, value in reference(X).items():
+        if not isinstance(value, Tensor) or value.shape != X.shape[:1]:
+            found = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+            raise UsageError(
+                f"{where}: `{name}` has {found} at {len(X)} points; expected ({len(X)},), one number per point"
+            )
+    return reference

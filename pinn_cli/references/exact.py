@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from pinn_cli.errors import UsageError
+
 
 class Exact:
     """Wraps ``exact(x, y, ...) -> (N,)`` or a tuple of such, in the order of `fields`.
@@ -18,6 +20,9 @@ class Exact:
         self.exact, self.fields = exact, fields
 
     def __call__(self, X: Tensor) -> dict[str, Tensor]:
-        """Values (N,) by field at X (N, D)."""
+        """Values (N,) by field at X (N, D). Errors: UsageError if there are more or fewer of them than fields."""
         values = self.exact(*(X[:, i] for i in range(X.shape[1])))
-        return dict(zip(self.fields, values if isinstance(values, tuple) else (values,), strict=True))
+        values = values if isinstance(values, tuple) else (values,)
+        if len(values) != len(self.fields):
+            raise UsageError(f"exact: {len(values)} values; expected one for each field ({', '.join(self.fields)})")
+        return dict(zip(self.fields, values, strict=True))
