@@ -13,7 +13,7 @@ DESCRIPTIONS: list[tuple[str, str, str]] = [
     ("history/loss/total", "1", "what was minimised: sum over constraints of weight * mean(r^2)"),
     ("history/loss/*", "1", "mean(r^2) over the points of this constraint, unweighted"),
     ("history/weight/*", "1", "mean weight of this constraint in force at this step"),
-    ("history/guard/*", "1", "held-out over trained mean(r^2); far above 1: broken between the points"),
+    ("history/guard/*", "1", "held-out over trained rms residual; far above 1: broken between the points"),
     ("history/error/*", "1", "relative L2 error of this field on the reference points"),
     ("history/unknown/*", "1", "value of this trained coefficient"),
     ("history/learning_rate", "1", "learning rate of the optimizer"),
@@ -30,7 +30,7 @@ DESCRIPTIONS: list[tuple[str, str, str]] = [
     ("timing/*", "s", "seconds spent in this phase"),
     ("metrics/*", "1", "metric of the problem"),
     ("guard/verdict", "", "what the points held out of training say"),
-    ("guard/ratio/*", "1", "held-out over trained mean(r^2) of this constraint"),
+    ("guard/ratio/*", "1", "held-out over trained rms residual of this constraint"),
     ("guard/relative/*", "1", "held-out residual relative to the largest term of the equation"),
     ("unknowns/*", "1", "trained coefficient"),
 ]

@@ -19,6 +19,7 @@ from pinn_cli.derivatives import Autograd, Taylor
 from pinn_cli.jacobian import Linearisation
 from pinn_cli.jets import Tape
 from pinn_cli.symbols import Place, Symbol
+from pinn_cli.terms import rms, terms_of
 
 Batch = dict[str, Tensor]
 Engine = type[Taylor] | type[Autograd]
@@ -50,6 +51,7 @@ class Objective:
         self.batch: Batch = {}
         self.points_changed = True
         self.compiled = compiled
+        self.latest: Batch = {}  # residuals of the last loss or vector, detached
         self._weights: dict[str, float | Tensor] | None = None
         self._engines: dict[tuple[str, ...], Taylor | Autograd] = {}
         self._graphs: dict[tuple[tuple[str, ...], ...], Callable] = {}
@@ -72,6 +74,12 @@ class Objective:
         """Start a step: its points, and weights that then stay fixed until the next one."""
         self.points_changed = batch.keys() != self.batch.keys() or any(batch[n] is not self.batch[n] for n in batch)
         self.batch, self._weights = batch, None
+
+    def resume(self, batch: Batch) -> None:
+        """Be as after the last step of an earlier life: its points, and the residuals there."""
+        self.batch = batch
+        with torch.no_grad():
+            self.latest = self.residuals()
 
     # --- residuals ------------------------------------------------------------------------------------------------
 
@@ -139,6 +147,13 @@ class Objective:
             out[name] = r
         return out
 
+    def terms(self, name: str, X: Tensor) -> dict[str, float]:
+        """The rms size over X of each term of an equation, by symbol; `source` is what is left without the fields."""
+        c = self.constraints[name]
+        at = self._place(self._plan((name,)), c.region, X)
+        inside = self.problem.domain.sample("interior", torch.rand_like(X[:, : len(self.problem.coordinates)]))
+        return terms_of(self.problem, c, {n: s.read(at).detach() for n, s in c.symbols.items()}, rms(self.model(inside)))
+
     def _place(self, engine: Taylor | Autograd, region: str, X: Tensor, tape: Tape | None = None) -> Place:
         points = X[:, : len(self.problem.coordinates)]
         values = engine(self.model, points, tape)
@@ -180,15 +195,15 @@ class Objective:
         return self._weights
 
     def _freeze(self, residuals: dict[str, Tensor]) -> dict[str, float | Tensor]:
+        self.latest = {name: r.detach() for name, r in residuals.items()}
         if self._weights is None:
-            factors = self.weighting(self.batch, {name: r.detach() for name, r in residuals.items()})
+            factors = self.weighting(self.batch, self.latest)
             self._weights = {name: self.base[name] * factors.get(name, 1.0) for name in residuals}
         return self._weights
 
     def losses(self) -> dict[str, Tensor]:
-        """mean r^2 by name, unweighted and detached."""
-        with torch.no_grad():
-            return {name: r.square().mean() for name, r in self.residuals().items()}
+        """mean r^2 by name, unweighted, of the last loss or vector that was asked for."""
+        return {name: r.square().mean() for name, r in self.latest.items()}
 
     def loss(self) -> Tensor:
         """|F|^2 = sum_k mean(w_k r_k^2), with its graph."""

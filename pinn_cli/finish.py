@@ -1,0 +1,77 @@
+"""The end of a run: what it found, into the results file, and the summary on the screen."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pinn_cli.metrics import Errors, errors, points_of_comparison
+from pinn_cli.objective import Objective
+from pinn_cli.results import Noted, Results
+from pinn_cli.samplers.held_out import Verdict, examine
+
+NODES = 10_000  # of the grids on which fields and residuals are kept
+
+
+def conclude(results: Results, objective: Objective, reference: Any, clock: Any, seed: int) -> tuple[dict[str, Errors], Verdict]:
+    """Write errors, fields, residuals, points, verdict, network, unknowns and times; the errors and the verdict."""
+    with clock("evaluation"):
+        found = final_errors(objective, reference)
+        verdict = examine(objective.problem, objective, seed)
+        groups = {
+            "error": {name: _noted(e, reference) for name, e in found.items()},
+            "fields": fields(objective, reference),
+            "residuals": residuals(objective),
+            "collocation": dict(objective.batch),
+            "guard": {"verdict": str(verdict), "ratio": verdict.ratio, "relative": verdict.relative},
+            "network": network(objective),
+            "unknowns": {name: float(p) for name, p in getattr(objective.model, "unknowns", {}).items()},
+        }
+    with clock("writing"):
+        results.replace({name: group for name, group in groups.items() if group})
+    results.replace({"timing": {**clock.phases, "wall": clock.seconds}})
+    return found, verdict
+
+
+def final_errors(objective: Objective, reference: Any) -> dict[str, Errors]:
+    """Errors against the reference at its points or on a grid; none without one."""
+    if reference is None:
+        return {}
+    X = points_of_comparison(objective.problem.domain, reference).to(objective.device, objective.dtype)
+    return errors(reference, objective.evaluate, X)
+
+
+def _noted(e: Errors, reference: Any) -> Noted:
+    return Noted(e.relative_l2, {"mean_absolute": e.mean, "max_absolute": e.maximum, "reference_error": reference.error})
+
+
+def fields(objective: Objective, reference: Any) -> dict[str, Any]:
+    """Every field and observable on a grid, beside the reference where there is one."""
+    problem = objective.problem
+    X = problem.domain.grid(_per_axis(problem)) if reference is None else points_of_comparison(problem.domain, reference)
+    names = [*problem.fields, *problem.observables()]
+    out: dict[str, Any] = {
+        "points": Noted(X, {"coordinates": list(problem.coordinates)}),
+        "prediction": objective.evaluate(names, X.to(objective.device, objective.dtype)),
+    }
+    return out if reference is None else out | {"reference": reference(X)}
+
+
+def residuals(objective: Objective) -> dict[str, Any]:
+    """The residual of every constraint, inside on a grid and elsewhere at the training points."""
+    out = {}
+    for name, X in objective.batch.items():
+        inside = objective.constraints[name].region == "interior"
+        grid = objective.problem.domain.grid(_per_axis(objective.problem)).to(X) if inside else X
+        with torch.no_grad():
+            out[name] = {"points": grid, "values": objective.residual(name, grid)}
+    return out
+
+
+def network(objective: Objective) -> dict[str, Tensor]:
+    """Every parameter and buffer of the model, by the name that loads it again."""
+    return {name.replace(".", "/"): value for name, value in objective.model.state_dict().items()}
+
+
+def _per_axis(problem: Any) -> int:
+    return max(2, round(NODES ** (1 / len(problem.coordinates))))

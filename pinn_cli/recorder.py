@@ -1,0 +1,107 @@
+"""What a run leaves while it trains: rows of the history, lines on the screen, checkpoints.
+
+Rows are written before the checkpoint that speaks of them, so that nothing at or before a checkpoint is ever lost.
+"""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from pinn_cli import checkpoint
+from pinn_cli.console import Console
+from pinn_cli.metrics import errors, points_of_comparison
+from pinn_cli.objective import Objective
+from pinn_cli.results import Results
+from pinn_cli.stages import Stage
+from pinn_cli.train import Run
+
+FLUSH = 2.0  # seconds between batches of rows
+SAVE = 10.0  # seconds between checkpoints
+
+
+@dataclass
+class Recorder:
+    """Rows every `every` steps (None: as the optimizer suggests), the first and the last step of a stage always."""
+
+    results: Results
+    console: Console
+    checkpoint: Path
+    reference: Any = None
+    every: int | None = None
+    now: Callable[[], float] = time.monotonic
+    rows: list[dict[str, float]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._flushed = self._saved = self.now()
+        self._last_row = -1
+        self.stages: list[str] = [str(name) for name in self.results.read("stages").get("", [])]
+
+    def after_step(self, run: Run, stage: Stage, objective: Objective, last: bool) -> None:
+        """Keep this step if it is due."""
+        progress = run.progress
+        every = self.every or getattr(stage.optimizer, "cadence", 1)
+        if progress.step != self._last_row and (last or progress.stage_step == 1 or progress.step % every == 0):
+            self._row(run, stage, objective)
+        now = self.now()
+        if last or now - self._saved >= SAVE:
+            self.save(run, stage)
+        elif now - self._flushed >= FLUSH:
+            self.flush(run)
+
+    def after_stage(self, run: Run, stage: Stage, objective: Objective) -> None:
+        """Say why it ended."""
+        self.console.plan(f"stage {stage.name} ended: {stage.reason}")
+
+    def save(self, run: Run, stage: Stage) -> None:
+        """Write the rows, then the checkpoint."""
+        self.flush(run)
+        with run.clock("writing"):
+            checkpoint.save(self.checkpoint, run.state(stage))
+        self._saved = self.now()
+
+    def flush(self, run: Run) -> None:
+        """Append the rows that are waiting."""
+        with run.clock("writing"):
+            self.results.append(self.rows)
+        self.rows, self._flushed = [], self.now()
+
+    def _row(self, run: Run, stage: Stage, objective: Objective) -> None:
+        progress = run.progress
+        self._last_row = progress.step
+        if len(self.stages) <= progress.stage:
+            self.stages = [*self.stages[: progress.stage], stage.name]
+            self.results.replace({"stages": self.stages})
+        with run.clock("evaluation"):
+            error = measure(self.reference, objective)
+        progress.error = max(error.values(), default=math.inf)
+        values = row(stage, objective) | {f"error/{name}": value for name, value in error.items()}
+        self.rows.append({"step": progress.step, "time": run.clock.seconds, "stage": progress.stage} | values)
+        left = None if run.stop.seconds is None else max(0.0, run.stop.seconds - run.clock.seconds)
+        self.console.row(progress.step, run.stop.steps, values, left)
+
+
+def measure(reference: Any, objective: Objective) -> dict[str, float]:
+    """Relative L2 errors by field; none without a reference."""
+    if reference is None:
+        return {}
+    X = points_of_comparison(objective.problem.domain, reference).to(objective.device, objective.dtype)
+    return {name: e.relative_l2 for name, e in errors(reference, objective.evaluate, X).items()}
+
+
+def row(stage: Stage, objective: Objective) -> dict[str, float]:
+    """The values of one step: what was minimised, each mean r^2, each weight in force, and what the parts say."""
+    values: Mapping[str, Any] = stage.report.values
+    losses = {f"loss/{name}": value for name, value in objective.losses().items()}
+    weights = {f"weight/{name}": _mean(w) for name, w in objective.weights.items()}
+    unknowns = {f"unknown/{name}": p for name, p in getattr(objective.model, "unknowns", {}).items()}
+    said = stage.sampler.values() if hasattr(stage.sampler, "values") else {}
+    return {name: float(value) for name, value in {**values, **losses, **weights, **said, **unknowns}.items()}
+
+
+def _mean(weight: float | Tensor) -> float | Tensor:
+    return weight.mean() if isinstance(weight, Tensor) else weight

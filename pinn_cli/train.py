@@ -1,0 +1,129 @@
+"""The loop."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from pinn_cli.clock import Clock
+from pinn_cli.errors import TrainingError
+from pinn_cli.objective import Engine, Objective
+from pinn_cli.stages import Stage
+from pinn_cli.stopping import Progress, Stop, StopRules
+
+
+class Recorder(Protocol):
+    """Keeps what a run yields: rows of the history, checkpoints, lines on the screen."""
+
+    def after_step(self, run: "Run", stage: Stage, objective: Objective, last: bool) -> None: ...
+    def after_stage(self, run: "Run", stage: Stage, objective: Objective) -> None: ...
+
+
+@dataclass
+class Run:
+    """All the parts of one run, and where it is."""
+
+    problem: Any
+    strategy: Callable
+    new_model: Callable[[Any], nn.Module]
+    weighting: Any
+    engine: Engine
+    weights: Mapping[str, float]
+    stop: StopRules
+    interruption: Any
+    clock: Clock = field(default_factory=Clock)
+    compiled: bool = False
+    progress: Progress = field(default_factory=Progress)
+    finished: list[dict[str, Any]] = field(default_factory=list)  # states of the stages that are done
+    saved: dict[str, Any] | None = None  # the checkpoint to go on from
+
+    def objective(self, stage: Stage) -> Objective:
+        """The objective of a stage; what was trained in an earlier life is loaded."""
+        objective = Objective(stage.problem, stage.model, self.engine, self.weighting, self.weights, self.compiled)
+        self.weighting.begin_stage(stage.problem)
+        stage.sampler.begin_stage(stage.problem)
+        if self.saved is not None:
+            self._restore(stage, objective, self.saved)
+        return objective
+
+    def _restore(self, stage: Stage, objective: Objective, saved: dict[str, Any]) -> None:
+        done = saved["finished"]
+        if self.progress.stage < len(done):  # this stage is finished: its end is all that is needed
+            state = done[self.progress.stage]
+            stage.model.load_state_dict(state["model"])
+            stage.report.values, stage.reason = dict(state["values"]), state["reason"]
+            return
+        stage.model.load_state_dict(saved["model"])
+        stage.optimizer.load_state_dict(saved["optimizer"])
+        stage.sampler.load_state_dict(saved["sampler"])
+        self.weighting.load_state_dict(saved["weighting"])
+        self.progress = Progress(**saved["progress"])
+        torch.set_rng_state(saved["generator"].cpu())
+        objective.resume(stage.sampler.batch)
+        self.saved = None
+
+    def state(self, stage: Stage) -> dict[str, Any]:
+        """Everything that going on bit for bit needs: tensors and primitives."""
+        return {
+            "progress": asdict(self.progress),
+            "seconds": self.clock.seconds,
+            "finished": self.finished,
+            "model": stage.model.state_dict(),
+            "optimizer": stage.optimizer.state_dict(),
+            "sampler": stage.sampler.state_dict(),
+            "weighting": self.weighting.state_dict(),
+            "generator": torch.get_rng_state(),
+        }
+
+
+def train(run: Run, recorder: Recorder) -> tuple[Stage, Objective, Stop]:
+    """Train every stage of the strategy; the last one, its objective and why the run ended.
+
+    Raises TrainingError for a loss that is not finite.
+    """
+    stop, clock = Stop("nothing to train", ends_run=True), run.clock
+    for stage in run.strategy(run.problem, run.new_model):
+        objective = run.objective(stage)
+        if stage.reason:  # finished in an earlier life
+            run.progress.next_stage()
+            run.finished.append(_end(stage))
+            continue
+        while not (found := run.stop(stage, run.progress, clock.seconds, run.interruption)):
+            with clock("sampling"):
+                objective.begin(stage.sampler.draw(run.progress.stage_step, stage.problem, objective))
+            with clock("training"):
+                run.weighting.update(run.progress.stage_step, objective)
+                stage.report = stage.optimizer.step(objective)
+                run.progress.advance(_finite(stage, objective, run.progress))
+            recorder.after_step(run, stage, objective, last=False)
+        stop = found
+        recorder.after_step(run, stage, objective, last=True)
+        if stop.ends_run:
+            break
+        stage.reason = stop.reason
+        run.finished.append(_end(stage))
+        recorder.after_stage(run, stage, objective)
+        run.progress.next_stage()
+    return stage, objective, stop
+
+
+def _end(stage: Stage) -> dict[str, Any]:
+    values = {name: float(value) for name, value in stage.report.values.items()}
+    model = {name: value.clone() for name, value in stage.model.state_dict().items()}
+    return {"model": model, "values": values, "reason": stage.reason}
+
+
+def _finite(stage: Stage, objective: Objective, progress: Progress) -> float:
+    """The loss of this step. Raises TrainingError, naming the constraint and the step, if it is not finite."""
+    loss = float(stage.report.values["loss/total"])
+    if math.isfinite(loss):
+        return loss
+    broken = [name for name, value in objective.losses().items() if not math.isfinite(float(value))]
+    where = f"the residual of `{broken[0]}`" if broken else "a weight"
+    raise TrainingError(
+        f"the loss is {loss} at step {progress.step + 1}: {where} is not finite; the last good checkpoint is kept. "
+        "Try a smaller optimizer step (optimizer.adam.lr=1e-4) or dtype=float64"
+    )
