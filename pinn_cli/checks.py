@@ -71,7 +71,7 @@ def check(problem: Any) -> Report:
         list(problem.fields),
         truth(problem),
         dict(problem.unknowns),
-        type(reference).__name__ if reference else None,
+        type(getattr(reference, "inner", reference)).__name__ if reference else None,
         reference.error if reference and isfinite(reference.error) else None,
         [examine(problem, constraint, reference) for constraint in constraints],
         plan(problem, constraints),

@@ -1,15 +1,24 @@
 """`pinn check`: what it finds, and what it refuses."""
 
+import json
+import os
+import subprocess
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, sin
 
+import pinn_cli
 from pinn_cli.checks import check
+from pinn_cli.cli import main
+from pinn_cli.commands.check import page
 from pinn_cli.domains import Box
 from pinn_cli.errors import UsageError
 from pinn_cli.problem import Problem, on
+from pinn_cli.references.table import Table
 from pinn_cli.refusals import refuse
 from pinn_cli.streams import nested_passes
 from pinn_cli.symbols import Lap
@@ -100,6 +109,21 @@ def test_without_a_solution_the_rest_is_still_checked():
     assert report.ok
     assert report.reference is None
     assert {f.residual for f in report.findings} == {None}
+
+
+def test_a_table_cannot_be_differentiated_and_the_page_says_so(tmp_path):
+    (tmp_path / "a.csv").write_text("x,t,u\n0,0,0\n1,1,2\n")
+
+    class Tabled(Advection):
+        exact = property()
+
+        def reference(self):
+            return Table(tmp_path / "a.csv", self.coordinates, self.fields)
+
+    report = check(Tabled())
+    assert report.ok
+    assert report.findings[0].residual is None
+    assert "Table, of unknown error; it cannot be differentiated" in page(report, POINTS)
 
 
 def test_a_solution_that_is_not_finite_is_told():
@@ -214,3 +238,89 @@ def test_the_plan_joins_constraints_of_one_region():
     assert streams["interior"].taylor == 3
     assert streams["initial"].derivatives == ["1"]
     assert streams["interior"].constraints == ["pde"]
+
+
+# --- The command ------------------------------------------------------------------------------------------------------
+
+POINTS = {"pde": 2048, "initial": 128}
+
+
+def test_the_page_says_it_in_plain_words():
+    text = page(check(Advection()), POINTS)
+    for words in (
+        "Advection: u_t + c u_x = 0.",
+        "x in [0, 1], t in [0, 1]",
+        "coefficients  c = 2",
+        "Exact, relative error 1e-15",
+        "OK    pde on interior, 2048 points: u_t, u_x, c",
+        "of the largest term",
+        "streams 3   nested autograd 2",
+    ):
+        assert words in text
+    assert "\033" not in text
+    assert "WARN" not in text
+
+
+def test_the_page_warns_of_a_wrong_equation_and_colours_it_on_a_terminal():
+    report = check(with_residual(lambda self, u_t, u_x: u_t - u_x))
+    assert "\nWARN  pde on interior" in page(report, POINTS)
+    assert "does not satisfy it" in page(report, POINTS)
+    assert "\n\033[33mWARN\033[0m  pde" in page(report, POINTS, colour=True)
+    assert "\n\033[32mOK\033[0m    initial" in page(report, POINTS, colour=True)
+
+
+@pytest.mark.parametrize("name", ["helmholtz", "burgers", "heat_inverse", "heat_2d", "poisson_1d"])
+def test_the_command_checks_a_problem_by_name(name, capsys):
+    assert main(["check", f"problem={name}", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["ok"]
+    assert found["points"]["pde"] == 2048
+
+
+def test_the_command_takes_overrides(capsys):
+    assert main(["check", "problem=helmholtz", "problem.a2=1", "points.wall=50", "points.interior=300"]) == 0
+    text = capsys.readouterr().out
+    assert "a2 = 1" in text
+    assert "pde on interior, 300 points" in text
+    assert "wall on boundary, 200 points" in text
+
+
+def test_a_condition_that_is_imposed_has_no_points(capsys):
+    assert main(["check", "problem=helmholtz", "constraints=exact"]) == 0
+    assert "wall on boundary, imposed exactly" in capsys.readouterr().out
+
+
+def test_a_problem_of_ones_own_is_checked_and_refused(tmp_path):
+    """In a process of its own, which does not have this project's `problems` on its path."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "pinn_cli").symlink_to(Path(pinn_cli.__file__).parent)
+    (tmp_path / "problems").mkdir()
+    (tmp_path / "conf" / "problem").mkdir(parents=True)
+    (tmp_path / "conf" / "problem" / "mixed.yaml").write_text("# mixes points\n_target_: problems.mixed.Mixed\n")
+    (tmp_path / "problems" / "mixed.py").write_text(MIXED)
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "site"), "PYTHONDONTWRITEBYTECODE": "1"}
+    words = [sys.executable, "-m", "pinn_cli.cli", "check", "problem=mixed"]
+    done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("pinn: Mixed.pde: a change at one point changes the residual at 15 others")
+    assert done.stderr.count("\n") == 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["conf", "problems", "site"]  # nothing is made
+
+
+MIXED = """
+from dataclasses import dataclass
+from pinn_cli.domains import Box
+from pinn_cli.problem import Problem, on
+
+@dataclass
+class Mixed(Problem):
+    coordinates = ("x", "y")
+    fields = ("u",)
+
+    def __post_init__(self):
+        self.domain = Box(x=(0, 1), y=(0, 1))
+
+    @on("interior")
+    def pde(self, u, lap_u):
+        return lap_u + u - u.mean()
+"""

@@ -15,6 +15,7 @@ from pinn_cli.errors import UsageError
 from pinn_cli.references import cache, reference_of
 from pinn_cli.references.cole_hopf import ColeHopf
 from pinn_cli.references.exact import Exact
+from pinn_cli.references.remembered import Remembered
 from pinn_cli.references.table import Table
 
 POINTS = [(0.3, 0.5), (-0.01, 0.51), (0.001, 0.9), (0.7, 0.05), (1e-3, 1 / pi), (-0.99, 1.0), (0.5, 1e-6)]
@@ -88,6 +89,21 @@ def test_points_of_the_wrong_dimension_are_refused(tmp_path):
         reference_of(problem)
 
 
+def test_a_reference_is_asked_once_for_the_same_points():
+    asked = []
+
+    def inner(X):
+        asked.append(len(X))
+        return {"u": X[:, 0]}
+
+    inner.fields, inner.error, inner.at = ("u",), 0.0, None
+    reference, X = Remembered(inner), torch.rand(5, 2)
+    for points in (X, X.clone(), X.double(), X[:3], X[:3]):
+        assert torch.equal(reference(points)["u"], points[:, 0])
+    assert asked == [5, 5, 3]
+    assert reference(X.requires_grad_())["u"].requires_grad
+
+
 def test_a_problem_may_have_no_reference():
     assert reference_of(SimpleNamespace()) is None
 
@@ -137,6 +153,7 @@ def test_a_table_on_a_grid_is_flattened_in_the_order_of_the_coordinates(tmp_path
 
 def test_a_table_refuses_other_points(tmp_path):
     table = Table(write_csv(tmp_path / "a.csv", columns()), ("x", "t"), ("u",))
+    assert torch.equal(table(table.at.float())["u"], table(table.at)["u"].float())  # the same, rounded
     with pytest.raises(ValueError, match="own 6 points only"):
         table(table.at + 0.1)
 

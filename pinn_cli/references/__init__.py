@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pinn_cli.errors import UsageError
 from pinn_cli.references.exact import Exact
+from pinn_cli.references.remembered import Remembered
 
 
 class Reference(Protocol):
@@ -30,7 +31,7 @@ def reference_of(problem: Any) -> Reference | None:
     """
     if hasattr(problem, "exact"):
         return _tried(Exact(problem.exact, problem.fields), problem, "exact")
-    return _tried(problem.reference(), problem, "reference") if hasattr(problem, "reference") else None
+    return _tried(Remembered(problem.reference()), problem, "reference") if hasattr(problem, "reference") else None
 
 
 def _tried(reference: Reference, problem: Any, method: str) -> Reference:

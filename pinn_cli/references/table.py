@@ -31,8 +31,8 @@ class Table:
         self.values = dict(zip(fields, values, strict=True))
 
     def __call__(self, X: Tensor) -> dict[str, Tensor]:
-        """The columns (N,) by field; X must be `at`. Errors: ValueError for other points."""
-        if X.shape != self.at.shape or not torch.equal(X.to(self.at), self.at):
+        """The columns (N,) by field; X must be `at`, to single precision. Errors: ValueError for other points."""
+        if X.shape != self.at.shape or not torch.allclose(X.to(self.at), self.at, rtol=1e-6, atol=1e-6):
             raise ValueError(f"{self.path} is known at its own {len(self.at)} points only: ask at `reference.at`.")
         return {name: value.to(X) for name, value in self.values.items()}
 
