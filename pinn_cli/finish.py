@@ -70,7 +70,7 @@ def residuals(objective: Objective) -> dict[str, Any]:
 
 def network(objective: Objective) -> dict[str, Tensor]:
     """Every parameter and buffer of the model, by the name that loads it again."""
-    return {name.replace(".", "/"): value for name, value in objective.model.state_dict().items()}
+    return dict(objective.model.state_dict())
 
 
 def _per_axis(problem: Any) -> int:

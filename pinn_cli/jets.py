@@ -347,7 +347,7 @@ def _real_power(exponent: float) -> Callable[[Tensor, int], list[Tensor]]:
     """z^p for any real p: p (p-1) ... (p-k+1) z^(p-k)."""
 
     def chain(z: Tensor, order: int) -> list[Tensor]:
-        falling = [prod(exponent - i for i in range(k)) for k in range(order + 1)]
+        falling = [prod([exponent - i for i in range(k)]) for k in range(order + 1)]
         return [c * z ** (exponent - k) for k, c in enumerate(falling)]
 
     return chain
@@ -379,7 +379,7 @@ def linear(a: Jet, weight: Tensor, bias: Tensor | None = None) -> Jet:
             streams[i] = z
     if bias is not None:
         streams[0] = streams[0] + bias  # type: ignore[operator]
-    if a.tape is not None:
+    if a.tape is not None and (weight.requires_grad or (bias is not None and bias.requires_grad)):
         streams = [None if z is None else z.expand(n, *z.shape[1:]) for z in streams]
         a.tape.layers.append((weight, bias, a.streams, streams))
     return Jet(streams, a.algebra, a.tape)
