@@ -393,7 +393,7 @@ def _joined(join: Callable) -> Callable:
         streams = []
         for s in range(len(like.streams)):
             of = [p.streams[s] if isinstance(p, Jet) else (p if s == 0 else None) for p in parts]
-            n = max((len(x) for x in of if x is not None), default=0)
+            n = max([0, *[len(x) for x in of if x is not None]])
             full = [_zeros(p, n) if x is None else x.expand(n, *x.shape[1:]) for x, p in zip(of, parts, strict=True)]
             streams.append(join(full, dim=dim) if n else None)
         return Jet(streams, like.algebra, like.tape)
