@@ -5,7 +5,7 @@ import os
 import sys
 from argparse import ArgumentParser, Namespace
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pinn_cli.checks import Finding, Report
@@ -25,28 +25,19 @@ def run(arguments: Namespace) -> int:
     from pinn_cli.catalogue import find_own_modules
     from pinn_cli.checks import check
     from pinn_cli.composition import compose
+    from pinn_cli.plan import preview
 
     find_own_modules()
     parts = assemble(
         compose(arguments.overrides), [word.partition("=")[0].lstrip("+~") for word in arguments.overrides]
     )
     report = check(parts.problem)
-    points = points_by_constraint(parts)
+    points = {name: len(X) for name, X in preview(parts).batch.items()}
     if arguments.json:
         print(json.dumps(asdict(report) | {"points": points, "ok": report.ok}, indent=2))
     else:
         print(page(report, points, colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ))
     return 0
-
-
-def points_by_constraint(parts: Any) -> dict[str, int]:
-    """How many points the first stage has for each constraint."""
-    from pinn_cli.objective import Objective
-
-    stage = next(iter(parts.strategy(parts.problem, parts.new_model)))
-    objective = Objective(stage.problem, stage.model, parts.engine, lambda batch, residuals: {})
-    stage.sampler.begin_stage(stage.problem)
-    return {name: len(X) for name, X in stage.sampler.draw(0, stage.problem, objective).items()}
 
 
 def page(report: "Report", points: dict[str, int], colour: bool = False) -> str:
@@ -89,14 +80,9 @@ def _cost(report: "Report", points: dict[str, int]) -> list[str]:
     ]
     rows = [(max(points.get(name, 0) for name in s.constraints), s) for s in report.streams]
     taylor, nested = sum(n * s.taylor for n, s in rows), sum(n * s.nested for n, s in rows)
-    total = (
-        f"  a step        {taylor} passes of one point, nested autograd {nested} ({nested / max(taylor, 1):.1f} times)"
-    )
-    return [
-        "derivatives (1: the value, lap: the Laplacian) and what they cost in passes through the network",
-        *lines,
-        total,
-    ]
+    head = "derivatives (1: the value, lap: the Laplacian) and their cost in passes through the network"
+    times = f"{nested / max(taylor, 1):.1f} times"
+    return [head, *lines, f"  a step        {taylor} passes of one point; nested autograd {nested} ({times})"]
 
 
 def _reference(report: "Report") -> str:
@@ -106,7 +92,8 @@ def _reference(report: "Report") -> str:
     engines = {finding.engine for finding in report.findings}
     how = {None: "; it cannot be differentiated, so residuals are not checked", "taylor": ""}
     worst = "autograd" if "autograd" in engines else engines.pop()
-    return f"{report.reference}, {known}{how.get(worst, ', differentiated by autograd (some operation has no Taylor rule)')}"
+    by_autograd = ", differentiated by autograd (an operation in it has no Taylor rule)"
+    return f"{report.reference}, {known}{how.get(worst, by_autograd)}"
 
 
 def _pairs(values: dict[str, float]) -> str:
