@@ -60,7 +60,6 @@ SETTINGS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "stop.plateau": (_or_null(_count), "a whole number of steps, or null"),
     "record.every": (_or_null(_count), "a whole number of steps, or null"),
     "folder": (_or_null(lambda value: isinstance(value, str) and bool(value)), "the name of a folder, or null"),
-    "keep": _one_of("last", "best"),
     "figures": _one_of("on", "off"),
 }
 

@@ -1,0 +1,166 @@
+"""One configuration -> the parts of one run, checked against each other before anything is made on disk."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from pinn_cli import device as devices
+from pinn_cli import exact_conditions
+from pinn_cli.build import Builder, permitted_class
+from pinn_cli.composition import drop_leftovers
+from pinn_cli.errors import UsageError, nearest
+from pinn_cli.model import Features, Model, written_ansatz
+from pinn_cli.problem import Constraint, Problem
+from pinn_cli.refusals import refuse
+from pinn_cli.samplers.seeds import seed_for
+from pinn_cli.settings import check_names
+from pinn_cli.strategies.direct import Direct, Phase
+from pinn_cli.weighting.product import Product
+
+NewModel = Callable[[Problem], Model]
+PHASE = ("steps", "points", "sampler")  # what an optimizer's node says of its phase rather than of itself
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a run is made of."""
+
+    problem: Problem
+    new_models: Callable[[], NewModel]  # each call begins the seed's initial values anew
+    engine: type
+    weighting: Any
+    weights: dict[str, float]  # base weights by constraint
+    schedule: list[Phase]
+    strategy: Callable[..., Any]
+    device: torch.device
+    dtype: torch.dtype
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def new_model(self) -> NewModel:
+        """Makes models from the first initial values of the seed on."""
+        return self.new_models()
+
+
+def assemble(config: DictConfig, typed: Collection[str] = ()) -> Parts:
+    """Build every part of a run (Raises UsageError); what a recipe sets of parts not selected is dropped first."""
+    builder = Builder(typed)
+    builder.notes += drop_leftovers(config)
+    dtype = getattr(torch, config.dtype)
+    device = devices.choose(config.device, dtype)
+    problem = build_problem(config, builder)
+    constraints = refuse(problem)
+    check_names(config, [name for c in constraints for name in (c.name, c.region)])
+    schedule = _schedule(config, builder)
+    return Parts(
+        problem=problem,
+        new_models=model_makers(config, builder, device, dtype),
+        engine=permitted_class(config.derivatives._target_, "derivatives"),
+        weighting=Product(*(builder.part(node, f"weighting.{name}")() for name, node in config.weighting.items())),
+        weights=by_constraint(config.weights, constraints),
+        schedule=schedule,
+        strategy=_strategy(config, builder, schedule),
+        device=device,
+        dtype=dtype,
+        notes=builder.notes,
+    )
+
+
+def build_problem(config: DictConfig, builder: Builder) -> Problem:
+    """The problem of a configuration (Raises UsageError)."""
+    problem = builder.part(config.problem, "problem")()
+    if not isinstance(problem, Problem):
+        raise UsageError(f"problem._target_={config.problem._target_}: expected a subclass of pinn_cli.problem.Problem")
+    for coordinate in config.periodic:
+        if coordinate not in problem.coordinates:
+            raise UsageError(f"periodic=[{coordinate}]: no such coordinate; {nearest(coordinate, problem.coordinates)}")
+    return problem
+
+
+def model_makers(
+    config: DictConfig, builder: Builder, device: torch.device, dtype: torch.dtype
+) -> Callable[[], NewModel]:
+    """Each call gives a `new_model(problem)` that makes networks, scaling and ansatz, each with other values."""
+    network = builder.part(config.architecture, "architecture")
+
+    def make(problem: Problem, seed: int) -> Model:
+        features = Features(problem.domain, config.scaling, config.periodic)
+        ansatz, imposed = _ansatz(problem, config.constraints)
+        with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+            torch.manual_seed(seed)
+            inner = network(inputs=features.outputs, outputs=len(problem.fields))
+        return Model(features, inner, problem.unknowns, ansatz, imposed).to(device=device, dtype=dtype)
+
+    def new_models() -> NewModel:
+        made = count()
+        return lambda problem: make(problem, seed_for(config.seed, "model", next(made)))
+
+    return new_models
+
+
+def by_constraint(table: Mapping[str, float], constraints: list[Constraint]) -> dict[str, float]:
+    """A table by kind, region or name -> by name: what is said of the constraint itself counts before its region."""
+    keys = {c.name: [key for key in (c.name, c.region, c.kind) if key in table] for c in constraints}
+    return {name: float(table[found[0]]) if found else 1.0 for name, found in keys.items()}
+
+
+def _ansatz(problem: Problem, constraints: str) -> tuple[Any, list[str]]:
+    """The ansatz the problem writes itself, or with `constraints=exact` the one derived from its constraints."""
+    written = written_ansatz(problem)
+    if written is not None or constraints == "soft":
+        return written, []
+    derived, imposed = exact_conditions.derive(problem)
+    if derived is None:
+        raise UsageError("constraints=exact: the problem gives no values on faces to impose; type constraints=soft")
+    return derived, imposed
+
+
+def _strategy(config: DictConfig, builder: Builder, schedule: list[Phase]) -> Any:
+    """The strategies around the schedule: the first named is the outermost."""
+    strategy: Any = Direct(schedule)
+    for name, node in reversed(list(config.get("strategy", {}).items())):
+        strategy = builder.part(node, f"strategy.{name}")(strategy)
+    return strategy
+
+
+def _schedule(config: DictConfig, builder: Builder) -> list[Phase]:
+    for group in ("optimizer", "sampler", "weighting"):
+        if not config.get(group):
+            raise UsageError(f"{group}=[]: expected at least one (pinn list {group}s)")
+    return [_phase(str(name), node, config, builder) for name, node in config.optimizer.items()]
+
+
+def _phase(name: str, node: DictConfig, config: DictConfig, builder: Builder) -> Phase:
+    """One optimizer with its share of the steps, on the run's points with what the phase lays over them."""
+    own = OmegaConf.create({key: node[key] for key in node if key not in PHASE})
+    points = _over(config.points, node.get("points"))
+    stack = _over(config.sampler, node.get("sampler"))
+    optimizer = builder.part(own, f"optimizer.{name}")
+    sampler = _sampler(stack, points, config.seed, builder)
+    optimizer(), sampler()  # what they refuse, they refuse before the run has a folder
+    return Phase(name, optimizer, sampler, node.get("steps"))
+
+
+def _over(below: DictConfig, above: DictConfig | None) -> DictConfig:
+    """The settings of a phase laid over the run's; null leaves an entry out."""
+    merged = OmegaConf.merge(OmegaConf.create(OmegaConf.to_container(below)), above or {})
+    return OmegaConf.create({key: value for key, value in merged.items() if value is not None})
+
+
+def _sampler(stack: DictConfig, points: DictConfig, seed: int, builder: Builder) -> Callable[[], Any]:
+    """Makes the first of the list with the others around it; what is set of parts not selected does not count."""
+    chosen = {f"sampler.{name}": node for name, node in stack.items() if "_target_" in node}
+    first, *others = [builder.part(node, where) for where, node in chosen.items()]
+    table = OmegaConf.to_object(points)
+
+    def make() -> Any:
+        sampler = first(points=table, seed=seed)
+        for wrap in others:
+            sampler = wrap(sampler, seed=seed)
+        return sampler
+
+    return make

@@ -1,0 +1,40 @@
+"""Whether the training step becomes one compiled graph."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+LONG = 5000  # steps after which a compilation of half a minute has paid for itself
+
+
+def decide(setting: str, optimizer: Any, steps: int | None, engine: type, say: Callable[[str], None]) -> bool:
+    """`on`, `off`, or `auto`: compile a long run of cheap steps, if there is a compiler that works.
+
+    Steps are cheap where the optimizer asks for a row only every `cadence` of them.
+    """
+    long = getattr(optimizer, "cadence", 1) > 1 and (steps is None or steps >= LONG)
+    if setting == "off" or (setting == "auto" and not long):
+        return False
+    if not getattr(engine, "taped", False):  # double backward passes cannot be compiled
+        say("compile: derivatives=autograd cannot be compiled; going on in eager mode")
+        return False
+    if (reason := _failure()) is not None:
+        say(f"compile: no working compiler ({reason}); going on in eager mode")
+        return False
+    return True
+
+
+def _failure() -> str | None:
+    """Why a tiny function cannot be compiled here; None if it can."""
+
+    def probe(x: Tensor) -> Tensor:
+        return torch.tanh(x) * 2
+
+    try:
+        with torch.device("cpu"):
+            torch.compile(probe, fullgraph=True)(torch.ones(3))
+    except Exception as error:  # the compiler, its driver and the loader each have errors of their own
+        return str(error).strip().splitlines()[0][:120]
+    return None

@@ -1,0 +1,194 @@
+"""One run, from its configuration to its results: the same road for a new run and for one that goes on."""
+
+import logging
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from pinn_cli import checkpoint, compiler, plan, run_folder
+from pinn_cli.assembly import Parts, assemble
+from pinn_cli.clock import Clock
+from pinn_cli.composition import drop_leftovers
+from pinn_cli.console import Summary
+from pinn_cli.errors import TrainingError, UsageError
+from pinn_cli.finish import conclude
+from pinn_cli.interruption import Interruption
+from pinn_cli.lock import Lock
+from pinn_cli.objective import Objective
+from pinn_cli.provenance import now, provenance
+from pinn_cli.recorder import Recorder
+from pinn_cli.references import reference_of
+from pinn_cli.results import Results
+from pinn_cli.screens import Screens, screens
+from pinn_cli.settings import switch
+from pinn_cli.sources import refuse_changed, sources
+from pinn_cli.stopping import Stop, StopRules
+from pinn_cli.train import Run, train
+
+FINISHED, STOPPED = 0, 3  # exit codes; the others belong to the errors that are raised
+FILE = "results.h5"
+
+
+def start(config: DictConfig, name: str, typed: Collection[str] = (), prefix: str = "") -> int:
+    """Train a new run of the problem called `name`; the exit code. Raises UsageError with nothing made on disk."""
+    if config.folder is not None and (Path(config.folder) / FILE).exists():
+        return _again(Path(config.folder), config)
+    with _surroundings(config):
+        clock = Clock()
+        run_folder.check_writable(config.folder)
+        job = Job(config, name, assemble(config, typed))
+        text = job.plan()
+        folder = run_folder.create(name, config.folder)
+        with Lock(folder):
+            yaml = OmegaConf.to_yaml(config, resolve=True)
+            Results(folder / FILE).create(provenance(config, name, job.parts.device), yaml, sources(config))
+            (folder / "config.yaml").write_text(yaml, encoding="utf-8")
+            return job.train(folder, clock, f"{text}\nfolder   {folder}", prefix=prefix)
+
+
+def go_on(folder: Path, changes: Mapping[str, Any] | None = None, changed: bool = False) -> int:
+    """Go on with a run that was stopped or killed; the exit code. `changed`: even if formulas have changed since."""
+    results = Results(folder / FILE)
+    about = results.read_attributes()
+    config = OmegaConf.create(results.read_config())
+    for key, value in (changes or {}).items():
+        OmegaConf.update(config, key, value)
+    if about["status"] == "finished" and not any(key.startswith("stop.") for key in changes or {}):
+        reason = about.get("reason")
+        raise UsageError(f"{folder} has finished ({reason}); to train it further add e.g. stop.steps=10000")
+    if not changed:
+        refuse_changed(results.read("source"), config)
+    config.threads = about["threads"]  # with others, sums are taken in another order
+    with _surroundings(config), Lock(folder):
+        job = Job(config, about["problem"], assemble(config))
+        saved = checkpoint.load(folder / "checkpoint.pt", job.parts.device)
+        text = f"{job.plan()}\nresume   {folder} from step {saved['progress']['step']}"
+        results.cut(saved["progress"]["step"])
+        results.attributes(status="running")
+        return job.train(folder, Clock(saved["seconds"]), text, saved)
+
+
+@dataclass
+class Job:
+    """A run that is about to be trained."""
+
+    config: DictConfig
+    name: str
+    parts: Parts
+    compiled: bool = field(init=False, default=False)
+
+    def plan(self) -> str:
+        """The plan, after every residual has been evaluated once; decides whether the step is compiled."""
+        objective, first = plan.preview(self.parts), self.parts.schedule[0]
+        setting, steps = switch(self.config.compile), first.steps or self.config.stop.steps
+        self.compiled = compiler.decide(setting, first.optimizer(), steps, self.parts.engine, self.parts.notes.append)
+        return plan.text(self.config, self.name, self.parts, objective, self.compiled)
+
+    def train(
+        self, folder: Path, clock: Clock, text: str, saved: dict[str, Any] | None = None, prefix: str = ""
+    ) -> int:
+        """The loop, with signals, screen, log and results around it; the exit code. Raises TrainingError."""
+        results, reference = Results(folder / FILE), reference_of(self.parts.problem)
+        with Interruption() as interruption, screens(folder / "run.log", prefix) as screen:
+            screen.plan(text)
+            run = self._run(clock, interruption, saved)
+            recorder = Recorder(results, screen, folder / "checkpoint.pt", reference, self.config.record.every)
+            try:
+                _, objective, stop = train(run, recorder)
+                self._end(folder, run, objective, stop, screen)
+            except Exception as error:
+                line = _line(error)
+                results.attributes(status="failed", reason=line, finished=now())
+                if _is_expected(error):
+                    raise TrainingError(line) from error
+                raise
+        return STOPPED if stop.resumable else FINISHED
+
+    def _run(self, clock: Clock, interruption: Interruption, saved: dict[str, Any] | None) -> Run:
+        torch.manual_seed(self.config.seed)
+        return Run(
+            problem=self.parts.problem,
+            strategy=self.parts.strategy,
+            new_model=self.parts.new_model,
+            weighting=self.parts.weighting,
+            engine=self.parts.engine,
+            weights=self.parts.weights,
+            stop=StopRules(**self.config.stop),
+            interruption=interruption,
+            clock=clock,
+            compiled=self.compiled,
+            saved=saved,
+        )
+
+    def _end(self, folder: Path, run: Run, objective: Objective, stop: Stop, screen: Screens) -> None:
+        """Results, figures, and the summary on the screen."""
+        results, status = Results(folder / FILE), "stopped" if stop.resumable else "finished"
+        summary = Summary(status, stop.reason, run.progress.step, run.clock.seconds, str(folder / FILE))
+        if objective.batch:  # nothing was trained if the signal came before the first step
+            found, verdict = conclude(results, objective, reference_of(run.problem), run.clock, self.config.seed)
+            summary.errors = {name: error.relative_l2 for name, error in found.items()}
+            summary.held_out, summary.verdict = verdict.relative, str(verdict)
+        results.attributes(status=status, reason=stop.reason, finished=now())
+        if switch(self.config.figures) == "on":
+            summary.figures = _draw(folder)
+        summary.next = f"pinn {'resume' if stop.resumable else 'show'} {folder}"
+        summary.seconds = run.clock.seconds
+        screen.finish(summary)
+
+
+def _draw(folder: Path) -> list[str]:
+    from pinn_cli.plots import write  # matplotlib takes half a second that the first step must not wait for
+
+    return [str(path) for path in write(folder)]
+
+
+def _again(folder: Path, config: DictConfig) -> int:
+    """A folder that holds a run already: the same configuration goes on, another one is refused (UsageError)."""
+    results = Results(folder / FILE)
+    drop_leftovers(config)
+    then, now = (_flat(c) for c in (OmegaConf.create(results.read_config()), config))
+    differences = [f"{k}={then.get(k)} is now {now.get(k)}" for k in {**then, **now} if then.get(k) != now.get(k)]
+    if differences:
+        shown = ", ".join(differences[:3]) + (" ..." if len(differences) > 3 else "")
+        raise UsageError(f"{folder} holds another run ({shown}); type folder=ANOTHER")
+    if results.read_attributes()["status"] == "finished":
+        print(f"{folder} holds this very run, finished; pinn show {folder}")
+        return FINISHED
+    return go_on(folder)
+
+
+def _flat(node: Any, prefix: str = "") -> dict[str, Any]:
+    node = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+    if not isinstance(node, dict) or not node:
+        return {prefix.removesuffix("."): node}
+    return {key: value for name, inner in node.items() for key, value in _flat(inner, f"{prefix}{name}.").items()}
+
+
+@contextmanager
+def _surroundings(config: DictConfig) -> Iterator[None]:
+    """Threads and random numbers of this job alone; a sweep runs many in one process."""
+    threads = torch.get_num_threads()
+    logging.getLogger("torch").setLevel(logging.ERROR)
+    torch.set_num_threads(config.threads or threads)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _is_expected(error: Exception) -> bool:
+    return isinstance(error, TrainingError | torch.OutOfMemoryError) or "not enough memory" in str(error)
+
+
+def _line(error: Exception) -> str:
+    """One line on what ended a run; memory is what most often does."""
+    text = (str(error).strip() or type(error).__name__).splitlines()[0]
+    if isinstance(error, torch.OutOfMemoryError) or "not enough memory" in text:
+        return f"out of memory ({text}); type fewer points, e.g. points.interior=512, or a smaller architecture.width"
+    return text if isinstance(error, TrainingError) else f"{type(error).__name__}: {text}"

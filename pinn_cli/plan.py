@@ -1,0 +1,82 @@
+"""The plan of a run, printed before its first step: what is in force, and what it will cost."""
+
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+
+from pinn_cli import device
+from pinn_cli.assembly import Parts
+from pinn_cli.errors import UsageError
+from pinn_cli.objective import Objective
+from pinn_cli.streams import Streams
+from pinn_cli.streams import plan as streams_of
+
+
+def preview(parts: Parts) -> Objective:
+    """The objective of the first phase at its first points: every residual evaluated once (Raises UsageError)."""
+    model = parts.new_models()(parts.problem)
+    objective = Objective(parts.problem, model, parts.engine, parts.weighting, parts.weights)
+    sampler = parts.schedule[0].sampler()
+    try:
+        parts.weighting.begin_stage(parts.problem)
+        sampler.begin_stage(parts.problem)
+        objective.begin(sampler.draw(0, parts.problem, objective))
+        with torch.no_grad():
+            objective.residuals()
+    except (TypeError, ValueError) as error:
+        raise UsageError(" ".join(str(error).split())) from error
+    return objective
+
+
+def text(config: DictConfig, name: str, parts: Parts, objective: Objective, compiled: bool) -> str:
+    """Several lines: constraints with points, weights and derivatives, network, schedule, machine, notes."""
+    rows = sum(len(X) for X in objective.batch.values())
+    size = sum(p.numel() for p in objective.parameters)
+    engine = config.derivatives._target_.rpartition(".")[2].lower()
+    machine = [device.describe(parts.device), config.dtype, engine, "compiled" if compiled else "eager"]
+    lines = [
+        ("problem", f"{name}  {_values(parts.problem.coefficients)}"),
+        *_constraints(parts, objective),
+        ("network", f"{type(objective.model.network).__name__}  {size} parameters  {_network(config)}"),
+        ("train", f"{_schedule(config)}  {rows} residuals  seed {config.seed}"),
+        ("stop", _stop(config)),
+        ("machine", "  ".join(machine)),
+        *(("note", note) for note in parts.notes),
+    ]
+    return "\n".join(f"{label:<9}{line}".rstrip() for label, line in lines)
+
+
+def _constraints(parts: Parts, objective: Objective) -> list[tuple[str, str]]:
+    streams = {name: s for s in streams_of(parts.problem, objective.constraints.values()) for name in s.constraints}
+    width = max(len(name) for name in objective.constraints)
+    lines = [
+        f"{name:<{width}}  {c.region:<9} {len(objective.batch[name]):>6} points  weight {objective.base[name]:g}  "
+        f"{', '.join(c.symbols)}  {_cost(streams[name])}"
+        for name, c in objective.constraints.items()
+    ]
+    imposed = getattr(objective.model, "imposed", ())
+    return [("", line) for line in lines] + ([("", f"{', '.join(imposed)}: exact by construction")] if imposed else [])
+
+
+def _cost(streams: Streams) -> str:
+    return f"{streams.taylor} streams" if streams.taylor > 1 else "1 stream"
+
+
+def _network(config: DictConfig) -> str:
+    settings = {key: value for key, value in config.architecture.items() if not str(key).startswith("_")}
+    return f"{_values(settings)}  inputs scaled: {config.scaling}"
+
+
+def _schedule(config: DictConfig) -> str:
+    phases = [f"{n}{f' ({p.steps} steps)' if p.get('steps') else ''}" for n, p in config.optimizer.items()]
+    return f"{' then '.join(phases)}  points {' + '.join(config.sampler)}  weighting {' x '.join(config.weighting)}"
+
+
+def _stop(config: DictConfig) -> str:
+    limits = {key: value for key, value in config.stop.items() if value is not None}
+    return _values(limits) or "when the optimizer makes no more progress"
+
+
+def _values(table: Any) -> str:
+    return "  ".join(f"{k}={v:.6g}" if isinstance(v, float) else f"{k}={v}" for k, v in table.items())

@@ -1,0 +1,122 @@
+"""What a person may type wrongly: one clear line, exit code 2, nothing made."""
+
+from pathlib import Path
+
+import pytest
+
+from pinn_cli import cli
+
+HELMHOLTZ = "problem=helmholtz"
+
+# words of `pinn train`, and what the line must say
+REFUSED = [
+    ("problem=helmholz", "did you mean `helmholtz`?"),
+    ("problme=helmholtz", "did you mean `problem`?"),
+    ("seed=1", "problem=helmholtz (pinn list problems)"),
+    ("problem=", "expected a name"),
+    ("helmholtz", "e.g. problem=helmholtz"),
+    (f"{HELMHOLTZ} architecture=mpl", "did you mean `mlp`?"),
+    (f"{HELMHOLTZ} architecture=[mlp,mlp]", "takes one name"),
+    (f"{HELMHOLTZ} architecture.widht=3", "did you mean `width`?"),
+    (f"{HELMHOLTZ} +architecture.widht=3", "did you mean `width`?"),
+    (f"{HELMHOLTZ} architecture.width=abc", "architecture.width=abc: expected int"),
+    (f"{HELMHOLTZ} architecture.activation=tahn", "tanh"),
+    (f"{HELMHOLTZ} problem.a3=1", "did you mean `a"),
+    (f"{HELMHOLTZ} problem.a1=one", "problem.a1=one: expected float"),
+    (f"{HELMHOLTZ} nonsense=3", "unknown key `nonsense`"),
+    (f"{HELMHOLTZ} +nonsense=3", "unknown key `nonsense`"),
+    (f"{HELMHOLTZ} seed=abc", "seed=abc: expected a whole number"),
+    (f"{HELMHOLTZ} seed=1,2", "multirun"),
+    (f"{HELMHOLTZ} dtype=float16", "float64 | float32"),
+    (f"{HELMHOLTZ} compile=maybe", "auto | on | off"),
+    (f"{HELMHOLTZ} stop.steps=ten", "stop.steps=ten: expected a whole number above 0"),
+    (f"{HELMHOLTZ} stop.steps=0", "expected a whole number above 0"),
+    (f"{HELMHOLTZ} stop.stesp=10", "did you mean `steps`?"),
+    (f"{HELMHOLTZ} stop=3", "e.g. stop.steps=100"),
+    (f"{HELMHOLTZ} points.interior=0", "points.interior=0: expected a whole number of points above 0"),
+    (f"{HELMHOLTZ} points.interior=-7", "expected a whole number of points above 0"),
+    (f"{HELMHOLTZ} points.interior=many", "expected a whole number of points above 0"),
+    (f"{HELMHOLTZ} points=7", "e.g. points.interior=1000"),
+    (f"{HELMHOLTZ} points.wal=7", "did you mean `wall`?"),
+    (f"{HELMHOLTZ} weights.wal=7", "did you mean `wall`?"),
+    (f"{HELMHOLTZ} weights.wall=-7", "expected a number from 0 on"),
+    (f"{HELMHOLTZ} periodic=[z]", "periodic=[z]"),
+    (f"{HELMHOLTZ} weighting=[fixed,fixed]", "is twice in weighting"),
+    (f"{HELMHOLTZ} weighting=lr_annealing weighting.alpha=0.5", "weighting.lr_annealing.alpha"),
+    (f"{HELMHOLTZ} weighting.lr_annealing.alpha=0.5", "add weighting=lr_annealing"),
+    (f"{HELMHOLTZ} optimizer.adam.lr=0.5", "add optimizer=adam"),
+    (f"{HELMHOLTZ} optimizer=adam optimizer.adam.lr=fast", "expected float"),
+    (f"{HELMHOLTZ} optimizer=adam optimizer.adam.optimizer=Adm", "Adam"),
+    (f"{HELMHOLTZ} optimizer=adam optimizer.adam.steps=-1", "optimizer.adam.steps=-1"),
+    (f"{HELMHOLTZ} optimizer=[]", "optimizer=[]: expected at least one"),
+    (f"{HELMHOLTZ} sampler=[]", "sampler=[]: expected at least one"),
+    (f"{HELMHOLTZ} device=gpu", "auto | cpu | cuda"),
+    (f"{HELMHOLTZ} problem._target_=os.system", "expected a class of pinn_cli"),
+    (f"{HELMHOLTZ} problem._target_=torch.load", "_target_"),
+    (f"{HELMHOLTZ} a=[1,2", "quote it for the shell"),
+    (f"{HELMHOLTZ} folder=/proc/run", "type folder=ANOTHER"),
+    ("-m problem=helmholtz,helmholz", "did you mean `helmholtz`?"),
+    (f"-m {HELMHOLTZ} seed=0,1 weighting=fixed,lr_anealing", "did you mean `lr_annealing`?"),
+]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def contents(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+@pytest.mark.parametrize(("words", "says"), REFUSED, ids=[words for words, _ in REFUSED])
+def test_one_line_exit_code_2_and_nothing_made(words, says, here, capsys):
+    assert cli.main(["train", *words.split()]) == cli.USAGE
+    out, err = capsys.readouterr()
+    assert says in err
+    assert err.count("\n") == 1
+    assert err.startswith("pinn: ")
+    assert not out
+    assert contents(here) == []
+
+
+@pytest.mark.skipif("__import__('torch').cuda.is_available()")
+def test_no_gpu(here, capsys):
+    assert cli.main(["train", HELMHOLTZ, "device=cuda"]) == cli.USAGE
+    assert "type device=cpu" in capsys.readouterr().err
+    assert contents(here) == []
+
+
+def test_a_file_of_the_users_conf_must_not_shadow_ours(here, capsys):
+    own = here / "conf" / "problem" / "helmholtz.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text("_target_: problems.helmholtz.Helmholtz\n")
+    assert cli.main(["train", HELMHOLTZ]) == cli.USAGE
+    assert "give it another name" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["trian"], "did you mean `train`?"),
+        (["list", "problms"], "did you mean `problems`?"),
+        (["new", "problem", "My-Heat"], "lower-case"),
+        (["new", "problem", "helmholtz"], "already"),
+    ],
+)
+def test_other_commands_answer_in_a_line(words, says, here, capsys):
+    assert cli.main(words) == cli.USAGE
+    assert says in capsys.readouterr().err
+    assert contents(here) == []
+
+
+def test_list_names_every_choice_with_a_description(capsys):
+    assert cli.main(["list", "recipes"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("gradient_pathologies/helmholtz_m4") and "annealing" in line for line in lines)
+
+
+def test_help_and_version(capsys):
+    assert cli.main([]) == cli.main(["--help"]) == cli.main(["--version"]) == 0
+    assert all(name in capsys.readouterr().out for name in cli.COMMANDS)

@@ -1,0 +1,89 @@
+"""The picture of who may import whom (docs/architecture.md), as one dictionary."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Rooms by layer: a room imports rooms of lower layers only, and of its own layer those that NEIGHBOURS allows.
+LAYERS = [
+    {"errors", "reports", "symbols", "jets", "domains", "architectures", "descriptions"},
+    {"derivatives", "problem", "model", "jacobian", "exact_conditions"},
+    {"objective"},
+    {"weighting", "samplers", "optimizers", "strategies", "metrics", "references", "diagnostics"},
+    {"train", "results", "checkpoint", "console", "lock"},
+    {"runs", "plots", "cluster", "predict", "commands", "cli", "problems"},
+]
+NEIGHBOURS = {}
+ONLY_IMPORTERS = {
+    "h5py": {"results", "references"},
+    "rich": {"console"},
+    "matplotlib": {"plots"},
+    "hydra": {"commands", "composition", "build"},
+    "omegaconf": {"commands", "composition", "build"},
+}
+
+
+def rooms() -> dict[str, list[Path]]:
+    """Files of pinn_cli by room: a module, or a folder of parts."""
+    found: dict[str, list[Path]] = {}
+    for file in (ROOT / "pinn_cli").rglob("*.py"):
+        found.setdefault(file.relative_to(ROOT / "pinn_cli").parts[0].removesuffix(".py"), []).append(file)
+    found["problems"] = list((ROOT / "problems").rglob("*.py"))
+    del found["__init__"]
+    return found
+
+
+def imports(files: list[Path]) -> set[str]:
+    """Every absolute module name that the files import, also inside functions; relative imports are not used here."""
+    names = set()
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                names |= {alias.name for alias in node.names}
+            if isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{file}: relative import"
+                names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def ours(files: list[Path]) -> set[str]:
+    """The rooms that the files import."""
+    parts = [name.split(".") for name in imports(files)]
+    return {p[1] for p in parts if p[0] == "pinn_cli" and len(p) > 1} - {"__version__", "load"}
+
+
+LEVEL = {room: level for level, layer in enumerate(LAYERS) for room in layer}
+
+
+def test_the_picture_shows_every_room():
+    assert set(rooms()) == set(LEVEL) & set(rooms()), f"rooms without a layer: {set(rooms()) - set(LEVEL)}"
+
+
+@pytest.mark.parametrize("room", sorted(rooms()))
+def test_a_room_imports_only_from_below(room):
+    allowed = {other for other, level in LEVEL.items() if level < LEVEL[room]} | NEIGHBOURS.get(room, set()) | {room}
+    assert ours(rooms()[room]) <= allowed
+
+
+def test_the_package_never_imports_problems():
+    for room, files in rooms().items():
+        assert room == "problems" or "problems" not in ours(files)
+
+
+def test_problems_know_only_the_grammar_and_references():
+    assert ours(rooms()["problems"]) <= {"problem", "domains", "references"}
+
+
+@pytest.mark.parametrize("library", ONLY_IMPORTERS)
+def test_a_library_has_its_door(library):
+    doors = {room for room, files in rooms().items() if any(name.split(".")[0] == library for name in imports(files))}
+    assert doors <= ONLY_IMPORTERS[library]
+
+
+def test_parts_speak_to_the_objective_they_are_given():
+    """Weightings, samplers, optimizers and strategies import nothing above the objective, and no other kind of part."""
+    for room in ("weighting", "samplers", "optimizers", "strategies"):
+        assert not ours(rooms()[room]) & ({"objective", "weighting", "samplers", "optimizers", "strategies"} - {room})
