@@ -1,0 +1,40 @@
+"""Figures of a run, drawn from its results file alone, finished or running.
+
+Nothing outside this folder imports matplotlib, and nothing in it uses pyplot or changes a global setting.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from pinn_cli.plots.fields import draw_collocation, draw_solution
+from pinn_cli.plots.losses import draw_losses
+from pinn_cli.plots.style import style
+from pinn_cli.results import Results
+
+FIGURES: dict[str, Callable[[Results], Figure | None]] = {
+    "solution": draw_solution,
+    "losses": draw_losses,
+    "collocation": draw_collocation,
+}
+
+
+def write(
+    folder: str | Path, names: Sequence[str] = ("solution", "losses", "collocation"), kind: str = "png",
+    out: str | Path | None = None, resolution: int = 200,
+) -> list[Path]:
+    """Draw figures of the run in `folder` into `out` (its own ``figures/``); the paths of those the file has data for.
+
+    `kind` is png, pdf or svg; `resolution` in dots per inch. Raises UsageError for a file that is no run's.
+    """
+    results, target = Results(Path(folder) / "results.h5"), Path(out or Path(folder) / "figures")
+    written = []
+    for name in names:
+        with style():
+            figure = FIGURES[name](results)
+            if figure is not None:
+                target.mkdir(parents=True, exist_ok=True)
+                figure.savefig(target / f"{name}.{kind}", dpi=resolution)
+                written.append(target / f"{name}.{kind}")
+    return written
