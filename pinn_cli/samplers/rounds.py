@@ -14,8 +14,8 @@ from pinn_cli.samplers.seeds import seed_for
 class Rounds(ABC):
     """The same tensors for `every` steps (None: for the whole stage), then new ones.
 
-    The points of a round are a function of (seed, region, stage, round) alone, so a resumed run draws what it would have
-    drawn. `batch` is what was drawn last, also right after a state was loaded.
+    The points of a round are a function of (seed, region, stage, round) alone, so a resumed run draws what it would
+    have drawn. `batch` is what was drawn last, also right after a state was loaded.
     """
 
     def __init__(self, points: Mapping[str, Count], seed: int = 0, every: int | None = None) -> None:
@@ -24,6 +24,7 @@ class Rounds(ABC):
         self.points, self.seed, self.every = dict(points), seed, every
         self.stage, self.round, self.since = 0, -1, 0
         self.batch: dict[str, Tensor] = {}
+        self.draws: list[Draw] = []
         self.measured: Tensor | None = None
 
     @abstractmethod
@@ -39,10 +40,11 @@ class Rounds(ABC):
         return self.batch
 
     def _batch(self, problem: Any, objective: Any) -> dict[str, Tensor]:
-        imposed = {c.name for c in problem.constraints()} - objective.constraints.keys()
-        draws = plan(problem, self.points, imposed)
-        shared = {draw: self._points(problem, draw, objective) for draw in draws}
-        return {name: shared[draw] for name in objective.constraints for draw in draws if name in draw.names}
+        if not self.draws:
+            imposed = {c.name for c in problem.constraints()} - objective.constraints.keys()
+            self.draws = plan(problem, self.points, imposed)
+        shared = {draw: self._points(problem, draw, objective) for draw in self.draws}
+        return {name: shared[draw] for name in objective.constraints for draw in self.draws if name in draw.names}
 
     def _points(self, problem: Any, draw: Draw, objective: Any) -> Tensor:
         if draw.count is None:
@@ -58,7 +60,8 @@ class Rounds(ABC):
 
     def begin_stage(self, problem: Any) -> None:
         """New points for a new stage."""
-        self.stage, self.round, self.batch, self.measured = self.stage + 1, -1, {}, None
+        self.stage, self.round = self.stage + 1, -1
+        self.batch, self.draws, self.measured = {}, [], None
 
     def state_dict(self) -> dict[str, Any]:
         """Which points are in use, each tensor once."""
