@@ -6,6 +6,7 @@ Nothing below this module reads a configuration.
 
 import inspect
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import is_dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from types import NoneType, UnionType
@@ -50,15 +51,13 @@ class Builder:
 
     def _fitting(self, node: DictConfig, cls: type, where: str) -> DictConfig:
         """The node with its nested parts, each checked against its constructor, without what belongs to other parts."""
-        keywords = _keywords(cls)
+        keywords, takes_any = _keywords(cls)
         kept: dict[str, Any] = {}
-        for key, value in node.items():
-            key = str(key)
-            if key not in SPECIAL and keywords is not None and key not in keywords:
+        for key, value in ((str(key), value) for key, value in node.items()):
+            if key not in (*SPECIAL, *keywords) and not takes_any:
                 self._unknown(f"{where}.{key}", key, keywords)
                 continue
-            if key not in SPECIAL and keywords is not None:
-                _check_type(f"{where}.{key}", value, keywords[key])
+            _check_type(f"{where}.{key}", value, keywords.get(key, Any))
             kept[key] = self._nested(value, f"{where}.{key}")
         return OmegaConf.create(kept)
 
@@ -99,19 +98,18 @@ def _is_own(root: str) -> bool:
         return False
     places = [spec.origin, *(spec.submodule_search_locations or [])] if spec else []
     here = Path.cwd().resolve()
-    return any(Path(place).resolve().parent == here for place in places if place)
+    return any(Path(place).resolve().parent == here for place in places if place and Path(place).is_absolute())
 
 
-def _keywords(cls: type) -> dict[str, Any] | None:
-    """The constructor's keywords and their annotations; None if it takes any."""
-    parameters = inspect.signature(cls).parameters
-    if any(p.kind == p.VAR_KEYWORD for p in parameters.values()):
-        return None
+def _keywords(cls: type) -> tuple[dict[str, Any], bool]:
+    """The constructor's keywords with their annotations, and whether it takes any others besides."""
+    parameters = inspect.signature(cls).parameters.values()
     try:
-        hints = get_type_hints(cls.__init__) | (get_type_hints(cls) if hasattr(cls, "__dataclass_fields__") else {})
+        hints = get_type_hints(cls if is_dataclass(cls) else getattr(cls, "__init__"))  # noqa: B009  mypy
     except (NameError, TypeError):
         hints = {}
-    return {name: hints.get(name, Any) for name in parameters}
+    named = {p.name: hints.get(p.name, Any) for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
+    return named, any(p.kind == p.VAR_KEYWORD for p in parameters)
 
 
 def _check_type(where: str, value: Any, annotation: Any) -> None:

@@ -10,7 +10,7 @@ CHANGEABLE = ("stop", "record", "device", "figures")  # what does not change wha
 def add(parser: ArgumentParser) -> None:
     """The arguments of `pinn resume`."""
     parser.add_argument("run", nargs="?", default="latest", help="a run folder, or a problem's name (default: latest)")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help=f"of {', '.join(CHANGEABLE)}: stop.steps=9000")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. stop.steps=9000")
     parser.add_argument("--changed", action="store_true", help="even if the problem's file has changed since")
 
 
