@@ -178,6 +178,24 @@ def test_a_failed_search_clears_the_memory_once_and_goes_on():
     assert report.values["pairs"] == 1
 
 
+def test_weights_of_points_are_compared_as_well():
+    objective, optimizer = Function(rosenbrock, start(4), weights={"pde": torch.ones(3), "wall": 1.0}), LBFGS()
+    run(optimizer, objective, 3)
+    objective.weights = {"pde": torch.ones(3), "wall": 1.0}
+    assert optimizer.step(objective).values["pairs"] == 4
+    objective.weights = {"pde": torch.tensor([1.0, 1.0, 2.0]), "wall": 1.0}
+    assert optimizer.step(objective).values["pairs"] == 1
+    objective.weights = {"pde": 1.0, "wall": 1.0}
+    assert optimizer.step(objective).values["pairs"] == 1
+
+
+def test_no_tensor_is_born_on_the_default_device():
+    objective = Function(rosenbrock, start(4), weights={"wall": 1.0})
+    with torch.device("meta"):
+        losses, _ = run(LBFGS(), objective, 30)
+    assert losses[-1] < losses[0]
+
+
 @pytest.mark.parametrize("change", [{"points_changed": True}, {"weights": {"wall": 2.0}}])
 def test_the_memory_is_dropped_with_the_points_or_the_weights(change):
     objective, optimizer = Function(rosenbrock, start(4)), LBFGS()

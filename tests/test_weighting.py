@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from torch import Tensor
 
+from pinn_cli.architectures.modified_mlp import ModifiedMLP
+from pinn_cli.derivatives import Taylor
 from pinn_cli.errors import UsageError
+from pinn_cli.model import Features, Model
+from pinn_cli.objective import Objective
+from pinn_cli.problems.helmholtz import Helmholtz
+from pinn_cli.samplers.uniform import Uniform
 from pinn_cli.weighting.fixed import Fixed
 from pinn_cli.weighting.grad_norm import GradNorm
 from pinn_cli.weighting.lr_annealing import LRAnnealing
@@ -203,6 +209,24 @@ def test_dense_weights_of_a_network_without_layers_are_refused():
 def test_without_an_interior_a_reference_must_be_named():
     with pytest.raises(UsageError, match=r"reference=\[left\]"):
         LRAnnealing().update(0, frozen("left", "initial"))
+
+
+@pytest.mark.parametrize("parameters", ["all", "dense_weights"])
+def test_on_a_real_objective_the_statistic_is_that_of_the_networks_gradients(parameters):
+    problem, weighting = Helmholtz(), LRAnnealing("layer_mean", alpha=1.0, every=1, parameters=parameters)
+    torch.manual_seed(0)
+    network = ModifiedMLP(2, 1, width=5, depth=2)
+    model = Model(Features(problem.domain), network).double()
+    objective = Objective(problem, model, Taylor, weighting, {"wall": 4.0})
+    objective.begin(Uniform({"interior": 16, "face": 4}).draw(0, problem, objective))
+    weighting.begin_stage(problem)
+    weighting.update(0, objective)
+    chosen = list(network.parameters()) if parameters == "all" else [layer.weight for layer in network.layers]
+    r = objective.residuals()
+    pde = torch.autograd.grad(r["pde"].square().mean(), chosen, retain_graph=True)
+    wall = torch.autograd.grad(4 * r["wall"].square().mean(), chosen)
+    expected = max(g.abs().max() for g in pde) / torch.stack([g.abs().mean() for g in wall]).mean()
+    assert objective.weights == {"pde": 1.0, "wall": pytest.approx(4 * expected.item(), rel=1e-12)}
 
 
 def test_grad_norm_makes_the_gradients_equally_long_and_is_blind_to_base_weights():

@@ -11,7 +11,8 @@ from pinn_cli.errors import UsageError
 from pinn_cli.optimizers.schedules import Constant, Schedule
 from pinn_cli.reports import Report
 
-CLOSURE_OR_SPARSE = ("Optimizer", "LBFGS", "SparseAdam")  # the first is abstract; L-BFGS is `optimizer=lbfgs`
+# The first is abstract, L-BFGS is `optimizer=lbfgs`, the last two take sparse gradients or matrices only.
+UNFIT = ("Optimizer", "LBFGS", "SparseAdam", "Muon")
 
 
 class FirstOrder:
@@ -80,7 +81,7 @@ class FirstOrder:
 def _class(name: str) -> Any:
     """The class of `torch.optim` called `name`."""
     kinds = inspect.getmembers(torch.optim, inspect.isclass)
-    known = [n for n, kind in kinds if issubclass(kind, torch.optim.Optimizer) and n not in CLOSURE_OR_SPARSE]
+    known = [n for n, kind in kinds if issubclass(kind, torch.optim.Optimizer) and n not in UNFIT]
     if name not in known:
         near = get_close_matches(name, known, 1) or ["Adam"]
         hint = "type optimizer=lbfgs" if name == "LBFGS" else f"did you mean {near[0]}?"

@@ -147,5 +147,10 @@ def _value_and_gradient(objective: Any) -> tuple[float, Tensor]:
 
 
 def _equal(one: dict[str, float | Tensor], other: dict[str, float | Tensor]) -> bool:
-    same = (torch.equal(torch.as_tensor(w), torch.as_tensor(other[name])) for name, w in one.items() if name in other)
-    return one.keys() == other.keys() and all(same)
+    return one.keys() == other.keys() and all(_same(w, other[name]) for name, w in one.items())
+
+
+def _same(one: float | Tensor, other: float | Tensor) -> bool:
+    if isinstance(one, Tensor) or isinstance(other, Tensor):
+        return isinstance(one, Tensor) and isinstance(other, Tensor) and torch.equal(one, other)
+    return one == other
