@@ -105,7 +105,8 @@ def mixed_rows(constraint: Constraint, values: Values, r: Tensor) -> int:
 
 def matters(constraint: Constraint, values: Values, r: Tensor, name: str) -> bool:
     """Whether the residual reacts to one symbol."""
-    return bool(different(constraint.residual(**values | {name: values[name] * 1.5 + 0.1}), r).any())
+    changes = (values[name] * 1.5 + 0.1, -values[name])
+    return any(bool(different(constraint.residual(**values | {name: v}), r).any()) for v in changes)
 
 
 def different(a: Tensor, b: Tensor) -> Tensor:

@@ -79,6 +79,11 @@ def test_a_condition_on_the_wrong_face_is_found_where_the_solution_is_small():
     assert finding(WrongFace(c=0.0), "wall").warnings
 
 
+def test_a_residual_that_acts_on_one_side_only_is_not_called_idle():
+    problem = with_residual(lambda self, u_t, u_x: u_t + torch.relu(-u_x))
+    assert not any("changes nothing" in warning for warning in finding(problem).warnings)
+
+
 def test_a_symbol_that_changes_nothing_is_named():
     class Idle(Advection):
         @on("interior")
