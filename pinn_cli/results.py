@@ -204,6 +204,18 @@ class Results:
         raise UsageError(f"{self.path} is damaged or no results file ({reason}); expected the results.h5 of a run")
 
 
+def export(path: str | Path, arrays: Mapping[str, Any]) -> None:
+    """Arrays by name into an HDF5 file of their own, which is no run's. Raises UsageError if it cannot be written."""
+    with _image() as image:
+        for name, value in arrays.items():
+            _write(image, name, value)
+        content = _content(image)
+    try:
+        Path(path).write_bytes(content)
+    except OSError as error:
+        raise UsageError(f"cannot write {path} ({error.strerror}); type another --out") from error
+
+
 # ---- the history
 
 def _columns(group: h5py.Group, prefix: str = "") -> dict[str, h5py.Dataset]:

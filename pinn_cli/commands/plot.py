@@ -1,0 +1,32 @@
+"""Draw the figures of runs, finished or running, from their results files."""
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from pinn_cli.errors import UsageError, nearest
+
+
+def add(parser: ArgumentParser) -> None:
+    """The arguments of `pinn plot`."""
+    parser.add_argument("run", nargs="*", default=["latest"], help="run folders, or problems' names (default: latest)")
+    parser.add_argument("--only", metavar="NAMES", default="", help="of solution, losses, collocation; with commas")
+    parser.add_argument("--format", choices=("png", "pdf", "svg"), default="png", help="kind of file (default: png)")
+    parser.add_argument("--resolution", type=int, default=200, metavar="DPI", help="dots per inch (default: 200)")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where to (default: figures/ in the run folder)")
+
+
+def run(arguments: Namespace) -> int:
+    """Print the path of each figure drawn (Raises UsageError)."""
+    from pinn_cli import plots, runs
+
+    names = arguments.only.split(",") if arguments.only else list(plots.FIGURES)
+    for name in names:
+        if name not in plots.FIGURES:
+            raise UsageError(f"there is no figure `{name}`; {nearest(name, plots.FIGURES)}")
+    folders = [runs.find(word) for word in arguments.run]
+    if arguments.out and len(folders) > 1:
+        raise UsageError("--out takes one run; found several, whose figures would overwrite each other")
+    for folder in folders:
+        paths = plots.write(folder, names, arguments.format, arguments.out, arguments.resolution)
+        print("\n".join(map(str, paths)) if paths else f"{folder} has nothing to draw yet")
+    return 0
