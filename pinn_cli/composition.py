@@ -70,12 +70,17 @@ def drop_leftovers(config: DictConfig) -> list[str]:
 def jobs(words: list[str]) -> Iterator[list[str]]:
     """For a sweep: overrides of single runs in which every swept value occurs at least once."""
     overrides = [_parse(word) for word in rewrite(words)]
-    swept = {i: _values(override) for i, override in enumerate(overrides) if override.is_sweep_override()}
-    first = [f"{_key(o)}={swept[i][0]}" if i in swept else o.input_line or "" for i, o in enumerate(overrides)]
+    several = {i: _values(override) for i, override in enumerate(overrides) if override.is_sweep_override()}
+    first = [f"{_key(o)}={several[i][0]}" if i in several else o.input_line or "" for i, o in enumerate(overrides)]
     yield first
-    for i, values in swept.items():
+    for i, values in several.items():
         for value in values[1:]:
             yield [*first[:i], f"{_key(overrides[i])}={value}", *first[i + 1 :]]
+
+
+def swept(words: list[str]) -> list[str]:
+    """The keys that take several values, as Hydra names them in a job's overrides."""
+    return [_key(override) for override in map(_parse, rewrite(words)) if override.is_sweep_override()]
 
 
 def _parse(word: str) -> Override:

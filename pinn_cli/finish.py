@@ -25,7 +25,7 @@ def conclude(results: Results, objective: Objective, reference: Any, clock: Any,
             "collocation": dict(objective.batch),
             "guard": {"verdict": str(verdict), "ratio": verdict.ratio, "relative": verdict.relative},
             "network": network(objective),
-            "unknowns": {name: float(p) for name, p in getattr(objective.model, "unknowns", {}).items()},
+            "unknowns": {name: float(p.detach()) for name, p in getattr(objective.model, "unknowns", {}).items()},
         }
     with clock("writing"):
         results.replace({name: group for name, group in groups.items() if group})

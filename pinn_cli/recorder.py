@@ -98,7 +98,7 @@ def row(stage: Stage, objective: Objective) -> dict[str, float]:
     values: Mapping[str, Any] = stage.report.values
     losses = {f"loss/{name}": value for name, value in objective.losses().items()}
     weights = {f"weight/{name}": _mean(w) for name, w in objective.weights.items()}
-    unknowns = {f"unknown/{name}": p for name, p in getattr(objective.model, "unknowns", {}).items()}
+    unknowns = {f"unknown/{name}": p.detach() for name, p in getattr(objective.model, "unknowns", {}).items()}
     said = stage.sampler.values() if hasattr(stage.sampler, "values") else {}
     return {name: float(value) for name, value in {**values, **losses, **weights, **said, **unknowns}.items()}
 

@@ -12,28 +12,35 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from pinn_cli.catalogue import find_own_modules
-from pinn_cli.composition import compose, jobs, rewrite, search_path
+from pinn_cli.composition import compose, jobs, rewrite, search_path, swept
 from pinn_cli.errors import TrainingError, UsageError
 
-FAILED, USAGE, STOPPED = 1, 2, 3
+FINISHED, FAILED, USAGE, STOPPED = 0, 1, 2, 3
+SAYS = {FINISHED: "finished", FAILED: "failed", USAGE: "refused", STOPPED: "stopped"}
 SWEEP = ("-m", "--multirun")
 ASKING = ("-h", "--help", "--hydra-help", "-c", "--cfg", "-i", "--info", "-sc", "--shell-completion")
+VALUED = ("-c", "--cfg", "-p", "--package", "-i", "--info", "-cd", "--config-dir")  # take the word that follows
 
-outcomes: list[int] = []  # exit codes of the jobs of this process
+outcomes: list[tuple[int, list[str]]] = []  # exit code and overrides of each job of this process
 
 
 def run_words(words: list[str]) -> int:
     """Check the words, then let Hydra compose and run: one job, or with -m one per combination; the exit code."""
     find_own_modules()
-    overrides = [word for word in words if _is_override(word, words)]
+    before = ["", *words]
+    overrides = [word for word, flag in zip(words, before, strict=False) if word[:1] != "-" and flag not in VALUED]
     flags = [word for word in words if word not in overrides]
+    sweep = any(flag in SWEEP for flag in flags)
     if not any(flag in ASKING for flag in flags):
-        for job in jobs(overrides) if any(flag in SWEEP for flag in flags) else [overrides]:
+        for job in jobs(overrides) if sweep else [overrides]:
             compose(job)
-    return _hydra([*flags, *rewrite(overrides), *search_path()])
+    _hydra([*flags, *rewrite(overrides), *search_path()])
+    if sweep and outcomes:
+        print("\n".join(_lines(swept(overrides))))
+    return max((code for code, _ in outcomes), default=FINISHED)
 
 
-def _hydra(words: list[str]) -> int:
+def _hydra(words: list[str]) -> None:
     """Hydra reads the command line of the process, and wants a folder of its own for a sweep."""
     before, sys.argv = sys.argv, ["pinn train", *words]
     folder = tempfile.mkdtemp(prefix="pinn-sweep-")
@@ -44,14 +51,13 @@ def _hydra(words: list[str]) -> int:
     finally:
         sys.argv = before
         shutil.rmtree(folder, ignore_errors=True)
-    return max(outcomes, default=0)
 
 
 @hydra.main(version_base=None, config_path="pkg://pinn_cli.conf", config_name="config")
 def task(config: DictConfig) -> int:
     """One job. It returns its exit code and never raises, since one failure must not end a sweep."""
-    if outcomes and outcomes[-1] == STOPPED:  # Ctrl-C stops the sweep, not this job alone
-        return _ended(STOPPED, "not started: the sweep was stopped")
+    if outcomes and outcomes[-1][0] == STOPPED:  # Ctrl-C stops the sweep, not this job alone
+        return _ended(STOPPED, "not started, the sweep was stopped")
     about = HydraConfig.get()
     typed = [re.split(r"[=@]", word.lstrip("+~"))[0] for word in about.overrides.task]
     try:
@@ -68,17 +74,16 @@ def task(config: DictConfig) -> int:
 
 def _ended(code: int, message: str = "") -> int:
     about = HydraConfig.get()
-    job = f"job {about.job.num} ({about.job.override_dirname}): " if about.mode.name == "MULTIRUN" else ""
+    job = f"job {about.job.num}: " if about.mode is not None and about.mode.name == "MULTIRUN" else ""
     if message:
         print(f"pinn: {job}{message}", file=sys.stderr)
-    outcomes.append(code)
+    outcomes.append((code, list(about.overrides.task)))
     return code
 
 
-def _is_override(word: str, words: list[str]) -> bool:
-    """Whether a word is an override rather than a flag, or the value of the flag before it (`--cfg job`)."""
-    before = words[words.index(word) - 1] if words.index(word) else ""
-    valued = ("-c", "--cfg", "-p", "--package", "-i", "--info", "-cd", "--config-dir", "-cn", "--config-name")
-    return not word.startswith("-") and before not in valued
-
-
+def _lines(keys: list[str]) -> list[str]:
+    """One line per job: how it ended, and the values that the sweep varies."""
+    return [
+        "  ".join([f"job {i}", f"{SAYS[code]:<8}", *(word for word in words if word.split("=")[0] in keys)])
+        for i, (code, words) in enumerate(outcomes)
+    ]

@@ -1,0 +1,187 @@
+"""Whole runs through the command line: short ones, on few points."""
+
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from pinn_cli import catalogue, cli, train
+from pinn_cli.results import Results
+
+RECIPES = catalogue.options("recipe")
+SMALL = ["points.interior=32", "points.face=8", "figures=off", "compile=off"]
+SHORT = ["train", "problem=helmholtz", *SMALL]
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    """A working directory of its own, whose ./problems are nobody else's."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if Path(entry).resolve() != ROOT])
+    monkeypatch.setenv("PYTHONPATH", "")
+    yield tmp_path
+    for name in [name for name in sys.modules if name.partition(".")[0] == "problems"]:
+        del sys.modules[name]
+
+
+def runs() -> list[Path]:
+    return sorted(path.parent for path in Path("outputs").glob("*/*/results.h5") if not path.parent.is_symlink())
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_recipe_runs_with_no_tensor_born_without_a_device(recipe):
+    problem = [] if "/" in recipe else ["problem=helmholtz"]
+    torch.set_default_device("meta")  # a tensor that does not say where it lives would end up there, and fail
+    try:
+        words = [f"recipe={recipe}", *problem, "device=cpu", "stop.steps=2", *SMALL]
+        assert cli.main(["train", *words]) == 0
+    finally:
+        torch.set_default_device(None)
+    (run,) = runs()
+    history = Results(run / "results.h5").read_history()
+    assert list(history["step"]) == [1, 2]
+
+
+@pytest.mark.parametrize("derivatives", ["taylor", "autograd"])
+@pytest.mark.parametrize("problem", catalogue.options("problem"))
+def test_every_problem_trains(problem, derivatives):
+    words = [f"problem={problem}", f"derivatives={derivatives}", "stop.steps=2", *SMALL]
+    assert cli.main(["train", *words]) == 0
+
+
+def test_a_run_folder_holds_what_outputs_readme_says():
+    assert cli.main([*SHORT, "stop.steps=2", "figures=on"]) == 0
+    (run,) = runs()
+    names = {path.name for path in run.iterdir() if not path.name.startswith(".")}
+    readme = (ROOT / "outputs" / "README.md").read_text()
+    assert names == {"config.yaml", "results.h5", "checkpoint.pt", "run.log", "figures"}
+    assert all(f"`{name}" in readme for name in names)
+    assert (Path("outputs") / "helmholtz" / "latest").resolve() == run.resolve()
+    about = Results(run / "results.h5").read_attributes()
+    assert about["status"] == "finished"
+    assert about["reason"] == "stop.steps=2 reached"
+    assert OmegaConf.load(run / "config.yaml").seed == 0
+    assert "problem  helmholtz" in (run / "run.log").read_text()
+
+
+def test_a_stopped_run_goes_on_bit_for_bit(monkeypatch):
+    assert cli.main([*SHORT, "stop.steps=6", "folder=whole"]) == 0
+    advance = train.Progress.advance
+
+    def interrupt(self, loss):
+        advance(self, loss)
+        if self.step == 3:
+            signal.raise_signal(signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    with monkeypatch.context() as patch:
+        patch.setattr(train.Progress, "advance", interrupt)
+        assert cli.main([*SHORT, "stop.steps=6", "folder=parts"]) == cli.STOPPED
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert Results(Path("parts/results.h5")).read_attributes()["status"] == "stopped"
+    assert cli.main(["resume", "parts"]) == 0
+    whole, parts = (Results(Path(folder) / "results.h5") for folder in ("whole", "parts"))
+    for name, value in whole.read("network").items():
+        assert (parts.read("network")[name] == value).all()
+    assert list(parts.read_history()["step"]) == list(whole.read_history()["step"])
+
+
+def test_a_finished_run_goes_further_only_when_told():
+    assert cli.main([*SHORT, "stop.steps=2"]) == 0
+    assert cli.main(["resume", "helmholtz"]) == cli.USAGE
+    assert cli.main(["resume", "helmholtz", "seed=3"]) == cli.USAGE
+    assert cli.main(["resume", "helmholtz", "stop.steps=4"]) == 0
+    assert list(Results(runs()[0] / "results.h5").read_history()["step"]) == [1, 2, 3, 4]
+
+
+def test_a_folder_that_holds_a_run_is_never_overwritten(capsys):
+    words = [*SHORT, "stop.steps=2", "folder=mine"]
+    assert cli.main(words) == 0
+    stamp = Path("mine/results.h5").stat().st_mtime_ns
+    assert cli.main(words) == 0
+    assert "this very run" in capsys.readouterr().out
+    assert cli.main([*words, "seed=1"]) == cli.USAGE
+    assert "seed=0 is now 1" in capsys.readouterr().err
+    assert Path("mine/results.h5").stat().st_mtime_ns == stamp
+
+
+def test_a_sweep_runs_every_job_and_the_worst_exit_code_counts(capsys):
+    words = ["stop.steps=1", "seed=0,1", "problem.a1=1.0,nan"]
+    assert cli.main([*SHORT, "-m", *words]) == cli.USAGE
+    assert [Results(run / "results.h5").read_attributes()["status"] for run in runs()] == ["finished", "finished"]
+    out, err = capsys.readouterr()
+    assert "job 1: Helmholtz.pde" in err
+    assert out.splitlines()[-4:] == [
+        "job 0  finished  seed=0  problem.a1=1.0",
+        "job 1  refused   seed=0  problem.a1=nan",
+        "job 2  finished  seed=1  problem.a1=1.0",
+        "job 3  refused   seed=1  problem.a1=nan",
+    ]
+    assert sorted(path.name for path in Path().iterdir()) == ["outputs"]
+
+
+def test_a_loss_that_is_not_finite_names_the_constraint_and_the_step(capsys):
+    assert cli.main([*SHORT, "recipe=adam", "optimizer.adam.lr=1e30", "stop.steps=20"]) == cli.FAILED
+    err = capsys.readouterr().err
+    assert "residual of `" in err
+    assert "at step" in err
+
+
+def test_a_schedule_lays_settings_of_a_phase_over_the_runs():
+    words = ["recipe=adam", "optimizer=[adam,levenberg_marquardt]", "optimizer.adam.steps=2", "stop.steps=4"]
+    assert cli.main([*SHORT, *words, "optimizer.levenberg_marquardt.points.interior=40"]) == 0
+    results = Results(runs()[0] / "results.h5")
+    assert len(results.read("collocation")["pde"]) == 40
+    assert list(results.read_history()["stage"]) == [0, 0, 1, 1]
+
+
+def test_exact_constraints_and_other_spellings():
+    words = ["constraints=exact", "weights.pde=2", "points.pde=50", "scaling=standard", "stop.steps=2"]
+    assert cli.main([*SHORT, *words]) == 0
+    results = Results(runs()[0] / "results.h5")
+    assert "loss/wall" not in results.read_history()
+    assert results.read_history()["weight/pde"][0] == 2
+
+
+def test_a_new_problem_trains_as_it_is():
+    assert cli.main(["new", "problem", "my_heat"]) == 0
+    assert cli.main(["train", "problem=my_heat", "stop.steps=2", *SMALL]) == 0
+    assert "problems.my_heat" in Results(runs()[0] / "results.h5").read("source")
+
+
+def test_a_changed_problem_is_not_resumed_unless_told(capsys):
+    assert cli.main(["new", "problem", "my_wave"]) == 0
+    assert cli.main(["train", "problem=my_wave", "stop.steps=2", *SMALL]) == 0
+    text = Path("problems/my_wave.py").read_text()
+    Path("problems/my_wave.py").write_text(text.replace("return u - sin", "return u + sin"))
+    assert cli.main(["resume", "my_wave", "stop.steps=4"]) == cli.USAGE
+    assert "has changed" in capsys.readouterr().err
+    assert cli.main(["resume", "my_wave", "stop.steps=4", "--changed"]) == 0
+
+
+def test_a_truncated_checkpoint_is_one_line(capsys):
+    assert cli.main([*SHORT, "stop.steps=2", "folder=mine"]) == 0
+    checkpoint = Path("mine/checkpoint.pt")
+    checkpoint.write_bytes(checkpoint.read_bytes()[:100])
+    assert cli.main(["resume", "mine", "stop.steps=4"]) == cli.USAGE
+    assert capsys.readouterr().err.count("\n") == 1
+    assert Results(Path("mine/results.h5")).read_attributes()["status"] == "finished"
+
+
+@pytest.mark.parametrize(("residual", "says"), [("u[:, None]", "expected"), ("u_q", "u_q")])
+def test_a_residual_that_cannot_be_trained_makes_nothing(residual, says, capsys):
+    assert cli.main(["new", "problem", "broken"]) == 0
+    file = Path("problems/broken.py")
+    symbol = residual if residual == "u_q" else "u"
+    before, after = "def wall(self, u):\n        return u", f"def wall(self, {symbol}):\n        return {residual}"
+    file.write_text(file.read_text().replace(before, after))
+    capsys.readouterr()
+    assert cli.main(["train", "problem=broken", *SMALL]) == cli.USAGE
+    err = capsys.readouterr().err
+    assert says in err
+    assert err.count("\n") == 1
+    assert not Path("outputs").exists()
