@@ -1,7 +1,7 @@
 """pinn: a runner for physics-informed neural networks.
 
-`pinn_cli.conf` and `pinn_cli.problems` are the folders `conf/` and `problems/` of the project. In a wheel they lie inside this
-package; in a checkout they lie beside it, and the parent folder is searched too.
+`pinn_cli.conf` and `pinn_cli.problems` are the folders `conf/` and `problems/` of the project. In a wheel they lie
+inside this package; in a checkout they lie beside it, and the parent folder is searched too.
 """
 
 from __future__ import annotations

@@ -153,8 +153,8 @@ def _over(below: DictConfig, above: DictConfig | None) -> DictConfig:
 
 def _sampler(stack: DictConfig, points: DictConfig, seed: int, builder: Builder) -> Callable[[], Any]:
     """Makes the first of the list with the others around it; what is set of parts not selected does not count."""
-    chosen = {f"sampler.{name}": node for name, node in stack.items() if "_target_" in node}
-    first, *others = [builder.part(node, where) for where, node in chosen.items()]
+    chosen = [str(name) for name, node in stack.items() if "_target_" in node]
+    first, *others = [builder.part(stack[name], f"sampler.{name}") for name in chosen]
     table = OmegaConf.to_object(points)
 
     def make() -> Any:

@@ -46,7 +46,7 @@ def compose(words: list[str]) -> DictConfig:
         _check_first_name(override)
     for override in chosen:
         _check_choice(override)
-    base = _compose([override.input_line for override in chosen])
+    base = _compose([override.input_line or "" for override in chosen])
     drop_leftovers(base)
     for override in overrides:
         if override not in chosen:
@@ -166,7 +166,7 @@ def _refuse_key(path: list[str], depth: int, node: DictConfig, base: DictConfig)
         if name in catalogue.options(group):
             selected = ",".join(str(k) for k in base[group] or {})
             raise UsageError(f"`{'.'.join(path)}`: {group}=[{selected}] is in force; add {group}={name}")
-        owners = [part for part in node if name in (node[part] or {})]
+        owners = [str(part) for part in node if name in (node[part] or {})]
         if owners:
             raise UsageError(f"`{'.'.join(path)}`: name the part too: {group}.{owners[0]}.{'.'.join(path[1:])}")
     where = ".".join(path[:depth])

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -55,7 +55,7 @@ def go_on(folder: Path, changes: Mapping[str, Any] | None = None, changed: bool 
     """Go on with a run that was stopped or killed; the exit code. `changed`: even if formulas have changed since."""
     results = Results(folder / FILE)
     about = results.read_attributes()
-    config = OmegaConf.create(results.read_config())
+    config = cast(DictConfig, OmegaConf.create(results.read_config()))
     for key, value in (changes or {}).items():
         OmegaConf.update(config, key, value)
     if about["status"] == "finished" and not any(key.startswith("stop.") for key in changes or {}):
