@@ -11,15 +11,15 @@ from typing import Any
 
 import torch
 
-from pinn_cli.errors import UsageError
+from pinn_cli.errors import TrainingError, UsageError
 
 
 class CheckpointError(UsageError):
-    """A checkpoint that cannot be read or written."""
+    """A file that is no checkpoint of ours."""
 
 
 def save(path: str | Path, state: dict[str, Any]) -> None:
-    """Write `state` beside `path`, then put it in its place. Raises CheckpointError, with the old file kept."""
+    """Write `state` beside `path`, then put it in its place. Raises TrainingError, with the old file kept."""
     path = Path(path)
     part = path.with_name(path.name + ".part")
     try:
@@ -30,7 +30,7 @@ def save(path: str | Path, state: dict[str, Any]) -> None:
         os.replace(part, path)
     except OSError as error:
         part.unlink(missing_ok=True)
-        raise CheckpointError(f"cannot write {path} ({error.strerror}); the checkpoint before it is kept") from error
+        raise TrainingError(f"cannot write {path} ({error.strerror}); the checkpoint before it is kept") from error
 
 
 def load(path: str | Path, device: str | torch.device = "cpu") -> dict[str, Any]:

@@ -14,7 +14,7 @@ import torch
 
 from pinn_cli import checkpoint
 from pinn_cli.checkpoint import CheckpointError
-from pinn_cli.errors import UsageError
+from pinn_cli.errors import TrainingError, UsageError
 
 ROOT = Path(__file__).parents[1]
 
@@ -82,7 +82,7 @@ def test_a_state_that_could_not_be_loaded_is_refused_when_saved(tmp_path: Path) 
 
 def test_a_folder_that_cannot_be_written_keeps_the_old_one(tmp_path: Path) -> None:
     (tmp_path / "checkpoint.pt").mkdir()
-    with pytest.raises(CheckpointError, match="cannot write"):
+    with pytest.raises(TrainingError, match="cannot write"):
         checkpoint.save(tmp_path / "checkpoint.pt", {"step": 1})
     assert os.listdir(tmp_path) == ["checkpoint.pt"]
 

@@ -99,7 +99,7 @@ def test_a_damaged_file_is_one_line_and_exit_code_2(command: str, capsys: pytest
 
 @pytest.mark.parametrize("words", [["show", "ab"], ["compare", "helmholtz"], ["list", "runs"], ["plot", "ab"]])
 def test_looking_needs_no_torch(words: list[str]) -> None:
-    code = "import sys; from pinn_cli.cli import main; main(sys.argv[1:]); sys.stderr.write(str('torch' in sys.modules))"
+    code = "import sys, pinn_cli.cli as c; c.main(sys.argv[1:]); sys.stderr.write(str('torch' in sys.modules))"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     run = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, env=environment)
     assert run.stderr == "False"

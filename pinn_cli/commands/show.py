@@ -69,9 +69,16 @@ def page(found: dict[str, Any]) -> str:
         *(("loss", _loss(name, found["last"])) for name in found["last"] if name.startswith("loss/")),
         ("seconds", "  ".join(f"{phase} {seconds:.1f}" for phase, seconds in found["timing"].items())),
         *(("figure", str(path)) for path in figures),
-        ("next", f"pinn plot {summary['folder']}" if not figures else f"pinn predict {summary['folder']} --help"),
+        ("next", f"pinn {_next(summary['status'], bool(figures))} {summary['folder']}"),
     ]
     return "\n".join(f"{label:<9} {text}" for label, text in lines if text)
+
+
+def _next(status: str, drawn: bool) -> str:
+    """The command that most likely comes next."""
+    if status in ("stopped", "interrupted"):
+        return "resume"
+    return "compare" if drawn else "plot"
 
 
 def _numbers(attributes: dict[str, Any]) -> dict[str, float]:
