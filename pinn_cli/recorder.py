@@ -17,6 +17,7 @@ from pinn_cli.console import Console
 from pinn_cli.metrics import errors, points_of_comparison
 from pinn_cli.objective import Objective
 from pinn_cli.results import Results
+from pinn_cli.screens import Screens
 from pinn_cli.stages import Stage
 from pinn_cli.train import Run
 
@@ -29,7 +30,7 @@ class Recorder:
     """Rows every `every` steps (None: as the optimizer suggests), the first and the last step of a stage always."""
 
     results: Results
-    console: Console
+    console: Console | Screens
     checkpoint: Path
     reference: Any = None
     every: int | None = None
@@ -44,7 +45,7 @@ class Recorder:
     def after_step(self, run: Run, stage: Stage, objective: Objective, last: bool) -> None:
         """Keep this step if it is due."""
         progress = run.progress
-        every = self.every or getattr(stage.optimizer, "cadence", 1)
+        every: int = self.every or getattr(stage.optimizer, "cadence", 1)
         if progress.step != self._last_row and (last or progress.stage_step == 1 or progress.step % every == 0):
             self._row(run, stage, objective)
         now = self.now()
