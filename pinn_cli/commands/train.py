@@ -9,23 +9,44 @@ import traceback
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from omegaconf import DictConfig
 
-from pinn_cli.catalogue import find_own_modules
+from pinn_cli.catalogue import find_own_modules, groups, options
 from pinn_cli.composition import compose, jobs, rewrite, search_path, swept
 from pinn_cli.errors import TrainingError, UsageError
 
 FINISHED, FAILED, USAGE, STOPPED = 0, 1, 2, 3
 SAYS = {FINISHED: "finished", FAILED: "failed", USAGE: "refused", STOPPED: "stopped"}
 SWEEP = ("-m", "--multirun")
-ASKING = ("-h", "--help", "--hydra-help", "-c", "--cfg", "-i", "--info", "-sc", "--shell-completion")
+ASKING = ("--hydra-help", "-c", "--cfg", "-i", "--info", "-sc", "--shell-completion")
 VALUED = ("-c", "--cfg", "-p", "--package", "-i", "--info", "-cd", "--config-dir")  # take the word that follows
+
+HELP = """usage: pinn train problem=NAME [key=value ...] [-m]
+
+what there is to choose from (pinn list recipes, ... says more):
+{groups}
+
+what one types most:
+  seed=1  points.interior=4000  points.wall=500  weights.initial=100  stop.steps=2000  stop.seconds=60
+  architecture.width=50  optimizer.adam.lr=1e-4  constraints=exact  device=cuda  folder=my_run
+several parts at once (quoted for the shell):
+  'optimizer=[adam,levenberg_marquardt]' optimizer.adam.steps=2000   one after the other
+  'weighting=[lr_annealing,grad_norm]'                               a product
+a sweep, one run per combination:
+  pinn train -m problem=helmholtz recipe=adam weighting=fixed,lr_annealing seed=0,1,2
+
+  --cfg job    print the configuration that would be trained, every key that can be changed
+  --info ...   what Hydra knows of how it is composed"""
 
 outcomes: list[tuple[int, list[str]]] = []  # exit code and overrides of each job of this process
 
 
 def run_words(words: list[str]) -> int:
     """Check the words, then let Hydra compose and run: one job, or with -m one per combination; the exit code."""
+    if "-h" in words or "--help" in words:
+        print(_help())
+        return FINISHED
     find_own_modules()
     before = ["", *words]
     overrides = [word for word, flag in zip(words, before, strict=False) if word[:1] != "-" and flag not in VALUED]
@@ -40,6 +61,12 @@ def run_words(words: list[str]) -> int:
     return max((code for code, _ in outcomes), default=FINISHED)
 
 
+def _help() -> str:
+    choices = {group: [name for name in options(group) if "/" not in name] for group in groups()}
+    lines = [f"  {group}={'|'.join(names)}" for group, names in choices.items() if names]
+    return HELP.format(groups="\n".join(lines))
+
+
 def _hydra(words: list[str]) -> None:
     """Hydra reads the command line of the process, and wants a folder of its own for a sweep."""
     before, sys.argv = sys.argv, ["pinn train", *words]
@@ -48,6 +75,8 @@ def _hydra(words: list[str]) -> None:
     outcomes.clear()
     try:
         task()
+    except HydraException as error:
+        raise UsageError(" ".join(str(error).split())) from error
     finally:
         sys.argv = before
         shutil.rmtree(folder, ignore_errors=True)
