@@ -22,6 +22,8 @@ class FirstOrder:
     gradient per step; `Report` has the loss before the step and the rate. An unknown name or option is a `UsageError`.
     """
 
+    cadence = 100  # steps between rows of the history: a row costs about as much as a step
+
     def __init__(
         self, optimizer: str = "Adam", lr: float = 1e-3, schedule: Schedule | None = None, **options: Any
     ) -> None:

@@ -33,6 +33,8 @@ class LBFGS:
     two different losses.
     """
 
+    cadence = 10  # steps between rows of the history
+
     def __init__(self, history: int = 50, evaluations: int = 25, gradient_tolerance: float = 0.0,
                  step_tolerance: float = 0.0, stagnation: int = 20) -> None:
         self.history, self.stagnation = history, stagnation
