@@ -28,7 +28,7 @@ def draw_losses(results: Results) -> Figure | None:
     constraints = [name for name in groups.get("loss", {}) if name != "total"]
     for axes, (group, curves) in zip(panels, groups.items(), strict=True):
         known = colours(curves if group == "error" else constraints)
-        _draw(axes, steps, curves, known)
+        _draw(axes, steps, curves, known, thicker=group != "loss")
         lone = group == "error" and len(curves) == 1
         axes.set_ylabel(PANELS[group][0] + (f" of {symbol(next(iter(curves)))}" if lone else ""))
         if group == "loss" or (group == "error" and not lone):  # the weights have the colours of the losses
@@ -47,13 +47,18 @@ def _group(history: dict[str, np.ndarray], group: str) -> dict[str, np.ndarray]:
     }
 
 
-def _draw(axes: Axes, steps: np.ndarray, curves: dict[str, np.ndarray], known: dict[str, str]) -> None:
-    for name, values in curves.items():
+def _draw(
+    axes: Axes, steps: np.ndarray, curves: dict[str, np.ndarray], known: dict[str, str], thicker: bool = False
+) -> None:
+    """Lines of the curves; `thicker`: what lies below is wider, so that curves that coincide are all seen."""
+    for above, (name, values) in enumerate(curves.items()):
         there = np.isfinite(values) & (values > 0)  # what is measured now and then is joined across the gaps
-        total = name not in known
-        look = {"color": "black", "linewidth": 0.9, "linestyle": (0, (4, 1.5))} if total else {"color": known[name]}
-        label = "minimised" if total else name
-        axes.plot(steps[there], values[there], label=label, zorder=2 if total else 3, **look)
+        x, y = steps[there], values[there]
+        if name in known:
+            width = 1.2 + (0.5 * (len(curves) - 1 - above) if thicker else 0.0)
+            axes.plot(x, y, label=name, color=known[name], linewidth=width, zorder=3 + above)
+        else:
+            axes.plot(x, y, label="minimised", color="black", linewidth=0.8, linestyle=(0, (4, 2)), zorder=50)
     logarithmic(axes, curves.values())
 
 
