@@ -13,7 +13,7 @@ from pinn_cli.symbols import Index, Lap
 
 
 class Taylor:
-    """One forward pass of jets (`jets.py`): every derivative at once, one backward pass for the gradient."""
+    """One forward pass of jets (`jets/`): every derivative at once, one backward pass for the gradient."""
 
     taped = True  # parameters meet the streams on a tape: rows of the Jacobian from one backward pass
 
@@ -26,7 +26,7 @@ class Taylor:
         return len(self.algebra)
 
     def __call__(self, u: Callable, X: Tensor, tape: Tape | None = None) -> dict[Key, Tensor]:
-        jet = u(self.algebra.seed(X, tape))
+        jet = u(Jet.identity(self.algebra, X, tape))
         if not isinstance(jet, Jet):  # a function that does not depend on the point
             return {k: jet if not isinstance(k, Lap) and not any(k) else torch.zeros_like(jet) for k in self.wanted}
         return {k: jet.derivative(k) for k in self.wanted}

@@ -12,7 +12,7 @@ from pinn_cli.architectures.fourier import Fourier
 from pinn_cli.architectures.mlp import MLP
 from pinn_cli.architectures.modified_mlp import ModifiedMLP
 from pinn_cli.derivatives import Autograd, Taylor
-from pinn_cli.jets import RULES, Algebra
+from pinn_cli.jets import RULES, Algebra, Jet
 from pinn_cli.symbols import Lap
 
 
@@ -133,7 +133,7 @@ def test_a_missing_rule_names_itself_and_the_way_out():
 
 
 def test_points_of_a_jet_stay_together():
-    jet = Algebra({(1, 0)}).seed(torch.rand(4, 2))
+    jet = Jet.identity(Algebra({(1, 0)}), torch.rand(4, 2))
     with pytest.raises(IndexError, match="indexed by feature"):
         jet[0]
     with pytest.raises(ValueError, match="the points come first"):
