@@ -8,7 +8,8 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from pinn_cli import catalogue, cli, train
+from pinn_cli import catalogue, cli, compiler, train
+from pinn_cli.derivatives import Autograd, Taylor
 from pinn_cli.results import Results
 
 RECIPES = catalogue.options("recipe")
@@ -185,3 +186,25 @@ def test_a_residual_that_cannot_be_trained_makes_nothing(residual, says, capsys)
     assert says in err
     assert err.count("\n") == 1
     assert not Path("outputs").exists()
+
+
+def test_rows_are_kept_as_often_as_the_optimizer_asks_and_at_both_ends():
+    assert cli.main([*SHORT, "recipe=adam", "stop.steps=150"]) == 0
+    assert list(Results(runs()[0] / "results.h5").read_history()["step"]) == [1, 100, 150]
+
+
+@pytest.mark.parametrize("setting", ["on", "off"])
+def test_compile_is_a_switch_and_a_missing_compiler_a_notice(setting, monkeypatch, capsys):
+    monkeypatch.setattr(compiler, "_failure", lambda: "there is none")
+    assert cli.main([*SHORT, "recipe=adam", f"compile={setting}", "stop.steps=1"]) == 0
+    assert ("no working compiler (there is none)" in capsys.readouterr().out) == (setting == "on")
+
+
+def test_long_runs_of_cheap_steps_are_compiled(monkeypatch):
+    monkeypatch.setattr(compiler, "_failure", lambda: None)
+    cheap, dear = type("Cheap", (), {"cadence": 100})(), object()
+    assert compiler.decide("auto", cheap, 40000, Taylor, print)
+    assert not compiler.decide("auto", cheap, 1000, Taylor, print)
+    assert not compiler.decide("auto", dear, 40000, Taylor, print)
+    assert compiler.decide("on", dear, 10, Taylor, print)
+    assert not compiler.decide("on", dear, 10, Autograd, print)
