@@ -1,8 +1,8 @@
 """Where the equations hold: regions by name, and how points of the unit cube map onto them.
 
-    interior    the box itself
-    boundary    all faces in space          initial     the face where time begins
-    x=0         one face                    lid         faces given a name of their own
+interior    the box itself
+boundary    all faces in space          initial     the face where time begins
+x=0         one face                    lid         faces given a name of their own
 """
 
 from collections.abc import Mapping, Sequence
@@ -84,7 +84,7 @@ class Box:
         return torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).reshape(-1, self.dimension)
 
     def normal(self, region: str, X: Tensor) -> Tensor:
-        """Outward unit normals (N, D): of the face of the region nearest to the point; at a corner, the first listed."""
+        """Outward unit normals (N, D) of the nearest face of the region; at a corner, of the first listed."""
         low, high = self._ends(X)
         faces = self.faces(region)
         gaps = [(X[:, i] - (low, high)[end][i]).abs() / (high - low)[i] for i, end in faces]
@@ -93,8 +93,9 @@ class Box:
         return outward[torch.stack(gaps).argmin(0)]
 
     def contains(self, X: Tensor) -> Tensor:
+        """Which points (N, D) lie inside, the boundary included."""
         low, high = self._ends(X)
-        return ((X >= low) & (X <= high)).all(1)
+        return ((low <= X) & (high >= X)).all(1)
 
     def _ends(self, like: Tensor) -> Tensor:
         """Lower and upper ends (2, D)."""
@@ -124,6 +125,6 @@ class Interval(Box):
     """A box of one dimension, ``Interval(x=(0, 1))``; each of its faces is a point."""
 
     def __init__(self, **side: tuple[float, float]):
-        super().__init__(time=None, **side)
+        super().__init__(time=None, names=None, **side)
         if self.dimension != 1:
             raise ValueError(f"an Interval has one side, found {', '.join(self.coordinates)}; expected Box(...)")

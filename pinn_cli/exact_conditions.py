@@ -11,6 +11,7 @@ Where data contradict each other at a corner the axis treated last speaks.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,7 +22,7 @@ from pinn_cli.problem import Constraint, Problem
 from pinn_cli.symbols import Column, Derivative, Index
 
 Columns = list[Tensor]  # one (N,) tensor or jet per coordinate
-Function = Callable[[Columns], Tensor]
+Function = Callable[[Columns], Any]  # of the columns: a tensor or jet (N,), or one number for all points
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,9 @@ def derive(problem: Problem) -> tuple[Ansatz | None, list[str]]:
 
     def ansatz(X: Tensor, u: Tensor) -> Tensor:
         columns = [X[:, i] for i in range(box.dimension)]
-        return torch.stack([lift(columns) + distance(columns) * u[:, k] for k, (lift, distance) in enumerate(builders)], -1)
+        return torch.stack(
+            [lift(columns) + distance(columns) * u[:, k] for k, (lift, distance) in enumerate(builders)], -1
+        )
 
     return ansatz, [g.constraint for g in usable]
 
@@ -57,7 +60,7 @@ def _given(problem: Problem, c: Constraint) -> Given | None:
     others = all(isinstance(s, Column) for n, s in c.symbols.items() if n not in derivatives)
     if c.kind != "face" or c.against is not None or len(derivatives) != 1 or not others:
         return None
-    (name, symbol), = derivatives.items()
+    ((name, symbol),) = derivatives.items()
     if not isinstance(symbol.index, tuple) or sum(symbol.index) > 1:
         return None
     D = problem.domain.dimension
@@ -87,7 +90,8 @@ def _is_velocity(g: Given, given: list[Given], box: Box) -> bool:
 
 def _build(box: Box, given: list[Given]) -> tuple[Function, Function]:
     """Lift and distance of one field."""
-    lift, distance = _nothing, _one
+    lift: Function = _nothing
+    distance: Function = _one
     axes = sorted(range(box.dimension), key=lambda i: box.coordinates[i] != box.time)
     for i in axes:
         ends = {end: g.value for g in given if not any(g.index) for axis, end in g.faces if axis == i}
@@ -98,7 +102,9 @@ def _build(box: Box, given: list[Given]) -> tuple[Function, Function]:
     return lift, distance
 
 
-def _lift_along(i: int, sides: tuple[float, float], below: Function, ends: dict[int, Function], slope: Function | None) -> Function:
+def _lift_along(
+    i: int, sides: tuple[float, float], below: Function, ends: dict[int, Function], slope: Function | None
+) -> Function:
     """Add to `below` what it lacks at the ends of axis i, blended linearly between them."""
     functions = [below, *ends.values(), *([slope] if slope else [])]
     if all(f is _nothing for f in functions):
@@ -134,9 +140,9 @@ def _coordinate(column: Tensor, sides: tuple[float, float]) -> Tensor:
     return (column - sides[0]) * (1 / (sides[1] - sides[0]))
 
 
-def _nothing(columns: Columns) -> float:  # type: ignore[misc]
+def _nothing(columns: Columns) -> float:
     return 0.0
 
 
-def _one(columns: Columns) -> float:  # type: ignore[misc]
+def _one(columns: Columns) -> float:
     return 1.0

@@ -13,7 +13,9 @@ from pinn_cli.samplers.held_out import Verdict, examine
 NODES = 10_000  # of the grids on which fields and residuals are kept
 
 
-def conclude(results: Results, objective: Objective, reference: Any, clock: Any, seed: int) -> tuple[dict[str, Errors], Verdict]:
+def conclude(
+    results: Results, objective: Objective, reference: Any, clock: Any, seed: int
+) -> tuple[dict[str, Errors], Verdict]:
     """Write errors, fields, residuals, points, verdict, network, unknowns and times; the errors and the verdict."""
     with clock("evaluation"):
         found = final_errors(objective, reference)
@@ -42,13 +44,19 @@ def final_errors(objective: Objective, reference: Any) -> dict[str, Errors]:
 
 
 def _noted(e: Errors, reference: Any) -> Noted:
-    return Noted(e.relative_l2, {"mean_absolute": e.mean, "max_absolute": e.maximum, "reference_error": reference.error})
+    return Noted(
+        e.relative_l2, {"mean_absolute": e.mean, "max_absolute": e.maximum, "reference_error": reference.error}
+    )
 
 
 def fields(objective: Objective, reference: Any) -> dict[str, Any]:
     """Every field and observable on a grid, beside the reference where there is one."""
     problem = objective.problem
-    X = problem.domain.grid(_per_axis(problem)) if reference is None else points_of_comparison(problem.domain, reference)
+    X = (
+        problem.domain.grid(_per_axis(problem))
+        if reference is None
+        else points_of_comparison(problem.domain, reference)
+    )
     names = [*problem.fields, *problem.observables()]
     out: dict[str, Any] = {
         "points": Noted(X, {"coordinates": list(problem.coordinates)}),

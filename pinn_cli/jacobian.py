@@ -13,6 +13,7 @@ respect a memory budget. Parameters that enter otherwise (slopes, gates, coeffic
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -66,9 +67,7 @@ class Rows:
     pieces: list[Layer | Dense] = field(default_factory=list)
 
 
-def rows_of(
-    F: Tensor, tapes: Sequence[Tape], parameters: Sequence[Tensor], slow: Sequence[int] = ()
-) -> Rows:
+def rows_of(F: Tensor, tapes: Sequence[Tape], parameters: Sequence[Tensor], slow: Sequence[int] = ()) -> Rows:
     """The rows of F (N,) with respect to the parameters, from the tapes of its evaluation.
 
     Parameters in `slow` (by position) have no rule on the tape and are done by one backward pass per row.
@@ -96,7 +95,7 @@ def rows_of(
             place(weight, lambda c, l=layer: Layer(c, l.A, l.G), lambda l=layer: l.dense(slice(None)))  # type: ignore[misc]
         if bias is not None and G[0] is not None:
             place(bias, lambda c, g=G[0]: Dense(c, g), lambda g=G[0]: g)  # type: ignore[misc]
-    for tensor, copy in factors:
+    for tensor, _ in factors:
         if (g := next(grads)) is not None:
             g = g.reshape(len(F), -1)
             place(tensor, lambda c, g=g: Dense(c, g), lambda g=g: g)  # type: ignore[misc]
@@ -108,10 +107,12 @@ def rows_of(
 def columns_of(parameters: Sequence[Tensor]) -> list[slice]:
     """The place of each parameter in the flat vector (P,)."""
     ends = torch.tensor([0, *(p.numel() for p in parameters)], device="cpu").cumsum(0).tolist()
-    return [slice(a, b) for a, b in zip(ends, ends[1:], strict=False)]
+    return [slice(a, b) for a, b in pairwise(ends)]
 
 
-def _through(tensor: Tensor, rows: Tensor, parameters: Sequence[Tensor], columns: list[slice], slow: Sequence[int]) -> Iterator[Dense]:
+def _through(
+    tensor: Tensor, rows: Tensor, parameters: Sequence[Tensor], columns: list[slice], slow: Sequence[int]
+) -> Iterator[Dense]:
     """Rows with respect to a tensor, carried on to the parameters it was computed from."""
     fast = [i for i in range(len(parameters)) if i not in slow]
     seeds = rows.reshape(len(rows), *tensor.shape)
@@ -128,7 +129,14 @@ def row_by_row(F: Tensor, parameters: Sequence[Tensor]) -> Tensor:
     rows = []
     for f in F.unbind():
         grads = torch.autograd.grad(f, parameters, retain_graph=True, allow_unused=True)
-        rows.append(torch.cat([torch.zeros_like(p).flatten() if g is None else g.flatten() for p, g in zip(parameters, grads, strict=True)]))
+        rows.append(
+            torch.cat(
+                [
+                    torch.zeros_like(p).flatten() if g is None else g.flatten()
+                    for p, g in zip(parameters, grads, strict=True)
+                ]
+            )
+        )
     return torch.stack(rows)
 
 
@@ -190,7 +198,7 @@ class Linearisation:
         return A
 
     def kernel(self, budget: float) -> Tensor:
-        """The lower triangle of J J^T (M, M); columns of J are formed in slabs of at most `budget` bytes or one layer."""
+        """The lower triangle of J J^T (M, M); columns of J are formed in slabs of `budget` bytes, or of one layer."""
         K = self.F.new_zeros(self.rows, self.rows)
         for slab in self._slabs(budget):
             J = self._columns(slab)

@@ -29,7 +29,7 @@ class Features(nn.Module):
         scale = torch.ones_like(lower) if size is None else 2 * size / (upper - lower)
         self.register_buffer("scale", scale)
         self.register_buffer("shift", torch.zeros_like(lower) if size is None else -scale * (upper + lower) / 2)
-        self.turns = {domain.coordinates.index(c): 2 * math.pi / domain_length(domain, c) for c in periodic}
+        self.turns = {domain.coordinates.index(c): 2 * math.pi / _length(domain, c) for c in periodic}
         self.outputs = domain.dimension + len(self.turns)
 
     def forward(self, X: Tensor) -> Tensor:
@@ -43,7 +43,7 @@ class Features(nn.Module):
         return torch.cat(columns, -1)
 
 
-def domain_length(domain: Box, coordinate: str) -> float:
+def _length(domain: Box, coordinate: str) -> float:
     i = domain.coordinates.index(coordinate)
     return domain.upper[i] - domain.lower[i]
 

@@ -152,7 +152,9 @@ class Objective:
         c = self.constraints[name]
         at = self._place(self._plan((name,)), c.region, X)
         inside = self.problem.domain.sample("interior", torch.rand_like(X[:, : len(self.problem.coordinates)]))
-        return terms_of(self.problem, c, {n: s.read(at).detach() for n, s in c.symbols.items()}, rms(self.model(inside)))
+        return terms_of(
+            self.problem, c, {n: s.read(at).detach() for n, s in c.symbols.items()}, rms(self.model(inside))
+        )
 
     def _place(self, engine: Taylor | Autograd, region: str, X: Tensor, tape: Tape | None = None) -> Place:
         points = X[:, : len(self.problem.coordinates)]
@@ -167,7 +169,7 @@ class Objective:
         return fixed | {k: tape.per_point(p, len(X)) if tape else p.expand(len(X)) for k, p in trained.items()}
 
     def evaluate(self, symbols: Sequence[str], X: Tensor) -> dict[str, Tensor]:
-        """Values (N,) of symbols (`u`, `u_xt`, `lap_u`), observables and `residual/<constraint>` at any points, detached."""
+        """Values (N,), detached, of symbols (`u`, `u_xt`), observables and `residual/<constraint>` at any points."""
         grammar, observables, values = self.problem.grammar, self.problem.observables(), {}
         for name in symbols:
             if name.startswith("residual/"):
@@ -223,12 +225,17 @@ class Objective:
 
     def _scales(self, residuals: dict[str, Tensor]) -> dict[str, Tensor]:
         w = self._freeze(residuals)
-        return {name: torch.as_tensor(w[name] / len(r), dtype=r.dtype, device=r.device).sqrt() for name, r in residuals.items()}
+        return {
+            name: torch.as_tensor(w[name] / len(r), dtype=r.dtype, device=r.device).sqrt()
+            for name, r in residuals.items()
+        }
 
     def gradients(self) -> dict[str, Tensor]:
         """The gradient (P,) of mean r^2, unweighted, by name."""
         return {
-            name: self.flat(torch.autograd.grad(r.square().mean(), self.parameters, retain_graph=True, allow_unused=True))
+            name: self.flat(
+                torch.autograd.grad(r.square().mean(), self.parameters, retain_graph=True, allow_unused=True)
+            )
             for name, r in self.residuals().items()
         }
 
@@ -247,7 +254,10 @@ class Objective:
             tapes |= dict.fromkeys(names, pair)
         scale = self._scales(residuals)
         F = {name: scale[name] * residuals[name] for name in self.constraints if name in residuals}
-        blocks = [jacobian.rows_of(f, tapes[name], self.parameters, self._slow_columns(name, f, tapes[name])) for name, f in F.items()]
+        blocks = [
+            jacobian.rows_of(f, tapes[name], self.parameters, self._slow_columns(name, f, tapes[name]))
+            for name, f in F.items()
+        ]
         return Linearisation(torch.cat([f.detach() for f in F.values()]), blocks, self.columns[-1].stop)
 
     def _slow_columns(self, name: str, F: Tensor, tapes: list[Tape]) -> list[int]:
@@ -268,6 +278,4 @@ class Objective:
     def shift(self, step: Tensor) -> None:
         """theta <- theta + step (P,)."""
         for p, columns in zip(self.parameters, self.columns, strict=True):
-            p += step[columns].view_as(p)
-
-
+            p.add_(step[columns].view_as(p))

@@ -103,14 +103,18 @@ class Problem:
         columns = self.data_columns
         missing = [c for c in self.coordinates if c not in columns]
         if missing:
-            raise TypeError(f"{type(self).__name__}.measurements: no column `{missing[0]}`; found {', '.join(columns) or 'none'}")
+            raise TypeError(
+                f"{type(self).__name__}.measurements: no column `{missing[0]}`; found {', '.join(columns) or 'none'}"
+            )
         ordered = [columns[c] for c in (*self.coordinates, *self.grammar.measured)]
         return torch.stack([torch.as_tensor(c, dtype=torch.float64) for c in ordered], 1)
 
     def constraints(self) -> list[Constraint]:
         """Every marked method, in the order written; an overridden one counts once, where it was first named."""
         methods = self._marked("_region") | self._marked("_periodic")
-        return [self._pair(n, m) if hasattr(m, "_periodic") else self._constraint(n, m._region) for n, m in methods.items()]
+        return [
+            self._pair(n, m) if hasattr(m, "_periodic") else self._constraint(n, m._region) for n, m in methods.items()
+        ]
 
     def observables(self) -> dict[str, tuple[Callable[..., Tensor], dict[str, Symbol]]]:
         """Derived fields by name: how they are computed, and from which symbols."""

@@ -38,14 +38,14 @@ class Recorder:
     rows: list[dict[str, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._flushed = self._saved = self.now()
+        self._flushed, self._saved = self.now(), -math.inf  # the first step is saved: there is always one to go on from
         self._last_row = -1
         self.stages: list[str] = [str(name) for name in self.results.read("stages").get("", [])]
 
     def after_step(self, run: Run, stage: Stage, objective: Objective, last: bool) -> None:
         """Keep this step if it is due."""
         progress = run.progress
-        every: int = self.every or getattr(stage.optimizer, "cadence", 1)
+        every = self.every if self.every is not None else int(getattr(stage.optimizer, "cadence", 1))
         if progress.step != self._last_row and (last or progress.stage_step == 1 or progress.step % every == 0):
             self._row(run, stage, objective)
         now = self.now()

@@ -1,5 +1,6 @@
 """What one step of an optimizer says of itself."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -7,7 +8,7 @@ from torch import Tensor
 
 @dataclass
 class Report:
-    """Values by name (``loss/total``, ``learning_rate``, ``damping`` ...) and, if the optimizer can go no further, why."""
+    """Values by name (``loss/total``, ``learning_rate``, ``damping`` ...); `stop` says why no further step can be made."""
 
-    values: dict[str, float | Tensor] = field(default_factory=dict)
+    values: Mapping[str, float | Tensor] = field(default_factory=dict)
     stop: str | None = None

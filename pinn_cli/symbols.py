@@ -29,7 +29,7 @@ class Lap:
 
 @dataclass
 class Place:
-    """All that a residual may read at N points: values by derivative (N, F), points (N, D + columns), normals (N, D)."""
+    """All that a residual may read at N points: derivatives (N, F), points (N, D + columns), normals (N, D)."""
 
     values: dict[Index | Lap, Tensor]
     points: Tensor
@@ -38,6 +38,8 @@ class Place:
 
 
 class Symbol(Protocol):
+    """The derivatives a symbol needs, and its value (N,) at a place."""
+
     @property
     def needs(self) -> frozenset[Index | Lap]: ...
     def read(self, at: Place) -> Tensor: ...
@@ -114,7 +116,7 @@ class Grammar:
     def __post_init__(self) -> None:
         for c in self.coordinates:
             if len(c) != 1 or c == "n":
-                raise TypeError(f"coordinate `{c}`: expected a single letter other than n (u_n is the normal derivative)")
+                raise TypeError(f"coordinate `{c}`: expected one letter other than n (u_n is the normal derivative)")
         for f in self.fields:
             if "_" in f or f == "lap" or f in self.coordinates:
                 raise TypeError(f"field `{f}`: expected a name without underscore that is no coordinate and not `lap`")

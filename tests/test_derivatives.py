@@ -47,8 +47,14 @@ class Weighted(nn.Module):
 
 NETWORKS = {
     "mlp": lambda i, o: MLP(i, o, width=8, depth=3),
-    **{f"mlp-{a}": lambda i, o, a=a: MLP(i, o, width=8, depth=2, activation=a) for a in ("sin", "gelu", "silu", "softplus", "sigmoid")},
-    **{f"modified-{g}": lambda i, o, g=g: ModifiedMLP(i, o, width=8, depth=3, gate=g) for g in ("paper", "code", "legacy")},
+    **{
+        f"mlp-{a}": lambda i, o, a=a: MLP(i, o, width=8, depth=2, activation=a)
+        for a in ("sin", "gelu", "silu", "softplus", "sigmoid")
+    },
+    **{
+        f"modified-{g}": lambda i, o, g=g: ModifiedMLP(i, o, width=8, depth=3, gate=g)
+        for g in ("paper", "code", "legacy")
+    },
     "fourier": lambda i, o: Fourier(i, o, width=8, depth=2),
     "ansatz": Ansatz,
     "weighted": Weighted,
@@ -100,7 +106,11 @@ def test_any_set_of_derivatives(wanted):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, 4), st.floats(0.3, 2.0), st.sampled_from(["tanh", "sin", "cos", "exp", "sigmoid", "sqrt", "square", "reciprocal"]))
+@given(
+    st.integers(0, 4),
+    st.floats(0.3, 2.0),
+    st.sampled_from(["tanh", "sin", "cos", "exp", "sigmoid", "sqrt", "square", "reciprocal"]),
+)
 def test_scalar_functions_of_one_variable(order, x, name):
     f, X = getattr(torch, name), torch.tensor([[x]], dtype=torch.float64)
     fast, slow = (engine({(order,)})(lambda Z: f(Z * 0.7 + 0.1), X)[(order,)] for engine in (Taylor, Autograd))
@@ -128,7 +138,7 @@ def test_a_function_without_the_coordinates_has_no_slopes():
 
 
 def test_a_missing_rule_names_itself_and_the_way_out():
-    with pytest.raises(NotImplementedError, match="no Taylor rule for `erf`.*derivatives=autograd"):
+    with pytest.raises(NotImplementedError, match=r"no Taylor rule for `erf`.*derivatives=autograd"):
         Taylor({(2, 0)})(lambda X: torch.erf(X), torch.rand(3, 2))
 
 
@@ -160,7 +170,9 @@ def test_every_rule_belongs_to_a_torch_function():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("network", [NETWORKS["mlp"], NETWORKS["modified-code"], Ansatz], ids=["mlp", "modified", "ansatz"])
+@pytest.mark.parametrize(
+    "network", [NETWORKS["mlp"], NETWORKS["modified-code"], Ansatz], ids=["mlp", "modified", "ansatz"]
+)
 def test_residuals_compile_as_one_graph(network):
     u, engine, X = network(2, 1), Taylor({(0, 0), Lap((0, 1), 2)}), torch.rand(32, 2)
     eager = engine(u, X)[Lap((0, 1), 2)]

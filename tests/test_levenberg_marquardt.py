@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import pytest
 import torch
@@ -64,7 +65,9 @@ def test_one_undamped_step_solves_linear_least_squares():
     linear = objective.linearise()
     best = torch.linalg.lstsq(linear.dense(), -linear.F[:, None]).solution[:, 0]
     report = LevenbergMarquardt(damping=1e-20).step(objective)
-    assert report.values["loss/total"] == pytest.approx(float((linear.F + linear.dense() @ best).square().sum()), rel=1e-6)
+    assert report.values["loss/total"] == pytest.approx(
+        float((linear.F + linear.dense() @ best).square().sum()), rel=1e-6
+    )
     assert report.values["gain_ratio"] == pytest.approx(1, abs=1e-6)
 
 
@@ -112,7 +115,7 @@ def test_every_accepted_step_lowers_the_loss():
     for _ in range(20):
         losses.append(optimizer.step(objective).values["loss/total"])
         objective.begin(objective.batch)
-    assert all(b < a for a, b in zip(losses, losses[1:], strict=False))
+    assert all(b < a for a, b in pairwise(losses))
 
 
 def test_it_says_why_it_stops():

@@ -116,7 +116,8 @@ def test_a_parameter_without_a_rule_gets_its_columns_the_slow_way():
             return self.last(torch.tanh(torch.cat([X, row], -1)[:, :2] * torch.cat([X * 0 + 1, row], -1)[:, 2:]))
 
     objective = objective_of("mlp")
-    objective = Objective(objective.problem, Model(Features(objective.problem.domain), Odd(), {"nu": 0.5}).double(), Taylor,
+    model = Model(Features(objective.problem.domain), Odd(), {"nu": 0.5}).double()
+    objective = Objective(objective.problem, model, Taylor,
                           lambda b, r: {})  # fmt: skip
     objective.begin(objective_of("mlp").batch)
     J = row_by_row(objective.vector(), objective.parameters)
@@ -173,7 +174,9 @@ def test_any_symbol_observable_or_residual_at_any_points():
         objective.evaluate(["u_z"], X)
 
 
-@pytest.mark.parametrize("shape", [lambda u: u[:, None], lambda u: u.sum(), lambda u: u[1:]], ids=["(N,1)", "()", "(N-1,)"])
+@pytest.mark.parametrize(
+    "shape", [lambda u: u[:, None], lambda u: u.sum(), lambda u: u[1:]], ids=["(N,1)", "()", "(N-1,)"]
+)
 def test_a_residual_of_another_shape_is_refused(shape):
     class Bad(Everything):
         @on("interior")

@@ -25,7 +25,8 @@ class Algebra:
         self.dimension = D
         self.indices: list[Index] = sorted(closed, key=lambda a: (sum(a), tuple(-n for n in a)))
         self.laps = [lap for lap in laps if not all(unit(i, D, 2) in closed for i in lap.axes)]
-        self.position: dict[Key, int] = {k: s for s, k in enumerate([*self.indices, *self.laps])}
+        keys: list[Key] = [*self.indices, *self.laps]
+        self.position: dict[Key, int] = {key: s for s, key in enumerate(keys)}
         self.order = max([sum(a) for a in self.indices] + [2] * bool(self.laps))
         self.products = [self._leibniz(a) for a in self.indices] + [self._leibniz_lap(lap) for lap in self.laps]
         self.compositions = self._faa_di_bruno()

@@ -153,6 +153,7 @@ def _feature_key(key: Any) -> Any:
 
 @rule(torch.add, T.add, T.__add__, T.__radd__)
 def add(a: Any, b: Any, *, alpha: float = 1) -> Jet:
+    """a + alpha b; a constant changes the value alone."""
     b = b if alpha == 1 else alpha * b
     if isinstance(a, Jet) and isinstance(b, Jet):
         pairs = zip(a.streams, b.streams, strict=True)
@@ -208,8 +209,12 @@ def compose(chain: Callable[[Tensor, int], list[Tensor]]) -> Callable[[Jet], Jet
 
 
 def _evaluate(polynomial: Polynomial, z: list[Tensor | None]) -> Tensor | None:
-    terms = [(c, [z[s] for s in monomial]) for c, monomial in polynomial]
-    return _sum([_scaled(c, prod(m[1:], start=m[0])) for c, m in terms if not any(x is None for x in m)])
+    terms = []
+    for c, monomial in polynomial:
+        factors = [x for s in monomial if (x := z[s]) is not None]
+        if len(factors) == len(monomial):
+            terms.append(_scaled(c, prod(factors[1:], start=factors[0])))
+    return _sum(terms)
 
 
 @rule(torch.sub, torch.subtract, T.sub, T.__sub__)

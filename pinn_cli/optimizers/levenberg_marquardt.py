@@ -46,6 +46,7 @@ class NormalEquations:
         return -self.linear.transposed(self._solve(u))
 
     def _solve(self, b: Tensor) -> Tensor:
+        assert self.factor is not None
         return torch.cholesky_solve(b[:, None], self.factor)[:, 0]
 
 
@@ -59,9 +60,11 @@ class LevenbergMarquardt:
     difference: float = 0.1  # h
     memory: float = 1.0
     growth: float = 2.0  # nu, the factor on mu after the next failure
+    cadence = 1  # steps between rows of the history, unless the run says otherwise
     idle: int = 0  # accepted steps in a row of no progress
 
     def step(self, objective: Any) -> Report:
+        """One accepted step, or `damping_overflow` where no damping lowers the loss."""
         linear = objective.linearise()
         self._prepare(linear, objective.points_changed)
         equations = NormalEquations(linear, self.memory * 1e9)
@@ -69,7 +72,7 @@ class LevenbergMarquardt:
         while self._damping < CEILING:
             found = self._try(objective, linear, equations, loss)
             if found is not None:
-                return self._accept(*found, before=loss, rejected=rejected, rows=linear.rows)
+                return self._accept(*found, before=loss, rejected=rejected)
             self.damping, self.growth, rejected = self._damping * self.growth, 2 * self.growth, rejected + 1
         return Report({"loss/total": loss, "damping": self._damping}, stop="damping_overflow")
 
@@ -84,7 +87,9 @@ class LevenbergMarquardt:
         elif points_changed:
             self.damping, self.growth = 10 * self.damping, 2.0
 
-    def _try(self, objective: Any, linear: Any, equations: NormalEquations, loss: float) -> tuple[float, float, Tensor] | None:
+    def _try(
+        self, objective: Any, linear: Any, equations: NormalEquations, loss: float
+    ) -> tuple[float, float, Tensor] | None:
         """Take the step if the loss falls there: its loss, the ratio of actual to predicted decrease, the step."""
         if not equations.damp(self._damping):
             return None
@@ -110,18 +115,20 @@ class LevenbergMarquardt:
         a = equations.step((2 / h) * ((ahead - linear.F) / h - linear.times(v)))
         return a / 2 if bool(2 * a.norm() < 0.75 * v.norm()) else torch.zeros_like(v)
 
-    def _accept(self, loss: float, rho: float, step: Tensor, *, before: float, rejected: int, rows: int) -> Report:
+    def _accept(self, loss: float, rho: float, step: Tensor, *, before: float, rejected: int) -> Report:
         used = self._damping
         self.damping = max(FLOOR, used * max(self.shrink, 1 - (2 * min(rho, 1.0) - 1) ** 3))
         self.growth = 2.0
         self.idle = self.idle + 1 if before - loss < 1e-12 * before else 0
-        values = {"loss/total": loss, "damping": used, "gain_ratio": rho, "step_norm": float(step.norm()), "rejected": float(rejected)}
-        return Report(values, stop="stagnated" if self.idle >= PATIENCE else None)
+        values = {"loss/total": loss, "damping": used, "gain_ratio": rho, "step_norm": float(step.norm())}
+        return Report(values | {"rejected": float(rejected)}, stop="stagnated" if self.idle >= PATIENCE else None)
 
     def state_dict(self) -> dict[str, float | None]:
+        """The damping and what it remembers."""
         return {"damping": self.damping, "growth": self.growth, "idle": self.idle}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state."""
         self.damping, self.growth, self.idle = state["damping"], state["growth"], state["idle"]
 
 

@@ -70,13 +70,13 @@ class HeldOut:
             return False
         density = sum(r[name].abs() / max(_rms(r[name]), 1e-300) for name in names if self.ratios[name] > self.ratio)
         share = max(1, int(self.add * len(self._base[names[0]])))
-        chosen = torch.multinomial(density.cpu() + 1e-300, min(share, n), generator=self.generator).to(fresh.device)  # type: ignore[union-attr]
+        chosen = torch.multinomial(density.cpu() + 1e-300, min(share, n), generator=self.generator).to(fresh.device)
         known = self.added.get(names[0], fresh[:0])
         self.added[names[0]] = torch.cat([known, fresh[chosen]])[-self.most * share :]
         return True
 
     def _joined(self, base: dict[str, Tensor]) -> dict[str, Tensor]:
-        batch = {}
+        batch: dict[str, Tensor] = {}
         for names in _shared(base):
             first = base[names[0]]
             more = self.added.get(names[0])
