@@ -64,8 +64,11 @@ class Autograd:
 
 def _gradient(values: Tensor, X: Tensor) -> list[Tensor]:
     """d values (N, F) / d X_j for each j, (N, F); a value that does not depend on X has zero slope."""
-    columns = []
-    for column in values.unbind(1):
-        (g,) = torch.autograd.grad(column.sum(), X, create_graph=True, allow_unused=True) if column.requires_grad else (None,)
-        columns.append(torch.zeros_like(X) if g is None else g)
-    return list(torch.stack(columns, 1).unbind(2))
+
+    def slopes(column: Tensor) -> Tensor:
+        if not column.requires_grad:
+            return torch.zeros_like(X)
+        (g,) = torch.autograd.grad(column.sum(), X, create_graph=True, materialize_grads=True)
+        return g
+
+    return list(torch.stack([slopes(column) for column in values.unbind(1)], 1).unbind(2))

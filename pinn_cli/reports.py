@@ -8,7 +8,7 @@ from torch import Tensor
 
 @dataclass
 class Report:
-    """Values by name (``loss/total``, ``learning_rate``, ``damping`` ...); `stop` says why no further step can be made."""
+    """Values by name (``loss/total``, ``learning_rate``, ``damping`` ...); `stop`: why it can go no further."""
 
     values: Mapping[str, float | Tensor] = field(default_factory=dict)
     stop: str | None = None
