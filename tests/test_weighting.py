@@ -172,7 +172,7 @@ def test_constraints_imposed_exactly_leave_their_group():
 
 @pytest.mark.parametrize(("name", "options"), [
     ("lr_annealing_paper", ("pooled", "unweighted", 0.9, 10, "all")),
-    ("lr_annealing", ("pooled", "unweighted", 0.9, 10, "all")),
+    ("lr_annealing", ("pooled", "weighted", 0.1, 10, "all")),
     ("lr_annealing_code", ("layer_mean", "weighted", 0.1, 10, "dense_weights")),
     ("lr_annealing_code_cavity", ("layer_max_ratio", "weighted", 0.1, 10, "dense_weights")),
     ("lr_annealing_siam", ("pooled", "weighted", 0.1, 10, "all")),
@@ -189,7 +189,7 @@ def test_the_presets_are_what_they_say(name, options):
     ({"denominator": "both"}, "unknown denominator 'both': expected one of unweighted, weighted"),
     ({"parameters": "biases"}, "unknown parameters 'biases': expected one of all, dense_weights"),
     ({"alpha": 0.0}, "found alpha=0.0, every=10; expected 0 < alpha <= 1"),
-    ({"every": 0}, "found alpha=0.9, every=0"),
+    ({"every": 0}, "found alpha=0.1, every=0"),
     ({"groups": {"walls": ["lift"]}}, "unknown constraint 'lift': expected one of pde, left"),
     ({"groups": {"a": ["left"], "b": ["left"]}}, "'left' is named twice"),
     ({"groups": {"a": ["pde"]}, "reference": ["pde"]}, "'pde' is named twice"),

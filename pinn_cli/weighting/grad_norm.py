@@ -17,6 +17,7 @@ class GradNorm:
     """
 
     per_point = False
+    first_order = True  # made for training by many small steps
 
     def __init__(self, alpha: float = 0.1, every: int = 1000) -> None:
         if not 0 < alpha <= 1 or every < 1:
