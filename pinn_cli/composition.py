@@ -146,7 +146,7 @@ def _check_choice(override: Override) -> None:
 def _check_key(override: Override, base: DictConfig) -> None:
     """Refuse a key that the chosen parts do not have, offering the nearest."""
     key = override.key_or_group
-    if key.startswith("hydra.") or FREE.match(f"{key}."):
+    if key.startswith(("hydra.", "hydra/")) or FREE.match(f"{key}."):
         return
     path = key.split(".")
     node: Any = base

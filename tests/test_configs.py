@@ -72,3 +72,7 @@ def test_no_problem_sets_the_method():
     settings = {"architecture", "points", "weights", "optimizer", "sampler", "weighting", "recipe"}
     for name in catalogue.options("problem"):
         assert not settings & set(compose([f"problem={name}"]).problem)
+
+
+def test_hydras_own_settings_are_let_through():
+    compose(["problem=helmholtz", "hydra/launcher=basic", "hydra.verbose=true"])
