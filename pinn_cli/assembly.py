@@ -33,6 +33,7 @@ class Parts:
     new_models: Callable[[], NewModel]  # each call begins the seed's initial values anew
     engine: type
     weighting: Any
+    first_order_weightings: list[str]  # names of those made for training by small steps
     weights: dict[str, float]  # base weights by constraint
     schedule: list[Phase]
     strategy: Callable[..., Any]
@@ -56,11 +57,13 @@ def assemble(config: DictConfig, typed: Collection[str] = ()) -> Parts:
     constraints = refuse(problem)
     check_names(config, [name for c in constraints for name in (c.name, c.region)])
     schedule = _schedule(config, builder)
+    weightings = {str(name): builder.part(node, f"weighting.{name}")() for name, node in config.weighting.items()}
     return Parts(
         problem=problem,
         new_models=model_makers(config, builder, device, dtype),
         engine=permitted_class(config.derivatives._target_, "derivatives"),
-        weighting=Product(*(builder.part(node, f"weighting.{name}")() for name, node in config.weighting.items())),
+        weighting=Product(*weightings.values()),
+        first_order_weightings=[name for name, part in weightings.items() if getattr(part, "first_order", False)],
         weights=by_constraint(config.weights, constraints),
         schedule=schedule,
         strategy=_strategy(config, builder, schedule),

@@ -1,5 +1,7 @@
 """Where a run computes: the device, and what it can do."""
 
+import re
+
 import torch
 
 from pinn_cli.errors import UsageError
@@ -25,6 +27,16 @@ def describe(device: torch.device) -> str:
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
     return f"{device} ({torch.get_num_threads()} threads)" if device.type == "cpu" else str(device)
+
+
+def notes(device: torch.device, dtype: torch.dtype) -> list[str]:
+    """What a person should know of computing there in this precision."""
+    if device.type != "cuda" or dtype != torch.float64:
+        return []
+    name = torch.cuda.get_device_name(device)
+    if re.search(r"\b(GH|[ABHPV])\d00", name):  # as many float64 as half the float32 operations, or all of them
+        return []
+    return [f"{name} is likely to be many times slower in float64 than in float32 (dtype=float32)"]
 
 
 def _require(name: str, kind: str, index: int) -> None:

@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 
 from pinn_cli import device
 from pinn_cli.assembly import Parts
+from pinn_cli.cost import SLOW, Cost, cost, refuse_too_large
 from pinn_cli.errors import UsageError
 from pinn_cli.objective import Objective
 from pinn_cli.streams import Streams
@@ -42,9 +43,29 @@ def text(config: DictConfig, name: str, parts: Parts, objective: Objective, comp
         ("train", f"{_schedule(config)}  {rows} residuals  seed {config.seed}"),
         ("stop", _stop(config)),
         ("machine", "  ".join(machine)),
-        *(("note", note) for note in parts.notes),
+        *_algebra(parts, size, rows),
+        *(("note", note) for note in [*parts.notes, *device.notes(parts.device, parts.dtype)]),
     ]
     return "\n".join(f"{label:<9}{line}".rstrip() for label, line in lines)
+
+
+def _algebra(parts: Parts, size: int, rows: int) -> list[tuple[str, str]]:
+    """The linear algebra of the first phase, where it has any to speak of (Raises UsageError if it cannot fit)."""
+    if not getattr(parts.schedule[0].optimizer(), "least_squares", False):
+        return []
+    found = cost(size, rows, parts.dtype, parts.device)
+    refuse_too_large(found, parts.device)
+    return [("solve", str(found)), *_warnings(found, parts)]
+
+
+def _warnings(found: Cost, parts: Parts) -> list[tuple[str, str]]:
+    lines = [
+        f"weighting {name} was made for first-order training; to study it add recipe=adam"
+        for name in parts.first_order_weightings
+    ]
+    if found.seconds > SLOW:
+        lines.append("steps will be slow; type a smaller architecture.width, fewer points.interior, or optimizer=lbfgs")
+    return [("note", line) for line in lines]
 
 
 def _constraints(parts: Parts, objective: Objective) -> list[tuple[str, str]]:

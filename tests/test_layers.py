@@ -31,7 +31,7 @@ FLOORS = [
     # what reads a configuration
     {"catalogue", "settings", "build", "device"},
     {"composition", "refusals", "streams", "sources"},
-    {"assembly", "compiler", "provenance", "run_folder"},
+    {"assembly", "compiler", "cost", "provenance", "run_folder"},
     # what a person uses
     {"plan", "runs", "checks", "plots", "cluster"},
     {"job", "predict"},
@@ -44,7 +44,6 @@ ONLY_IMPORTERS = {
     "rich": {"console"},
     "matplotlib": {"plots"},
     "hydra": {"commands", "composition", "build"},
-    "omegaconf": {"build", "composition", "settings", "assembly", "sources", "plan", "job", "runs", "predict", "commands"},
 }
 READ_CONFIGURATIONS = FLOORS[FLOORS.index({"catalogue", "settings", "build", "device"}) :]
 

@@ -61,6 +61,7 @@ class LevenbergMarquardt:
     memory: float = 1.0
     growth: float = 2.0  # nu, the factor on mu after the next failure
     cadence = 1  # steps between rows of the history, unless the run says otherwise
+    least_squares = True  # it factors a matrix: the plan says how large
     idle: int = 0  # accepted steps in a row of no progress
 
     def step(self, objective: Any) -> Report:
