@@ -1,0 +1,112 @@
+"""One `pinn train` as a person types it, in a process and a folder of its own, and what its results file then says.
+
+A file of results keeps runs by case and seed: {"runs": {"wave": {"0": {"command": ..., "errors": ...}}}}. A run whose
+command is in the file already is not repeated, so that an interrupted benchmark goes on where it stopped.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from step_time import machine
+
+from pinn_cli import runs
+from pinn_cli.results import Results
+
+RESULTS = Path(__file__).parent / "results"
+KEPT = ("status", "reason", "verdict", "errors", "steps", "seconds", "device", "dtype", "started")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a benchmark: `words` are what stands behind `pinn train`."""
+
+    case: str
+    seed: int
+    words: tuple[str, ...]
+
+    @property
+    def command(self) -> str:
+        return " ".join(["pinn", "train", *self.words, f"seed={self.seed}"])
+
+
+def measure(cell: Cell, read: Callable[[Path], dict[str, Any]], threads: int | None = None) -> dict[str, Any]:
+    """Train the cell; what it was and what came of it, with whatever `read` finds in its folder.
+
+    `seconds` counts from the start of the process to the results on disk, `command_seconds` to its end, figures
+    included. Raises RuntimeError for a command that made no results.
+    """
+    pinn, start = Path(sys.executable).with_name("pinn"), time.perf_counter()
+    environment = os.environ | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
+    with tempfile.TemporaryDirectory() as scratch:
+        words = [str(pinn), *cell.command.split()[1:], f"folder={scratch}/run"]
+        done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+        seconds, folder = time.perf_counter() - start, Path(scratch, "run")
+        if done.returncode not in (0, 1) or not (folder / runs.FILE).exists():
+            raise RuntimeError(f"{cell.command}: exit code {done.returncode}\n{done.stderr.strip()}")
+        found, about = runs.summary(folder), Results(folder / runs.FILE).read_attributes()
+        return {
+            "command": cell.command,
+            **{name: found[name] for name in KEPT},
+            "command_seconds": seconds,
+            "commit": about["commit"],
+            **read(folder),
+            "machine": {**machine(), "threads": about["threads"]},
+        }
+
+
+class Kept:
+    """A file of results, written anew after every run."""
+
+    def __init__(self, path: Path, beside: Mapping[str, Any], summary: Callable[[str, dict], dict]):
+        self.path, self.beside, self.summary = path, dict(beside), summary
+        self.runs: dict[str, dict[str, Any]] = json.loads(path.read_text())["runs"] if path.exists() else {}
+
+    def has(self, cell: Cell) -> bool:
+        return self.runs.get(cell.case, {}).get(str(cell.seed), {}).get("command") == cell.command
+
+    def put(self, cell: Cell, found: dict[str, Any]) -> None:
+        self.runs.setdefault(cell.case, {})[str(cell.seed)] = found
+        medians = {case: self.summary(case, seeds) for case, seeds in self.runs.items()}
+        text = json.dumps({**self.beside, "medians": medians, "runs": self.runs}, indent=1)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        part = self.path.with_suffix(".part")
+        part.write_text(text + "\n")
+        os.replace(part, self.path)
+
+
+def carry_out(
+    cells: Iterable[Cell], kept: Kept, read: Callable[[Path], dict[str, Any]], again: bool, jobs: int = 1,
+    threads: int | None = None,
+) -> None:
+    """Run the cells that the file lacks, so many at a time, and keep each as it ends."""
+    todo = [cell for cell in cells if again or not kept.has(cell)]
+    with ThreadPoolExecutor(jobs) as pool:
+        waiting = {pool.submit(measure, cell, read, threads): cell for cell in todo}
+        try:
+            for future in as_completed(waiting):
+                kept.put(waiting[future], future.result())
+                print(*_line(future.result()), sep="  ", flush=True)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def middle(values: Iterable[float | None]) -> float | None:
+    """The median, where None is worse than any number; None if that is what stands in the middle."""
+    found = median([float("inf") if value is None else value for value in values])
+    return None if found == float("inf") else found
+
+
+def _line(found: Mapping[str, Any]) -> Iterator[str]:
+    yield f"{found['command']}  {found['steps']} steps in {found['seconds']:.0f} s"
+    yield from (f"{name} {value:.2e}" for name, value in found["errors"].items())
+    yield f"{found['reason']}"
