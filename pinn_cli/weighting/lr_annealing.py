@@ -16,7 +16,8 @@ code updates after the optimizer's step (`after_step`), from the new parameters 
 
 `unweighted` keeps the mean of |lambda_i grad L_i| at M, whatever L_i is: the better a condition is met, the larger its
 lambda. On Helmholtz, whose zero function meets the boundary condition, plain and gated networks end there (lambda 5e7,
-error 1.0); with `weighted` lambda stays near the 50 to 350 that the paper shows, and so does its error.
+error 1.0). With `weighted`, lambda stays near the 50 to 350 that the paper shows, and the error of the plain network
+near its 1.1e-2 (9.3e-3 by `layer_mean`, 1.9e-2 by `pooled`; one seed each).
 """
 
 import re
