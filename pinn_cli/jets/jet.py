@@ -211,7 +211,8 @@ def compose(chain: Callable[[Tensor, int], list[Tensor]]) -> Callable[[Jet], Jet
 def _evaluate(polynomial: Polynomial, z: list[Tensor | None]) -> Tensor | None:
     terms = []
     for c, monomial in polynomial:
-        factors = [x for s in monomial if (x := z[s]) is not None]
+        streams = [z[s] for s in monomial]  # an assignment inside the comprehension would not compile
+        factors = [x for x in streams if x is not None]
         if len(factors) == len(monomial):
             terms.append(_scaled(c, prod(factors[1:], start=factors[0])))
     return _sum(terms)
