@@ -72,7 +72,8 @@ class Kept:
         self.runs: dict[str, dict[str, Any]] = json.loads(path.read_text())["runs"] if path.exists() else {}
 
     def has(self, cell: Cell) -> bool:
-        return self.runs.get(cell.case, {}).get(str(cell.seed), {}).get("command") == cell.command
+        found = self.runs.get(cell.case, {}).get(str(cell.seed), {})
+        return found.get("command") == cell.command and found["status"] == "finished"
 
     def put(self, cell: Cell, found: dict[str, Any]) -> None:
         self.runs.setdefault(cell.case, {})[str(cell.seed)] = found
