@@ -66,11 +66,13 @@ def go_on(folder: Path, changes: Mapping[str, Any] | None = None, changed: bool 
     config.threads = about["threads"]  # with others, sums are taken in another order
     with _surroundings(config), Lock(folder):
         job = Job(config, about["problem"], assemble(config))
-        saved = checkpoint.load(folder / "checkpoint.pt", job.parts.device)
-        text = f"{job.plan()}\nresume   {folder} from step {saved['progress']['step']}"
-        results.cut(saved["progress"]["step"])
+        path = folder / "checkpoint.pt"
+        saved = checkpoint.load(path, job.parts.device) if path.exists() else None  # none: killed before its first step
+        step, seconds = (saved["progress"]["step"], saved["seconds"]) if saved else (0, 0.0)
+        text = f"{job.plan()}\nresume   {folder} from step {step}"
+        results.cut(step)
         results.attributes(status="running")
-        return job.train(folder, Clock(saved["seconds"]), text, saved)
+        return job.train(folder, Clock(seconds), text, saved)
 
 
 @dataclass

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
+import torch._functorch.config
 from torch import Tensor, nn
 
 from pinn_cli import jacobian
@@ -93,7 +94,7 @@ class Objective:
         graph = self._graphs.get(groups)
         if graph is None:
             graph = self._graph(groups)
-            graph = torch.compile(graph, fullgraph=True) if self.compiled else graph
+            graph = _compile(graph) if self.compiled else graph
             self._graphs[groups] = graph
         out = graph([self.batch[names[0]] for names in groups])
         return {name: out[name] for name in self.constraints if name in out}
@@ -151,10 +152,9 @@ class Objective:
         """The rms size over X of each term of an equation, by symbol; `source` is what is left without the fields."""
         c = self.constraints[name]
         at = self._place(self._plan((name,)), c.region, X)
-        inside = self.problem.domain.sample("interior", torch.rand_like(X[:, : len(self.problem.coordinates)]))
-        return terms_of(
-            self.problem, c, {n: s.read(at).detach() for n, s in c.symbols.items()}, rms(self.model(inside))
-        )
+        inside = self.problem.domain.grid(max(2, round(1000 ** (1 / len(self.problem.coordinates))))).to(X)
+        values = {n: s.read(at).detach() for n, s in c.symbols.items()}
+        return terms_of(self.problem, c, values, rms(self.model(inside)))
 
     def _place(self, engine: Taylor | Autograd, region: str, X: Tensor, tape: Tape | None = None) -> Place:
         points = X[:, : len(self.problem.coordinates)]
@@ -279,3 +279,9 @@ class Objective:
         """theta <- theta + step (P,)."""
         for p, columns in zip(self.parameters, self.columns, strict=True):
             p.add_(step[columns].view_as(p))
+
+
+def _compile(graph: Callable) -> Callable:
+    """One graph. Its buffers are kept: `gradients` goes back through it once for every term."""
+    torch._functorch.config.donated_buffer = False
+    return torch.compile(graph, fullgraph=True)

@@ -39,7 +39,7 @@ def on(region: str) -> Callable:
     """Mark a method as a residual that must vanish on `region`."""
 
     def mark(method: Callable) -> Callable:
-        method._region = region  # type: ignore[attr-defined]
+        method._build = lambda problem, name: problem._constraint(name, region)  # type: ignore[attr-defined]
         return method
 
     return mark
@@ -49,7 +49,7 @@ def periodic(coordinate: str) -> Callable:
     """Mark a method whose value must be the same at both ends of `coordinate`: ``@periodic("x") def seam(self, u)``."""
 
     def mark(method: Callable) -> Callable:
-        method._periodic = coordinate  # type: ignore[attr-defined]
+        method._build = lambda problem, name: problem._pair(name, coordinate)  # type: ignore[attr-defined]
         return method
 
     return mark
@@ -111,24 +111,29 @@ class Problem:
 
     def constraints(self) -> list[Constraint]:
         """Every marked method, in the order written; an overridden one counts once, where it was first named."""
-        methods = self._marked("_region") | self._marked("_periodic")
-        return [
-            self._pair(n, m) if hasattr(m, "_periodic") else self._constraint(n, m._region) for n, m in methods.items()
-        ]
+        return [build(self, name) for name, build in self._marked("_build").items()]
 
     def observables(self) -> dict[str, tuple[Callable[..., Tensor], dict[str, Symbol]]]:
         """Derived fields by name: how they are computed, and from which symbols."""
         return {n: (getattr(self, n), self._symbols(n, "interior")) for n in self._marked("_observable")}
 
     def _marked(self, mark: str) -> dict[str, Any]:
-        methods = {n: m for c in reversed(type(self).__mro__) for n, m in vars(c).items()}
-        return {n: m for n, m in methods.items() if hasattr(m, mark)}
+        """Marks by method name, base classes first; an override keeps its mark, `name = None` takes it away."""
+        found: dict[str, Any] = {}
+        for name, member in (item for c in reversed(type(self).__mro__) for item in vars(c).items()):
+            if hasattr(member, mark):
+                found[name] = getattr(member, mark)
+            elif name in found and not callable(member):
+                del found[name]
+        return found
 
     def _symbols(self, name: str, region: str) -> dict[str, Symbol]:
         where, parameters = f"{type(self).__name__}.{name}", inspect.signature(getattr(self, name)).parameters
         return {n: self.grammar.parse(n, where, region) for n in parameters}
 
     def _constraint(self, name: str, region: str, against: Callable[[Tensor], Tensor] | None = None) -> Constraint:
+        if hasattr(Problem, name):
+            raise TypeError(f"{type(self).__name__}.{name}: every problem has `{name}` already; choose another name")
         if region != "data":
             try:
                 self.domain.faces(region)
@@ -136,8 +141,7 @@ class Problem:
                 raise TypeError(f"{type(self).__name__}.{name}: {error}") from None
         return Constraint(name, region, getattr(self, name), self._symbols(name, region), against)
 
-    def _pair(self, name: str, method: Any) -> Constraint:
-        coordinate = method._periodic
+    def _pair(self, name: str, coordinate: str) -> Constraint:
         if coordinate not in self.coordinates:
             known = ", ".join(self.coordinates)
             raise TypeError(f"{type(self).__name__}.{name}: @periodic({coordinate!r}); expected a coordinate ({known})")

@@ -57,6 +57,7 @@ class Run:
             stage.report.values, stage.reason = dict(state["values"]), state["reason"]
             return
         stage.model.load_state_dict(saved["model"])
+        stage.report.values = dict(saved["values"])
         stage.optimizer.load_state_dict(saved["optimizer"])
         stage.sampler.load_state_dict(saved["sampler"])
         self.weighting.load_state_dict(saved["weighting"])
@@ -72,6 +73,7 @@ class Run:
             "seconds": self.clock.seconds,
             "finished": self.finished,
             "model": stage.model.state_dict(),
+            "values": _values(stage),
             "optimizer": stage.optimizer.state_dict(),
             "sampler": stage.sampler.state_dict(),
             "weighting": self.weighting.state_dict(),
@@ -111,9 +113,12 @@ def train(run: Run, recorder: Recorder) -> tuple[Stage, Objective, Stop]:
 
 
 def _end(stage: Stage) -> dict[str, Any]:
-    values = {name: float(value) for name, value in stage.report.values.items()}
     model = {name: value.clone() for name, value in stage.model.state_dict().items()}
-    return {"model": model, "values": values, "reason": stage.reason}
+    return {"model": model, "values": _values(stage), "reason": stage.reason}
+
+
+def _values(stage: Stage) -> dict[str, float]:
+    return {name: float(value) for name, value in stage.report.values.items()}
 
 
 def _finite(stage: Stage, objective: Objective, progress: Progress) -> float:
