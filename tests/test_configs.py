@@ -56,7 +56,8 @@ def test_published_recipes_are_the_published_runs():
     drop_leftovers(m4)
     assert (m4.architecture.width, m4.architecture.depth, m4.stop.steps) == (50, 5, 40000)
     assert m4.architecture._target_.endswith("ModifiedMLP")
-    assert list(m4.weighting) == ["lr_annealing_paper"]
+    assert list(m4.weighting) == ["lr_annealing_code"]
+    assert m4.weighting.lr_annealing_code.groups.walls == ["left", "right"]
     assert (m4.points.interior, m4.points.face, m4.sampler.uniform.every) == (128, 128, 1)
     assert (m4.scaling, m4.dtype) == ("standard", "float32")
     assert compose(["recipe=gradient_pathologies/helmholtz_m2"]).weights.wall == 4
