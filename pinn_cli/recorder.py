@@ -39,7 +39,7 @@ class Recorder:
 
     def __post_init__(self) -> None:
         self._flushed, self._saved = self.now(), -math.inf  # the first step is saved: there is always one to go on from
-        steps = self.results.read_history().get("step", ())
+        steps = list(self.results.read_history().get("step", []))
         self._last_row = int(steps[-1]) if len(steps) else -1
         self.stages: list[str] = [str(name) for name in self.results.read("stages").get("", [])]
 
