@@ -6,6 +6,7 @@ command is in the file already is not repeated, so that an interrupted benchmark
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -36,7 +37,7 @@ class Cell:
 
     @property
     def command(self) -> str:
-        return " ".join(["pinn", "train", *self.words, f"seed={self.seed}"])
+        return shlex.join(["pinn", "train", *self.words, f"seed={self.seed}"])
 
 
 def measure(cell: Cell, read: Callable[[Path], dict[str, Any]], threads: int | None = None) -> dict[str, Any]:
@@ -48,7 +49,7 @@ def measure(cell: Cell, read: Callable[[Path], dict[str, Any]], threads: int | N
     pinn, start = Path(sys.executable).with_name("pinn"), time.perf_counter()
     environment = os.environ | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
     with tempfile.TemporaryDirectory() as scratch:
-        words = [str(pinn), *cell.command.split()[1:], f"folder={scratch}/run"]
+        words = [str(pinn), *shlex.split(cell.command)[1:], f"folder={scratch}/run"]
         done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
         seconds, folder = time.perf_counter() - start, Path(scratch, "run")
         if done.returncode not in (0, 1) or not (folder / runs.FILE).exists():

@@ -1,0 +1,181 @@
+"""The measured tables of README.md and docs/, written from benchmarks/results.
+
+    python benchmarks/tables.py            rewrite every block
+    python benchmarks/tables.py --check    exit code 1 if a block is not what its results say
+
+A block lies between `<!-- begin: NAME -->` and `<!-- end: NAME -->`; NAME is a key of BLOCKS. One whose results are
+not there says so. No measured number is typed by hand.
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+BLOCK = re.compile(r"(<!-- begin: ([\w-]+) -->\n)(.*?)(<!-- end: \2 -->)", re.DOTALL)
+NONE = "–"
+Rows = Iterable[Sequence[str]]
+
+
+def accuracy(found: dict[str, Any]) -> str:
+    """Medians over the seeds, a row per case."""
+    rows = [
+        [_marked(case, found["untuned"]), _errors(m["errors"]), _seconds(m["seconds_to_goal"]), _seconds(m["seconds"]),
+         _whole(m["steps"]), _seeds(m["seeds"])]
+        for case, m in found["medians"].items()
+    ]  # fmt: skip
+    head = ["default run", "relative L2 error", f"seconds to {found['goal']:.0e}", "seconds", "steps", "seeds"]
+    return f"{_table(head, rows)}\n\n\\* no setting was chosen by looking at this problem\n\n{_machines(found)}"
+
+
+def accuracy_runs(found: dict[str, Any]) -> str:
+    """Every run."""
+    head = ["command", "error", "seconds", "steps", "ended by", "verdict of the guard"]
+    rows = [
+        [f"`{run['command']}`", _errors(run["errors"]), _seconds(run["seconds"]), str(run["steps"]), run["reason"],
+         run["verdict"] or NONE]
+        for run in _runs(found)
+    ]  # fmt: skip
+    return _table(head, rows, numbers=(1, 2, 3))
+
+
+def pathologies(found: dict[str, Any]) -> str:
+    """The median error of each published run beside the paper's."""
+    rows = []
+    for case, m in found["medians"].items():
+        run = next(iter(found["runs"][case].values()))
+        rows.append([
+            f"`{case}`", run["network"], run["gate"] or NONE, ", ".join(run["weighting"]), _number(m["error"]),
+            f"{m['paper']:.2e}", NONE if m["ratio"] is None else f"{m['ratio']:.2g}", _seconds(m["seconds"]),
+            _seeds(m["seeds"]),
+        ])  # fmt: skip
+    head = ["recipe", "net", "gate", "weighting", "error", "paper", "ratio", "seconds", "seeds"]
+    return f"{_table(head, rows, numbers=range(4, 8))}\n\n{_machines(found)}"
+
+
+def pathologies_runs(found: dict[str, Any]) -> str:
+    """Every published run, with what it is to be stated with."""
+    head = ["command", "error", "seconds", "steps", "precision", "points", "base weights", "scaling"]
+    rows = [
+        [f"`{run['command']}`", _errors(run["errors"]), _seconds(run["seconds"]), str(run["steps"]), run["dtype"],
+         _pairs(run["points"]), _pairs(run["weights"]), run["scaling"]]
+        for run in _runs(found)
+    ]  # fmt: skip
+    return _table(head, rows, numbers=(1, 2, 3))
+
+
+def step_time(found: dict[str, Any]) -> str:
+    """Times of a first-order step, and of a least-squares step beside its linear algebra."""
+    first = {name: m for name, m in found.items() if "ratio compiled" in m}
+    least = {name: m for name, m in found.items() if "GEMM + Cholesky (ms)" in m}
+    head = ["loss and gradient", "nested autograd (ms)", "jets (ms)", "compiled jets (ms)", "times faster"]
+    columns = ("nested autograd (ms)", "jets (ms)", "compiled jets (ms)", "ratio compiled")
+    upper = _table(head, [[name, *(f"{m[c]:.3g}" for c in columns)] for name, m in first.items()])
+    head = ["accepted step", "parameters", "rows", "step (ms)", "GEMM + Cholesky (ms)", "ratio"]
+    columns = ("parameters", "rows", "step (ms)", "GEMM + Cholesky (ms)", "ratio")
+    lower = _table(head, [[name, *(f"{m[c]:.4g}" for c in columns)] for name, m in least.items()])
+    return f"{upper}\n\n{lower}\n\n{_machine(found['machine'])}"
+
+
+# name of a block: the file its numbers come from, what it prints, and the command that measures
+Source = tuple[str, Callable[[dict[str, Any]], str], str]
+BLOCKS: dict[str, Source] = {
+    "accuracy": ("accuracy.json", accuracy, "python benchmarks/accuracy.py"),
+    "accuracy-runs": ("accuracy.json", accuracy_runs, "python benchmarks/accuracy.py"),
+    "gradient-pathologies": ("gradient_pathologies.json", pathologies, "python benchmarks/gradient_pathologies.py"),
+    "gradient-pathologies-runs": (
+        "gradient_pathologies.json", pathologies_runs, "python benchmarks/gradient_pathologies.py",
+    ),
+    "step-time": ("step_time.json", step_time, "python benchmarks/step_time.py"),
+}  # fmt: skip
+
+
+def pages() -> list[Path]:
+    """The pages that may hold blocks."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def rewritten(text: str, results: Path = RESULTS) -> str:
+    """A page with every block as its results have it. KeyError for a block without a source."""
+    return BLOCK.sub(lambda match: f"{match[1]}{_block(match[2], results)}\n{match[4]}", text)
+
+
+def _block(name: str, results: Path) -> str:
+    file, write, command = BLOCKS[name]
+    if not (results / file).exists():
+        return f"not measured yet: `{command}`"
+    return write(json.loads((results / file).read_text(encoding="utf-8")))
+
+
+def _table(head: Sequence[str], rows: Rows, numbers: Iterable[int] | None = None) -> str:
+    right = range(1, len(head)) if numbers is None else set(numbers)
+    rule = ["---:" if i in right else "---" for i in range(len(head))]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [head, rule, *rows])
+
+
+def _runs(found: dict[str, Any]) -> list[dict[str, Any]]:
+    return [seeds[seed] for seeds in found["runs"].values() for seed in sorted(seeds, key=int)]
+
+
+def _machines(found: dict[str, Any]) -> str:
+    return "; ".join(dict.fromkeys(_machine(run["machine"]) for run in _runs(found)))
+
+
+def _machine(about: dict[str, Any]) -> str:
+    threads = f"{about['threads']} thread{'s' if about['threads'] > 1 else ''} on {about['cores']} cores"
+    return f"{about['processor']}, {threads}, torch {about['torch']}, Python {about['python']}, {about['date']}"
+
+
+def _errors(errors: dict[str, float | None]) -> str:
+    values = {name: _number(value) for name, value in errors.items()}
+    return next(iter(values.values()), NONE) if len(values) < 2 else _pairs(values)
+
+
+def _number(value: float | None) -> str:
+    return NONE if value is None else f"{value:.2e}"
+
+
+def _seconds(value: float | None) -> str:
+    return NONE if value is None else f"{value:.0f}"
+
+
+def _whole(value: float | None) -> str:
+    return NONE if value is None else f"{value:.0f}"
+
+
+def _pairs(table: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in table.items())
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    return " ".join(map(str, seeds))
+
+
+def _marked(case: str, untuned: Sequence[str]) -> str:
+    return f"{case} \\*" if case in untuned else case
+
+
+def main() -> int:
+    """Rewrite, or compare."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="change nothing; exit code 1 if a block differs")
+    check, differ = parser.parse_args().check, []
+    for page in pages():
+        before = page.read_text(encoding="utf-8")
+        after = rewritten(before)
+        if after != before:
+            differ.append(str(page.relative_to(ROOT)))
+            if not check:
+                page.write_text(after, encoding="utf-8")
+    what = "differs" if check else "rewritten"
+    print("\n".join(f"{what}: {page}" for page in differ) or "all blocks are as measured")
+    return 1 if check and differ else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
