@@ -7,6 +7,7 @@ A run that the file has already is not repeated. Nothing is set per problem; wha
 """
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ GOAL = 1e-5
 RHO_10 = ("problem=reaction", "problem.rho=10")
 CASES: dict[str, tuple[str, ...]] = {
     "helmholtz": ("problem=helmholtz",),
-    "helmholtz, exact conditions": ("problem=helmholtz", "constraints=exact"),
+    "helmholtz_exact": ("problem=helmholtz", "constraints=exact"),
     "klein_gordon": ("problem=klein_gordon",),
     "poisson_1d": ("problem=poisson_1d",),
     "burgers": ("problem=burgers",),
@@ -26,8 +27,8 @@ CASES: dict[str, tuple[str, ...]] = {
     "advection_diffusion": ("problem=advection_diffusion",),
     "kdv": ("problem=kdv",),
     "heat_2d": ("problem=heat_2d",),
-    "reaction, rho = 10": RHO_10,
-    "reaction, rho = 10, no guard": (*RHO_10, "sampler=[sobol]"),
+    "reaction_10": RHO_10,
+    "reaction_10_unguarded": (*RHO_10, "sampler=[sobol]"),
 }
 UNTUNED = ("advection_diffusion", "kdv", "heat_2d")  # no setting of the default was chosen by looking at these
 
@@ -41,10 +42,11 @@ def first_below(folder: Path) -> dict[str, Any]:
 
 
 def medians(case: str, seeds: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Medians over the seeds: the error of each field, seconds, seconds to the goal, steps."""
+    """What was typed, and medians over the seeds: the error of each field, seconds, seconds to the goal, steps."""
     found = list(seeds.values())
     fields = dict.fromkeys(field for run in found for field in run["errors"])
     return {
+        "words": shlex.join(CASES[case]),
         "errors": {field: middle(run["errors"].get(field) for run in found) for field in fields},
         **{name: middle(run[name] for run in found) for name in ("seconds", "seconds_to_goal", "steps")},
         "seeds": sorted(map(int, seeds)),

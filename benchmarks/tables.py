@@ -25,11 +25,11 @@ Rows = Iterable[Sequence[str]]
 def accuracy(found: dict[str, Any]) -> str:
     """Medians over the seeds, a row per case."""
     rows = [
-        [_marked(case, found["untuned"]), _errors(m["errors"]), _seconds(m["seconds_to_goal"]), _seconds(m["seconds"]),
-         _whole(m["steps"]), _seeds(m["seeds"])]
+        [f"`{m['words']}`" + r" \*" * (case in found["untuned"]), _errors(m["errors"]), _whole(m["seconds_to_goal"]),
+         _whole(m["seconds"]), _whole(m["steps"]), _seeds(m["seeds"])]
         for case, m in found["medians"].items()
     ]  # fmt: skip
-    head = ["default run", "relative L2 error", f"seconds to {found['goal']:.0e}", "seconds", "steps", "seeds"]
+    head = ["`pinn train ...`", "relative L2 error", f"seconds to {found['goal']:.0e}", "seconds", "steps", "seeds"]
     return f"{_table(head, rows)}\n\n\\* no setting was chosen by looking at this problem\n\n{_machines(found)}"
 
 
@@ -37,7 +37,7 @@ def accuracy_runs(found: dict[str, Any]) -> str:
     """Every run."""
     head = ["command", "error", "seconds", "steps", "ended by", "verdict of the guard"]
     rows = [
-        [f"`{run['command']}`", _errors(run["errors"]), _seconds(run["seconds"]), str(run["steps"]), run["reason"],
+        [f"`{run['command']}`", _errors(run["errors"]), _whole(run["seconds"]), str(run["steps"]), run["reason"],
          run["verdict"] or NONE]
         for run in _runs(found)
     ]  # fmt: skip
@@ -51,7 +51,7 @@ def pathologies(found: dict[str, Any]) -> str:
         run = next(iter(found["runs"][case].values()))
         rows.append([
             f"`{case}`", run["network"], run["gate"] or NONE, ", ".join(run["weighting"]), _number(m["error"]),
-            f"{m['paper']:.2e}", NONE if m["ratio"] is None else f"{m['ratio']:.2g}", _seconds(m["seconds"]),
+            f"{m['paper']:.2e}", NONE if m["ratio"] is None else f"{m['ratio']:.2g}", _whole(m["seconds"]),
             _seeds(m["seeds"]),
         ])  # fmt: skip
     head = ["recipe", "net", "gate", "weighting", "error", "paper", "ratio", "seconds", "seeds"]
@@ -62,7 +62,7 @@ def pathologies_runs(found: dict[str, Any]) -> str:
     """Every published run, with what it is to be stated with."""
     head = ["command", "error", "seconds", "steps", "precision", "points", "base weights", "scaling"]
     rows = [
-        [f"`{run['command']}`", _errors(run["errors"]), _seconds(run["seconds"]), str(run["steps"]), run["dtype"],
+        [f"`{run['command']}`", _errors(run["errors"]), _whole(run["seconds"]), str(run["steps"]), run["dtype"],
          _pairs(run["points"]), _pairs(run["weights"]), run["scaling"]]
         for run in _runs(found)
     ]  # fmt: skip
@@ -140,10 +140,6 @@ def _number(value: float | None) -> str:
     return NONE if value is None else f"{value:.2e}"
 
 
-def _seconds(value: float | None) -> str:
-    return NONE if value is None else f"{value:.0f}"
-
-
 def _whole(value: float | None) -> str:
     return NONE if value is None else f"{value:.0f}"
 
@@ -154,10 +150,6 @@ def _pairs(table: dict[str, Any]) -> str:
 
 def _seeds(seeds: Sequence[int]) -> str:
     return " ".join(map(str, seeds))
-
-
-def _marked(case: str, untuned: Sequence[str]) -> str:
-    return f"{case} \\*" if case in untuned else case
 
 
 def main() -> int:
