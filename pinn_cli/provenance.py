@@ -1,6 +1,7 @@
 """What a results file says of where it comes from."""
 
 import platform
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -30,7 +31,7 @@ def provenance(config: Mapping[str, Any], problem: str, device: torch.device) ->
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in LIBRARIES},
         "commit": _commit(),
         "started": now(),
-        "command": " ".join(["pinn", *sys.argv[1:]]),
+        "command": shlex.join(["pinn", "train", *sys.argv[1:]]),
     }
 
 
