@@ -30,7 +30,7 @@ def run(arguments: Namespace) -> int:
         list_runs(as_json=arguments.json)
         return 0
     found = _counts() if kind is None else catalogue.descriptions(KINDS[kind])
-    print(json.dumps(found, indent=2) if arguments.json else _table(found))
+    print(json.dumps(found, indent=2) if arguments.json else _table(found) or f"no {kind} yet")
     return 0
 
 
