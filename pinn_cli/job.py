@@ -105,6 +105,7 @@ class Job:
                 self._end(folder, run, objective, stop, screen)
             except Exception as error:
                 line = _line(error)
+                recorder.flush(run)  # what led there is what one wants to see
                 results.attributes(status="failed", reason=line, finished=now())
                 if _is_expected(error):
                     raise TrainingError(line) from error

@@ -90,14 +90,18 @@ class Objective:
 
     def residuals(self) -> dict[str, Tensor]:
         """r (N,) of every constraint at the points of this step, by name."""
+        return self._pass()[0]
+
+    def _pass(self) -> tuple[Batch, Batch]:
+        """r (N,) and mean r^2 by name: one pass, and one graph where steps are compiled."""
         groups = self._groups()
         graph = self._graphs.get(groups)
         if graph is None:
             graph = self._graph(groups)
             graph = _compile(graph) if self.compiled else graph
             self._graphs[groups] = graph
-        out = graph([self.batch[names[0]] for names in groups])
-        return {name: out[name] for name in self.constraints if name in out}
+        out, means = graph([self.batch[names[0]] for names in groups])
+        return {name: out[name] for name in self.constraints if name in out}, means
 
     def _groups(self) -> tuple[tuple[str, ...], ...]:
         """Constraints that share their points share one pass through the network."""
@@ -107,15 +111,15 @@ class Objective:
             groups.setdefault((id(X), c.region, name if c.against else None), []).append(name)
         return tuple(map(tuple, groups.values()))
 
-    def _graph(self, groups: tuple[tuple[str, ...], ...]) -> Callable[[list[Tensor]], dict[str, Tensor]]:
+    def _graph(self, groups: tuple[tuple[str, ...], ...]) -> Callable[[list[Tensor]], tuple[Batch, Batch]]:
         for names in groups:
             self._plan(names)
 
-        def graph(points: list[Tensor]) -> dict[str, Tensor]:
-            out: dict[str, Tensor] = {}
+        def graph(points: list[Tensor]) -> tuple[Batch, Batch]:
+            out: Batch = {}
             for names, X in zip(groups, points, strict=True):
                 out |= self._evaluate(names, X)
-            return out
+            return out, {name: r.square().mean() for name, r in out.items()}
 
         return graph
 
@@ -209,10 +213,10 @@ class Objective:
 
     def loss(self) -> Tensor:
         """|F|^2 = sum_k mean(w_k r_k^2), with its graph."""
-        residuals = self.residuals()
+        residuals, means = self._pass()
         w = self._freeze(residuals)
         terms = [
-            (w[name] * r.square()).mean() if isinstance(w[name], Tensor) else w[name] * r.square().mean()
+            (w[name] * r.square()).mean() if isinstance(w[name], Tensor) else w[name] * means[name]
             for name, r in residuals.items()
         ]
         return sum(terms[1:], terms[0])
@@ -232,12 +236,11 @@ class Objective:
 
     def gradients(self) -> dict[str, Tensor]:
         """The gradient (P,) of mean r^2, unweighted, by name."""
-        return {
-            name: self.flat(
-                torch.autograd.grad(r.square().mean(), self.parameters, retain_graph=True, allow_unused=True)
-            )
-            for name, r in self.residuals().items()
-        }
+
+        def gradient(mean: Tensor) -> Tensor:
+            return self.flat(torch.autograd.grad(mean, self.parameters, retain_graph=True, allow_unused=True))
+
+        return {name: gradient(mean) for name, mean in self._pass()[1].items()}
 
     def flat(self, tensors: Sequence[Tensor | None]) -> Tensor:
         """One vector (P,) from one tensor per parameter; zeros for None."""
