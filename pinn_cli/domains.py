@@ -49,14 +49,14 @@ class Box:
 
     @property
     def regions(self) -> list[str]:
-        named = ["interior", "boundary", *(["initial"] if self.time else []), *self.names]
+        named = ["interior", *(["boundary"] if self.space else []), *(["initial"] if self.time else []), *self.names]
         return named + [self._spell(i, end) for i in range(self.dimension) for end in (0, 1)]
 
     def faces(self, region: str) -> list[Face]:
         """The faces that make up a region; none for the interior. ValueError for a region that does not exist."""
         if region == "interior":
             return []
-        if region == "boundary":
+        if region == "boundary" and self.space:
             return [(i, end) for i in self.space for end in (0, 1)]
         if region == "initial" and self.time:
             return [(self.coordinates.index(self.time), 0)]

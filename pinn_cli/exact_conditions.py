@@ -85,7 +85,9 @@ def _is_velocity(g: Given, given: list[Given], box: Box) -> bool:
         return False
     start = (box.coordinates.index(box.time), 0)
     in_time = g.index[start[0]] == 1 and g.faces == [start]
-    return in_time and any(o.field == g.field and not any(o.index) and o.faces == [start] for o in given)
+    values = [o for o in given if o.field == g.field and not any(o.index)]
+    at_the_end = any((start[0], 1) in o.faces for o in values)  # with it the slope would need a lift of its own: soft
+    return in_time and not at_the_end and any(o.faces == [start] for o in values)
 
 
 def _build(box: Box, given: list[Given]) -> tuple[Function, Function]:

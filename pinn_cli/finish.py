@@ -17,6 +17,7 @@ def conclude(
     results: Results, objective: Objective, reference: Any, clock: Any, seed: int
 ) -> tuple[dict[str, Errors], Verdict]:
     """Write errors, fields, residuals, points, verdict, network, unknowns and times; the errors and the verdict."""
+    results.replace({"network": network(objective)})  # first: whatever comes after it may still fail
     with clock("evaluation"):
         found = final_errors(objective, reference)
         verdict = examine(objective.problem, objective, seed)
@@ -26,7 +27,6 @@ def conclude(
             "residuals": residuals(objective),
             "collocation": dict(objective.batch),
             "guard": {"verdict": str(verdict), "ratio": verdict.ratio, "relative": verdict.relative},
-            "network": network(objective),
             "unknowns": {name: float(p.detach()) for name, p in getattr(objective.model, "unknowns", {}).items()},
         }
     with clock("writing"):

@@ -31,6 +31,12 @@ class Layer:
     A: Tensor
     G: Tensor
 
+    def split(self, width: int) -> "list[Layer]":
+        """The same columns in pieces of about `width`: some outputs each."""
+        O, I, start = self.G.shape[2], self.A.shape[2], self.columns.start
+        ends = [*range(0, O, max(1, width // I)), O]
+        return [Layer(slice(start + a * I, start + b * I), self.A, self.G[..., a:b]) for a, b in pairwise(ends)]
+
     def dense(self, rows: slice) -> Tensor:
         return torch.bmm(self.G[rows].transpose(1, 2), self.A[rows]).flatten(1)
 
@@ -48,6 +54,12 @@ class Dense:
 
     columns: slice
     rows: Tensor
+
+    def split(self, width: int) -> "list[Dense]":
+        """The same columns in pieces of at most `width`."""
+        ends = [*range(0, self.rows.shape[1], width), self.rows.shape[1]]
+        start = self.columns.start
+        return [Dense(slice(start + a, start + b), self.rows[:, a:b]) for a, b in pairwise(ends)]
 
     def dense(self, rows: slice) -> Tensor:
         return self.rows[rows]
@@ -170,9 +182,10 @@ class Linearisation:
     def column_squares(self) -> Tensor:
         """The diagonal of J^T J (P,)."""
         out = self.F.new_zeros(self.parameters)
+        chunk = max(1, min(BLOCK, 2**24 // self.parameters))
         for block in self.blocks:
-            for start in range(0, block.count, BLOCK):
-                out += self._dense(block, slice(start, min(start + BLOCK, block.count))).square().sum(0)
+            for start in range(0, block.count, chunk):
+                out += self._dense(block, slice(start, min(start + chunk, block.count))).square().sum(0)
         return out
 
     def dense(self) -> Tensor:
@@ -198,33 +211,33 @@ class Linearisation:
         return A
 
     def kernel(self, budget: float) -> Tensor:
-        """The lower triangle of J J^T (M, M); columns of J are formed in slabs of `budget` bytes, or of one layer."""
-        K = self.F.new_zeros(self.rows, self.rows)
-        for slab in self._slabs(budget):
-            J = self._columns(slab)
+        """The lower triangle of J J^T (M, M); columns of J are formed in slabs of at most `budget` bytes."""
+        K, width = self.F.new_zeros(self.rows, self.rows), max(1, int(budget / (self.rows * self.F.element_size())))
+        blocks = [Rows(b.count, [part for p in b.pieces for part in p.split(width)]) for b in self.blocks]
+        for slab in _slabs(sorted({p.columns.stop for b in blocks for p in b.pieces}), width):
+            J = torch.cat([_columns(b, slab, self.F) for b in blocks])
             for a in range(0, self.rows, BLOCK):
                 b = min(a + BLOCK, self.rows)
                 K[a:b, :b].addmm_(J[a:b], J[:b].T)
         return K
 
-    def _slabs(self, budget: float) -> Iterator[slice]:
-        """Whole parameters, as many at once as the budget holds."""
-        ends = sorted({p.columns.stop for b in self.blocks for p in b.pieces})
-        width, start, last = max(1, int(budget / (self.rows * self.F.element_size()))), 0, 0
-        for end in ends:
-            if end - start > width and last > start:
-                yield slice(start, last)
-                start = last
-            last = end
-        yield slice(start, last)
 
-    def _columns(self, slab: slice) -> Tensor:
-        J = self.F.new_zeros(self.rows, slab.stop - slab.start)
-        row = 0
-        for block in self.blocks:
-            for piece in block.pieces:
-                if slab.start <= piece.columns.start and piece.columns.stop <= slab.stop:
-                    here = slice(piece.columns.start - slab.start, piece.columns.stop - slab.start)
-                    J[row : row + block.count, here] += piece.dense(slice(0, block.count))
-            row += block.count
-        return J
+def _slabs(ends: list[int], width: int) -> Iterator[slice]:
+    """Whole pieces, given where they end, as many at once as fit into `width` columns."""
+    start = last = 0
+    for end in ends:
+        if end - start > width and last > start:
+            yield slice(start, last)
+            start = last
+        last = end
+    yield slice(start, last)
+
+
+def _columns(block: Rows, slab: slice, like: Tensor) -> Tensor:
+    """Some columns of the rows of one constraint (N, width)."""
+    J = like.new_zeros(block.count, slab.stop - slab.start)
+    for piece in block.pieces:
+        if slab.start <= piece.columns.start and piece.columns.stop <= slab.stop:
+            here = slice(piece.columns.start - slab.start, piece.columns.stop - slab.start)
+            J[:, here] += piece.dense(slice(0, block.count))
+    return J

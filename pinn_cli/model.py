@@ -61,8 +61,8 @@ class Model(nn.Module):
     ):
         super().__init__()
         self.features, self.network, self.ansatz, self.imposed = features, network, ansatz, tuple(imposed)
-        values = {k: nn.Parameter(torch.tensor(float(v), device="cpu")) for k, v in (unknowns or {}).items()}
-        self.unknowns = nn.ParameterDict(values)
+        values = {k: torch.tensor(float(v), dtype=torch.float64, device="cpu") for k, v in (unknowns or {}).items()}
+        self.unknowns = nn.ParameterDict({k: nn.Parameter(v) for k, v in values.items()})
 
     def forward(self, X: Tensor) -> Tensor:
         u = self.network(self.features(X))

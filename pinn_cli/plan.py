@@ -25,7 +25,7 @@ def preview(parts: Parts) -> Objective:
         objective.begin(sampler.draw(0, parts.problem, objective))
         with torch.no_grad():
             objective.residuals()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, NotImplementedError) as error:
         raise UsageError(" ".join(str(error).split())) from error
     return objective
 
@@ -50,8 +50,8 @@ def text(config: DictConfig, name: str, parts: Parts, objective: Objective, comp
 
 
 def _algebra(parts: Parts, size: int, rows: int) -> list[tuple[str, str]]:
-    """The linear algebra of the first phase, where it has any to speak of (Raises UsageError if it cannot fit)."""
-    if not getattr(parts.schedule[0].optimizer(), "least_squares", False):
+    """The linear algebra of a least-squares phase, if there is one (Raises UsageError if it cannot fit)."""
+    if not any(getattr(phase.optimizer(), "least_squares", False) for phase in parts.schedule):
         return []
     found = cost(size, rows, parts.dtype, parts.device)
     refuse_too_large(found, parts.device)

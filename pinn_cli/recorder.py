@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pinn_cli import checkpoint
 from pinn_cli.console import Console
+from pinn_cli.errors import TrainingError
 from pinn_cli.metrics import errors, points_of_comparison
 from pinn_cli.objective import Objective
 from pinn_cli.results import Results
@@ -62,6 +63,11 @@ class Recorder:
     def save(self, run: Run, stage: Stage) -> None:
         """Write the rows, then the checkpoint."""
         self.flush(run)
+        if not all(p.isfinite().all() for p in stage.model.parameters()):
+            raise TrainingError(
+                f"parameters are not finite after step {run.progress.step}, since a gradient was not; the last good "
+                "checkpoint is kept. Look for a square root, a division or a power at zero in the residuals"
+            )
         with run.clock("writing"):
             checkpoint.save(self.checkpoint, run.state(stage))
         self._saved = self.now()

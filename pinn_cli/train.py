@@ -42,7 +42,8 @@ class Run:
 
     def objective(self, stage: Stage) -> Objective:
         """The objective of a stage; what was trained in an earlier life is loaded."""
-        objective = Objective(stage.problem, stage.model, self.engine, self.weighting, self.weights, self.compiled)
+        compiled = self.compiled and not getattr(stage.optimizer, "least_squares", False)
+        objective = Objective(stage.problem, stage.model, self.engine, self.weighting, self.weights, compiled)
         self.weighting.begin_stage(stage.problem)
         stage.sampler.begin_stage(stage.problem)
         if self.saved is not None:
@@ -87,6 +88,7 @@ def train(run: Run, recorder: Recorder) -> tuple[Stage, Objective, Stop]:
     Raises TrainingError for a loss that is not finite.
     """
     stop, clock = Stop("nothing to train", ends_run=True), run.clock
+    trained: tuple[Stage, Objective] | None = None
     for stage in run.strategy(run.problem, run.new_model):
         objective = run.objective(stage)
         if stage.reason:  # finished in an earlier life
@@ -101,15 +103,16 @@ def train(run: Run, recorder: Recorder) -> tuple[Stage, Objective, Stop]:
                 stage.report = stage.optimizer.step(objective)
                 run.progress.advance(_finite(stage, objective, run.progress))
             recorder.after_step(run, stage, objective, last=False)
-        stop = found
         recorder.after_step(run, stage, objective, last=True)
+        trained = (stage, objective) if objective.batch else trained
+        stop = run.stop(stage, run.progress, clock.seconds, run.interruption) or found  # the last row may end the run
         if stop.ends_run:
             break
         stage.reason = stop.reason
         run.finished.append(_end(stage))
         recorder.after_stage(run, stage, objective)
         run.progress.next_stage()
-    return stage, objective, stop
+    return *(trained or (stage, objective)), stop
 
 
 def _end(stage: Stage) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn import functional as F
 
 from pinn_cli.architectures.fourier import Fourier
 from pinn_cli.architectures.mlp import MLP
@@ -142,6 +143,13 @@ def test_a_missing_rule_names_itself_and_the_way_out():
         Taylor({(2, 0)})(lambda X: torch.erf(X), torch.rand(3, 2))
 
 
+def test_higher_orders_than_four_are_refused_and_autograd_has_them():
+    u, X = MLP(1, 1, width=4, depth=2).double(), torch.rand(3, 1, dtype=torch.float64)
+    with pytest.raises(NotImplementedError, match="order 4; type derivatives=autograd"):
+        Taylor({(5,)})(u, X)
+    assert Autograd({(5,)})(u, X)[(5,)].abs().max() > 0
+
+
 def test_points_of_a_jet_stay_together():
     jet = Jet.identity(Algebra({(1, 0)}), torch.rand(4, 2))
     with pytest.raises(IndexError, match="indexed by feature"):
@@ -154,10 +162,11 @@ def test_points_of_a_jet_stay_together():
     lambda X: torch.cat([X, torch.ones_like(X[:, :1]), X**2], 1),
     lambda X: torch.stack([X[:, 0], X[:, 1] * X[:, 0]], -1),
     lambda X: X.reshape(len(X), 1, 2).reshape(len(X), 2)[..., [1, 0]],
+    lambda X: X[:, :1] * X[:, :1] + F.linear(X, torch.ones(6, 2, dtype=X.dtype)) + X[:, :1] ** 0,
     lambda X: torch.unbind(X, 1)[1].unsqueeze(1) / (1 + torch.square(X[:, :1])),
     lambda X: 1 / X - 2 / (X + 1) + (3 - X) ** 3 - X**-1.5,
     lambda X: torch.rsub(X, 2) - torch.neg(X) + torch.add(X, X, alpha=2),
-], ids=["cat", "stack", "reshape", "unbind", "arithmetic", "functions"])  # fmt: skip
+], ids=["cat", "stack", "reshape", "broadcast", "unbind", "arithmetic", "functions"])  # fmt: skip
 def test_maps_of_features(f):
     wanted, X = {(1, 0), (1, 1), (0, 2)}, torch.rand(5, 2, dtype=torch.float64) + 0.5
     fast, slow = Taylor(wanted)(f, X), Autograd(wanted)(f, X)

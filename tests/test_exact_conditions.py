@@ -110,3 +110,12 @@ def test_distances_are_at_most_one():
     X = Helmholtz().domain.grid(21)
     one = ansatz(X, torch.ones(len(X), 1, dtype=torch.float64)).abs().max()
     assert float(one) == pytest.approx(1)
+
+
+def test_a_slope_stays_soft_where_the_end_of_time_is_given_too():
+    class Shooting(Wave):
+        @on("t=1")
+        def target(self, u):
+            return u
+
+    assert worst(Shooting(), ["displacement", "target", "wall"]) < 1e-12

@@ -139,3 +139,13 @@ def test_a_small_ratio_is_not_enough():
     assert "not satisfied yet" in str(verdict)
     assert Verdict({"pde": 1.2}, {"pde": 1e-5}).sound
     assert not Verdict({"pde": float("nan")}, {"pde": 1e-5}).sound
+
+
+def test_a_residual_that_is_not_finite_between_the_points_does_not_break_the_guard():
+    class Hole(Fit):
+        @on("interior")
+        def misfit(self, x, u):
+            return (u - 1 - x) / (abs(x - 0.512) > 0.02)
+
+    objective = Objective(Hole(), objective_with(0.0)[1].model, Taylor, lambda batch, residuals: {})
+    assert len(draw(HeldOut(Nodes(), every=2, candidates=20), objective.problem, objective, range(3))) == 24

@@ -130,7 +130,9 @@ def test_it_says_why_it_stops():
 
 def test_new_points_raise_the_damping_tenfold():
     objective, optimizer = objective_of(tanh_network()), LevenbergMarquardt()
-    optimizer.step(objective)
+    for _ in range(12):
+        optimizer.step(objective)
+        objective.begin(objective.batch)
     before = optimizer.damping
     objective.begin({**objective.batch, "pde": objective.batch["pde"] + 1e-3})
     assert optimizer.step(objective).values["damping"] >= 10 * before
@@ -146,3 +148,17 @@ def test_its_state_goes_on_bit_for_bit():
         objective.begin(objective.batch)
     other.points_changed = False
     assert math.isclose(float(a.step(one).values["loss/total"]), float(b.step(other).values["loss/total"]), rel_tol=0)
+
+
+def test_points_that_change_at_every_step_do_not_end_it():
+    objective, optimizer = objective_of(tanh_network()), LevenbergMarquardt()
+    start = float(objective.loss().detach())
+    for step in range(40):
+        assert optimizer.step(objective).stop is None
+        objective.begin({**objective.batch, "pde": objective.batch["pde"] + 1e-4 * (-1) ** step})
+    assert float(objective.loss().detach()) < 1e-2 * start
+
+
+def test_a_damping_that_is_not_positive_is_refused():
+    with pytest.raises(ValueError, match="damping=0: expected a number above 0"):
+        LevenbergMarquardt(damping=0)

@@ -125,6 +125,34 @@ def test_a_parameter_without_a_rule_gets_its_columns_the_slow_way():
     assert any(objective._slow.values())
 
 
+class Closed(torch.nn.Module):
+    """A gate that is closed at the start hides what lies behind it; `shape` (1, 8) is no scalar and no vector."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = torch.nn.Linear(2, 8), torch.nn.Linear(8, 2)
+        self.alpha, self.shape = torch.nn.Parameter(torch.tensor(0.0)), torch.nn.Parameter(torch.ones(1, 8))
+        torch.nn.init.zeros_(self.last.weight)
+
+    def forward(self, X):
+        h = torch.tanh(self.first(X))
+        return self.last(h + self.alpha * torch.sin(self.shape * h))
+
+
+@pytest.mark.parametrize("engine", [Taylor, Autograd])
+def test_a_parameter_whose_gradient_vanishes_at_first_is_not_missed(engine):
+    source = objective_of("mlp")
+    model = Model(Features(source.problem.domain), Closed(), {"nu": 0.5}).double()
+    objective = Objective(source.problem, model, engine, lambda batch, residuals: {})
+    objective.begin(source.batch)
+    before = objective.flat(objective.parameters).detach().clone()
+    objective.linearise()
+    torch.testing.assert_close(objective.flat(objective.parameters).detach(), before, rtol=0, atol=0)
+    objective.shift(0.5 * torch.randn(len(before), dtype=torch.float64))
+    J = row_by_row(objective.vector(), objective.parameters)
+    torch.testing.assert_close(objective.linearise().dense(), J, rtol=1e-9, atol=1e-9)
+
+
 def test_constraints_of_one_region_share_one_pass():
     assert ("momentum", "continuity") in objective_of("mlp")._groups()
 

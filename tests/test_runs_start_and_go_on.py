@@ -223,3 +223,12 @@ def test_long_runs_of_cheap_steps_are_compiled(monkeypatch):
     assert not compiler.decide("auto", dear, 40000, Taylor, print)
     assert compiler.decide("on", dear, 10, Taylor, print)
     assert not compiler.decide("on", dear, 10, Autograd, print)
+
+
+def test_a_run_that_ends_between_two_stages_has_its_results(capsys):
+    """The last row of a stage measures the error anew, and that may be what ends the run."""
+    words = ["recipe=adam", "optimizer=[adam,lbfgs]", "optimizer.adam.steps=3", "record.every=1000", "stop.error=100"]
+    assert cli.main([*SHORT, *words]) == 0
+    (run,) = runs()
+    assert {"u"} == set(Results(run / "results.h5").read("error"))
+    assert Results(run / "results.h5").read("network")

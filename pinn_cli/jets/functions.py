@@ -78,6 +78,8 @@ def _real_power(exponent: float) -> Callable[[Tensor, int], list[Tensor]]:
 @rule(torch.pow, T.pow, T.__pow__)
 def power(a: Jet, exponent: float) -> Jet:
     """Whole powers by products, exact where a vanishes; others by the chain rule."""
+    if exponent == 0:
+        return Jet([torch.ones_like(a.value), *[None] * (len(a.streams) - 1)], a.algebra, a.tape)
     if exponent != int(exponent) or exponent < 1:
         return compose(_real_power(exponent))(a)
     half = power(a, exponent // 2) if exponent > 1 else a

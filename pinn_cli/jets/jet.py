@@ -156,8 +156,10 @@ def add(a: Any, b: Any, *, alpha: float = 1) -> Jet:
     """a + alpha b; a constant changes the value alone."""
     b = b if alpha == 1 else alpha * b
     if isinstance(a, Jet) and isinstance(b, Jet):
-        pairs = zip(a.streams, b.streams, strict=True)
-        return Jet([y if x is None else x if y is None else x + y for x, y in pairs], a.algebra, a.tape or b.tape)
+        value = a.value + b.value
+        pairs = [_sum([s for s in pair if s is not None]) for pair in zip(a.streams[1:], b.streams[1:], strict=True)]
+        rest = [None if s is None else s.expand(-1, *value.shape[1:]) for s in pairs]
+        return Jet([value, *rest], a.algebra, a.tape or b.tape)
     jet, constant = (a, b) if isinstance(a, Jet) else (b, a)
     value = jet.value + _per_point(constant, jet)
     rest = [None if s is None else s.expand(-1, *value.shape[1:]) for s in jet.streams[1:]]
@@ -199,6 +201,8 @@ def compose(chain: Callable[[Tensor, int], list[Tensor]]) -> Callable[[Jet], Jet
 
     def rule(z: Jet, *_: Any, **options: Any) -> Jet:
         f = chain(z.value, z.algebra.order, **options)
+        if len(f) <= z.algebra.order:
+            raise NotImplementedError("derivatives by jets go to order 4; type derivatives=autograd for higher ones")
         streams: list[Tensor | None] = [f[0]]
         for terms in z.algebra.compositions[1:]:
             parts = [(f[k], _evaluate(polynomial, z.streams)) for k, polynomial in terms]

@@ -1,6 +1,7 @@
 """Any first-order optimizer of `torch.optim`, with a learning-rate schedule."""
 
 import inspect
+from copy import deepcopy
 from difflib import get_close_matches
 from typing import Any
 
@@ -27,7 +28,7 @@ class FirstOrder:
     def __init__(
         self, optimizer: str = "Adam", lr: float = 1e-3, schedule: Schedule | None = None, **options: Any
     ) -> None:
-        self.lr, self.schedule, self.options = lr, schedule or Constant(), options
+        self.lr, self.schedule, self.options = lr, deepcopy(schedule or Constant()), options
         self.kind = _class(optimizer)
         self._make([nn.Parameter(torch.zeros(1, device="cpu"))])  # refuses misspelt options before the run starts
         self.inner: torch.optim.Optimizer | None = None

@@ -82,11 +82,17 @@ class LevenbergMarquardt:
         assert self.damping is not None
         return self.damping
 
+    def __post_init__(self) -> None:
+        if self.damping is not None and not self.damping > 0:
+            raise ValueError(f"damping={self.damping:g}: expected a number above 0, or null")
+
     def _prepare(self, linear: Any, points_changed: bool) -> None:
-        if self.damping is None:
-            self.damping = 1e-3 * float(linear.column_squares().max())
-        elif points_changed:
-            self.damping, self.growth = 10 * self.damping, 2.0
+        """A first damping; tenfold after a change of points, but not above what a start would take."""
+        if self.damping is not None and not points_changed:
+            return
+        first = 1e-3 * float(linear.column_squares().max())
+        self.damping = first if self.damping is None else max(self.damping, min(10 * self.damping, first))
+        self.growth = 2.0
 
     def _try(
         self, objective: Any, linear: Any, equations: NormalEquations, loss: float

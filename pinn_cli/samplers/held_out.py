@@ -65,12 +65,15 @@ class HeldOut:
         fresh = fresh_points(problem, c.region, n, self.generator, trained)
         with torch.no_grad():
             r = {name: objective.residual(name, fresh) for name in names}
-        self.ratios |= {name: _rms(r[name]) / max(_rms(objective.latest[name]), 1e-300) for name in names}
-        if c.kind == "data" or max(self.ratios[name] for name in names) <= self.ratio:
+            here = {name: objective.residual(name, trained) for name in names}
+        self.ratios |= {name: _rms(r[name]) / max(_rms(here[name]), 1e-300) for name in names}
+        broken = [name for name in names if not self.ratios[name] <= self.ratio]  # one that is not finite too
+        if c.kind == "data" or not broken:
             return False
-        density = sum(r[name].abs() / max(_rms(r[name]), 1e-300) for name in names if self.ratios[name] > self.ratio)
+        sizes = [(r[name].abs() / max(_rms(r[name]), 1e-300)).double().nan_to_num(1.0, 1.0) for name in broken]
+        density = torch.stack(sizes).sum(0).cpu() + 1e-300
         share = max(1, int(self.add * len(self._base[names[0]])))
-        chosen = torch.multinomial(density.cpu() + 1e-300, min(share, n), generator=self.generator).to(fresh.device)
+        chosen = torch.multinomial(density, min(share, n), generator=self.generator).to(fresh.device)
         known = self.added.get(names[0], fresh[:0])
         self.added[names[0]] = torch.cat([known, fresh[chosen]])[-self.most * share :]
         return True
