@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, pairwise
 from typing import Any
 
 import torch
@@ -75,9 +75,10 @@ def assemble(config: DictConfig, typed: Collection[str] = ()) -> Parts:
 
 def build_problem(config: DictConfig, builder: Builder) -> Problem:
     """The problem of a configuration (Raises UsageError)."""
+    target = str(config.problem.get("_target_"))
+    if not issubclass(permitted_class(target, "problem"), Problem):
+        raise UsageError(f"problem._target_={target}: expected a subclass of pinn_cli.problem.Problem")
     problem = builder.part(config.problem, "problem")()
-    if not isinstance(problem, Problem):
-        raise UsageError(f"problem._target_={config.problem._target_}: expected a subclass of pinn_cli.problem.Problem")
     for coordinate in config.periodic:
         if coordinate not in problem.coordinates:
             raise UsageError(f"periodic=[{coordinate}]: no such coordinate; {nearest(coordinate, problem.coordinates)}")
@@ -134,7 +135,12 @@ def _schedule(config: DictConfig, builder: Builder) -> list[Phase]:
     for group in ("optimizer", "sampler", "weighting"):
         if not config.get(group):
             raise UsageError(f"{group}=[]: expected at least one (pinn list {group}s)")
-    return [_phase(str(name), node, config, builder) for name, node in config.optimizer.items()]
+    phases = [_phase(str(name), node, config, builder) for name, node in config.optimizer.items()]
+    for phase, following in pairwise(phases):
+        if phase.steps is None and getattr(phase.optimizer(), "endless", False) and config.stop.plateau is None:
+            key = f"optimizer.{phase.name}.steps"
+            raise UsageError(f"{key}=null: nothing would be left for {following.name}; type e.g. {key}=2000")
+    return phases
 
 
 def _phase(name: str, node: DictConfig, config: DictConfig, builder: Builder) -> Phase:

@@ -71,7 +71,8 @@ class Builder:
         return value
 
     def _unknown(self, where: str, key: str, keywords: Mapping[str, Any]) -> None:
-        if where in self.typed or any(typed.startswith(f"{where}.") for typed in self.typed):
+        typed = where in self.typed or any(key.startswith(f"{where}.") for key in self.typed)
+        if typed or where.startswith("problem."):  # a recipe says nothing of a problem's coefficients
             raise UsageError(f"unknown key `{where}`; {nearest(key, keywords)}")
         self.notes.append(f"{where} is left out: the part that is selected has no such setting")
 

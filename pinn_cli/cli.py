@@ -32,6 +32,10 @@ def main(words: list[str] | None = None) -> int:
         return _say(error, USAGE)
     except TrainingError as error:
         return _say(error, FAILED)
+    except PermissionError as error:
+        return _say(f"{error.filename} cannot be written ({error.strerror}); choose another place", USAGE)
+    except NotImplementedError as error:
+        return _say(error, USAGE)
     except KeyboardInterrupt:
         return _say("interrupted", FAILED)
     except BrokenPipeError:  # `pinn list runs | head`
@@ -53,7 +57,7 @@ def dispatch(words: list[str]) -> int:
     command = import_module(f"pinn_cli.commands.{name}")
     if hasattr(command, "run_words"):  # its arguments are a configuration: Hydra reads them
         return int(command.run_words(rest))
-    return int(command.run(_parser(name, command).parse_args(rest)) or 0)
+    return int(command.run(_parser(name, command).parse_intermixed_args(rest)) or 0)
 
 
 def usage() -> str:

@@ -47,15 +47,17 @@ class Summary:
     verdict: str = ""
     figures: list[str] = field(default_factory=list)
     next: str = ""
+    unknowns: Mapping[str, float] = field(default_factory=dict)
 
     def lines(self) -> list[tuple[str, str]]:
         """Pairs of a label and a text, in the order in which they are shown."""
         head = (self.status, f"after {self.steps} steps in {duration(self.seconds)}: {self.reason}")
         errors = [("error", f"{name} {scientific(value)} (relative L2)") for name, value in self.errors.items()]
         held_out = [("held out", f"{name} {scientific(v)} of the largest term") for name, v in self.held_out.items()]
+        unknowns = [("unknown", f"{name} {value:.6g}") for name, value in self.unknowns.items()]
         files = [("results", self.results), *(("figure", path) for path in self.figures)]
         rest = [("guard", self.verdict), *files, ("next", self.next)]
-        return [head, *(errors or held_out), *(pair for pair in rest if pair[1])]
+        return [head, *(errors or held_out), *unknowns, *(pair for pair in rest if pair[1])]
 
 
 class View(Protocol):

@@ -27,12 +27,17 @@ def conclude(
             "residuals": residuals(objective),
             "collocation": dict(objective.batch),
             "guard": {"verdict": str(verdict), "ratio": verdict.ratio, "relative": verdict.relative},
-            "unknowns": {name: float(p.detach()) for name, p in getattr(objective.model, "unknowns", {}).items()},
+            "unknowns": found_unknowns(objective),
         }
     with clock("writing"):
         results.replace({name: group for name, group in groups.items() if group})
     results.replace({"timing": {**clock.phases, "wall": clock.seconds}})
     return found, verdict
+
+
+def found_unknowns(objective: Objective) -> dict[str, float]:
+    """The coefficients that were trained, by name."""
+    return {name: float(p.detach()) for name, p in getattr(objective.model, "unknowns", {}).items()}
 
 
 def final_errors(objective: Objective, reference: Any) -> dict[str, Errors]:

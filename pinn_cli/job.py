@@ -15,8 +15,8 @@ from pinn_cli.assembly import Parts, assemble
 from pinn_cli.clock import Clock
 from pinn_cli.composition import drop_leftovers
 from pinn_cli.console import Summary
-from pinn_cli.errors import TrainingError, UsageError
-from pinn_cli.finish import conclude
+from pinn_cli.errors import TrainingError, UsageError, nearest
+from pinn_cli.finish import conclude, found_unknowns
 from pinn_cli.interruption import Interruption
 from pinn_cli.lock import Lock
 from pinn_cli.objective import Objective
@@ -25,7 +25,7 @@ from pinn_cli.recorder import Recorder
 from pinn_cli.references import reference_of
 from pinn_cli.results import Results
 from pinn_cli.screens import Screens, screens
-from pinn_cli.settings import switch
+from pinn_cli.settings import check_settings, switch
 from pinn_cli.sources import refuse_changed, sources
 from pinn_cli.stopping import Stop, StopRules
 from pinn_cli.train import Run, train
@@ -56,9 +56,13 @@ def go_on(folder: Path, changes: Mapping[str, Any] | None = None, changed: bool 
     results = Results(folder / FILE)
     about = results.read_attributes()
     config = cast(DictConfig, OmegaConf.create(results.read_config()))
-    for key, value in (changes or {}).items():
+    changes = changes or {}
+    for key, value in changes.items():
+        if key not in (known := _flat(config)):
+            raise UsageError(f"unknown key `{key}`; {nearest(key, known)}")
         OmegaConf.update(config, key, value)
-    if about["status"] == "finished" and not any(key.startswith("stop.") for key in changes or {}):
+    check_settings(config)
+    if about["status"] == "finished" and not any(key.startswith("stop.") for key in changes):
         reason = about.get("reason")
         raise UsageError(f"{folder} has finished ({reason}); to train it further add e.g. stop.steps=10000")
     if not changed:
@@ -69,8 +73,15 @@ def go_on(folder: Path, changes: Mapping[str, Any] | None = None, changed: bool 
         path = folder / "checkpoint.pt"
         saved = checkpoint.load(path, job.parts.device) if path.exists() else None  # none: killed before its first step
         step, seconds = (saved["progress"]["step"], saved["seconds"]) if saved else (0, 0.0)
+        for key, done in (("stop.steps", step), ("stop.seconds", seconds)):
+            if changes.get(key) is not None and changes[key] <= done:
+                raise UsageError(f"{key}={changes[key]}: {folder} is at {done:.6g} already, all its lives together")
         text = f"{job.plan()}\nresume   {folder} from step {step}"
         results.cut(step)
+        if changes:
+            yaml = OmegaConf.to_yaml(config, resolve=True)
+            results.replace({"config": yaml})
+            (folder / "config.yaml").write_text(yaml, encoding="utf-8")
         results.attributes(status="running")
         return job.train(folder, Clock(seconds), text, saved)
 
@@ -136,6 +147,7 @@ class Job:
             found, verdict = conclude(results, objective, reference_of(run.problem), run.clock, self.config.seed)
             summary.errors = {name: error.relative_l2 for name, error in found.items()}
             summary.held_out, summary.verdict = verdict.relative, str(verdict)
+            summary.unknowns = found_unknowns(objective)
         results.attributes(status=status, reason=stop.reason, finished=now())
         if switch(self.config.figures) == "on":
             summary.figures = _draw(folder)

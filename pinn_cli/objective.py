@@ -179,7 +179,10 @@ class Objective:
         grammar, observables, values = self.problem.grammar, self.problem.observables(), {}
         for name in symbols:
             if name.startswith("residual/"):
-                values[name] = self.residual(name.removeprefix("residual/"), X)
+                constraint = self.constraints.get(name.removeprefix("residual/"))
+                if constraint is None or constraint.kind == "data":  # a measured value belongs to its own point
+                    raise TypeError(f"`{name}` is no residual that has a value at any point")
+                values[name] = self.residual(constraint.name, X)
             elif name in observables:
                 method, parsed = observables[name]
                 values[name] = method(**self._read(parsed, X))

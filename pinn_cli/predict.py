@@ -73,7 +73,7 @@ class Prediction:
     @property
     def unknowns(self) -> dict[str, float]:
         """The coefficients that were trained, by name."""
-        return {name: float(value) for name, value in self.objective.model.unknowns.items()}  # type: ignore[union-attr, operator]
+        return {name: float(value.detach()) for name, value in self.objective.model.unknowns.items()}  # type: ignore[union-attr, operator]
 
     @cached_property
     def history(self) -> dict[str, np.ndarray]:
@@ -120,8 +120,8 @@ class Prediction:
     def _evaluate(self, names: list[str], X: torch.Tensor) -> dict[str, np.ndarray]:
         try:
             parts = [self.objective.evaluate(names, part) for part in X.split(AT_ONCE)]
-        except (TypeError, KeyError, ValueError) as error:
-            known = ", ".join(f"residual/{name}" for name in self.objective.constraints)
+        except (TypeError, ValueError) as error:
+            known = ", ".join(f"residual/{c.name}" for c in self.objective.constraints.values() if c.kind != "data")
             raise UsageError(f"{' '.join(str(error).split())} (or {known})") from error
         return {name: torch.cat([part[name] for part in parts]).cpu().numpy() for name in names}
 

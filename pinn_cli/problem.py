@@ -90,6 +90,11 @@ class Problem:
 
     @cached_property
     def grammar(self) -> Grammar:
+        sides = getattr(getattr(self, "domain", None), "coordinates", None)
+        if sides != tuple(self.coordinates):
+            found = "no domain" if sides is None else f"the sides {', '.join(sides)}"
+            expected = f"self.domain = Box({', '.join(f'{c}=(0, 1)' for c in self.coordinates)}) in __post_init__"
+            raise TypeError(f"{type(self).__name__}: found {found}; expected {expected}, sides in this order")
         columns = [c for c in self.data_columns if c not in self.coordinates]
         return Grammar(self.coordinates, self.fields, tuple(self.coefficients), tuple(columns), self.domain.time)
 
@@ -134,12 +139,13 @@ class Problem:
     def _constraint(self, name: str, region: str, against: Callable[[Tensor], Tensor] | None = None) -> Constraint:
         if hasattr(Problem, name):
             raise TypeError(f"{type(self).__name__}.{name}: every problem has `{name}` already; choose another name")
+        symbols = self._symbols(name, region)
         if region != "data":
             try:
                 self.domain.faces(region)
             except ValueError as error:
                 raise TypeError(f"{type(self).__name__}.{name}: {error}") from None
-        return Constraint(name, region, getattr(self, name), self._symbols(name, region), against)
+        return Constraint(name, region, getattr(self, name), symbols, against)
 
     def _pair(self, name: str, coordinate: str) -> Constraint:
         if coordinate not in self.coordinates:

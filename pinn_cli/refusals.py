@@ -60,6 +60,10 @@ def refuse_measurements(problem: Any) -> None:
     shapes = {name: tuple(column.shape) for name, column in problem.data_columns.items()}
     if len(set(shapes.values())) > 1 or any(len(shape) != 1 for shape in shapes.values()):
         raise UsageError(f"{where}: columns of shapes {shapes}; expected (N,), all of one length")
+    outside = ~problem.domain.contains(problem.data[:, : len(problem.coordinates)])
+    if outside.any():
+        row = int(outside.nonzero()[0, 0])
+        raise UsageError(f"{type(problem).__name__}.measurements: row {row + 1} lies outside the domain")
     if not problem.data.isfinite().all():
         raise UsageError(f"{where}: a value is not a finite number")
 

@@ -47,6 +47,9 @@ def _make(folder: Path, may_exist: bool = False) -> Path:
         raise
     except OSError as error:
         raise UsageError(f"{folder} cannot be made ({error.strerror}); type folder=ANOTHER") from None
+    others = [path.name for path in folder.iterdir() if not path.name.startswith(".")]
+    if others:
+        raise UsageError(f"{folder} holds {others[0]}, which is no run; type folder=ANOTHER")
     return folder
 
 

@@ -26,7 +26,8 @@ def refuse_changed(saved: Mapping[str, str], config: DictConfig) -> None:
             lines = unified_diff(saved[module].splitlines(), now.splitlines(), "then", "now", lineterm="", n=0)
             changes = [line for line in lines if line[:1] in "+-" and line[:3] not in ("+++", "---")]
             shown = "; ".join(changes[:4]) + (" ..." if len(changes) > 4 else "")
-            raise UsageError(f"{module} has changed since the run began ({shown}); undo it, or add --changed to go on")
+            way = "undo it, or go on with --changed (in Python trust_source=True)"
+            raise UsageError(f"{module} has changed since the run began ({shown}); {way}")
 
 
 def _targets(node: Any) -> Iterator[str]:
@@ -39,6 +40,10 @@ def _targets(node: Any) -> Iterator[str]:
 
 
 def _text(module: str) -> str:
-    import_module(module)
+    try:
+        import_module(module)
+    except ModuleNotFoundError as error:
+        path = module.replace(".", "/")
+        raise UsageError(f"there is no {path}.py here; go to the folder where the run was started") from error
     file = getattr(sys.modules[module], "__file__", None)
     return Path(file).read_text(encoding="utf-8") if file else ""

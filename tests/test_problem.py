@@ -152,3 +152,21 @@ def test_normals_point_outwards_and_a_corner_takes_the_first_face():
 def test_a_side_of_no_length_is_refused():
     with pytest.raises(ValueError, match="expected the lower end first"):
         Box(x=(1, 1))
+
+
+def test_sides_in_another_order_than_the_coordinates_are_refused():
+    class Swapped(Plate):
+        def __post_init__(self):
+            self.domain = Box(y=(0, 2), x=(0, 1), t=(0, 1))
+
+    with pytest.raises(TypeError, match=r"found the sides y, x, t; expected self.domain = Box\(x=\(0, 1\), y="):
+        Swapped().constraints()
+
+
+def test_a_problem_without_a_domain_is_told_to_have_one():
+    class Nowhere(Plate):
+        def __post_init__(self):
+            pass
+
+    with pytest.raises(TypeError, match=r"found no domain; expected self\.domain = Box"):
+        Nowhere().constraints()

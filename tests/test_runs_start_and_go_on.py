@@ -232,3 +232,48 @@ def test_a_run_that_ends_between_two_stages_has_its_results(capsys):
     (run,) = runs()
     assert {"u"} == set(Results(run / "results.h5").read("error"))
     assert Results(run / "results.h5").read("network")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("stop.steps=x", "stop.steps=x: expected a whole number"),
+        ("stop.stepz=9", "unknown key `stop.stepz`"),
+        ("record.every=0", "record.every=0: expected"),
+        ("figures=maybe", "figures=maybe: expected on | off"),
+        ("stop.steps=1", "is at 2 already"),
+    ],
+)
+def test_what_is_typed_on_resume_is_checked_like_anything_typed(change, says, capsys):
+    assert cli.main([*SHORT, "stop.steps=2"]) == 0
+    words = [change] if change.startswith("stop.") else ["stop.steps=3", change]
+    assert cli.main(["resume", "helmholtz", *words]) == cli.USAGE
+    assert says in capsys.readouterr().err
+    assert Results(runs()[0] / "results.h5").read_attributes()["status"] == "finished"
+
+
+def test_what_is_changed_on_resume_is_kept():
+    assert cli.main([*SHORT, "stop.steps=2"]) == 0
+    assert cli.main(["resume", "helmholtz", "stop.steps=3"]) == 0
+    (run,) = runs()
+    assert OmegaConf.load(run / "config.yaml").stop.steps == 3
+    assert OmegaConf.create(Results(run / "results.h5").read_config()).stop.steps == 3
+
+
+def test_a_folder_of_other_things_is_no_run_folder(capsys):
+    Path("notes").mkdir()
+    Path("notes/draft.txt").write_text("mine")
+    assert cli.main([*SHORT, "stop.steps=2", "folder=notes"]) == cli.USAGE
+    assert "notes holds draft.txt, which is no run" in capsys.readouterr().err
+    assert [path.name for path in Path("notes").iterdir()] == ["draft.txt"]
+
+
+def test_a_phase_that_never_ends_leaves_nothing_for_the_next(capsys):
+    words = ["recipe=adam", "optimizer=[adam,levenberg_marquardt]", "stop.steps=4"]
+    assert cli.main([*SHORT, *words]) == cli.USAGE
+    assert "nothing would be left for levenberg_marquardt; type e.g. optimizer.adam.steps" in capsys.readouterr().err
+
+
+def test_the_end_of_an_inverse_run_says_what_was_found(capsys):
+    assert cli.main(["train", "problem=heat_inverse", *SMALL, "stop.steps=2"]) == 0
+    assert "unknown   kappa" in capsys.readouterr().out

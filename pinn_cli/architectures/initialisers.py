@@ -41,6 +41,8 @@ def initialiser(name: str) -> Initialiser:
 
 def dense(sizes: list[int], name: str) -> nn.ModuleList:
     """Linear layers sizes[0] -> sizes[1] -> ... , each started by the initialiser called `name`."""
+    if min(sizes) < 1:
+        raise UsageError(f"layers of sizes {sizes}: expected whole numbers above 0, e.g. architecture.width=24")
     start = initialiser(name)
     layers = [nn.Linear(inputs, outputs) for inputs, outputs in pairwise(sizes)]
     for layer in layers:

@@ -23,6 +23,7 @@ class FirstOrder:
     gradient per step; `Report` has the loss before the step and the rate. An unknown name or option is a `UsageError`.
     """
 
+    endless = True  # it never says that it can go no further
     cadence = 100  # steps between rows of the history: a row costs about as much as a step
 
     def __init__(

@@ -39,7 +39,11 @@ def _tried(reference: Reference, problem: Any, method: str) -> Reference:
     where = f"{type(problem).__name__}.{method}"
     if X.ndim != 2 or X.shape[1] != len(problem.coordinates):
         raise UsageError(f"{where}: points of shape {tuple(X.shape)}; expected (N, {len(problem.coordinates)})")
-    for name, value in reference(X).items():
+    try:
+        values = reference(X)
+    except TypeError as error:
+        raise UsageError(f"{where}: {error}; expected one parameter per coordinate") from error
+    for name, value in values.items():
         if not isinstance(value, Tensor) or value.shape != X.shape[:1]:
             found = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
             raise UsageError(
