@@ -140,6 +140,10 @@ def _schedule(config: DictConfig, builder: Builder) -> list[Phase]:
         if phase.steps is None and getattr(phase.optimizer(), "endless", False) and config.stop.plateau is None:
             key = f"optimizer.{phase.name}.steps"
             raise UsageError(f"{key}=null: nothing would be left for {following.name}; type e.g. {key}=2000")
+    before = sum(phase.steps or 0 for phase in phases[:-1])
+    if before and config.stop.steps is not None and before >= config.stop.steps:
+        last, limit = phases[-1].name, config.stop.steps
+        raise UsageError(f"stop.steps={limit}: nothing would be left for {last}; type e.g. stop.steps={before + limit}")
     return phases
 
 

@@ -272,6 +272,8 @@ def test_a_phase_that_never_ends_leaves_nothing_for_the_next(capsys):
     words = ["recipe=adam", "optimizer=[adam,levenberg_marquardt]", "stop.steps=4"]
     assert cli.main([*SHORT, *words]) == cli.USAGE
     assert "nothing would be left for levenberg_marquardt; type e.g. optimizer.adam.steps" in capsys.readouterr().err
+    assert cli.main([*SHORT, *words, "optimizer.adam.steps=9"]) == cli.USAGE
+    assert "nothing would be left for levenberg_marquardt; type e.g. stop.steps=13" in capsys.readouterr().err
 
 
 def test_the_end_of_an_inverse_run_says_what_was_found(capsys):
