@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pinn_cli.terms import rms
+
 RATIO = 2.0  # of residuals, fresh to trained, above which the points no longer speak for the equation
 SMALL = 1e-2  # a held-out residual relative to the equation's largest term that counts as satisfied
 
@@ -66,11 +68,11 @@ class HeldOut:
         with torch.no_grad():
             r = {name: objective.residual(name, fresh) for name in names}
             here = {name: objective.residual(name, trained) for name in names}
-        self.ratios |= {name: _rms(r[name]) / max(_rms(here[name]), 1e-300) for name in names}
+        self.ratios |= {name: rms(r[name]) / max(rms(here[name]), 1e-300) for name in names}
         broken = [name for name in names if not self.ratios[name] <= self.ratio]  # one that is not finite too
         if c.kind == "data" or not broken:
             return False
-        sizes = [(r[name].abs() / max(_rms(r[name]), 1e-300)).double().nan_to_num(1.0, 1.0) for name in broken]
+        sizes = [(r[name].abs() / max(rms(r[name]), 1e-300)).double().nan_to_num(1.0, 1.0) for name in broken]
         density = torch.stack(sizes).sum(0).cpu() + 1e-300
         share = max(1, int(self.add * len(self._base[names[0]])))
         chosen = torch.multinomial(density, min(share, n), generator=self.generator).to(fresh.device)
@@ -123,10 +125,6 @@ def _shared(batch: dict[str, Tensor]) -> list[list[str]]:
     return list(groups.values())
 
 
-def _rms(r: Tensor) -> float:
-    return float(r.detach().square().mean().sqrt())
-
-
 @dataclass(frozen=True)
 class Verdict:
     """What the held-out points say at the end: q and the residual relative to the equation's largest term, by name."""
@@ -166,7 +164,7 @@ def examine(problem: Any, objective: Any, seed: int = 0, candidates: float = 8.0
             continue
         fresh = fresh_points(problem, c.region, int(candidates * len(X)), generator, X)
         with torch.no_grad():
-            held_out, trained = _rms(objective.residual(name, fresh)), _rms(objective.residual(name, X))
+            held_out, trained = rms(objective.residual(name, fresh)), rms(objective.residual(name, X))
         ratio[name] = held_out / max(trained, 1e-300)
         relative[name] = held_out / max(max(objective.terms(name, fresh).values()), 1e-300)
     return Verdict(ratio, relative)
