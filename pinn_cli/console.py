@@ -30,6 +30,7 @@ from pinn_cli.formatting import duration, rate, scientific, trend
 LINE_INTERVAL = 3.0  # seconds between two lines of a log
 LIVE_INTERVAL = 0.2  # seconds between two pictures of the live table
 RATE_WINDOW = 20.0  # seconds over which steps per second are measured
+METRICS = 5  # of the problem on one line
 TREND = 24  # bars in a trend
 
 
@@ -48,6 +49,7 @@ class Summary:
     figures: list[str] = field(default_factory=list)
     next: str = ""
     unknowns: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
     def lines(self) -> list[tuple[str, str]]:
         """Pairs of a label and a text, in the order in which they are shown."""
@@ -55,9 +57,11 @@ class Summary:
         errors = [("error", f"{name} {scientific(value)} (relative L2)") for name, value in self.errors.items()]
         held_out = [("held out", f"{name} {scientific(v)} of the largest term") for name, v in self.held_out.items()]
         unknowns = [("unknown", f"{name} {value:.6g}") for name, value in self.unknowns.items()]
+        metrics = [f"{name} {scientific(value)}" for name, value in self.metrics.items()]
+        shown = [("metric", "  ".join(metrics[k : k + METRICS])) for k in range(0, len(metrics), METRICS)]
         files = [("results", self.results), *(("figure", path) for path in self.figures)]
         rest = [("guard", self.verdict), *files, ("next", self.next)]
-        return [head, *(errors or held_out), *unknowns, *(pair for pair in rest if pair[1])]
+        return [head, *(errors or held_out), *shown, *unknowns, *(pair for pair in rest if pair[1])]
 
 
 class View(Protocol):

@@ -15,6 +15,7 @@ DESCRIPTIONS: list[tuple[str, str, str]] = [
     ("history/weight/*", "1", "mean weight of this constraint in force at this step"),
     ("history/guard/*", "1", "held-out over trained rms residual; far above 1: broken between the points"),
     ("history/error/*", "1", "relative L2 error of this field on the reference points"),
+    ("history/metric/*", "1", "metric of the problem"),
     ("history/unknown/*", "1", "value of this trained coefficient"),
     ("history/learning_rate", "1", "learning rate of the optimizer"),
     ("history/damping", "1", "Levenberg-Marquardt damping"),

@@ -1,11 +1,12 @@
 """The end of a run: what it found, into the results file, and the summary on the screen."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from pinn_cli.metrics import Errors, errors, points_of_comparison
+from pinn_cli.metrics import Errors, errors, own_metrics, points_of_comparison
 from pinn_cli.objective import Objective
 from pinn_cli.results import Noted, Results
 from pinn_cli.samplers.held_out import Verdict, examine
@@ -13,16 +14,27 @@ from pinn_cli.samplers.held_out import Verdict, examine
 NODES = 10_000  # of the grids on which fields and residuals are kept
 
 
+@dataclass(frozen=True)
+class Conclusion:
+    """What was found: errors by field, the problem's own metrics, and what the points held out of training say."""
+
+    errors: dict[str, Errors]
+    metrics: dict[str, float]
+    verdict: Verdict
+
+
 def conclude(
     results: Results, objective: Objective, reference: Any, clock: Any, seed: int
-) -> tuple[dict[str, Errors], Verdict]:
-    """Write errors, fields, residuals, points, verdict, network, unknowns and times; the errors and the verdict."""
+) -> Conclusion:
+    """Write errors, metrics, fields, residuals, points, verdict, network, unknowns and times."""
     results.replace({"network": network(objective)})  # first: whatever comes after it may still fail
     with clock("evaluation"):
         found = final_errors(objective, reference)
+        metrics = own_metrics(objective)
         verdict = examine(objective.problem, objective, seed)
         groups = {
             "error": {name: _noted(e, reference) for name, e in found.items()},
+            "metrics": metrics,
             "fields": fields(objective, reference),
             "residuals": residuals(objective),
             "collocation": dict(objective.batch),
@@ -32,7 +44,7 @@ def conclude(
     with clock("writing"):
         results.replace({name: group for name, group in groups.items() if group})
     results.replace({"timing": {**clock.phases, "wall": clock.seconds}})
-    return found, verdict
+    return Conclusion(found, metrics, verdict)
 
 
 def found_unknowns(objective: Objective) -> dict[str, float]:

@@ -144,9 +144,10 @@ class Job:
         results, status = Results(folder / FILE), "stopped" if stop.resumable else "finished"
         summary = Summary(status, stop.reason, run.progress.step, run.clock.seconds, str(folder / FILE))
         if objective.batch:  # nothing was trained if the signal came before the first step
-            found, verdict = conclude(results, objective, reference_of(run.problem), run.clock, self.config.seed)
-            summary.errors = {name: error.relative_l2 for name, error in found.items()}
-            summary.held_out, summary.verdict = verdict.relative, str(verdict)
+            found = conclude(results, objective, reference_of(run.problem), run.clock, self.config.seed)
+            summary.errors = {name: error.relative_l2 for name, error in found.errors.items()}
+            summary.metrics = found.metrics
+            summary.held_out, summary.verdict = found.verdict.relative, str(found.verdict)
             summary.unknowns = found_unknowns(objective)
         results.attributes(status=status, reason=stop.reason, finished=now())
         if switch(self.config.figures) == "on":

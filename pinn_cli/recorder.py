@@ -15,7 +15,7 @@ from torch import Tensor
 from pinn_cli import checkpoint
 from pinn_cli.console import Console
 from pinn_cli.errors import TrainingError
-from pinn_cli.metrics import errors, points_of_comparison
+from pinn_cli.metrics import errors, own_metrics, points_of_comparison
 from pinn_cli.objective import Objective
 from pinn_cli.results import Results
 from pinn_cli.screens import Screens
@@ -85,9 +85,11 @@ class Recorder:
             self.stages = [*self.stages[: progress.stage], stage.name]
             self.results.replace({"stages": self.stages})
         with run.clock("evaluation"):
-            error = measure(self.reference, objective)
+            error, metrics = measure(self.reference, objective), own_metrics(objective)
         progress.error = max(error.values(), default=math.inf)
-        values = row(stage, objective) | {f"error/{name}": value for name, value in error.items()}
+        measured = {"error": error, "metric": metrics}
+        named = {f"{kind}/{name}": value for kind, values in measured.items() for name, value in values.items()}
+        values = row(stage, objective) | named
         self.rows.append({"step": progress.step, "time": run.clock.seconds, "stage": progress.stage} | values)
         left = None if run.stop.seconds is None else max(0.0, run.stop.seconds - run.clock.seconds)
         self.console.row(progress.step, run.stop.steps, values, left)

@@ -56,10 +56,8 @@ def summary(folder: Path) -> dict[str, Any]:
         about, history = results.read_attributes(), results.read_history()
     except UsageError as error:
         return {"run": folder.name, "folder": str(folder), "status": "damaged", "note": str(error)}
-    errors = results.read("error") or {
-        name[6:]: values[-1] for name, column in history.items()
-        if name.startswith("error/") and len(values := column[column == column])
-    }
+    errors = results.read("error") or _latest(history, "error/")
+    metrics = results.read("metrics") or _latest(history, "metric/")
     return {
         "run": folder.name,
         "folder": str(folder),
@@ -69,6 +67,7 @@ def summary(folder: Path) -> dict[str, Any]:
         "seconds": _seconds(results, history),
         "loss": float(history["loss/total"][-1]) if len(history.get("loss/total", ())) else None,
         "errors": {name: float(value) for name, value in errors.items()},
+        "metrics": {name: float(value) for name, value in metrics.items()},
         "verdict": results.read("guard/verdict").get("", ""),
     }
 
@@ -131,6 +130,14 @@ def _status(folder: Path, status: str) -> str:
 def _seconds(results: Results, history: dict[str, Any]) -> float:
     wall = results.read("timing/wall").get("")
     return float(wall if wall is not None else history["time"][-1] if len(history.get("time", ())) else 0.0)
+
+
+def _latest(history: dict[str, Any], kind: str) -> dict[str, float]:
+    """The last number of each column whose name begins like that."""
+    return {
+        name.removeprefix(kind): values[-1] for name, column in history.items()
+        if name.startswith(kind) and len(values := column[column == column])
+    }
 
 
 def _flat(node: Any, prefix: str = "") -> list[tuple[str, Any]]:

@@ -89,6 +89,14 @@ def test_without_a_reference_the_summary_shows_held_out_residuals() -> None:
     assert re.search(r"held out +pde 1\.00e-04 of the largest term", stream.getvalue())
 
 
+def test_metrics_of_the_problem_stand_five_in_a_line() -> None:
+    stream, end = io.StringIO(), summary()
+    end.metrics = {f"m{k}": 10.0**-k for k in range(7)}
+    Console(stream=stream).finish(end)
+    lines = [line for line in stream.getvalue().splitlines() if line.startswith("metric")]
+    assert [len(re.findall(r"m\d 1\.00e", line)) for line in lines] == [5, 2]
+
+
 def test_a_reader_that_goes_away_does_not_stop_the_run() -> None:
     class Closed(io.StringIO):
         def write(self, text: str) -> int:

@@ -279,3 +279,47 @@ def test_a_phase_that_never_ends_leaves_nothing_for_the_next(capsys):
 def test_the_end_of_an_inverse_run_says_what_was_found(capsys):
     assert cli.main(["train", "problem=heat_inverse", *SMALL, "stop.steps=2"]) == 0
     assert "unknown   kappa" in capsys.readouterr().out
+
+
+MEASURED = """
+    def metrics(self, evaluate):
+        slope = evaluate(["u_x"], self.domain.grid(5))["u_x"]
+        return {"steepest": slope.abs().max(), WRONG}
+"""
+
+
+def with_metrics(wrong: str = "") -> list[str]:
+    """A problem of one's own that measures something."""
+    assert cli.main(["new", "problem", "steep"]) == 0
+    with open("problems/steep.py", "a") as file:
+        file.write(MEASURED.replace("WRONG", wrong))
+    return ["train", "problem=steep", *SMALL, "stop.steps=3"]
+
+
+def test_what_a_problem_measures_is_in_every_row_at_the_end_and_in_tables(capsys):
+    words = with_metrics()
+    assert cli.main([*words, "-m", "seed=0,1"]) == 0
+    shown = capsys.readouterr().out
+    for run in runs():
+        results = Results(run / "results.h5")
+        column, final = results.read_history()["metric/steepest"], results.read("metrics")["steepest"]
+        assert np.isfinite(column).all()
+        assert (len(column), column[-1]) == (3, final)
+        assert f"metric    steepest {final:.2e}" in shown
+        assert cli.main(["show", str(run)]) == 0
+        assert f"metric    steepest {final:.2e}" in capsys.readouterr().out
+    assert cli.main(["compare", "steep"]) == 0
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert head.split() == ["run", "seed", "error", "u", "steepest", "time", "steps", "status"]
+    assert {row.split()[3] for row in rows} == {f"{Results(r / 'results.h5').read('metrics')['steepest']:.2e}"
+                                                for r in runs()}
+
+
+def test_a_metric_that_is_no_number_is_one_line(capsys):
+    words = with_metrics('"lost": float("nan")')
+    capsys.readouterr()
+    assert cli.main(words) == cli.USAGE
+    err = capsys.readouterr().err
+    assert "metrics: `lost` is nan; expected one finite number" in err
+    assert err.count("\n") == 1
+    assert Results(runs()[0] / "results.h5").read_attributes()["status"] == "failed"

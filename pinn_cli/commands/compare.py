@@ -46,16 +46,23 @@ def differences(settings: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def compared(found: Sequence[dict[str, Any]]) -> list[list[str]]:
-    """Headings and a row per run: its folder's name, what differs, errors, time, steps, status."""
-    from pinn_cli.formatting import duration, scientific
+    """Headings and a row per run: its folder's name, what differs, errors, metrics, time, steps, status."""
+    from pinn_cli.formatting import duration
 
-    keys, fields = list(found[0]["settings"]), dict.fromkeys(name for one in found for name in one["errors"])
-    rows = [["run", *_short(keys), *(f"error {name}" for name in fields), "time", "steps", "status"]]
+    keys = list(found[0]["settings"])
+    fields, metrics = (dict.fromkeys(name for one in found for name in one[kind]) for kind in ("errors", "metrics"))
+    rows = [["run", *_short(keys), *(f"error {name}" for name in fields), *metrics, "time", "steps", "status"]]
     for one in found:
-        errors = [scientific(one["errors"][name]) if name in one["errors"] else NONE for name in fields]
+        numbers = [_shown(one["errors"], name) for name in fields] + [_shown(one["metrics"], name) for name in metrics]
         values = [NONE if one["settings"][key] is None else str(one["settings"][key]) for key in keys]
-        rows.append([one["run"], *values, *errors, duration(one["seconds"]), str(one["steps"]), one["status"]])
+        rows.append([one["run"], *values, *numbers, duration(one["seconds"]), str(one["steps"]), one["status"]])
     return rows
+
+
+def _shown(numbers: dict[str, float], name: str) -> str:
+    from pinn_cli.formatting import scientific
+
+    return scientific(numbers[name]) if name in numbers else NONE
 
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:

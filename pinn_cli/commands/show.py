@@ -41,7 +41,6 @@ def facts(results: Any) -> dict[str, Any]:
         "error": {name: _numbers(results.read_attributes(f"error/{name}")) for name in results.read("error")},
         "guard": {name: value for name, value in results.read("guard").items() if name != "verdict"},
         "timing": results.read("timing"),
-        "metrics": results.read("metrics"),
         "unknowns": {name: value for name, value in results.read("unknowns").items() if isinstance(value, float)},
         "stages": results.read("stages").get("", []),
     }
@@ -62,7 +61,7 @@ def page(found: dict[str, Any]) -> str:
         ("status", f"{summary['status']}{reason}"),
         ("trained", f"{summary['steps']} steps in {duration(summary['seconds'])}  {', '.join(found['stages'])}"),
         *(("error", _error(name, value, found["error"].get(name, {}))) for name, value in summary["errors"].items()),
-        *(("metric", f"{name} {scientific(value)}") for name, value in found["metrics"].items()),
+        *(("metric", f"{name} {scientific(value)}") for name, value in summary["metrics"].items()),
         *(("unknown", f"{name} = {value:.6g}") for name, value in found["unknowns"].items()),
         ("guard", summary["verdict"]),
         *(("held out", f"{name} {scientific(value)} of the largest term") for name, value in held_out.items()),

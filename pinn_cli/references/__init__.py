@@ -1,7 +1,8 @@
 """Trusted values to compare a prediction with: one file per kind.
 
 A reference is an object with ``fields``, the names it knows (fields or observables); ``error``, its own relative
-error; ``at``, the only points where it is known (a data file) or None; and a call, X (N, D) -> {name: (N,)}.
+error; ``at``, the only points where it is known (a data file) or None; and a call, X (N, D) -> {name: (N,)}. It may
+say with ``counts(X) -> (N,) bool`` which points enter the errors; fields are kept and drawn at all of them.
 """
 
 from typing import Any, Protocol

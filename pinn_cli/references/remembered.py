@@ -17,6 +17,12 @@ class Remembered:
         self._points: Tensor | None = None
         self._values: dict[str, Tensor] = {}
 
+    def counts(self, X: Tensor) -> Tensor:
+        """Which points (N,) enter the errors: all, unless the reference says otherwise."""
+        if not hasattr(self.inner, "counts"):
+            return torch.ones(len(X), dtype=torch.bool, device=X.device)
+        return self.inner.counts(X)
+
     def __call__(self, X: Tensor) -> dict[str, Tensor]:
         """Values (N,) by name at X (N, D); points that are differentiated with respect to are never kept."""
         if not isinstance(X, Tensor) or X.requires_grad:
