@@ -9,6 +9,7 @@ from pinn_cli.errors import UsageError, nearest
 PACKAGE = Path(__file__).resolve().parent
 CONF = next(folder for folder in (PACKAGE / "conf", PACKAGE.parent / "conf") if folder.is_dir())
 LISTS = ("weighting", "sampler", "optimizer", "strategy")  # groups of which several may be taken at once
+PUBLISHED = "published"  # the folder of published tables: what `pinn reproduce` reads, no choice of a run
 
 
 def folders() -> list[Path]:
@@ -26,12 +27,17 @@ def folders() -> list[Path]:
 
 def groups() -> list[str]:
     """The groups, by name."""
-    return sorted({folder.name for conf in folders() for folder in conf.iterdir() if _is_group(folder)})
+    return sorted({folder.name for conf in folders() for folder in conf.iterdir() if _is_group(folder)} - {PUBLISHED})
 
 
 def options(group: str) -> list[str]:
     """The choices of a group; a recipe in a folder of its own is called `folder/name`."""
     return [name for name, _ in _files(group)]
+
+
+def file(group: str, name: str) -> Path:
+    """The YAML of a choice (Raises KeyError for one that is not there)."""
+    return dict(_files(group))[name]
 
 
 def descriptions(group: str) -> dict[str, str]:

@@ -17,6 +17,7 @@ COMMANDS = {
     "plot": "draw a run's figures, finished or running:  pinn plot RUN",
     "compare": "runs side by side:  pinn compare RUN RUN",
     "predict": "evaluate a trained network:  pinn predict RUN --grid 200x200 --out f.npz",
+    "reproduce": "run a published table, and print ours beside theirs:  pinn reproduce [NAME]",
     "check": "look at a problem before training it:  pinn check problem=helmholtz",
     "new": "write a problem to start from:  pinn new problem NAME",
 }
@@ -62,7 +63,7 @@ def dispatch(words: list[str]) -> int:
 
 def usage() -> str:
     """What `pinn --help` prints."""
-    lines = [f"  {name:<9}{text}" for name, text in COMMANDS.items()]
+    lines = [f"  {name:<11}{text}" for name, text in COMMANDS.items()]
     return "\n".join(
         [
             "pinn: train physics-informed neural networks, from one YAML to one HDF5 file",

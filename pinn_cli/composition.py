@@ -83,6 +83,12 @@ def swept(words: list[str]) -> list[str]:
     return [_key(override) for override in map(_parse, rewrite(words)) if override.is_sweep_override()]
 
 
+def launchers() -> list[str]:
+    """The launchers of sweeps that Hydra finds: its own, those of installed plugins, and ours."""
+    with _hydra() as loader:
+        return sorted(loader.get_group_options("hydra/launcher"))
+
+
 def _parse(word: str) -> Override:
     try:
         with _hydra() as loader:

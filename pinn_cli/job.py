@@ -10,7 +10,7 @@ from typing import Any, cast
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from pinn_cli import checkpoint, compiler, plan, run_folder
+from pinn_cli import checkpoint, compiler, plan, run_folder, runs
 from pinn_cli.assembly import Parts, assemble
 from pinn_cli.clock import Clock
 from pinn_cli.composition import drop_leftovers
@@ -165,14 +165,10 @@ def _draw(folder: Path) -> list[str]:
 
 def _again(folder: Path, config: DictConfig) -> int:
     """A folder that holds a run already: the same configuration goes on, another one is refused (UsageError)."""
-    results = Results(folder / FILE)
     drop_leftovers(config)
-    then, now = (_flat(c) for c in (OmegaConf.create(results.read_config()), config))
-    differences = [f"{k}={then.get(k)} is now {now.get(k)}" for k in {**then, **now} if then.get(k) != now.get(k)]
-    if differences:
-        shown = ", ".join(differences[:3]) + (" ..." if len(differences) > 3 else "")
-        raise UsageError(f"{folder} holds another run ({shown}); type folder=ANOTHER")
-    if results.read_attributes()["status"] == "finished":
+    if differences := runs.differences(folder, config):
+        raise UsageError(f"{folder} holds another run ({differences}); type folder=ANOTHER")
+    if Results(folder / FILE).read_attributes()["status"] == "finished":
         print(f"{folder} holds this very run, finished; pinn show {folder}")
         return FINISHED
     return go_on(folder)

@@ -77,6 +77,13 @@ def settings(folder: Path) -> dict[str, Any]:
     return dict(_flat(OmegaConf.to_container(OmegaConf.create(Results(folder / FILE).read_config()))))
 
 
+def differences(folder: Path, config: Any) -> str:
+    """What a configuration says otherwise than the run in `folder`: ``seed=0 is now 1, ...``; "" if it is this run."""
+    then, now = settings(folder), dict(_flat(OmegaConf.to_container(config, resolve=True)))
+    found = [f"{k}={then.get(k)} is now {now.get(k)}" for k in {**then, **now} if then.get(k) != now.get(k)]
+    return ", ".join(found[:3]) + (" ..." if len(found) > 3 else "")
+
+
 def list_runs(root: Path = OUTPUTS, as_json: bool = False) -> None:
     """Print every run with its status, steps, time and errors."""
     summaries = [summary(folder) for folder in every(root)]

@@ -34,7 +34,7 @@ FLOORS = [
     {"assembly", "compiler", "cost", "provenance", "run_folder"},
     # what a person uses
     {"plan", "runs", "checks", "plots", "cluster"},
-    {"job", "predict"},
+    {"job", "predict", "reproduction"},
     {"commands"},
     {"cli"},
     {"problems"},

@@ -1,0 +1,85 @@
+"""What the runs of a table have left on disk: from their results files alone."""
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from pinn_cli import runs
+from pinn_cli.composition import compose, drop_leftovers
+from pinn_cli.errors import UsageError
+from pinn_cli.reproduction.published import Cell, Quantity, Table
+from pinn_cli.results import Results
+
+Record = dict[str, Any]  # one run as plain values
+
+
+def records(table: Table) -> dict[str, dict[int, Record]]:
+    """Every run that there is, by cell and seed."""
+    return {name: {seed: record(table, name, seed) for seed in seeds(table, name)} for name in table.cells}
+
+
+def seeds(table: Table, cell: str) -> list[int]:
+    """The seeds of a cell that have a results file."""
+    found = (table.folder / cell).glob(f"seed*/{runs.FILE}")
+    names = [re.fullmatch(r"seed(\d+)", path.parent.name) for path in found]
+    return sorted(int(name[1]) for name in names if name)
+
+
+def record(table: Table, cell: str, seed: int) -> Record:
+    """One run: its status, what it is to be stated with, and its values by quantity (None where it has none)."""
+    folder = table.run(cell, seed)
+    summary, settings, results = runs.summary(folder), runs.settings(folder), Results(folder / runs.FILE)
+    about = results.read_attributes()
+    return {
+        **{key: summary[key] for key in ("status", "reason", "steps", "seconds", "started")},
+        "command": about.get("command", ""),
+        "commit": about.get("commit", ""),
+        "machine": _machine(about),
+        "stated": {key: settings[key] for key in table.stated if settings.get(key) is not None},
+        "values": {name: value(results, quantity) for name, quantity in table.quantities.items()},
+    }
+
+
+def value(results: Results, quantity: Quantity) -> float | None:
+    """The number that a table asks for; None if the file has none, or if it is not finite."""
+    if quantity.attribute is not None:
+        found = results.read_attributes(quantity.read).get(quantity.attribute)
+    else:
+        found = results.read(quantity.read).get("")
+    numbers = np.asarray(np.nan if found is None else found, float).ravel()
+    numbers = numbers[np.isfinite(numbers)]
+    if not len(numbers):
+        return None
+    return float({"last": numbers[-1], "max": numbers.max(), "min": numbers.min()}[quantity.take])
+
+
+def refuse_others(table: Table, cells: Iterable[Cell]) -> None:
+    """Refuse a folder that holds a run with settings other than the table's (UsageError)."""
+    for cell in cells:
+        if there := seeds(table, cell.name):
+            config = compose([*cell.words, "seed=0", "folder=none"])
+            drop_leftovers(config)
+            for seed in there:
+                folder = table.run(cell.name, seed)
+                config.seed, config.folder = seed, str(folder)
+                if differences := runs.differences(folder, config):
+                    raise UsageError(f"{folder} is not the run of the table ({differences}); move it elsewhere")
+
+
+def refuse_busy(table: Table, cell: Cell, seed: int) -> None:
+    """Refuse a run that another process is at (UsageError)."""
+    folder = table.run(cell.name, seed)
+    if (folder / runs.FILE).exists() and runs.summary(folder)["status"] == "running":
+        raise UsageError(f"{folder} is being written by another process; wait for it, or stop it with Ctrl-C")
+
+
+def _machine(about: dict[str, Any]) -> str:
+    """Where a run was made, without the name of the machine."""
+    versions, threads = json.loads(about.get("versions", "{}")), about.get("threads")
+    processor = str(about.get("machine", "")).partition(", ")[2]
+    device = processor if about.get("device") == "cpu" else f"{about.get('device')}, {processor}"
+    libraries = [f"{name} {versions[name]}" for name in ("torch", "python") if name in versions]
+    return ", ".join([device, f"{threads} thread{'s' if threads != 1 else ''}", *libraries])

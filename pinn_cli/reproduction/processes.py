@@ -1,0 +1,79 @@
+"""Command lines as processes of their own, so many at a time, until they have ended or somebody says stop."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import IO
+
+from pinn_cli.interruption import Interruption
+from pinn_cli.reproduction.work import Task
+
+PAUSE = 0.05  # seconds between two looks at the processes
+
+Ended = Callable[[Task, int, str], None]
+
+
+class Process:
+    """`pinn train ...` in a session of its own: a Ctrl-C reaches it once, from here, and not from the terminal too."""
+
+    def __init__(self, task: Task):
+        self.task = task
+        self.told = False
+        self._errors: IO[str] = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "pinn_cli.cli", "train", *task.words],
+            env={"OMP_NUM_THREADS": "1"} | os.environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,  # each run has its own log
+            stderr=self._errors,
+            start_new_session=True,
+        )
+
+    @property
+    def code(self) -> int | None:
+        """The exit code; None while it runs."""
+        return self._process.poll()
+
+    def stop(self) -> None:
+        """Ask it, once, to finish its step, save and leave."""
+        if not self.told:
+            self.told = True
+            self._process.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it at once; what it has recorded stays."""
+        self._process.kill()
+        self._process.wait()
+
+    def last_words(self) -> str:
+        """The last line it has written to its standard error."""
+        self._errors.seek(0)
+        lines = [line.strip() for line in self._errors if line.strip()]
+        self._errors.close()
+        return lines[-1] if lines else ""
+
+
+def carry_out(tasks: Sequence[Task], jobs: int, ended: Ended) -> str | None:
+    """Run the tasks, `jobs` at a time; `ended(task, exit code, last words)` for each. Why it was stopped, or None."""
+    waiting, running = deque(tasks), list[Process]()
+    with Interruption() as interruption:
+        try:
+            while running or (waiting and not interruption):
+                while waiting and len(running) < jobs and not interruption:
+                    running.append(Process(waiting.popleft()))
+                if interruption:
+                    for process in running:
+                        process.stop()
+                for process in [p for p in running if p.code is not None]:
+                    running.remove(process)
+                    ended(process.task, process.code or 0, process.last_words())
+                time.sleep(PAUSE)
+        finally:
+            for process in running:  # only after a second Ctrl-C, or an error here
+                process.kill()
+    return interruption.reason

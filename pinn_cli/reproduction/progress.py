@@ -1,0 +1,46 @@
+"""What a person sees while the runs of a table are carried out: a line for each task that ends."""
+
+import sys
+import time
+from collections.abc import Sequence
+
+from pinn_cli import runs
+from pinn_cli.formatting import duration
+from pinn_cli.reproduction.published import Table
+from pinn_cli.reproduction.work import Task
+
+
+class Progress:
+    """Counts, and says what came of each run and about how long the rest will take, on the standard error."""
+
+    def __init__(self, table: Table, tasks: Sequence[Task], wanted: int, jobs: int):
+        self.table, self.tasks, self.jobs = table, tasks, jobs
+        self.done, self.failed, self.begun = 0, 0, time.monotonic()
+        todo = sum(len(task.runs) for task in tasks)
+        quick = f" (quick: {' '.join(table.shorter)}; not comparable with the paper's)" if table.quick else ""
+        what = f"{todo} of {wanted} runs to do, {min(jobs, len(tasks))} at a time, in {table.folder}"
+        print(f"{table.name}{quick}: {what}", file=sys.stderr, flush=True)
+
+    def ended(self, task: Task, code: int, last_words: str) -> None:
+        """A line for each run of a task that has ended with this exit code."""
+        self.done += 1
+        for cell, seed in task.runs:
+            folder = self.table.run(cell, seed)
+            summary = runs.summary(folder) if (folder / runs.FILE).exists() else {"status": "not started"}
+            status = summary["status"]
+            self.failed += status == "failed" or (status != "finished" and code in (1, 2))
+            line = f"[{self.done}/{len(self.tasks)}] {cell} seed {seed}: {status}"
+            if "steps" in summary:
+                line += f", {'  '.join(part for part in _values(summary) if part)}"
+            line += f"  ({last_words})" if code and last_words else ""
+            print(line + self._left(), file=sys.stderr, flush=True)
+
+    def _left(self) -> str:
+        """About how long the rest takes, by the tasks that have ended."""
+        rest = len(self.tasks) - self.done
+        return f"; about {duration((time.monotonic() - self.begun) / self.done * rest)} left" if rest else ""
+
+
+def _values(summary: dict) -> list[str]:
+    steps, time_, errors = runs.cells(summary)
+    return [f"{steps} steps in {time_}", errors and f"relative L2 error {errors}"]

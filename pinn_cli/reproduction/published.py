@@ -1,0 +1,193 @@
+"""A published table: rows x columns of runs, the numbers printed for them, and what is known to differ.
+
+    # one line on what it is, for `pinn reproduce`
+    source: authors, year, which table          number: what the printed number is, e.g. mean of 10 initialisations
+    seeds: 3                                    seeds 0 .. 2 unless told otherwise
+    every: [...]                                overrides of every run; {row} and {column} stand for the names
+    rows: {3x50: [architecture.depth=3]}        a name and its overrides; likewise columns
+    without: [3x50_m1]                          cells (row_column) that are not run
+    quantities: {u: {title:, read: error/u, attribute:, take: last | max | min, paper: {3x50: [0.1, null]}}}
+    ratios: [[m1, m4]]                          columns whose quotient is shown for each row
+    stated: [dtype]                             settings to be named beside the results
+    quick: {cells: [...], overrides: [...], seeds: 1}
+    notes: [{text:, columns: [...], rows: [...]}]     why a number may differ; everywhere where nothing is said
+
+A table without `paper` has no published values. `read` names a dataset of the results file, `attribute` one of its
+attributes, and `take` what is taken of an array.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from pinn_cli import catalogue
+from pinn_cli.errors import UsageError, nearest
+from pinn_cli.run_folder import OUTPUTS
+
+NEEDED = ("source", "number", "seeds", "every", "rows", "columns", "quantities", "quick")
+OTHERS = ("without", "ratios", "stated", "notes")
+TAKES = ("last", "max", "min")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One entry of the table: `words` are what stands behind `pinn train`, but for seed and folder."""
+
+    name: str
+    row: str
+    column: str
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A number of a run, and by cell what was printed for it."""
+
+    title: str
+    read: str
+    attribute: str | None = None
+    take: str = "last"
+    paper: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Note:
+    """A reason why our number and the printed one may differ, and the rows and columns it speaks of."""
+
+    text: str
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A published table. Of a quick one the runs are shorter, and their numbers are not comparable."""
+
+    name: str
+    title: str
+    source: str
+    number: str
+    seeds: int
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    cells: Mapping[str, Cell]
+    quantities: Mapping[str, Quantity]
+    ratios: tuple[tuple[str, str], ...]
+    stated: tuple[str, ...]
+    notes: tuple[Note, ...]
+    shorter: tuple[str, ...]  # overrides of the quick table
+    few: tuple[str, ...]  # its cells
+    quick_seeds: int
+    quick: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """Where its runs lie: one folder per cell, one in it per seed."""
+        return OUTPUTS / "reproduce" / self.name / ("quick" if self.quick else "")
+
+    def run(self, cell: str, seed: int | str) -> Path:
+        """The folder of one run."""
+        return self.folder / cell / f"seed{seed}"
+
+    def shortened(self) -> "Table":
+        """The quick table: few cells, short runs, in a folder of their own."""
+        cells = {name: replace(c, words=(*c.words, *self.shorter)) for name in self.few if (c := self.cells[name])}
+        rows = tuple(row for row in self.rows if any(c.row == row for c in cells.values()))
+        return replace(self, cells=cells, rows=rows, seeds=self.quick_seeds, quick=True)
+
+    def chosen(self, names: Sequence[str] | None) -> list[Cell]:
+        """The cells of these names, rows or columns; all of them for None. Raises UsageError for an unknown name."""
+        known = [*self.cells, *self.rows, *self.columns]
+        for name in names or ():
+            if name not in known:
+                raise UsageError(f"{self.name} has no cell `{name}`; {nearest(name, known)}")
+        return [c for c in self.cells.values() if names is None or {c.name, c.row, c.column} & set(names)]
+
+
+def read(name: str) -> Table:
+    """The table of that name, the package's or one of the user's own. Raises UsageError, also for what is misspelt."""
+    known = catalogue.options(catalogue.PUBLISHED)
+    if name not in known:
+        raise UsageError(f"there is no published table `{name}`; {nearest(name, known)} (pinn reproduce lists them)")
+    path = catalogue.file(catalogue.PUBLISHED, name)
+    try:
+        node = OmegaConf.to_container(OmegaConf.load(path))
+        return _table(name, catalogue.descriptions(catalogue.PUBLISHED)[name], node)
+    except (UsageError, OmegaConfBaseException, YAMLError, TypeError, ValueError, AttributeError) as error:
+        raise UsageError(f"{path}: {' '.join(str(error).split())}") from None
+
+
+def _table(name: str, title: str, node: Any) -> Table:
+    _check_keys(node, NEEDED, OTHERS)
+    rows, columns = ({str(key): words or [] for key, words in node[axis].items()} for axis in ("rows", "columns"))
+    without = list(map(str, node.get("without", ())))
+    cells = {
+        cell.name: cell for row in rows for column in columns
+        if (cell := _cell(row, column, [*node["every"], *columns[column], *rows[row]])).name not in without
+    }  # fmt: skip
+    _check_keys(node["quick"], ("cells", "overrides", "seeds"))
+    _check_names(without, [f"{row}_{column}" for row in rows for column in columns])
+    _check_names(node["quick"]["cells"], cells)
+    return Table(
+        name=name,
+        title=title,
+        source=str(node["source"]),
+        number=str(node["number"]),
+        seeds=int(node["seeds"]),
+        rows=tuple(rows),
+        columns=tuple(columns),
+        cells=cells,
+        quantities={str(key): _quantity(own, list(rows), list(columns)) for key, own in node["quantities"].items()},
+        ratios=tuple((str(above), str(below)) for above, below in node.get("ratios", ())),
+        stated=tuple(node.get("stated", ())),
+        notes=tuple(_note(note, rows, columns) for note in node.get("notes", ())),
+        shorter=tuple(node["quick"]["overrides"]),
+        few=tuple(node["quick"]["cells"]),
+        quick_seeds=int(node["quick"]["seeds"]),
+    )
+
+
+def _cell(row: str, column: str, words: Iterable[str]) -> Cell:
+    filled = (str(word).replace("{row}", row).replace("{column}", column) for word in words)
+    return Cell(f"{row}_{column}", row, column, tuple(filled))
+
+
+def _quantity(node: dict[str, Any], rows: list[str], columns: list[str]) -> Quantity:
+    _check_keys(node, ("title", "read"), ("attribute", "take", "paper"))
+    if node.get("take", "last") not in TAKES:
+        raise UsageError(f"take: {node['take']}; expected one of {', '.join(TAKES)}")
+    printed = {str(row): values for row, values in (node.get("paper") or {}).items()}
+    _check_names(printed, rows)
+    paper: dict[str, float] = {}
+    for row, values in printed.items():
+        if len(values) != len(columns):
+            raise UsageError(f"paper: {len(values)} values in row {row}; expected {len(columns)}, one for each column")
+        paper |= {f"{row}_{c}": float(v) for c, v in zip(columns, values, strict=True) if v is not None}
+    return Quantity(**{**node, "paper": paper})
+
+
+def _note(node: dict[str, Any], rows: Iterable[str], columns: Iterable[str]) -> Note:
+    _check_keys(node, ("text",), ("rows", "columns"))
+    of_rows, of_columns = (tuple(map(str, node.get(k, every))) for k, every in (("rows", rows), ("columns", columns)))
+    _check_names(of_rows, rows)
+    _check_names(of_columns, columns)
+    return Note(node["text"], of_rows, of_columns)
+
+
+def _check_keys(node: Mapping[str, Any], needed: Sequence[str], others: Sequence[str] = ()) -> None:
+    for key in needed:
+        if key not in node:
+            raise UsageError(f"`{key}` is missing")
+    _check_names(node, [*needed, *others])
+
+
+def _check_names(names: Iterable[str], known: Iterable[str]) -> None:
+    known = list(known)
+    for name in names:
+        if str(name) not in known:
+            raise UsageError(f"unknown name `{name}`; {nearest(str(name), known)}")

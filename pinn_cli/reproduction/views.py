@@ -1,0 +1,125 @@
+"""A report as text, as Markdown, and as arrays for an HDF5 file."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from pinn_cli.formatting import scientific, table
+from pinn_cli.reproduction.report import AGREES, DIFFERS
+
+NONE = "–"
+HEAD = ["cell", "paper", "ours", "[min, max]", "seeds", "ratio", ""]
+NUMBERS = (1, 2, 3, 4, 5)  # columns of HEAD set to the right
+COMPARABLE = "paper: {number}; ours: median [least, greatest] over the seeds; ratio: ours / paper"
+QUICK = "quick ({quick}): these numbers show that it runs; they are not comparable with the paper's"
+
+Rows = list[list[str]]
+
+
+def text(report: dict[str, Any]) -> str:
+    """For the terminal: every cell, empty ones as a dash."""
+    parts = [f"{report['name']}: {report['title']}", report["source"], _caption(report)]
+    for name, title in report["quantities"].items():
+        parts += ["", title, table(rows(report, name), NUMBERS)]
+        if quotients := ratios(report, name):
+            parts += ["", table(quotients, (1, 2))]
+    return "\n".join([*parts, "", *_below(report)])
+
+
+def markdown(report: dict[str, Any], empty: bool = True) -> str:
+    """The same as Markdown; without `empty`, only what has been run."""
+    caption = _caption(report)
+    parts = [f"{report['source']}. {caption[0].upper()}{caption[1:]}."]
+    for name, title in report["quantities"].items():
+        shown = rows(report, name, empty)
+        parts += [_markdown([[title, *shown[0][1:]], *shown[1:]], NUMBERS)]
+        if quotients := ratios(report, name, empty):
+            parts += [_markdown(quotients, (1, 2))]
+    return "\n\n".join(parts) + "\n\n" + "  \n".join(_below(report)) + "\n"
+
+
+def rows(report: dict[str, Any], quantity: str, empty: bool = True) -> Rows:
+    """Headings, then a row per cell."""
+    found = [(name, cell, cell["results"][quantity]) for name, cell in report["cells"].items()]
+    return [HEAD, *(_row(report, *one) for one in found if empty or one[2]["count"])]
+
+
+def ratios(report: dict[str, Any], quantity: str, empty: bool = True) -> Rows:
+    """Quotients of two columns by row; nothing if the table has none."""
+    kept = [q for q in report["ratios"] if q["quantity"] == quantity and (empty or q["ours"] is not None)]
+    found = [[f"{q['row']} {q['of']}", _quotient(q["paper"]), _quotient(q["ours"])] for q in kept]
+    return [["quotient", "paper", "ours"], *found] if found else []
+
+
+def arrays(report: dict[str, Any]) -> dict[str, Any]:
+    """By quantity: paper, median, low, high, ratio (rows, columns) and values (rows, columns, seeds); NaN: nothing."""
+    seeds = sorted({int(seed) for cell in report["cells"].values() for seed in cell["runs"]})
+    shape = (len(report["rows"]), len(report["columns"]))
+    found: dict[str, Any] = {key: report[key] for key in ("name", "title", "source", "number", "quick")}
+    found |= {"rows": report["rows"], "columns": report["columns"], "seeds": np.array(seeds, int)}
+    for name in report["quantities"]:
+        own = {key: np.full(shape, np.nan) for key in ("paper", "median", "low", "high", "ratio")}
+        own["values"] = np.full((*shape, len(seeds)), np.nan)
+        for cell in report["cells"].values():
+            at = report["rows"].index(cell["row"]), report["columns"].index(cell["column"])
+            for key in ("paper", "median", "low", "high", "ratio"):
+                own[key][at] = np.nan if (number := cell["results"][name][key]) is None else number
+            for seed, run in cell["runs"].items():
+                if run["status"] == "finished" and run["values"][name] is not None:
+                    own["values"][(*at, seeds.index(int(seed)))] = run["values"][name]
+        found |= {f"{name}/{key}": array for key, array in own.items()}
+    return found
+
+
+def _row(report: dict[str, Any], name: str, cell: dict[str, Any], found: dict[str, Any]) -> list[str]:
+    reasons = f" {' '.join(cell['notes'])}" if found["verdict"] == DIFFERS else ""
+    unfinished = "".join(f", seed {seed} {status}" for seed, status in cell["unfinished"].items())
+    enough = found["count"] >= report["seeds"]
+    return [
+        name,
+        _number(found["paper"]),
+        _number(found["median"]),
+        f"[{_number(found['low'])}, {_number(found['high'])}]" if found["count"] > 1 else NONE,
+        NONE if not found["count"] else str(found["count"]) if enough else f"{found['count']} of {report['seeds']}",
+        NONE if found["ratio"] is None else f"{found['ratio']:.2g}",
+        f"{found['verdict']}{reasons}{unfinished}".removeprefix(", ") or NONE,
+    ]
+
+
+def _caption(report: dict[str, Any]) -> str:
+    return (QUICK if report["quick"] else COMPARABLE).format(**report)
+
+
+def _below(report: dict[str, Any]) -> Iterator[str]:
+    """What the numbers are to be stated with: how many agree, what is known to differ, settings, machines."""
+    results = [found for cell in report["cells"].values() for found in cell["results"].values()]
+    verdicts = [found["verdict"] for found in results]
+    filled = sum(found["count"] > 0 for found in results)
+    counts = f"{filled} of {len(results)} cells have runs"
+    if AGREES in verdicts or DIFFERS in verdicts:
+        counts += f"; {verdicts.count(AGREES)} agree (the paper's number lies within the range of our seeds)"
+        counts += f", {verdicts.count(DIFFERS)} differ"
+    yield counts
+    used = [set(c["notes"]) for c in report["cells"].values() for r in c["results"].values() if r["verdict"] == DIFFERS]
+    if letters := sorted(set().union(*used)):
+        yield "known to differ, in the order of the letters (that one of them is the reason has not been shown):"
+        yield from (f"  {letter}  {report['notes'][letter]}" for letter in letters)
+    if stated := "; ".join(f"{key} {' or '.join(values)}" for key, values in report["stated"].items()):
+        yield f"settings: {stated}"
+    machines = dict.fromkeys(run["machine"] for cell in report["cells"].values() for run in cell["runs"].values())
+    if machines:
+        yield f"machine: {'; '.join(machines)}"
+
+
+def _markdown(shown: Rows, right: Sequence[int]) -> str:
+    rule = ["---:" if i in right else "---" for i in range(len(shown[0]))]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [shown[0], rule, *shown[1:]])
+
+
+def _number(value: float | None) -> str:
+    return NONE if value is None else scientific(value)
+
+
+def _quotient(value: float | None) -> str:
+    return NONE if value is None else f"{value:.3g}"
