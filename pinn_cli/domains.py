@@ -3,6 +3,7 @@
 interior    the box itself
 boundary    all faces in space          initial     the face where time begins
 x=0         one face                    lid         faces given a name of their own
+gauge       one point given a name of its own
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ Face = tuple[int, int]  # (axis, end): end 0 is the lower, 1 the upper
 class Box:
     """A product of intervals, ``Box(x=(-1, 1), t=(0, 1))``; time is the coordinate `t` unless told otherwise.
 
-    ``names={"lid": ["y=1"], "walls": ["x=0", "x=1", "y=0"]}`` gives faces a name.
+    ``names={"lid": ["y=1"], "walls": ["x=0", "x=1", "y=0"]}`` gives faces a name, ``points={"gauge": (0, 0)}`` a point.
     """
 
     coordinates: tuple[str, ...]
@@ -26,18 +27,28 @@ class Box:
     upper: tuple[float, ...]
     time: str | None
     names: dict[str, list[str]] = field(default_factory=dict)
+    points: dict[str, tuple[float, ...]] = field(default_factory=dict)
 
     def __init__(
-        self, *, time: str | None = "t", names: Mapping[str, Sequence[str]] | None = None, **sides: tuple[float, float]
+        self,
+        *,
+        time: str | None = "t",
+        names: Mapping[str, Sequence[str]] | None = None,
+        points: Mapping[str, Sequence[float]] | None = None,
+        **sides: tuple[float, float],
     ):
         self.coordinates = tuple(sides)
         self.lower = tuple(float(low) for low, _ in sides.values())
         self.upper = tuple(float(high) for _, high in sides.values())
         self.time = time if time in sides else None
         self.names = {name: list(faces) for name, faces in (names or {}).items()}
+        self.points = {name: tuple(map(float, point)) for name, point in (points or {}).items()}
         for c, low, high in zip(self.coordinates, self.lower, self.upper, strict=True):
             if not low < high:
                 raise ValueError(f"side {c}=({low:g}, {high:g}): expected the lower end first and a positive length")
+        for name, point in self.points.items():
+            if len(point) != self.dimension or not self.contains(torch.tensor([point], dtype=torch.float64)).all():
+                raise ValueError(f"point {name}={point}: expected {self.dimension} coordinates inside the box")
 
     @property
     def dimension(self) -> int:
@@ -49,12 +60,18 @@ class Box:
 
     @property
     def regions(self) -> list[str]:
-        named = ["interior", *(["boundary"] if self.space else []), *(["initial"] if self.time else []), *self.names]
+        named = [
+            "interior",
+            *(["boundary"] if self.space else []),
+            *(["initial"] if self.time else []),
+            *self.names,
+            *self.points,
+        ]
         return named + [self._spell(i, end) for i in range(self.dimension) for end in (0, 1)]
 
     def faces(self, region: str) -> list[Face]:
-        """The faces that make up a region; none for the interior. ValueError for a region that does not exist."""
-        if region == "interior":
+        """The faces that make up a region; none for the interior and a point. Raises ValueError for no region."""
+        if region == "interior" or region in self.points:
             return []
         if region == "boundary" and self.space:
             return [(i, end) for i in self.space for end in (0, 1)]
@@ -64,6 +81,10 @@ class Box:
             return [face for name in self.names[region] for face in self.faces(name)]
         return [self._parse(region)]
 
+    def is_point(self, region: str) -> bool:
+        """Whether a part of the region is one point, however many are asked for."""
+        return region in self.points or (self.dimension == 1 and bool(self.faces(region)))
+
     def size(self, region: str) -> int:
         """How many parts a number of points is counted on: the faces of the region, or the one interior."""
         return max(1, len(self.faces(region)))
@@ -71,6 +92,8 @@ class Box:
     def sample(self, region: str, unit: Tensor) -> Tensor:
         """Map points of the unit cube (N, D) onto a region (N, D); rows are dealt out evenly among its faces."""
         low, high = self._ends(unit)
+        if region in self.points:
+            return torch.tensor(self.points[region], dtype=unit.dtype, device=unit.device).expand_as(unit).clone()
         X = low + (high - low) * unit
         faces = self.faces(region)
         for k, (axis, end) in enumerate(faces):

@@ -58,7 +58,8 @@ def _given(problem: Problem, c: Constraint) -> Given | None:
     """What a constraint prescribes, if its residual is `scale * (value - g)` in a single field's value or slope."""
     derivatives = {n: s for n, s in c.symbols.items() if isinstance(s, Derivative)}
     others = all(isinstance(s, Column) for n, s in c.symbols.items() if n not in derivatives)
-    if c.kind != "face" or c.against is not None or len(derivatives) != 1 or not others:
+    faces = [] if c.kind == "data" else problem.domain.faces(c.region)
+    if not faces or c.against is not None or len(derivatives) != 1 or not others:
         return None
     ((name, symbol),) = derivatives.items()
     if not isinstance(symbol.index, tuple) or sum(symbol.index) > 1:
@@ -76,7 +77,7 @@ def _given(problem: Problem, c: Constraint) -> Given | None:
     if scale == 0 or not torch.allclose(r1 - r0, torch.full_like(r0, scale)) or not torch.allclose(r2 - r1, r1 - r0):
         return None
     value = _nothing if not r0.any() else lambda columns: residual(columns, 0.0) * (-1 / scale)
-    return Given(c.name, symbol.field, symbol.index, problem.domain.faces(c.region), value)
+    return Given(c.name, symbol.field, symbol.index, faces, value)
 
 
 def _is_velocity(g: Given, given: list[Given], box: Box) -> bool:

@@ -164,7 +164,7 @@ class Objective:
     def _place(self, engine: Taylor | Autograd, region: str, X: Tensor, tape: Tape | None = None) -> Place:
         points = X[:, : len(self.problem.coordinates)]
         values = engine(self.model, points, tape)
-        faced = region not in ("interior", "data")
+        faced = region != "data" and self.problem.domain.faces(region)
         normals = self.problem.domain.normal(region, points) if faced else None
         return Place(values, X, normals, self._coefficients(X, tape))
 

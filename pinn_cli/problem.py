@@ -139,7 +139,8 @@ class Problem:
     def _constraint(self, name: str, region: str, against: Callable[[Tensor], Tensor] | None = None) -> Constraint:
         if hasattr(Problem, name):
             raise TypeError(f"{type(self).__name__}.{name}: every problem has `{name}` already; choose another name")
-        symbols = self._symbols(name, region)
+        at_a_point = region in getattr(self.domain, "points", ())  # which has no normal
+        symbols = self._symbols(name, "interior" if at_a_point else region)
         if region != "data":
             try:
                 self.domain.faces(region)

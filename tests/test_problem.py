@@ -4,10 +4,16 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from torch import nn
 
+from pinn_cli.derivatives import Taylor
 from pinn_cli.domains import Box, Interval
+from pinn_cli.model import Features, Model
+from pinn_cli.objective import Objective
 from pinn_cli.problem import Problem, observable, on, periodic
+from pinn_cli.samplers.counts import plan
 from pinn_cli.symbols import Column, Derivative, Grammar, Lap, Normal
+from pinn_cli.weighting.fixed import Fixed
 
 
 @dataclass
@@ -147,6 +153,42 @@ def test_normals_point_outwards_and_a_corner_takes_the_first_face():
     X = torch.tensor([[0.0, 1.0, 0.5], [1.0, 1.0, 0.5], [0.5, 2.0, 0.5], [0.0, 2.0, 0.5]], dtype=torch.float64)
     expected = torch.tensor([[-1, 0, 0], [1, 0, 0], [0, 1, 0], [-1, 0, 0]], dtype=torch.float64)
     torch.testing.assert_close(box.normal("boundary", X) + 0.0, expected)
+
+
+def test_a_point_with_a_name_is_a_region_of_one_point():
+    class Pinned(Plate):
+        def __post_init__(self):
+            self.domain = Box(x=(0, 1), y=(0, 2), t=(0, 1), names={"lid": ["y=2"]}, points={"gauge": (0, 2, 0.5)})
+
+        @on("gauge")
+        def level(self, u):
+            return u
+
+    problem, unit = Pinned(), torch.rand(3, 3, dtype=torch.float64)
+    assert problem.domain.sample("gauge", unit).tolist() == [[0.0, 2.0, 0.5]] * 3
+    assert [(d.count, d.rows) for d in plan(problem, {"interior": 9, "face": 8}) if d.region == "gauge"] == [(1, 1)]
+    objective = Objective(problem, Model(Features(problem.domain), nn.Linear(3, 2).double()), Taylor, Fixed())
+    X = torch.tensor([[0.0, 2.0, 0.5]], dtype=torch.float64)
+    torch.testing.assert_close(objective.residual("level", X), objective.model(X)[:, 0])
+
+
+def test_a_point_has_no_normal():
+    class Pinned(Plate):
+        def __post_init__(self):
+            self.domain = Box(x=(0, 1), y=(0, 2), t=(0, 1), names={"lid": ["y=2"]}, points={"gauge": (0, 0, 0)})
+
+        @on("gauge")
+        def slope(self, u_n):
+            return u_n
+
+    with pytest.raises(TypeError, match="`u_n` is no symbol"):
+        Pinned().constraints()
+
+
+@pytest.mark.parametrize("point", [(0, 3), (0,)])
+def test_a_point_outside_the_box_is_refused(point):
+    with pytest.raises(ValueError, match="expected 2 coordinates inside the box"):
+        Box(x=(0, 1), y=(0, 2), points={"gauge": point})
 
 
 def test_a_side_of_no_length_is_refused():

@@ -3,7 +3,8 @@
     points: {interior: 2048, face: 128, data: all, wall: 500, "x=0": 50}
 
 The name of a constraint is looked up first, then that of its region, then its kind (`interior`, `face`, `data`). A
-number for faces counts points on each of them; in one dimension a face is one point, however many are asked for.
+number for faces counts points on each of them; what is one point (a face in one dimension, a point with a name) is
+one, however many are asked for.
 Measurements are taken all at once.
 """
 
@@ -67,7 +68,7 @@ def _count(problem: Any, constraint: Any, points: Mapping[str, Count]) -> int | 
     n = points[key]
     if not isinstance(n, int) or isinstance(n, bool) or n <= 0:
         raise UsageError(f"points.{key}={n}: expected a positive whole number, e.g. points.{key}=128")
-    return 1 if constraint.kind == "face" and len(problem.coordinates) == 1 else n
+    return 1 if constraint.kind == "face" and problem.domain.is_point(constraint.region) else n
 
 
 def _parts(problem: Any, region: str) -> tuple[Face | None, ...]:
