@@ -15,14 +15,13 @@ from pinn_cli.streams import plan as streams_of
 
 
 def preview(parts: Parts) -> Objective:
-    """The objective of the first phase at its first points: every residual evaluated once (Raises UsageError)."""
-    model = parts.new_models()(parts.problem)
-    objective = Objective(parts.problem, model, parts.engine, parts.weighting, parts.weights)
-    sampler = parts.schedule[0].sampler()
+    """The objective of the first stage at its first points: every residual evaluated once (Raises UsageError)."""
     try:
-        parts.weighting.begin_stage(parts.problem)
-        sampler.begin_stage(parts.problem)
-        objective.begin(sampler.draw(0, parts.problem, objective))
+        stage = next(iter(parts.strategy(parts.problem, parts.new_models())))
+        objective = Objective(stage.problem, stage.model, parts.engine, parts.weighting, parts.weights)
+        parts.weighting.begin_stage(stage.problem)
+        stage.sampler.begin_stage(stage.problem)
+        objective.begin(stage.sampler.draw(0, stage.problem, objective))
         with torch.no_grad():
             objective.residuals()
     except (TypeError, ValueError, NotImplementedError) as error:
@@ -44,6 +43,7 @@ def text(config: DictConfig, name: str, parts: Parts, objective: Objective, comp
         ("stop", _stop(config)),
         ("machine", "  ".join(machine)),
         *_algebra(parts, size, rows),
+        *(("look at", f"{name} every {part.every} steps") for name, part in parts.diagnostics.items()),
         *(("note", note) for note in [*parts.notes, *device.notes(parts.device, parts.dtype)]),
     ]
     return "\n".join(f"{label:<9}{line}".rstrip() for label, line in lines)

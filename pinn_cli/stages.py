@@ -18,5 +18,6 @@ class Stage:
     optimizer: Any
     sampler: Any
     steps: int | None = None  # None: as many as the run has left
+    underway: bool = False  # an easier problem on the way: reaching `stop.loss` or `stop.error` ends the stage alone
     report: Report = field(default_factory=Report)
     reason: str = ""

@@ -55,15 +55,15 @@ class StopRules:
         if self.seconds is not None and seconds >= self.seconds:
             return Stop(f"stop.seconds={self.seconds:g} reached", ends_run=True)
         if self.loss is not None and progress.loss <= self.loss:
-            return Stop(f"stop.loss={self.loss:g} reached", ends_run=True)
+            return Stop(f"stop.loss={self.loss:g} reached", ends_run=not stage.underway)
         if self.error is not None and progress.error <= self.error:
-            return Stop(f"stop.error={self.error:g} reached", ends_run=True)
+            return Stop(f"stop.error={self.error:g} reached", ends_run=not stage.underway)
         if self.steps is not None and progress.step >= self.steps:
             return Stop(f"stop.steps={self.steps} reached", ends_run=True)
         if stage.report.stop:
             return Stop(f"the optimizer stopped: {stage.report.stop}")
         if stage.steps is not None and progress.stage_step >= stage.steps:
-            return Stop(f"{stage.name}: {stage.steps} steps made")
+            return Stop(f"{stage.steps} steps made")
         if self.plateau is not None and progress.idle >= self.plateau:
             return Stop(f"plateau: no progress for {self.plateau} steps")
         return None

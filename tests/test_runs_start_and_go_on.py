@@ -78,6 +78,8 @@ def test_a_run_folder_holds_what_outputs_readme_says():
         "recipe=adam weighting=lr_annealing weighting.lr_annealing.every=2",
         "recipe=adam optimizer=lbfgs",
         "recipe=adam optimizer=[adam,levenberg_marquardt] optimizer.adam.steps=2",
+        "strategy=continuation strategy.continuation.coefficient=a2 strategy.continuation.through=[1] "
+        "strategy.continuation.steps=2",
     ],
 )
 def test_a_stopped_run_goes_on_bit_for_bit(words, monkeypatch):
