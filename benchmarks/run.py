@@ -12,7 +12,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -40,17 +39,16 @@ class Cell:
         return shlex.join(["pinn", "train", *self.words, f"seed={self.seed}"])
 
 
-def measure(cell: Cell, read: Callable[[Path], dict[str, Any]], threads: int | None = None) -> dict[str, Any]:
+def measure(cell: Cell, read: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
     """Train the cell; what it was and what came of it, with whatever `read` finds in its folder.
 
     `seconds` counts from the start of the process to the results on disk, `command_seconds` to its end, figures
     included. Raises RuntimeError for a command that made no results.
     """
     pinn, start = Path(sys.executable).with_name("pinn"), time.perf_counter()
-    environment = os.environ | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
     with tempfile.TemporaryDirectory() as scratch:
         words = [str(pinn), *shlex.split(cell.command)[1:], f"folder={scratch}/run"]
-        done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
         seconds, folder = time.perf_counter() - start, Path(scratch, "run")
         if done.returncode not in (0, 1) or not (folder / runs.FILE).exists():
             raise RuntimeError(f"{cell.command}: exit code {done.returncode}\n{done.stderr.strip()}")
@@ -86,20 +84,13 @@ class Kept:
         os.replace(part, self.path)
 
 
-def carry_out(
-    cells: Iterable[Cell], kept: Kept, read: Callable[[Path], dict[str, Any]], again: bool, jobs: int = 1,
-    threads: int | None = None,
-) -> None:
-    """Run the cells that the file lacks, so many at a time, and keep each as it ends."""
-    todo = [cell for cell in cells if again or not kept.has(cell)]
-    with ThreadPoolExecutor(jobs) as pool:
-        waiting = {pool.submit(measure, cell, read, threads): cell for cell in todo}
-        try:
-            for future in as_completed(waiting):
-                kept.put(waiting[future], future.result())
-                print(*_line(future.result()), sep="  ", flush=True)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+def carry_out(cells: Iterable[Cell], kept: Kept, read: Callable[[Path], dict[str, Any]], again: bool) -> None:
+    """Run the cells that the file lacks, one after the other, and keep each as it ends."""
+    for cell in cells:
+        if again or not kept.has(cell):
+            found = measure(cell, read)
+            kept.put(cell, found)
+            print(*_line(found), sep="  ", flush=True)
 
 
 def middle(values: Iterable[float | None]) -> float | None:

@@ -4,7 +4,8 @@
     python benchmarks/tables.py --check    exit code 1 if a block is not what its results say
 
 A block lies between `<!-- begin: NAME -->` and `<!-- end: NAME -->`; NAME is a key of BLOCKS. One whose results are
-not there says so. No measured number is typed by hand.
+not there says so. A published table's file is what `pinn reproduce NAME --show --json` prints. No measured number is
+typed by hand.
 """
 
 import argparse
@@ -14,6 +15,8 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
+
+from pinn_cli.reproduction import views
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -44,29 +47,25 @@ def accuracy_runs(found: dict[str, Any]) -> str:
     return _table(head, rows, numbers=(1, 2, 3))
 
 
-def pathologies(found: dict[str, Any]) -> str:
-    """The median error of each published run beside the paper's."""
-    rows = []
-    for case, m in found["medians"].items():
-        run = next(iter(found["runs"][case].values()))
-        rows.append([
-            f"`{case}`", run["network"], run["gate"] or NONE, ", ".join(run["weighting"]), _number(m["error"]),
-            f"{m['paper']:.2e}", NONE if m["ratio"] is None else f"{m['ratio']:.2g}", _whole(m["seconds"]),
-            _seeds(m["seeds"]),
-        ])  # fmt: skip
-    head = ["recipe", "net", "gate", "weighting", "error", "paper", "ratio", "seconds", "seeds"]
-    return f"{_table(head, rows, numbers=range(4, 8))}\n\n{_machines(found)}"
+def published(found: dict[str, Any]) -> str:
+    """A published table beside ours: what has been run, and what it is to be stated with."""
+    return views.markdown(found, empty=False).rstrip()
 
 
-def pathologies_runs(found: dict[str, Any]) -> str:
-    """Every published run, with what it is to be stated with."""
-    head = ["command", "error", "seconds", "steps", "precision", "points", "base weights", "scaling"]
+def published_short(found: dict[str, Any]) -> str:
+    """The numbers alone."""
+    return views.tables(found, empty=False)
+
+
+def published_runs(found: dict[str, Any]) -> str:
+    """Every run of a published table."""
+    head = ["command", *found["quantities"].values(), "seconds", "steps", "commit"]
     rows = [
-        [f"`{run['command']}`", _errors(run["errors"]), _whole(run["seconds"]), str(run["steps"]), run["dtype"],
-         _pairs(run["points"]), _pairs(run["weights"]), run["scaling"]]
-        for run in _runs(found)
+        [f"`{run['command']}`", *map(_number, run["values"].values()), _whole(run["seconds"]), str(run["steps"]),
+         run["commit"] or NONE]
+        for cell in found["cells"].values() for run in cell["runs"].values()
     ]  # fmt: skip
-    return _table(head, rows, numbers=(1, 2, 3))
+    return _table(head, rows)
 
 
 def step_time(found: dict[str, Any]) -> str:
@@ -87,12 +86,15 @@ Source = tuple[str, Callable[[dict[str, Any]], str], str]
 BLOCKS: dict[str, Source] = {
     "accuracy": ("accuracy.json", accuracy, "python benchmarks/accuracy.py"),
     "accuracy-runs": ("accuracy.json", accuracy_runs, "python benchmarks/accuracy.py"),
-    "gradient-pathologies": ("gradient_pathologies.json", pathologies, "python benchmarks/gradient_pathologies.py"),
-    "gradient-pathologies-runs": (
-        "gradient_pathologies.json", pathologies_runs, "python benchmarks/gradient_pathologies.py",
-    ),
     "step-time": ("step_time.json", step_time, "python benchmarks/step_time.py"),
-}  # fmt: skip
+}
+for _name in ("helmholtz", "klein_gordon", "cavity", "poisson_stiffness"):
+    _file, _command = f"gradient_pathologies/{_name}.json", f"pinn reproduce gradient_pathologies/{_name}"
+    BLOCKS |= {
+        _name.replace("_", "-"): (_file, published_short, _command),
+        f"{_name.replace('_', '-')}-whole": (_file, published, _command),
+        f"{_name.replace('_', '-')}-runs": (_file, published_runs, _command),
+    }
 
 
 def pages() -> list[Path]:

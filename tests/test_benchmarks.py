@@ -1,6 +1,7 @@
 """What measures: runs are kept and not repeated, medians count what failed, tables show all of it."""
 
 import importlib
+import json
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ RUN = {
 def modules(monkeypatch):
     """The scripts of benchmarks/, by name."""
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    return {name: importlib.import_module(name) for name in ("run", "accuracy", "gradient_pathologies", "tables")}
+    return {name: importlib.import_module(name) for name in ("run", "accuracy", "tables")}
 
 
 @pytest.mark.parametrize(("values", "expected"), [((1, 3, 2), 2), ((1, None, None), None), ((1, 2, None), 2)])
@@ -39,20 +40,33 @@ def test_a_finished_run_is_kept_and_not_repeated(modules, tmp_path, status):
 
 
 def test_tables_show_what_is_kept(modules, tmp_path):
-    run, accuracy, pathologies, tables = (modules[n] for n in ("run", "accuracy", "gradient_pathologies", "tables"))
-    for file, script, summary, case in (
-        ("accuracy.json", accuracy, accuracy.medians, "kdv"),
-        ("gradient_pathologies.json", pathologies, pathologies.summary, "helmholtz_m1"),
-    ):
-        kept = run.Kept(tmp_path / file, {"goal": 1e-5, "untuned": accuracy.UNTUNED}, summary)
-        kept.put(run.Cell(case, 0, ()), RUN | {"command": f"pinn train {script.__name__}"})
-    text = {name: tables._block(name, tmp_path) for name in tables.BLOCKS if name != "step-time"}
+    run, accuracy, tables = (modules[n] for n in ("run", "accuracy", "tables"))
+    kept = run.Kept(tmp_path / "accuracy.json", {"goal": 1e-5, "untuned": accuracy.UNTUNED}, accuracy.medians)
+    kept.put(run.Cell("kdv", 0, ()), RUN | {"command": "pinn train accuracy"})
+    text = {name: tables._block(name, tmp_path) for name in ("accuracy", "accuracy-runs")}
     assert r"| `problem=kdv` \* | 2.00e-06 | 31 | 60 | 9 | 0 |" in text["accuracy"]
-    m1 = "| `helmholtz_m1` | 3x50 | – | fixed | 2.00e-06 | 1.06e-01 | 1.9e-05 | 60 | 0 |"
-    assert m1 in text["gradient-pathologies"]
     assert "`pinn train accuracy`" in text["accuracy-runs"]
-    assert "wall 4" in text["gradient-pathologies-runs"]
     assert "CPU, 1 thread on 2 cores" in text["accuracy"]
+
+
+def test_published_tables_show_what_is_kept(modules, tmp_path):
+    from pinn_cli.reproduction import published
+    from pinn_cli.reproduction.report import report
+
+    table = published.read("gradient_pathologies/helmholtz")
+    run = RUN | {"command": "pinn train ...", "commit": "abc", "machine": "CPU", "stated": {"dtype": "float32"}}
+    found = report(table, {"3x50_m1": {s: run | {"values": {"u": e}} for s, e in enumerate((0.1, 0.2, 0.3))}}, seeds=3)
+    file = tmp_path / "gradient_pathologies" / "helmholtz.json"
+    file.parent.mkdir()
+    file.write_text(json.dumps(found))
+    text = {name: modules["tables"]._block(f"helmholtz{name}", tmp_path) for name in ("", "-whole", "-runs")}
+    row = "| 3x50_m1 | 1.06e-01 | 2.00e-01 | [1.00e-01, 3.00e-01] | 3 | 1.9 | agrees |"
+    assert row in text[""]
+    assert row in text["-whole"]
+    assert "3x50_m2" not in text[""]
+    assert "settings: dtype float32" in text["-whole"]
+    assert text["-runs"].count("| `pinn train ...` |") == 3
+    assert "not measured yet: `pinn reproduce" in modules["tables"]._block("cavity", tmp_path)
 
 
 def test_every_case_is_a_command(modules):
@@ -60,6 +74,4 @@ def test_every_case_is_a_command(modules):
 
     for words in modules["accuracy"].CASES.values():
         compose(list(words))
-    for case in modules["gradient_pathologies"].PAPER:
-        compose([f"recipe=gradient_pathologies/{case}"])
     assert set(modules["accuracy"].UNTUNED) <= set(modules["accuracy"].CASES)

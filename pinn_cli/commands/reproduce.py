@@ -12,17 +12,20 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from typing import TYPE_CHECKING, Any
 
 from pinn_cli import catalogue
+from pinn_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from pinn_cli.reproduction.published import Table
     from pinn_cli.reproduction.work import Task
 
 FINISHED, FAILED, STOPPED = 0, 1, 3
+HOW = "expected e.g. --launcher submitit_slurm hydra.launcher.timeout_min=60"
 
 
 def add(parser: ArgumentParser) -> None:
     """The arguments of `pinn reproduce`."""
     parser.add_argument("name", nargs="?", help="a published table, e.g. gradient_pathologies/helmholtz")
+    parser.add_argument("settings", nargs="*", metavar="hydra.launcher.KEY=VALUE", help="settings of the launcher")
     parser.add_argument("--seeds", type=_count, metavar="N", help="seeds 0 to N-1 of each cell (default: the table's)")
     parser.add_argument("--only", nargs="+", metavar="CELL", help="these cells, rows or columns: 3x50_m4, 3x50, m4")
     parser.add_argument("--quick", action="store_true", help="few and short runs, not comparable with the paper's")
@@ -43,12 +46,13 @@ def run(arguments: Namespace) -> int:
         return FINISHED
     from pinn_cli.reproduction import kept, published, work
 
+    _check_settings(arguments)
     table = published.read(arguments.name)
     table = table.shortened() if arguments.quick else table
     cells, seeds = table.chosen(arguments.only), arguments.seeds or table.seeds
     kept.refuse_others(table, table.cells.values())
     todo = [] if arguments.show else work.missing(table, cells, range(seeds))
-    tasks = work.tasks(table, todo, arguments.launcher)
+    tasks = work.tasks(table, todo, arguments.launcher, arguments.settings)
     if arguments.dry_run:
         print("\n".join(task.command for task in tasks) or f"nothing is missing: pinn reproduce {table.name} --show")
         return FINISHED
@@ -57,6 +61,13 @@ def run(arguments: Namespace) -> int:
     if code == STOPPED:
         print("pinn: stopped; the same command goes on from here", file=sys.stderr)
     return code
+
+
+def _check_settings(arguments: Namespace) -> None:
+    """The table says what is run: only what belongs to the launcher may be set."""
+    for word in arguments.settings:
+        if not (arguments.launcher and word.startswith("hydra.launcher.")):
+            raise UsageError(f"`{word}` cannot be set: the table says what is run; {HOW}")
 
 
 def _carry_out(table: "Table", tasks: "list[Task]", wanted: int, jobs: int) -> int:
@@ -68,7 +79,7 @@ def _carry_out(table: "Table", tasks: "list[Task]", wanted: int, jobs: int) -> i
 
     progress = Progress(table, tasks, wanted, jobs)
     stopped = carry_out(tasks, jobs, progress.ended)
-    return STOPPED if stopped else FAILED if progress.failed else FINISHED
+    return STOPPED if stopped or progress.stopped else FAILED if progress.failed else FINISHED
 
 
 def _show(table: "Table", seeds: int, arguments: Namespace) -> None:

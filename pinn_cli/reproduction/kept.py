@@ -2,10 +2,13 @@
 
 import json
 import re
+import shlex
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 import numpy as np
+from omegaconf import DictConfig
 
 from pinn_cli import runs
 from pinn_cli.composition import compose, drop_leftovers
@@ -35,7 +38,7 @@ def record(table: Table, cell: str, seed: int) -> Record:
     about = results.read_attributes()
     return {
         **{key: summary[key] for key in ("status", "reason", "steps", "seconds", "started")},
-        "command": about.get("command", ""),
+        "command": shlex.join(["pinn", "train", *table.cells[cell].words, f"seed={seed}"]),
         "commit": about.get("commit", ""),
         "machine": _machine(about),
         "stated": {key: settings[key] for key in table.stated if settings.get(key) is not None},
@@ -60,13 +63,20 @@ def refuse_others(table: Table, cells: Iterable[Cell]) -> None:
     """Refuse a folder that holds a run with settings other than the table's (UsageError)."""
     for cell in cells:
         if there := seeds(table, cell.name):
-            config = compose([*cell.words, "seed=0", "folder=none"])
-            drop_leftovers(config)
+            config = composed(cell.words)
             for seed in there:
                 folder = table.run(cell.name, seed)
                 config.seed, config.folder = seed, str(folder)
                 if differences := runs.differences(folder, config):
                     raise UsageError(f"{folder} is not the run of the table ({differences}); move it elsewhere")
+
+
+@cache
+def composed(words: tuple[str, ...]) -> DictConfig:
+    """The configuration of a cell, whose seed and folder are not its own yet (Raises UsageError)."""
+    config = compose([*words, "seed=0"])
+    drop_leftovers(config)
+    return config
 
 
 def refuse_busy(table: Table, cell: Cell, seed: int) -> None:

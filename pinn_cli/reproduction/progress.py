@@ -9,13 +9,15 @@ from pinn_cli.formatting import duration
 from pinn_cli.reproduction.published import Table
 from pinn_cli.reproduction.work import Task
 
+STOPPED = 3  # exit code of a run that was stopped and can go on
+
 
 class Progress:
     """Counts, and says what came of each run and about how long the rest will take, on the standard error."""
 
     def __init__(self, table: Table, tasks: Sequence[Task], wanted: int, jobs: int):
         self.table, self.tasks, self.jobs = table, tasks, jobs
-        self.done, self.failed, self.begun = 0, 0, time.monotonic()
+        self.done, self.failed, self.stopped, self.begun = 0, 0, 0, time.monotonic()
         todo = sum(len(task.runs) for task in tasks)
         quick = f" (quick: {' '.join(table.shorter)}; not comparable with the paper's)" if table.quick else ""
         what = f"{todo} of {wanted} runs to do, {min(jobs, len(tasks))} at a time, in {table.folder}"
@@ -28,7 +30,8 @@ class Progress:
             folder = self.table.run(cell, seed)
             summary = runs.summary(folder) if (folder / runs.FILE).exists() else {"status": "not started"}
             status = summary["status"]
-            self.failed += status == "failed" or (status != "finished" and code in (1, 2))
+            self.failed += status == "failed" or (status != "finished" and code not in (0, STOPPED))
+            self.stopped += status == "stopped"
             line = f"[{self.done}/{len(self.tasks)}] {cell} seed {seed}: {status}"
             if "steps" in summary:
                 line += f", {'  '.join(part for part in _values(summary) if part)}"

@@ -133,6 +133,7 @@ def _table(name: str, title: str, node: Any) -> Table:
     _check_keys(node["quick"], ("cells", "overrides", "seeds"))
     _check_names(without, [f"{row}_{column}" for row in rows for column in columns])
     _check_names(node["quick"]["cells"], cells)
+    _check_names([column for pair in node.get("ratios", ()) for column in pair], columns)
     return Table(
         name=name,
         title=title,

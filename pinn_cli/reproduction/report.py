@@ -53,8 +53,9 @@ def _cell(table: Table, cell: Cell, records: Mapping[int, Record]) -> dict[str, 
     done = {seed: record for seed, record in records.items() if record["status"] == "finished"}
     results = {}
     for name, quantity in table.quantities.items():
-        values = [v for record in done.values() if (v := record["values"].get(name)) is not None]
-        results[name] = result(quantity.paper.get(cell.name), values) | {"count": len(values)}
+        values = {seed: v for seed, record in done.items() if (v := record["values"].get(name)) is not None}
+        rest = {str(s): "has no value" if s in done else r["status"] for s, r in records.items() if s not in values}
+        results[name] = result(quantity.paper.get(cell.name), [*values.values()]) | {"count": len(values), "rest": rest}
         if table.quick and values:
             results[name] |= {"ratio": None, "verdict": QUICK}
     return {
@@ -62,7 +63,6 @@ def _cell(table: Table, cell: Cell, records: Mapping[int, Record]) -> dict[str, 
         "column": cell.column,
         "results": results,
         "notes": [chr(97 + i) for i, note in enumerate(table.notes) if _speaks_of(note, cell)],
-        "unfinished": {str(seed): record["status"] for seed, record in records.items() if seed not in done},
         "runs": {str(seed): record for seed, record in records.items()},
     }
 

@@ -30,13 +30,20 @@ def text(report: dict[str, Any]) -> str:
 def markdown(report: dict[str, Any], empty: bool = True) -> str:
     """The same as Markdown; without `empty`, only what has been run."""
     caption = _caption(report)
-    parts = [f"{report['source']}. {caption[0].upper()}{caption[1:]}."]
+    above = f"{report['source']}. {caption[0].upper()}{caption[1:]}."
+    below = "\n".join(f"* {line.strip()}" for line in _below(report))
+    return f"{above}\n\n{tables(report, empty)}\n\n{below}\n"
+
+
+def tables(report: dict[str, Any], empty: bool = True) -> str:
+    """The numbers alone, as Markdown."""
+    parts = []
     for name, title in report["quantities"].items():
         shown = rows(report, name, empty)
         parts += [_markdown([[title, *shown[0][1:]], *shown[1:]], NUMBERS)]
         if quotients := ratios(report, name, empty):
             parts += [_markdown(quotients, (1, 2))]
-    return "\n\n".join(parts) + "\n\n" + "  \n".join(_below(report)) + "\n"
+    return "\n\n".join(parts)
 
 
 def rows(report: dict[str, Any], quantity: str, empty: bool = True) -> Rows:
@@ -74,7 +81,7 @@ def arrays(report: dict[str, Any]) -> dict[str, Any]:
 
 def _row(report: dict[str, Any], name: str, cell: dict[str, Any], found: dict[str, Any]) -> list[str]:
     reasons = f" {' '.join(cell['notes'])}" if found["verdict"] == DIFFERS else ""
-    unfinished = "".join(f", seed {seed} {status}" for seed, status in cell["unfinished"].items())
+    rest = "".join(f", seed {seed} {status}" for seed, status in found["rest"].items())
     enough = found["count"] >= report["seeds"]
     return [
         name,
@@ -83,7 +90,7 @@ def _row(report: dict[str, Any], name: str, cell: dict[str, Any], found: dict[st
         f"[{_number(found['low'])}, {_number(found['high'])}]" if found["count"] > 1 else NONE,
         NONE if not found["count"] else str(found["count"]) if enough else f"{found['count']} of {report['seeds']}",
         NONE if found["ratio"] is None else f"{found['ratio']:.2g}",
-        f"{found['verdict']}{reasons}{unfinished}".removeprefix(", ") or NONE,
+        f"{found['verdict']}{reasons}{rest}".removeprefix(", ") or NONE,
     ]
 
 

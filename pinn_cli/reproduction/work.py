@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pinn_cli import runs
-from pinn_cli.composition import compose, launchers
+from pinn_cli.composition import launchers
 from pinn_cli.errors import UsageError, nearest
-from pinn_cli.reproduction.kept import refuse_busy
+from pinn_cli.reproduction.kept import composed, refuse_busy
 from pinn_cli.reproduction.published import Cell, Table
 
 PLUGINS = {"joblib": "hydra-joblib-launcher", "submitit": "hydra-submitit-launcher"}
@@ -46,16 +46,19 @@ def finished(table: Table, cell: str, seed: int) -> bool:
     return (folder / runs.FILE).exists() and runs.summary(folder)["status"] == "finished"
 
 
-def tasks(table: Table, todo: Sequence[tuple[Cell, int]], launcher: str | None = None) -> list[Task]:
-    """The command lines for these runs, each looked at (Raises UsageError)."""
+def tasks(
+    table: Table, todo: Sequence[tuple[Cell, int]], launcher: str | None = None, settings: Sequence[str] = ()
+) -> list[Task]:
+    """The command lines for these runs, each looked at (Raises UsageError); `settings` are the launcher's."""
     if launcher is None:
         made = [_run(table, cell, seed) for cell, seed in todo]
     else:
         _check_launcher(launcher)
         cells = {cell.name: cell for cell, _ in todo}
-        made = [_sweep(table, cell, [s for c, s in todo if c is cell], launcher) for cell in cells.values()]
-    for words in dict.fromkeys(cell.words for cell, _ in todo):
-        compose([*words, "seed=0"])
+        how = (f"hydra/launcher={launcher}", *settings)
+        made = [_sweep(table, cell, [s for c, s in todo if c is cell], how) for cell in cells.values()]
+    for cell, _ in todo:
+        composed(cell.words)
     return made
 
 
@@ -63,10 +66,9 @@ def _run(table: Table, cell: Cell, seed: int) -> Task:
     return Task((*cell.words, f"seed={seed}", f"folder={table.run(cell.name, seed)}"), ((cell.name, seed),))
 
 
-def _sweep(table: Table, cell: Cell, seeds: Sequence[int], launcher: str) -> Task:
-    several = f"seed={','.join(map(str, seeds))}"
-    words = ("-m", *cell.words, several, f"folder={table.run(cell.name, '${seed}')}", f"hydra/launcher={launcher}")
-    return Task(words, tuple((cell.name, seed) for seed in seeds))
+def _sweep(table: Table, cell: Cell, seeds: Sequence[int], how: Sequence[str]) -> Task:
+    several, folder = f"seed={','.join(map(str, seeds))}", f"folder={table.run(cell.name, '${seed}')}"
+    return Task(("-m", *cell.words, several, folder, *how), tuple((cell.name, seed) for seed in seeds))
 
 
 def _check_launcher(name: str) -> None:
