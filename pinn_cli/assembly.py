@@ -39,6 +39,7 @@ class Parts:
     strategy: Callable[..., Any]
     device: torch.device
     dtype: torch.dtype
+    diagnostics: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -69,6 +70,7 @@ def assemble(config: DictConfig, typed: Collection[str] = ()) -> Parts:
         strategy=_strategy(config, builder, schedule),
         device=device,
         dtype=dtype,
+        diagnostics=diagnostics(config, builder),
         notes=builder.notes,
     )
 
@@ -83,6 +85,12 @@ def build_problem(config: DictConfig, builder: Builder) -> Problem:
         if coordinate not in problem.coordinates:
             raise UsageError(f"periodic=[{coordinate}]: no such coordinate; {nearest(coordinate, problem.coordinates)}")
     return problem
+
+
+def diagnostics(config: DictConfig, builder: Builder) -> dict[str, Any]:
+    """What is looked at while the network trains, by name (Raises UsageError)."""
+    nodes = (config.get("diagnostics") or {}).items()
+    return {str(name): builder.part(node, f"diagnostics.{name}")() for name, node in nodes}
 
 
 def model_makers(

@@ -8,7 +8,7 @@ from pinn_cli.errors import UsageError, nearest
 
 PACKAGE = Path(__file__).resolve().parent
 CONF = next(folder for folder in (PACKAGE / "conf", PACKAGE.parent / "conf") if folder.is_dir())
-LISTS = ("weighting", "sampler", "optimizer", "strategy")  # groups of which several may be taken at once
+LISTS = ("weighting", "sampler", "optimizer", "strategy", "diagnostics")  # groups of which several may be taken at once
 PUBLISHED = "published"  # the folder of published tables: what `pinn reproduce` reads, no choice of a run
 
 

@@ -17,6 +17,7 @@ DESCRIPTIONS: list[tuple[str, str, str]] = [
     ("history/error/*", "1", "relative L2 error of this field on the reference points"),
     ("history/metric/*", "1", "metric of the problem"),
     ("history/unknown/*", "1", "value of this trained coefficient"),
+    ("history/alignment", "1", "alignment score of the gradients: 1 all one way, -1 two against each other"),
     ("history/learning_rate", "1", "learning rate of the optimizer"),
     ("history/damping", "1", "Levenberg-Marquardt damping"),
     ("history/*", "1", "value reported by the optimizer or the weighting"),
@@ -34,6 +35,18 @@ DESCRIPTIONS: list[tuple[str, str, str]] = [
     ("guard/ratio/*", "1", "held-out over trained rms residual of this constraint"),
     ("guard/relative/*", "1", "held-out residual relative to the largest term of the equation"),
     ("unknowns/*", "1", "trained coefficient"),
+    ("diagnostics/*/step", "1", "steps of the records, which are the first axis of every dataset beside it"),
+    ("diagnostics/gradient_histograms/edges/*", "1", "edges of the bins, shared by all constraints of this layer"),
+    ("diagnostics/gradient_histograms/counts/*", "1", "entries of this constraint's weighted gradient in each bin"),
+    ("diagnostics/gradient_histograms/std/*", "1", "standard deviation of the entries of this weighted gradient"),
+    ("diagnostics/gradient_histograms/max/*", "1", "largest absolute entry of this weighted gradient"),
+    ("diagnostics/hessian_spectrum/largest/*", "1", "largest eigenvalue of the Hessian of this weighted term"),
+    ("diagnostics/hessian_spectrum/smallest/*", "1", "smallest eigenvalue of the Hessian of this weighted term"),
+    ("diagnostics/hessian_spectrum/eigenvalues/*", "1", "eigenvalues of the Hessian of this weighted term, descending"),
+    ("diagnostics/ntk_spectrum/eigenvalues/*", "1", "eigenvalues of J J^T, J the rows sqrt(w/N) dr/dtheta, descending"),
+    ("diagnostics/ntk_spectrum/trace/*", "1", "sum of the eigenvalues of J J^T"),
+    ("diagnostics/gradient_alignment/score", "1", "2 |mean of the unit gradients of the constraints|^2 - 1"),
+    ("diagnostics/gradient_alignment/cosine/*", "1", "cosine between the gradients of these two constraints"),
 ]
 
 

@@ -15,6 +15,7 @@ from pinn_cli.assembly import Parts, assemble
 from pinn_cli.clock import Clock
 from pinn_cli.composition import drop_leftovers
 from pinn_cli.console import Summary
+from pinn_cli.diagnosis import Diagnosis
 from pinn_cli.errors import TrainingError, UsageError, nearest
 from pinn_cli.finish import conclude, found_unknowns
 from pinn_cli.interruption import Interruption
@@ -110,7 +111,9 @@ class Job:
         with Interruption() as interruption, screens(folder / "run.log", prefix) as screen:
             screen.plan(text)
             run = self._run(clock, interruption, saved)
-            recorder = Recorder(results, screen, folder / "checkpoint.pt", reference, self.config.record.every)
+            diagnosis = Diagnosis(self.parts.diagnostics, results)
+            every = self.config.record.every
+            recorder = Recorder(results, screen, folder / "checkpoint.pt", reference, every, diagnosis)
             try:
                 _, objective, stop = train(run, recorder)
                 self._end(folder, run, objective, stop, screen)

@@ -1,4 +1,4 @@
-"""What a run leaves while it trains: rows of the history, lines on the screen, checkpoints.
+"""What a run leaves while it trains: rows of the history, records of diagnostics, lines on the screen, checkpoints.
 
 Rows are written before the checkpoint that speaks of them, so that nothing at or before a checkpoint is ever lost.
 """
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pinn_cli import checkpoint
 from pinn_cli.console import Console
+from pinn_cli.diagnosis import Diagnosis
 from pinn_cli.errors import TrainingError
 from pinn_cli.metrics import errors, own_metrics, points_of_comparison
 from pinn_cli.objective import Objective
@@ -35,6 +36,7 @@ class Recorder:
     checkpoint: Path
     reference: Any = None
     every: int | None = None
+    diagnosis: Diagnosis | None = None
     now: Callable[[], float] = time.monotonic
     rows: list[dict[str, float]] = field(default_factory=list)
 
@@ -48,8 +50,10 @@ class Recorder:
         """Keep this step if it is due."""
         progress = run.progress
         every = self.every if self.every is not None else int(getattr(stage.optimizer, "cadence", 1))
-        if progress.step != self._last_row and (last or progress.stage_step == 1 or progress.step % every == 0):
-            self._row(run, stage, objective)
+        ends = last or progress.stage_step == 1
+        columns = self._look(run, objective, ends)
+        if progress.step != self._last_row and (ends or progress.step % every == 0):
+            self._row(run, stage, objective, columns)
         now = self.now()
         if last or now - self._saved >= SAVE:
             self.save(run, stage)
@@ -73,12 +77,21 @@ class Recorder:
         self._saved = self.now()
 
     def flush(self, run: Run) -> None:
-        """Append the rows that are waiting."""
+        """Write the rows and records that are waiting."""
         with run.clock("writing"):
             self.results.append(self.rows)
+            if self.diagnosis is not None:
+                self.diagnosis.flush()
         self.rows, self._flushed = [], self.now()
 
-    def _row(self, run: Run, stage: Stage, objective: Objective) -> None:
+    def _look(self, run: Run, objective: Objective, ends: bool) -> Mapping[str, float]:
+        """Records of the diagnostics that are due; the values that the history has too."""
+        if self.diagnosis is None:
+            return {}
+        with run.clock("diagnostics"):
+            return self.diagnosis.look(objective, run.progress.step, ends)
+
+    def _row(self, run: Run, stage: Stage, objective: Objective, columns: Mapping[str, float]) -> None:
         progress = run.progress
         self._last_row = progress.step
         if len(self.stages) <= progress.stage:
@@ -90,7 +103,8 @@ class Recorder:
         measured = {"error": error, "metric": metrics}
         named = {f"{kind}/{name}": value for kind, values in measured.items() for name, value in values.items()}
         values = row(stage, objective) | named
-        self.rows.append({"step": progress.step, "time": run.clock.seconds, "stage": progress.stage} | values)
+        place = {"step": progress.step, "time": run.clock.seconds, "stage": progress.stage}
+        self.rows.append({**place, **values, **columns})
         left = None if run.stop.seconds is None else max(0.0, run.stop.seconds - run.clock.seconds)
         self.console.row(progress.step, run.stop.steps, values, left)
 

@@ -11,7 +11,8 @@
     /collocation/<c>         (N, D) the last training points
     /error/<field>           relative L2 error; attributes mean_absolute, max_absolute, reference_error
     /guard/verdict           a sentence;   /guard/ratio/<c>, /guard/relative/<c>
-    /timing/<phase>, /metrics/<name>, /unknowns/<name>, /network/<parameter>, /diagnostics/...
+    /diagnostics/<name>/step        (R,) steps of its records; every other dataset (R, ...), one entry per record
+    /timing/<phase>, /metrics/<name>, /unknowns/<name>, /network/<parameter>
 
 How it is written. Rows are appended by *open, append, close*, uncompressed and without SWMR: whenever the process is
 killed, the file opens and holds every row whose append has returned. Everything else (a new column, fields, the
@@ -95,8 +96,13 @@ class Results:
             self._known = self._rewrite(lambda file: _append(file["history"], numbers), more=8 * CHUNK * len(names))
 
     def cut(self, step: int) -> None:
-        """Drop the rows after `step`: a resumed run goes on from its checkpoint, not from its last row."""
-        self._rewrite(lambda file: _cut(_columns(file["history"]), step))
+        """Drop rows and records after `step`: a resumed run goes on from its checkpoint, not from its last row."""
+        def change(file: h5py.File) -> None:
+            _cut(_columns(file["history"]), step)
+            for records in file.get("diagnostics", {}).values():
+                _cut_records(records, step)
+
+        self._rewrite(change)
 
     def replace(self, groups: Mapping[str, Any]) -> None:
         """Write top-level groups anew, whole: ``{"error": {"u": 1e-6}, "stages": ["adam"], "fields": {...}}``.
@@ -254,6 +260,15 @@ def _cut(columns: Mapping[str, h5py.Dataset], step: int) -> None:
     keep = int((columns["step"][:rows] <= step).sum()) if columns else 0
     for column in columns.values():
         column.resize((keep,))
+
+
+def _cut_records(records: h5py.Group, step: int) -> None:
+    """Keep the records up to `step` of one diagnostic; they are few, and come in order."""
+    keep = int((records["step"][:] <= step).sum())
+    for name, data in _columns(records).items():
+        values, attributes = data[:keep], dict(data.attrs)
+        del records[name]
+        _note(records.create_dataset(name, data=values), attributes)
 
 
 # ---- values and attributes

@@ -26,7 +26,7 @@ FLOORS = [
     # training and records
     {"clock", "stopping", "interruption", "lock"},
     {"train", "results", "checkpoint", "console"},
-    {"finish", "screens"},
+    {"finish", "screens", "diagnosis"},
     {"recorder"},
     # what reads a configuration
     {"catalogue", "settings", "build", "device"},

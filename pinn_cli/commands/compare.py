@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 PARTS = ("weighting", "sampler", "optimizer", "strategy", "architecture", "derivatives")  # groups of parts
-UNIMPORTANT = ("folder", "figures", "record.every")  # they do not change what is trained
+UNIMPORTANT = ("folder", "figures", "record", "diagnostics")  # they do not change what is trained
 NONE = "-"
 
 
@@ -41,7 +41,7 @@ def differences(settings: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """What differs, by key, for each run. A setting that only one part has is not named beside the part itself."""
     named = [_named(own) for own in settings]
     keys = dict.fromkeys(key for own in named for key in own)
-    kept = [key for key in keys if key not in UNIMPORTANT and _differs(key, named)]
+    kept = [key for key in keys if key.split(".")[0] not in UNIMPORTANT and _differs(key, named)]
     return [{key: own.get(key) for key in kept} for own in named]
 
 

@@ -9,7 +9,7 @@ from pinn_cli.errors import UsageError, nearest
 
 KINDS = {
     catalogue.plural(group): group
-    for group in ("problem", "architecture", "weighting", "sampler", "optimizer", "strategy", "recipe")
+    for group in ("problem", "architecture", "weighting", "sampler", "optimizer", "strategy", "diagnostics", "recipe")
 }
 
 

@@ -9,7 +9,7 @@ from pinn_cli.errors import UsageError, nearest
 def add(parser: ArgumentParser) -> None:
     """The arguments of `pinn plot`."""
     parser.add_argument("run", nargs="*", default=["latest"], help="run folders, or problems' names (default: latest)")
-    parser.add_argument("--only", metavar="NAMES", default="", help="of solution, losses, collocation; with commas")
+    parser.add_argument("--only", metavar="NAMES", default="", help="e.g. losses,hessian_spectrum (default: all)")
     parser.add_argument("--format", choices=("png", "pdf", "svg"), default="png", help="kind of file (default: png)")
     parser.add_argument("--resolution", type=int, default=200, metavar="DPI", help="dots per inch (default: 200)")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where to (default: figures/ in the run folder)")

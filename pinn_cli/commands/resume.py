@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 
 from pinn_cli.errors import UsageError, nearest
 
-CHANGEABLE = ("stop", "record", "device", "figures")  # what does not change what is trained
+CHANGEABLE = ("stop", "record", "device", "figures", "diagnostics")  # what does not change what is trained
 
 
 def add(parser: ArgumentParser) -> None:

@@ -9,7 +9,11 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from pinn_cli.plots.fields import draw_collocation, draw_solution
+from pinn_cli.plots.gradient_alignment import draw_gradient_alignment
+from pinn_cli.plots.gradient_histograms import draw_gradient_histograms
+from pinn_cli.plots.hessian_spectrum import draw_hessian_spectrum
 from pinn_cli.plots.losses import draw_losses
+from pinn_cli.plots.ntk_spectrum import draw_ntk_spectrum
 from pinn_cli.plots.style import style
 from pinn_cli.results import Results
 
@@ -17,11 +21,15 @@ FIGURES: dict[str, Callable[[Results], Figure | None]] = {
     "solution": draw_solution,
     "losses": draw_losses,
     "collocation": draw_collocation,
+    "gradient_histograms": draw_gradient_histograms,
+    "hessian_spectrum": draw_hessian_spectrum,
+    "ntk_spectrum": draw_ntk_spectrum,
+    "gradient_alignment": draw_gradient_alignment,
 }
 
 
 def write(
-    folder: str | Path, names: Sequence[str] = ("solution", "losses", "collocation"), kind: str = "png",
+    folder: str | Path, names: Sequence[str] = tuple(FIGURES), kind: str = "png",
     out: str | Path | None = None, resolution: int = 200,
 ) -> list[Path]:
     """Draw figures of the run in `folder` into `out` (its own ``figures/``); the paths of those the file has data for.

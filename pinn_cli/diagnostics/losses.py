@@ -1,0 +1,30 @@
+"""The terms of the loss, each with the weight in force, and their gradients.
+
+    L_k = mean_n(w_kn r_kn^2)        L = sum_k L_k        g_k = dL_k / dtheta
+
+P = trained parameters.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def weighted(objective: Any) -> dict[str, Tensor]:
+    """L_k by constraint, with its graph."""
+    residuals, weights = objective.residuals(), objective.weights
+    return {name: (weights[name] * r.square()).mean() for name, r in residuals.items()}
+
+
+def gradients(objective: Any, losses: Mapping[str, Tensor], differentiable: bool = False) -> dict[str, Tensor]:
+    """g_k (P,) by constraint; `differentiable` once more where Hessians are wanted."""
+
+    def gradient(loss: Tensor) -> Tensor:
+        grads = torch.autograd.grad(
+            loss, objective.parameters, retain_graph=True, allow_unused=True, create_graph=differentiable
+        )
+        return objective.flat(grads)
+
+    return {name: gradient(loss) for name, loss in losses.items()}
