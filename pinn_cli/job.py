@@ -107,13 +107,14 @@ class Job:
         self, folder: Path, clock: Clock, text: str, saved: dict[str, Any] | None = None, prefix: str = ""
     ) -> int:
         """The loop, with signals, screen, log and results around it; the exit code. Raises TrainingError."""
-        results, reference = Results(folder / FILE), reference_of(self.parts.problem)
+        results = Results(folder / FILE)
+        reference_of(self.parts.problem)  # what it refuses, it refuses before the first step
         with Interruption() as interruption, screens(folder / "run.log", prefix) as screen:
             screen.plan(text)
             run = self._run(clock, interruption, saved)
             diagnosis = Diagnosis(self.parts.diagnostics, results)
             every = self.config.record.every
-            recorder = Recorder(results, screen, folder / "checkpoint.pt", reference, every, diagnosis)
+            recorder = Recorder(results, screen, folder / "checkpoint.pt", every=every, diagnosis=diagnosis)
             try:
                 _, objective, stop = train(run, recorder)
                 self._end(folder, run, objective, stop, screen)

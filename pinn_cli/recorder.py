@@ -18,6 +18,7 @@ from pinn_cli.diagnosis import Diagnosis
 from pinn_cli.errors import TrainingError
 from pinn_cli.metrics import errors, own_metrics, points_of_comparison
 from pinn_cli.objective import Objective
+from pinn_cli.references import reference_of
 from pinn_cli.results import Results
 from pinn_cli.screens import Screens
 from pinn_cli.stages import Stage
@@ -34,7 +35,7 @@ class Recorder:
     results: Results
     console: Console | Screens
     checkpoint: Path
-    reference: Any = None
+    reference_of: Callable[[Any], Any] = reference_of
     every: int | None = None
     diagnosis: Diagnosis | None = None
     now: Callable[[], float] = time.monotonic
@@ -44,6 +45,7 @@ class Recorder:
         self._flushed, self._saved = self.now(), -math.inf  # the first step is saved: there is always one to go on from
         steps = list(self.results.read_history().get("step", []))
         self._last_row = int(steps[-1]) if len(steps) else -1
+        self._compared: tuple[Any, Any] = (None, None)  # a problem and its reference
         self.stages: list[str] = [str(name) for name in self.results.read("stages").get("", [])]
 
     def after_step(self, run: Run, stage: Stage, objective: Objective, last: bool) -> None:
@@ -98,7 +100,7 @@ class Recorder:
             self.stages = [*self.stages[: progress.stage], stage.name]
             self.results.replace({"stages": self.stages})
         with run.clock("evaluation"):
-            error, metrics = measure(self.reference, objective), own_metrics(objective)
+            error, metrics = measure(self._reference(stage.problem), objective), own_metrics(objective)
         progress.error = max(error.values(), default=math.inf)
         measured = {"error": error, "metric": metrics}
         named = {f"{kind}/{name}": value for kind, values in measured.items() for name, value in values.items()}
@@ -107,6 +109,12 @@ class Recorder:
         self.rows.append({**place, **values, **columns})
         left = None if run.stop.seconds is None else max(0.0, run.stop.seconds - run.clock.seconds)
         self.console.row(progress.step, run.stop.steps, values, left)
+
+    def _reference(self, problem: Any) -> Any:
+        """What the problem of this stage is compared with; asked for once."""
+        if self._compared[0] is not problem:
+            self._compared = (problem, self.reference_of(problem))
+        return self._compared[1]
 
 
 def measure(reference: Any, objective: Objective) -> dict[str, float]:

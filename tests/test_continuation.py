@@ -5,11 +5,13 @@ from dataclasses import dataclass
 import pytest
 import torch
 
+from pinn_cli import cli
 from pinn_cli.assembly import assemble
 from pinn_cli.composition import compose
 from pinn_cli.errors import UsageError
 from pinn_cli.plan import preview
 from pinn_cli.reports import Report
+from pinn_cli.results import Results
 from pinn_cli.stages import Stage
 from pinn_cli.stopping import Progress, StopRules
 from pinn_cli.strategies.continuation import Continuation
@@ -74,6 +76,19 @@ def test_on_the_way_a_small_loss_or_error_ends_the_stage_alone() -> None:
             found = rules(stage, progress, 0.0, Quiet())
             assert found is not None
             assert found.ends_run is not underway
+
+
+def test_a_stage_is_trained_and_measured_as_its_own_problem_would_be(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    common = ["stop.steps=4", "figures=off", "record.every=1"]
+    way = words("a2", "[1]", "strategy.continuation.steps=2", *common, "folder=way")
+    assert cli.main(["train", *way]) == 0
+    assert cli.main(["train", "problem=helmholtz", "problem.a2=1", *SMALL, *common, "folder=alone"]) == 0
+    way, alone = (Results(tmp_path / name / "results.h5").read_history() for name in ("way", "alone"))
+    assert way["stage"].tolist() == [0, 0, 1, 1]
+    for name in ("error/u", "loss/total"):
+        assert way[name][:2].tolist() == alone[name][:2].tolist()
+        assert way[name][2] != alone[name][2]
 
 
 @pytest.mark.parametrize(
