@@ -110,7 +110,7 @@ def test_any_set_of_derivatives(wanted):
 @given(
     st.integers(0, 4),
     st.floats(0.3, 2.0),
-    st.sampled_from(["tanh", "sin", "cos", "exp", "sigmoid", "sqrt", "square", "reciprocal"]),
+    st.sampled_from(["tanh", "sin", "cos", "exp", "sigmoid", "sqrt", "square", "reciprocal", "atan"]),
 )
 def test_scalar_functions_of_one_variable(order, x, name):
     f, X = getattr(torch, name), torch.tensor([[x]], dtype=torch.float64)
@@ -187,3 +187,14 @@ def test_residuals_compile_as_one_graph(network):
     eager = engine(u, X)[Lap((0, 1), 2)]
     compiled = torch.compile(lambda X: engine(u, X)[Lap((0, 1), 2)], fullgraph=True)(X)
     torch.testing.assert_close(compiled, eager, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("order", range(5))
+def test_a_clamped_value_has_slope_one_between_its_bounds_and_none_beyond(order):
+    X = torch.tensor([[-1.0], [0.3], [0.8], [2.0]], dtype=torch.float64)
+
+    def f(Z):
+        return (Z * Z * Z).clamp(0, 1) ** 3 + torch.clamp(Z, max=0.5) * Z
+
+    fast, slow = (engine({(order,)})(f, X)[(order,)] for engine in (Taylor, Autograd))
+    torch.testing.assert_close(fast, slow, rtol=1e-9, atol=1e-9)

@@ -65,6 +65,18 @@ def _gelu(z: Tensor, order: int, approximate: str = "none") -> list[Tensor]:
     return [z * cdf, *(f() for f in higher[:order])]
 
 
+def _atan(z: Tensor, order: int) -> list[Tensor]:
+    a = 1 / (1 + z * z)
+    higher = (lambda: a, lambda: -2 * z * a**2, lambda: (6 * z * z - 2) * a**3, lambda: 24 * z * (1 - z * z) * a**4)
+    return [torch.atan(z), *(f() for f in higher[:order])]
+
+
+def _clamp(z: Tensor, order: int, min: float | None = None, max: float | None = None) -> list[Tensor]:
+    """The value where it lies between the bounds: slope 1 there, 0 beyond."""
+    held = torch.clamp(z, min, max)
+    return [held, (held == z).to(z.dtype), *[torch.zeros_like(z)] * (order - 1)][: order + 1]
+
+
 def _real_power(exponent: float) -> Callable[[Tensor, int], list[Tensor]]:
     """z^p for any real p: p (p-1) ... (p-k+1) z^(p-k)."""
 
@@ -95,6 +107,8 @@ for chain, functions in {
     _softplus: (F.softplus,),
     _silu: (F.silu,),
     _gelu: (F.gelu,),
+    _atan: (torch.atan, T.atan),
+    _clamp: (torch.clamp, T.clamp, T.clip),
     _real_power(-1): (torch.reciprocal, T.reciprocal),
     _real_power(0.5): (torch.sqrt, T.sqrt),
 }.items():

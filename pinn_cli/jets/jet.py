@@ -196,11 +196,11 @@ def _sum(terms: list[Tensor]) -> Tensor | None:
     return sum(terms[1:], terms[0]) if terms else None
 
 
-def compose(chain: Callable[[Tensor, int], list[Tensor]]) -> Callable[[Jet], Jet]:
-    """Lift a scalar function f to jets, given z, K -> [f(z), f'(z), ..., f^(K)(z)]."""
+def compose(chain: Callable[..., list[Tensor]]) -> Callable[[Jet], Jet]:
+    """Lift a scalar function f to jets, given z, K, and f's own options -> [f(z), f'(z), ..., f^(K)(z)]."""
 
-    def rule(z: Jet, *_: Any, **options: Any) -> Jet:
-        f = chain(z.value, z.algebra.order, **options)
+    def rule(z: Jet, *options: Any, **named: Any) -> Jet:
+        f = chain(z.value, z.algebra.order, *options, **named)
         if len(f) <= z.algebra.order:
             raise NotImplementedError("derivatives by jets go to order 4; type derivatives=autograd for higher ones")
         streams: list[Tensor | None] = [f[0]]
