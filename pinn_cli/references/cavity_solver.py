@@ -8,6 +8,7 @@ conditions by construction, found from the equation at the inner nodes (Botella 
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from scipy.linalg import eigh, lu_factor, lu_solve
 from pinn_cli.references.cavity_corner import Corner
 from pinn_cli.references.chebyshev import clamped, coefficients, differentiation, nodes, polynomials, quadrature
 
-Lid = Callable[[np.ndarray], np.ndarray]
+Lid = Callable[[Any], Any]  # its speed along x, of arrays and of tensors
 INNER = np.s_[2:-2, 2:-2]  # the equation holds here; the two outer nodes of each end carry the boundary conditions
 
 
@@ -47,8 +48,8 @@ class Collocation:
 
     def _singular(self) -> dict[str, np.ndarray]:
         x, y = np.meshgrid(nodes(self.n), nodes(self.n), indexing="ij")
-        parts = [corner(torch.from_numpy(x), torch.from_numpy(y)) for corner in corners(self.lid, self.re)]
-        return {name: sum(part[name] for part in parts).numpy() for name in parts[0]}
+        left, right = (corner(torch.from_numpy(x), torch.from_numpy(y)) for corner in corners(self.lid, self.re))
+        return {name: (left[name] + right[name]).numpy() for name in left}
 
     def _lift(self) -> np.ndarray:
         """Zero at the inner nodes, and on the sides what the singular part leaves of the boundary conditions."""
@@ -69,9 +70,8 @@ class Collocation:
         """
         for _ in range(steps):
             residual, flow = self.residual(q)
-            factors = lu_factor(
-                self.jacobian(flow).T, overwrite_a=True, check_finite=False
-            )  # of the transpose: no copy
+            # the transpose is stored as LAPACK wants it: no copy
+            factors = lu_factor(self.jacobian(flow).T, overwrite_a=True, check_finite=False)
             correction = lu_solve(factors, residual.ravel(), trans=1, check_finite=False).reshape(q.shape)
             q = q - correction
             if not np.abs(correction).max() < 1e3:

@@ -56,7 +56,7 @@ def coefficients(n: int) -> np.ndarray:
 
 
 def polynomials(n: int, x: Tensor) -> Tensor:
-    """T_0 .. T_n of 2 x - 1, (N, n + 1) at x (N,), by their recurrence: it can be differentiated at the ends as well."""
+    """T_0 .. T_n of 2 x - 1, (N, n + 1) at x (N,), by their recurrence, which has derivatives at the ends as well."""
     t = 2 * x - 1
     found = [torch.ones_like(t), t]
     for _ in range(n - 1):
