@@ -121,10 +121,13 @@ def by_constraint(table: Mapping[str, float], constraints: list[Constraint]) -> 
 
 
 def _ansatz(problem: Problem, constraints: str) -> tuple[Any, list[str]]:
-    """The ansatz the problem writes itself, or with `constraints=exact` the one derived from its constraints."""
+    """The ansatz the problem writes itself, or with `constraints=exact` its `impose`, or what its constraints give."""
     written = written_ansatz(problem)
     if written is not None or constraints == "soft":
         return written, []
+    own = written_ansatz(problem, "impose")
+    if own is not None:
+        return own, list(problem.imposes)
     derived, imposed = exact_conditions.derive(problem)
     if derived is None:
         raise UsageError("constraints=exact: the problem gives no values on faces to impose; type constraints=soft")

@@ -69,9 +69,9 @@ class Model(nn.Module):
         return u if self.ansatz is None else self.ansatz(X, u)
 
 
-def written_ansatz(problem: Problem) -> Ansatz | None:
+def written_ansatz(problem: Problem, name: str = "ansatz") -> Ansatz | None:
     """The ansatz of a problem's own method ``ansatz(self, x, t, u)``, which returns one field or a tuple of all."""
-    method = getattr(problem, "ansatz", None)
+    method = getattr(problem, name, None)
     if method is None:
         return None
 

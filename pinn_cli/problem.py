@@ -64,7 +64,8 @@ def observable(method: Callable) -> Callable:
 class Problem:
     """Base of all problems: a dataclass with `coordinates`, `fields`, a `domain`, and residuals marked by `on`.
 
-    Optional: ``exact(self, x, t)`` or ``reference(self)``; ``ansatz(self, x, t, u)`` for conditions imposed exactly;
+    Optional: ``exact(self, x, t)`` or ``reference(self)``; ``ansatz(self, x, t, u)`` for conditions imposed exactly, or
+    ``impose(self, x, t, u)``, the ansatz of `constraints=exact`, with `imposes`, the constraints that it makes hold;
     derived fields marked by `observable`; ``measurements(self)`` -> dict of columns (N,), the coordinates and what was
     measured there; `unknowns`, start values of coefficients that are trained.
     """
@@ -72,6 +73,7 @@ class Problem:
     coordinates: ClassVar[tuple[str, ...]]
     fields: ClassVar[tuple[str, ...]]
     unknowns: dict[str, float] = {}
+    imposes: ClassVar[tuple[str, ...]] = ()
     domain: Box
 
     @property

@@ -1,0 +1,100 @@
+"""Steady flow in a square cavity below a moving lid: what both forms share, and the one in velocities and pressure."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from pinn_cli.domains import Box
+from pinn_cli.problem import Problem, observable, on
+from pinn_cli.references.cavity import LIDS, Cavity
+from pinn_cli.references.cavity_metrics import cavity_metrics
+
+# Around the ends of a lid, by its name: the radius within which the flow is singular. u jumps or div u does.
+CORNERS = {"unit": 0.1, "parabolic": 0.1, "regularised": 0.0}
+
+
+@dataclass
+class CavityFlow(Problem):
+    """What is given in either form: the square, its lid, its reference.
+
+    Where a `unit` lid meets a wall, u jumps, the vorticity grows like 1/r and p_x like 1/r^2: no network fits that, and
+    one that tries to does it between the points. Residuals there are multiplied by min(1, r / corner), which makes
+    their squares integrable; `corner` belongs to the lid, not to Re (null: as the lid has it; 0: no weights).
+    """
+
+    coordinates = ("x", "y")
+    re: float = 100.0
+    lid: str = "unit"
+    corner: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.lid not in LIDS:
+            raise ValueError(f"lid={self.lid}: expected {', '.join(LIDS)}")
+        self.domain = Box(x=(0, 1), y=(0, 1), points={"gauge": (0, 0)})
+
+    @cached_property
+    def _reference(self) -> Cavity:
+        return Cavity(self.re, self.lid, fields=tuple(f for f in ("u", "v", "p", "psi") if f in self._known))
+
+    @property
+    def _known(self) -> set[str]:
+        return {*self.fields, *self.observables()}
+
+    def reference(self) -> Cavity:
+        return self._reference
+
+    def metrics(self, evaluate: Callable[[list[str], Tensor], dict[str, Tensor]]) -> dict[str, float]:
+        return cavity_metrics(evaluate, self._reference)
+
+    def near_corner(self, x: Tensor, y: Tensor) -> Tensor:
+        """min(1, r / corner), r the distance to the nearer end of the lid; 1 where nothing is singular."""
+        corner = CORNERS[self.lid] if self.corner is None else self.corner
+        if not corner:
+            return torch.ones_like(x)
+        r = (torch.minimum(x, 1 - x).square() + (1 - y).square()).sqrt()
+        return (r / corner).clamp(max=1)
+
+    def wall_speed(self, x: Tensor, y: Tensor) -> Tensor:
+        """u on the boundary: the lid's speed on y = 1, nothing elsewhere."""
+        return torch.where(y == 1, LIDS[self.lid](x), 0.0)
+
+
+@dataclass
+class LidDrivenCavity(CavityFlow):
+    """u . grad u + grad p = lap u / re, div u = 0 on the unit square; u = (lid(x), 0) on y = 1, 0 on the other walls.
+
+    Lids: `unit` 1; `regularised` 16 x^2 (1 - x)^2; `parabolic` 4 x (1 - x). The pressure is 0 at the lower left.
+    """
+
+    fields = ("u", "v", "p")
+
+    @on("interior")
+    def momentum_x(self, x, y, u, v, u_x, u_y, p_x, lap_u, re):
+        return self.near_corner(x, y) * (u * u_x + v * u_y + p_x - lap_u / re)
+
+    @on("interior")
+    def momentum_y(self, x, y, u, v, v_x, v_y, p_y, lap_v, re):
+        return self.near_corner(x, y) * (u * v_x + v * v_y + p_y - lap_v / re)
+
+    @on("interior")
+    def continuity(self, x, y, u_x, v_y):
+        return self.near_corner(x, y) * (u_x + v_y)
+
+    @on("boundary")
+    def wall_u(self, x, y, u):
+        return self.near_corner(x, y) * (u - self.wall_speed(x, y))
+
+    @on("boundary")
+    def wall_v(self, x, y, v):
+        return self.near_corner(x, y) * v
+
+    @on("gauge")
+    def gauge(self, p):
+        return p
+
+    @observable
+    def vorticity(self, v_x, u_y):
+        return v_x - u_y
