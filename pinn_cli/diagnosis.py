@@ -58,9 +58,10 @@ class Diagnosis:
         return columns
 
     def keep(self, name: str, step: int, record: Mapping[str, Tensor | float]) -> None:
-        """Add one record of a diagnostic."""
+        """Add one record of a diagnostic; one of the same step gives way to it."""
         arrays = {key: np.asarray(v.detach().cpu() if isinstance(v, Tensor) else v) for key, v in record.items()}
-        self.records[name] = appended(self.records.get(name, {}), {"step": np.asarray(step), **arrays})
+        others = {key: values[self.records[name]["step"] != step] for key, values in self.records.get(name, {}).items()}
+        self.records[name] = appended(others, {"step": np.asarray(step), **arrays})
         self.waiting = True
 
     def flush(self) -> None:

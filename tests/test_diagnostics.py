@@ -444,3 +444,63 @@ def test_density_curves_have_area_one_and_the_width_of_their_histogram():
         assert y.max() == pytest.approx(1 / (size * np.sqrt(2 * np.pi)), rel=0.15)
     nothing = density(x, edges, np.histogram(np.zeros(50), edges)[0])
     assert np.isfinite(nothing).all()
+
+
+# --- pinn diagnose ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "words", ["recipe=adam weighting=lr_annealing weighting.lr_annealing.every=1", "recipe=accurate weights.wall=7"]
+)
+def test_a_network_that_was_kept_has_the_record_of_its_last_step(words, here, capsys):
+    """Points, weights and parameters come back from the file: the same numbers, in the place of those there."""
+    assert cli.main(["train", *SMALL, *words.split(), *LOOKED_AT, "diagnostics.ntk_spectrum.points=5",
+                     "stop.steps=4", "folder=a"]) == 0  # fmt: skip
+    results = Results(Path("a/results.h5"))
+    before = results.read("diagnostics")
+    assert cli.main(["diagnose", "a"]) == 0
+    out = capsys.readouterr().out
+    assert "hessian_spectrum, step 4\n" in out
+    assert f"{before['hessian_spectrum/largest/wall'][-1]:.2e}" in out
+    after = results.read("diagnostics")
+    assert after.keys() == before.keys()
+    for name, values in before.items():
+        if values.dtype.kind == "f":
+            np.testing.assert_allclose(after[name], values, rtol=1e-6, atol=1e-9 * np.abs(values).max())
+    assert [path.stem for path in plots.write("a", ["hessian_spectrum"], resolution=40)] == ["hessian_spectrum"]
+
+
+def test_a_run_that_was_not_looked_at_can_be_still(here, capsys):
+    assert cli.main(["train", *SMALL, "recipe=adam", "stop.steps=2", "folder=a"]) == 0
+    assert cli.main(["diagnose", "a", "ntk_spectrum", "ntk_spectrum.points=3"]) == 0
+    found = Results(Path("a/results.h5")).read("diagnostics")
+    assert {name.partition("/")[0] for name in found} == {"ntk_spectrum"}
+    assert found["ntk_spectrum/eigenvalues/pde"].shape == (1, 3)
+    assert cli.main(["diagnose", "a", "hessian_spectrum"]) == 0
+    assert "ntk_spectrum/step" in Results(Path("a/results.h5")).read("diagnostics")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("a ntk", "unknown diagnostics `ntk`"),
+        ("a ntk_spectrum ntk_spectrum.point=3", "did you mean `points`"),
+        ("a ntk_spectrum ntk_spectrum.points=0", "ntk_spectrum.points=0: expected"),
+        ("b", "there is no run `b`"),
+    ],
+)
+def test_what_diagnose_cannot_do_is_one_line(words, message, here, capsys):
+    assert cli.main(["train", *SMALL, "recipe=adam", "stop.steps=1", "folder=a"]) == 0
+    assert cli.main(["diagnose", *words.split()]) == cli.USAGE
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_a_run_without_a_network_is_not_diagnosed(here, capsys):
+    write_run(Path("a"), status="running")
+    assert cli.main(["diagnose", "a"]) == cli.USAGE
+    assert "has not ended" in capsys.readouterr().err
+    assert cli.main(["train", *SMALL, "recipe=adam", "optimizer.adam.lr=1e30", "folder=b"]) == cli.FAILED
+    assert cli.main(["diagnose", "b"]) == cli.USAGE
+    assert "has kept no points" in capsys.readouterr().err
