@@ -34,6 +34,7 @@ quantities:
   u: {{title: relative L2 error of u, read: error/u, paper: {{2x8: [1.5, null]}}}}
   loss: {{title: largest loss, read: history/loss/total, take: max}}
   worst: {{title: largest error, read: error/u, attribute: max_absolute}}
+  ratio: {{title: a quotient, read: history/loss/*, over: history/loss/wall, rows: [2x8]}}
 ratios: [[plain, annealed]]
 stated: [dtype]
 quick: {{cells: [2x8_plain], overrides: [stop.steps=2], seeds: 1}}
@@ -132,6 +133,8 @@ def test_a_table_is_run_once_and_kept(tiny, capsys):
         "u": results.read("error/u")[""],
         "loss": max(results.read_history()["loss/total"]),
         "worst": results.read_attributes("error/u")["max_absolute"],
+        "ratio": max(results.read_history()[f"loss/{n}"][-1] for n in ("total", "pde", "wall"))
+        / results.read_history()["loss/wall"][-1],
     }
     assert (run["steps"], run["stated"]) == (3, {"dtype": "float32"})
     assert run["command"] == commands[0].partition(" folder=")[0]
@@ -277,6 +280,7 @@ def test_numbers_are_counts(tiny, words, capsys):
         ("paper: {{2x8: [1.5, null]}}", "paper: {{2x9: [1.5, null]}}", "did you mean `2x8`?"),
         ("paper: {{2x8: [1.5, null]}}", "paper: {{2x8: [1.5]}}", "expected 2, one for each column"),
         ("take: max", "take: maximum", "expected one of last, max, min"),
+        ("rows: [2x8]", "rows: [2x9]", "did you mean `2x8`?"),
         ("cells: [2x8_plain]", "cells: [2x8_plane]", "did you mean `2x8_plain`?"),
         ("columns: [annealed]", "columns: [anealed]", "did you mean `annealed`?"),
         ("ratios: [[plain, annealed]]", "ratios: [[plain, anealed]]", "did you mean `annealed`?"),
@@ -322,7 +326,7 @@ def test_median_ratio_and_verdict(paper, values, median, ratio, verdict):
 
 def made_up(value: float | None, status: str = "finished") -> dict:
     about = {"reason": "", "steps": 3, "seconds": 1.0, "started": "", "command": "", "commit": "", "machine": "CPU"}
-    values = {"u": value, "loss": 1.0, "worst": None}
+    values = {"u": value, "loss": 1.0, "worst": None, "ratio": None}
     return about | {"status": status, "stated": {"dtype": "float32"}, "values": values}
 
 
@@ -337,6 +341,8 @@ def test_a_report_counts_what_is_finished_and_names_what_is_not(tiny):
     assert (plain["median"], plain["count"], plain["verdict"]) == (2.5, 2, "agrees")
     assert (annealed["median"], annealed["verdict"], annealed["rest"]) == (0.5, "", {"1": "has no value"})
     assert found["cells"]["2x6_plain"]["results"]["u"]["median"] is None
+    assert "ratio" not in found["cells"]["2x6_plain"]["results"]  # it belongs to the other row
+    assert [row[0] for row in views.rows(found, "ratio")[1:]] == ["2x8_plain", "2x8_annealed"]
     first, second = (quotient for quotient in found["ratios"] if quotient["quantity"] == "u")
     assert (first["ours"], first["paper"], second["ours"]) == (5.0, None, None)
     rows = {row[0]: row[1:] for row in views.rows(found, "u")}
@@ -346,7 +352,7 @@ def test_a_report_counts_what_is_finished_and_names_what_is_not(tiny):
     assert rows["2x6_plain"] == ["–", "–", "–", "–", "–", "seed 0 stopped"]
     assert rows["2x6_annealed"] == ["–"] * 6
     assert [row[0] for row in views.rows(found, "u", empty=False)[1:]] == ["2x8_plain", "2x8_annealed"]
-    assert "3 of 12 cells" not in views.text(found)
+    assert "2 of 4 cells have finished runs; 1 agree" in views.text(found)
     assert json.loads(json.dumps(found)) == found
 
 

@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterable
+from fnmatch import fnmatchcase
 from functools import cache
 from typing import Any
 
@@ -48,15 +49,31 @@ def record(table: Table, cell: str, seed: int) -> Record:
 
 def value(results: Results, quantity: Quantity) -> float | None:
     """The number that a table asks for; None if the file has none, or if it is not finite."""
+    above = _number(results, quantity.read, quantity)
+    below = _number(results, quantity.over, quantity) if quantity.over else 1.0
+    return above / below if above is not None and below else None
+
+
+def _number(results: Results, name: str, quantity: Quantity) -> float | None:
+    """One number by its name in the results file; with a `*`, the largest of all that fit."""
     if quantity.attribute is not None:
-        found = results.read_attributes(quantity.read).get(quantity.attribute)
+        found = [results.read_attributes(name).get(quantity.attribute)]
+    elif "*" in name:
+        group = name.partition("*")[0].rpartition("/")[0]
+        found = [v for key, v in results.read(group).items() if fnmatchcase(f"{group}/{key}", name)]
     else:
-        found = results.read(quantity.read).get("")
-    numbers = np.asarray(np.nan if found is None else found, float).ravel()
+        found = [results.read(name).get("")]
+    numbers = [taken for v in found if (taken := _taken(v, quantity.take)) is not None]
+    return max(numbers, default=None)
+
+
+def _taken(value: Any, take: str) -> float | None:
+    """What is taken of an array; a number is an array of one."""
+    numbers = np.asarray(np.nan if value is None else value, float).ravel()
     numbers = numbers[np.isfinite(numbers)]
     if not len(numbers):
         return None
-    return float({"last": numbers[-1], "max": numbers.max(), "min": numbers.min()}[quantity.take])
+    return float({"last": numbers[-1], "max": numbers.max(), "min": numbers.min()}[take])
 
 
 def refuse_others(table: Table, cells: Iterable[Cell]) -> None:

@@ -6,14 +6,16 @@
     every: [...]                                overrides of every run; {row} and {column} stand for the names
     rows: {3x50: [architecture.depth=3]}        a name and its overrides; likewise columns
     without: [3x50_m1]                          cells (row_column) that are not run
-    quantities: {u: {title:, read: error/u, attribute:, take: last | max | min, paper: {3x50: [0.1, null]}}}
+    quantities: {u: {title:, read: error/u, paper: {3x50: [0.1, null]}}}    and attribute:, over:, take:, rows:
     ratios: [[m1, m4]]                          columns whose quotient is shown for each row
+    says: [...]                                 what the paper claims, in words
     stated: [dtype]                             settings to be named beside the results
     quick: {cells: [...], overrides: [...], seeds: 1}
     notes: [{text:, columns: [...], rows: [...]}]     why a number may differ; everywhere where nothing is said
 
 A table without `paper` has no published values. `read` names a dataset of the results file, `attribute` one of its
-attributes, and `take` what is taken of an array.
+attributes, and `take` (last, max or min) what is taken of an array; with a `*` in it, the largest over all datasets
+that fit. `over` names another such number to divide by. `rows` are those that the quantity belongs to, if not all.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,7 +32,7 @@ from pinn_cli.errors import UsageError, nearest
 from pinn_cli.run_folder import OUTPUTS
 
 NEEDED = ("source", "number", "seeds", "every", "rows", "columns", "quantities", "quick")
-OTHERS = ("without", "ratios", "stated", "notes")
+OTHERS = ("without", "ratios", "says", "stated", "notes")
 TAKES = ("last", "max", "min")
 
 
@@ -50,9 +52,11 @@ class Quantity:
 
     title: str
     read: str
+    over: str | None = None
     attribute: str | None = None
     take: str = "last"
     paper: Mapping[str, float] = field(default_factory=dict)
+    rows: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,7 @@ class Table:
     cells: Mapping[str, Cell]
     quantities: Mapping[str, Quantity]
     ratios: tuple[tuple[str, str], ...]
+    says: tuple[str, ...]
     stated: tuple[str, ...]
     notes: tuple[Note, ...]
     shorter: tuple[str, ...]  # overrides of the quick table
@@ -145,6 +150,7 @@ def _table(name: str, title: str, node: Any) -> Table:
         cells=cells,
         quantities={str(key): _quantity(own, list(rows), list(columns)) for key, own in node["quantities"].items()},
         ratios=tuple((str(above), str(below)) for above, below in node.get("ratios", ())),
+        says=tuple(map(str, node.get("says", ()))),
         stated=tuple(node.get("stated", ())),
         notes=tuple(_note(note, rows, columns) for note in node.get("notes", ())),
         shorter=tuple(node["quick"]["overrides"]),
@@ -159,9 +165,11 @@ def _cell(row: str, column: str, words: Iterable[str]) -> Cell:
 
 
 def _quantity(node: dict[str, Any], rows: list[str], columns: list[str]) -> Quantity:
-    _check_keys(node, ("title", "read"), ("attribute", "take", "paper"))
+    _check_keys(node, ("title", "read"), ("over", "attribute", "take", "paper", "rows"))
     if node.get("take", "last") not in TAKES:
         raise UsageError(f"take: {node['take']}; expected one of {', '.join(TAKES)}")
+    own = tuple(map(str, node.get("rows", rows)))
+    _check_names(own, rows)
     printed = {str(row): values for row, values in (node.get("paper") or {}).items()}
     _check_names(printed, rows)
     paper: dict[str, float] = {}
@@ -169,7 +177,7 @@ def _quantity(node: dict[str, Any], rows: list[str], columns: list[str]) -> Quan
         if len(values) != len(columns):
             raise UsageError(f"paper: {len(values)} values in row {row}; expected {len(columns)}, one for each column")
         paper |= {f"{row}_{c}": float(v) for c, v in zip(columns, values, strict=True) if v is not None}
-    return Quantity(**{**node, "paper": paper})
+    return Quantity(**{**node, "paper": paper, "rows": own})
 
 
 def _note(node: dict[str, Any], rows: Iterable[str], columns: Iterable[str]) -> Note:

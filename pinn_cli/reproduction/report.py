@@ -25,6 +25,7 @@ def report(table: Table, records: Mapping[str, Mapping[int, Record]], seeds: int
         "quantities": {name: q.title for name, q in table.quantities.items()},
         "cells": cells,
         "ratios": _ratios(table, cells),
+        "says": list(table.says),
         "stated": _stated(records),
         "notes": {chr(97 + i): note.text for i, note in enumerate(table.notes)},
     }
@@ -53,6 +54,8 @@ def _cell(table: Table, cell: Cell, records: Mapping[int, Record]) -> dict[str, 
     done = {seed: record for seed, record in records.items() if record["status"] == "finished"}
     results = {}
     for name, quantity in table.quantities.items():
+        if cell.row not in quantity.rows:
+            continue
         values = {seed: v for seed, record in done.items() if (v := record["values"].get(name)) is not None}
         rest = {str(s): "has no value" if s in done else r["status"] for s, r in records.items() if s not in values}
         results[name] = result(quantity.paper.get(cell.name), [*values.values()]) | {"count": len(values), "rest": rest}
@@ -76,7 +79,7 @@ def _ratios(table: Table, cells: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [
         {"quantity": name, "row": row, "of": f"{above} / {below}",
          "paper": _quotient(pair, name, "paper"), "ours": _quotient(pair, name, "median")}
-        for name in table.quantities for above, below in table.ratios for row in table.rows
+        for name, q in table.quantities.items() for above, below in table.ratios for row in q.rows
         if len(pair := [cells[c] for c in (f"{row}_{above}", f"{row}_{below}") if c in cells]) == 2
     ]  # fmt: skip
 

@@ -48,7 +48,8 @@ def tables(report: dict[str, Any], empty: bool = True) -> str:
 
 def rows(report: dict[str, Any], quantity: str, empty: bool = True) -> Rows:
     """Headings, then a row per cell."""
-    found = [(name, cell, cell["results"][quantity]) for name, cell in report["cells"].items()]
+    cells = {name: cell for name, cell in report["cells"].items() if quantity in cell["results"]}
+    found = [(name, cell, cell["results"][quantity]) for name, cell in cells.items()]
     return [HEAD, *(_row(report, *one) for one in found if empty or one[2]["count"])]
 
 
@@ -68,7 +69,7 @@ def arrays(report: dict[str, Any]) -> dict[str, Any]:
     for name in report["quantities"]:
         own = {key: np.full(shape, np.nan) for key in ("paper", "median", "low", "high", "ratio")}
         own["values"] = np.full((*shape, len(seeds)), np.nan)
-        for cell in report["cells"].values():
+        for cell in [c for c in report["cells"].values() if name in c["results"]]:
             at = report["rows"].index(cell["row"]), report["columns"].index(cell["column"])
             for key in ("paper", "median", "low", "high", "ratio"):
                 own[key][at] = np.nan if (number := cell["results"][name][key]) is None else number
@@ -102,12 +103,13 @@ def _below(report: dict[str, Any]) -> Iterator[str]:
     """What the numbers are to be stated with: how many agree, what is known to differ, settings, machines."""
     results = [found for cell in report["cells"].values() for found in cell["results"].values()]
     verdicts = [found["verdict"] for found in results]
-    filled = sum(found["count"] > 0 for found in results)
-    counts = f"{filled} of {len(results)} cells have runs"
+    filled = sum(any(found["count"] for found in cell["results"].values()) for cell in report["cells"].values())
+    counts = f"{filled} of {len(report['cells'])} cells have finished runs"
     if AGREES in verdicts or DIFFERS in verdicts:
         counts += f"; {verdicts.count(AGREES)} agree (the paper's number lies within the range of our seeds)"
         counts += f", {verdicts.count(DIFFERS)} differ"
     yield counts
+    yield from (f"the paper says: {claim}" for claim in report["says"])
     used = [set(c["notes"]) for c in report["cells"].values() for r in c["results"].values() if r["verdict"] == DIFFERS]
     if letters := sorted(set().union(*used)):
         yield "known to differ, in the order of the letters (that one of them is the reason has not been shown):"
