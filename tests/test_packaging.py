@@ -27,6 +27,13 @@ def test_configuration_lies_no_deeper_than_what_is_packaged():
     assert depths <= {pattern.count("/") + 1 for pattern in patterns}
 
 
+def test_the_data_of_the_references_is_packaged():
+    (folder,) = {f.parent for f in (ROOT / "pinn_cli").rglob("*.csv")}
+    patterns = settings()["options.package_data"]["pinn_cli.references"].split()
+    packaged = {f for pattern in patterns for f in (ROOT / "pinn_cli" / "references").glob(pattern)}
+    assert {folder / "ghia.csv", folder / "ldc_reference.csv"} <= packaged == set(folder.iterdir())
+
+
 def test_every_requirement_is_pinned():
     options = settings()
     required = [*options["options"]["install_requires"].split(), *options["options.extras_require"]["test"].split()]

@@ -86,11 +86,10 @@ def _extremes(evaluate: Evaluate) -> dict[str, float]:
     """Extremes on the centre lines: the best of 201 nodes, of 41 around it, and the parabola through three of these."""
     along = torch.linspace(0, 1, FINE, dtype=torch.float64)
     u, v = _on_lines(evaluate, along, along)
-    centres = along[u.argmin()], along[v.argmin()], along[v.argmax()]
     close = torch.linspace(-1, 1, 41, dtype=torch.float64) / (FINE - 1)
-    on_x, on_y = centres[0] + close, torch.cat([centres[1] + close, centres[2] + close])
-    u, v = _on_lines(evaluate, on_x.clamp(0, 1), on_y.clamp(0, 1))
-    return {"u_min": _peak(u), "v_min": _peak(v[: len(close)]), "v_max": -_peak(-v[len(close) :])}
+    on_x, low, high = (along[1:-1][w[1:-1].argmin()] + close for w in (u, v, -v))
+    u, v = _on_lines(evaluate, on_x, torch.cat([low, high]))
+    return {"u_min": _peak(u), "v_min": _peak(v[: len(low)]), "v_max": -_peak(-v[len(low) :])}
 
 
 def _on_lines(evaluate: Evaluate, y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -101,11 +100,13 @@ def _on_lines(evaluate: Evaluate, y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]
 
 
 def _peak(w: Tensor) -> float:
-    """Minimum of the parabola through the smallest of equidistant values and its neighbours."""
-    i = int(w.argmin().clamp(1, len(w) - 2))
+    """Minimum of the parabola through the smallest of equidistant values and its neighbours, if it has two."""
+    i = int(w.argmin())
+    if not 0 < i < len(w) - 1:
+        return float(w[i])
     below, at, above = (float(value) for value in w[i - 1 : i + 2])
     bend = above - 2 * at + below
-    return at - (above - below) ** 2 / (8 * bend) if bend > 0 else min(below, at, above)
+    return at - (above - below) ** 2 / (8 * bend) if bend > 0 else at
 
 
 def _vortex(evaluate: Evaluate, u: Tensor, has_psi: bool) -> dict[str, float]:
