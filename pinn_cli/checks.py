@@ -94,7 +94,9 @@ def examine(problem: Any, constraint: Constraint, reference: Reference | None) -
         return replace(
             finding, residual=None, terms={}, warnings=[*finding.warnings, "the solution is not finite here"]
         )
-    if finding.residual > tolerance(reference) and constraint.region != "data":  # measurements have noise
+    if (
+        finding.residual > tolerance(reference, order(constraint)) and constraint.region != "data"
+    ):  # measurements have noise
         finding.warnings.append("the solution does not satisfy it: look at signs, sources and regions")
     return finding
 
@@ -107,9 +109,15 @@ def idle(problem: Any, constraint: Constraint) -> list[str]:
     return [f"`{name}` is asked for and changes nothing" for name in names]
 
 
-def tolerance(reference: Reference) -> float:
-    """Derivatives of a reference are less accurate than itself: a factor of 1e5 for two of them."""
-    return max(VANISHES, 1e5 * reference.error)
+def tolerance(reference: Reference, order: int = 2) -> float:
+    """Derivatives of a reference are less accurate than itself: a factor of 1e5 for two of them, 3e7 for three."""
+    return max(VANISHES, 10 ** (2.5 * order) * reference.error)
+
+
+def order(constraint: Constraint) -> int:
+    """The highest derivative in it; at least two, as derivatives of an equation of less may be looked at."""
+    keys = [key for symbol in constraint.symbols.values() for key in symbol.needs]
+    return max([2, *(sum(key) for key in keys if isinstance(key, tuple))])
 
 
 def function_of(reference: Reference, fields: Iterable[str]) -> Callable[[Tensor], Tensor]:
@@ -131,7 +139,8 @@ def symbols_of(problem: Any, constraint: Constraint, u: Callable, X: Tensor) -> 
         derivatives, engine = Taylor(wanted)(u, points), "taylor"
     except (NotImplementedError, AttributeError):  # torch operations that jets do not know
         derivatives, engine = Autograd(wanted)(u, points), "autograd"
-    normals = problem.domain.normal(constraint.region, points) if constraint.kind == "face" else None
+    faced = constraint.region != "data" and problem.domain.faces(constraint.region)
+    normals = problem.domain.normal(constraint.region, points) if faced else None
     coefficients = {k: X.new_full((len(X),), v) for k, v in truth(problem).items()}
     at = Place({k: v.detach() for k, v in derivatives.items()}, X, normals, coefficients)
     return {name: symbol.read(at) for name, symbol in constraint.symbols.items()}, engine

@@ -161,7 +161,7 @@ def _check_key(override: Override, base: DictConfig) -> None:
     for depth, name in enumerate(path):
         if not OmegaConf.is_dict(node):
             raise UsageError(f"`{'.'.join(path[:depth])}` is a value, not a table; found `{override.input_line}`")
-        if name not in node.keys():  # `in` itself denies a key that waits for its value
+        if name not in set(node):  # `in` itself denies a key that waits for its value
             if depth and override.type in (OverrideType.ADD, OverrideType.FORCE_ADD):
                 return  # a keyword that the YAML does not list; the part's constructor has the last word
             _refuse_key(path, depth, node, base)

@@ -22,6 +22,10 @@ from pinn_cli.refusals import points_of
 
 CONF = Path(__file__).parent.parent / "conf" / "problem"
 NAMES = sorted(path.stem for path in CONF.glob("*.yaml"))
+# Solutions by collocation, less accurate than formulas: their own error, and what third derivatives beside the ends of
+# the lid leave of the momentum equations.
+CAVITIES = ("lid_driven_cavity", "lid_driven_cavity_streamfunction")
+ERRORS, SATISFIED = dict.fromkeys(CAVITIES, 1e-5), dict.fromkeys(CAVITIES, 5e-3)
 
 
 def settings(name):
@@ -52,7 +56,7 @@ def test_dimensions_agree(name):
     X = problem.domain.grid(5)
     assert X.shape == (5 ** len(problem.coordinates), len(problem.coordinates))
     reference = reference_of(problem)
-    assert set(reference.fields) == set(problem.fields)
+    assert set(problem.fields) <= set(reference.fields) <= {*problem.fields, *problem.observables()}
     assert {v.shape for v in reference(X).values()} == {X.shape[:1]}
 
 
@@ -61,7 +65,7 @@ def test_the_solution_satisfies_every_constraint(name):
     report = check(problem)
     assert report.ok, report.findings
     for found in report.findings:
-        assert found.residual < (1e-2 if found.region == "data" else 1e-11), found
+        assert found.residual < (1e-2 if found.region == "data" else SATISFIED.get(name, 1e-11)), found
         assert found.engine == ("taylor" if hasattr(problem, "exact") else "autograd")
 
 
@@ -98,8 +102,8 @@ def test_the_objective_reads_the_same_symbols_with_either_engine(name):
 
 def test_the_reference_is_as_accurate_as_its_tolerance_allows(name):
     reference = reference_of(problem_called(name))
-    assert 0 < reference.error <= 1e-13
-    assert tolerance(reference) <= 1e-8
+    assert 0 < reference.error <= ERRORS.get(name, 1e-13)
+    assert tolerance(reference) <= 10**5 * ERRORS.get(name, 1e-13)
 
 
 # --- A network that is zero -------------------------------------------------------------------------------------------
