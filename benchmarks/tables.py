@@ -68,6 +68,18 @@ def published_runs(found: dict[str, Any]) -> str:
     return _table(head, rows)
 
 
+def lid_driven_cavity(found: dict[str, Any]) -> str:
+    """Medians over the seeds, a row per case."""
+    rows = [
+        [f"`{m['words']}`", _number(m["metrics"]["centreline"]), _number(m["metrics"]["field_masked"]),
+         _whole(m["seconds_to_goal"]), _whole(m["seconds"]), _whole(m["steps"]), _seeds(m["seeds"])]
+        for m in found["medians"].values()
+    ]  # fmt: skip
+    goal = f"seconds to {found['goal']:.0e} on the lines"
+    head = ["`pinn train ...`", "centre lines", "whole field", goal, "seconds", "steps", "seeds"]
+    return f"{_table(head, rows)}\n\n{_machines(found)}"
+
+
 def step_time(found: dict[str, Any]) -> str:
     """Times of a first-order step, and of a least-squares step beside its linear algebra."""
     first = {name: m for name, m in found.items() if "ratio compiled" in m}
@@ -86,6 +98,7 @@ Source = tuple[str, Callable[[dict[str, Any]], str], str]
 BLOCKS: dict[str, Source] = {
     "accuracy": ("accuracy.json", accuracy, "python benchmarks/accuracy.py"),
     "accuracy-runs": ("accuracy.json", accuracy_runs, "python benchmarks/accuracy.py"),
+    "lid-driven-cavity": ("cavity.json", lid_driven_cavity, "python benchmarks/cavity.py"),
     "step-time": ("step_time.json", step_time, "python benchmarks/step_time.py"),
 }
 for _name in ("helmholtz", "klein_gordon", "cavity", "poisson_stiffness"):
