@@ -148,6 +148,6 @@ class Interval(Box):
     """A box of one dimension, ``Interval(x=(0, 1))``; each of its faces is a point."""
 
     def __init__(self, **side: tuple[float, float]):
-        super().__init__(time=None, names=None, **side)
+        super().__init__(time=None, names=None, points=None, **side)
         if self.dimension != 1:
             raise ValueError(f"an Interval has one side, found {', '.join(self.coordinates)}; expected Box(...)")
