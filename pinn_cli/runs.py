@@ -78,8 +78,12 @@ def settings(folder: Path) -> dict[str, Any]:
 
 
 def differences(folder: Path, config: Any) -> str:
-    """What a configuration says otherwise than the run in `folder`: ``seed=0 is now 1, ...``; "" if it is this run."""
-    then, now = settings(folder), dict(_flat(OmegaConf.to_container(config, resolve=True)))
+    """What a configuration says otherwise than the run in `folder`: ``seed=0 is now 1, ...``; "" if it is this run.
+
+    What is empty counts as not said: a later version may know settings that this run's did not.
+    """
+    flat = settings(folder), dict(_flat(OmegaConf.to_container(config, resolve=True)))
+    then, now = ({key: value for key, value in one.items() if value not in (None, {}, [])} for one in flat)
     found = [f"{k}={then.get(k)} is now {now.get(k)}" for k in {**then, **now} if then.get(k) != now.get(k)]
     return ", ".join(found[:3]) + (" ..." if len(found) > 3 else "")
 

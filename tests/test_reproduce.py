@@ -12,8 +12,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
+from run_files import write_run
 
-from pinn_cli import catalogue, cli
+from pinn_cli import catalogue, cli, runs
 from pinn_cli.composition import compose
 from pinn_cli.reproduction import published, views
 from pinn_cli.reproduction.report import report, result
@@ -209,6 +211,17 @@ def test_a_run_with_other_settings_is_refused(tiny, capsys):
         assert "2x8_plain/seed0 is not the run of the table" in err
         assert (out, err.count("\n")) == ("", 1)
     assert (RUNS / "2x8_plain/seed0/results.h5").stat().st_mtime_ns == stamp
+
+
+@pytest.mark.parametrize(("value", "same"), [({}, True), (None, True), (["a"], False), (0, False), (False, False)])
+def test_an_empty_setting_that_an_older_run_did_not_know_is_no_difference(tmp_path, value, same):
+    write_run(tmp_path / "run")
+    config = OmegaConf.create(Results(tmp_path / "run" / "results.h5").read_config())
+    assert not runs.differences(tmp_path / "run", config)
+    config.new = value
+    assert (not runs.differences(tmp_path / "run", config)) == same
+    config.seed = 5
+    assert "seed=0 is now 5" in runs.differences(tmp_path / "run", config)
 
 
 def test_a_run_that_another_process_writes_is_refused(tiny, capsys):
