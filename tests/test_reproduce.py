@@ -172,6 +172,7 @@ def test_ctrl_c_stops_all_of_them_and_the_same_command_goes_on(tiny):
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == cli.STOPPED, errors
+    assert "Ctrl-C: 2 runs finish their step and save" in errors
     assert "the same command goes on from here" in errors
     before = [steps(f"2x8_plain/seed{k}")[-1] for k in (0, 1)]
     statuses = [Results(RUNS / f"2x8_plain/seed{k}/results.h5").read_attributes()["status"] for k in (0, 1)]

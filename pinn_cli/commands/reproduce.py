@@ -15,7 +15,7 @@ from pinn_cli import catalogue
 from pinn_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from pinn_cli.reproduction.published import Table
+    from pinn_cli.reproduction.table import Table
     from pinn_cli.reproduction.work import Task
 
 FINISHED, FAILED, STOPPED = 0, 1, 3
@@ -78,7 +78,7 @@ def _carry_out(table: "Table", tasks: "list[Task]", wanted: int, jobs: int) -> i
     from pinn_cli.reproduction.progress import Progress
 
     progress = Progress(table, tasks, wanted, jobs)
-    stopped = carry_out(tasks, jobs, progress.ended)
+    stopped = carry_out(tasks, jobs, progress)
     return STOPPED if stopped or progress.stopped else FAILED if progress.failed else FINISHED
 
 

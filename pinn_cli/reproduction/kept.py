@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from pinn_cli import runs
 from pinn_cli.composition import compose, drop_leftovers
 from pinn_cli.errors import UsageError
-from pinn_cli.reproduction.published import Cell, Quantity, Table
+from pinn_cli.reproduction.table import Cell, Quantity, Table
 from pinn_cli.results import Results
 
 Record = dict[str, Any]  # one run as plain values

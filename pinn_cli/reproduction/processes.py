@@ -7,15 +7,23 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import IO
+from collections.abc import Sequence
+from typing import IO, Protocol
 
 from pinn_cli.interruption import Interruption
 from pinn_cli.reproduction.work import Task
 
 PAUSE = 0.05  # seconds between two looks at the processes
 
-Ended = Callable[[Task, int, str], None]
+
+class Watcher(Protocol):
+    """Who is told what happens."""
+
+    def ended(self, task: Task, code: int, last_words: str) -> None:
+        """A task has ended with this exit code."""
+
+    def stopping(self, reason: str, running: int) -> None:
+        """The tasks that run are being asked to save and leave."""
 
 
 class Process:
@@ -23,7 +31,6 @@ class Process:
 
     def __init__(self, task: Task):
         self.task = task
-        self.told = False
         self._errors: IO[str] = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         self._process = subprocess.Popen(
             [sys.executable, "-m", "pinn_cli.cli", "train", *task.words],
@@ -40,10 +47,8 @@ class Process:
         return self._process.poll()
 
     def stop(self) -> None:
-        """Ask it, once, to finish its step, save and leave."""
-        if not self.told:
-            self.told = True
-            self._process.send_signal(signal.SIGTERM)
+        """Ask it to finish its step, save and leave."""
+        self._process.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
         """End it at once; what it has recorded stays."""
@@ -58,20 +63,22 @@ class Process:
         return lines[-1] if lines else ""
 
 
-def carry_out(tasks: Sequence[Task], jobs: int, ended: Ended) -> str | None:
-    """Run the tasks, `jobs` at a time; `ended(task, exit code, last words)` for each. Why it was stopped, or None."""
-    waiting, running = deque(tasks), list[Process]()
+def carry_out(tasks: Sequence[Task], jobs: int, watcher: Watcher) -> str | None:
+    """Run the tasks, `jobs` at a time. Why it was stopped, or None."""
+    waiting, running, told = deque(tasks), list[Process](), False
     with Interruption() as interruption:
         try:
             while running or (waiting and not interruption):
                 while waiting and len(running) < jobs and not interruption:
                     running.append(Process(waiting.popleft()))
-                if interruption:
+                if interruption and not told:
+                    told = True
+                    watcher.stopping(str(interruption.reason), len(running))
                     for process in running:
                         process.stop()
                 for process in [p for p in running if p.code is not None]:
                     running.remove(process)
-                    ended(process.task, process.code or 0, process.last_words())
+                    watcher.ended(process.task, process.code or 0, process.last_words())
                 time.sleep(PAUSE)
         finally:
             for process in running:  # only after a second Ctrl-C, or an error here

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pinn_cli import runs
 from pinn_cli.formatting import duration
-from pinn_cli.reproduction.published import Table
+from pinn_cli.reproduction.table import Table
 from pinn_cli.reproduction.work import Task
 
 STOPPED = 3  # exit code of a run that was stopped and can go on
@@ -37,6 +37,11 @@ class Progress:
                 line += f", {'  '.join(part for part in _values(summary) if part)}"
             line += f"  ({last_words})" if code and last_words else ""
             print(line + self._left(), file=sys.stderr, flush=True)
+
+    def stopping(self, reason: str, running: int) -> None:
+        """The tasks that run are being asked to save and leave."""
+        line = f"{reason}: {running} runs finish their step and save; a second Ctrl-C ends them at once"
+        print(line, file=sys.stderr, flush=True)
 
     def _left(self) -> str:
         """About how long the rest takes, by the tasks that have ended."""

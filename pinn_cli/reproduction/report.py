@@ -5,7 +5,7 @@ from statistics import median
 from typing import Any
 
 from pinn_cli.reproduction.kept import Record
-from pinn_cli.reproduction.published import Cell, Note, Table
+from pinn_cli.reproduction.table import Cell, Note, Table
 
 AGREES, DIFFERS, ONE, QUICK = "agrees", "differs", "one seed", "quick"
 

@@ -13,7 +13,7 @@ from pinn_cli import runs
 from pinn_cli.composition import launchers
 from pinn_cli.errors import UsageError, nearest
 from pinn_cli.reproduction.kept import composed, refuse_busy
-from pinn_cli.reproduction.published import Cell, Table
+from pinn_cli.reproduction.table import Cell, Table
 
 PLUGINS = {"joblib": "hydra-joblib-launcher", "submitit": "hydra-submitit-launcher"}
 
