@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pinn_cli.errors import UsageError
-from pinn_cli.references import cavity_solver, reference_of
+from pinn_cli.references import cavity_continuation, cavity_solver, reference_of
 from pinn_cli.references.cavity import LIDS, Cavity
 from pinn_cli.references.cavity_corner import Corner
 from pinn_cli.references.cavity_metrics import cavity_metrics
@@ -199,9 +199,9 @@ def test_a_step_in_re_that_is_too_long_is_halved(monkeypatch):
         return solve(self, q)
 
     monkeypatch.setattr(cavity_solver.Collocation, "solve", hesitant)
-    last, q = cavity_solver.steady(LIDS["regularised"], 150.0, 24)
+    last, q = cavity_continuation.steady(LIDS["regularised"], 150.0, 24)
     assert asked == [1.0, 100.0, 50.5, 150.0]
-    direct, q_direct = cavity_solver.steady(LIDS["regularised"], 150.0, 24)
+    direct, q_direct = cavity_continuation.steady(LIDS["regularised"], 150.0, 24)
     assert abs(last.rest(q) - direct.rest(q_direct)).max() < 1e-10
 
 

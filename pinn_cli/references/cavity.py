@@ -9,8 +9,9 @@ from torch import Tensor
 
 from pinn_cli.errors import UsageError
 from pinn_cli.references.cache import Arrays, cached
+from pinn_cli.references.cavity_continuation import carried, steady
 from pinn_cli.references.cavity_corner import Corner
-from pinn_cli.references.cavity_solver import Collocation, Lid, NotConverged, carried, corners, steady
+from pinn_cli.references.cavity_solver import Collocation, Lid, NotConverged, corners
 from pinn_cli.references.chebyshev import coefficients, differentiation, polynomials
 
 LIDS: dict[str, Lid] = {

@@ -15,7 +15,7 @@ import torch
 from scipy.linalg import eigh, lu_factor, lu_solve
 
 from pinn_cli.references.cavity_corner import Corner
-from pinn_cli.references.chebyshev import clamped, coefficients, differentiation, nodes, polynomials, quadrature
+from pinn_cli.references.chebyshev import clamped, differentiation, nodes, quadrature
 
 Lid = Callable[[Any], Any]  # its speed along x, of arrays and of tensors
 INNER = np.s_[2:-2, 2:-2]  # the equation holds here; the two outer nodes of each end carry the boundary conditions
@@ -136,30 +136,3 @@ class Collocation:
         rest, difference = self.rest(other), self.rest(other) - self.rest(q)
         size = norm(D @ rest + s["psi_x"], rest @ D.T + s["psi_y"])
         return norm(D @ difference, difference @ D.T) / size
-
-
-def steady(lid: Lid, re: float, n: int) -> tuple[Collocation, np.ndarray]:
-    """The flow at Re on (n + 1)^2 nodes, found from Re = 1 upwards. A step that is too long is halved.
-
-    Errors: NotConverged if a step below one percent of Re is too long as well.
-    """
-    grid = Collocation(n, lid, min(1.0, re))
-    q = grid.solve(np.zeros((n - 3, n - 3)))
-    aim = min(re, 100.0)
-    while grid.re < re:
-        try:
-            grid, q = (following := Collocation(n, lid, aim)), following.solve(carried(grid, q, following))
-            aim = min(re, 4 * aim)
-        except NotConverged:
-            if aim - grid.re < 0.01 * aim:
-                raise
-            aim = (grid.re + aim) / 2
-    return grid, q
-
-
-def carried(old: Collocation, q: np.ndarray, new: Collocation) -> np.ndarray:
-    """The same psi on another grid, or with the singular part of another Reynolds number."""
-    if old.n == new.n:
-        return q + (old.singular["psi"] - new.singular["psi"])[INNER]
-    T = polynomials(old.n, torch.from_numpy(nodes(new.n))).numpy() @ coefficients(old.n)
-    return (T @ old.rest(q) @ T.T)[INNER]
