@@ -13,7 +13,7 @@ from run_files import write_run
 
 from pinn_cli import plots
 from pinn_cli.errors import UsageError
-from pinn_cli.plots.fields import draw_collocation, draw_solution, planes
+from pinn_cli.plots.fields import _scale, draw_collocation, draw_solution, planes
 from pinn_cli.plots.losses import draw_losses
 from pinn_cli.plots.style import colours, style
 from pinn_cli.results import Noted, Results
@@ -68,9 +68,12 @@ def test_the_map_is_the_field_and_not_its_mirror(tmp_path: Path) -> None:
 def test_scattered_points_are_drawn_over_triangles(tmp_path: Path) -> None:
     results = write_run(tmp_path / "run", reference=False)
     points = np.random.default_rng(0).uniform(size=(40, 2))
-    results.replace({
-        "fields/points": Noted(points, {"coordinates": ["x", "y"]}), "fields/prediction/u": points[:, 0],
-    })
+    results.replace(
+        {
+            "fields/points": Noted(points, {"coordinates": ["x", "y"]}),
+            "fields/prediction/u": points[:, 0],
+        }
+    )
     figure = draw_solution(results)
     assert figure is not None
     assert isinstance(figure.axes[0].collections[0], TriMesh)
@@ -81,6 +84,13 @@ def test_slices_lie_in_the_middle() -> None:
     found = planes(np.stack([axis.ravel() for axis in axes], 1), ["x", "y", "t"])
     assert [plane.labels for plane in found] == [("x", "y"), ("t", "x"), ("t", "y")]
     assert all("0.5" in plane.where and len(plane.rows) == 25 for plane in found)
+
+
+def test_a_singular_point_does_not_take_the_colours_of_the_others() -> None:
+    smooth = np.linspace(-1, 1, 1001)
+    assert _scale([smooth], "solution")[:2] == (-1.0, 1.0)
+    low, high, _ = _scale([np.append(smooth, 40.0)], "solution")
+    assert 0.99 < high == -low < 1.0
 
 
 def test_losses_and_weights_have_one_colour_per_constraint(tmp_path: Path) -> None:
@@ -118,10 +128,13 @@ def test_constant_and_broken_values_are_drawn(tmp_path: Path) -> None:
     points = results.read("fields/points")[""]
     zero, broken = np.zeros(len(points)), np.full(len(points), np.nan)
     for values in (zero, broken):
-        results.replace({
-            "fields/points": Noted(points, {"coordinates": ["x", "y"]}),
-            "fields/prediction/u": values, "fields/reference/u": zero,
-        })
+        results.replace(
+            {
+                "fields/points": Noted(points, {"coordinates": ["x", "y"]}),
+                "fields/prediction/u": values,
+                "fields/reference/u": zero,
+            }
+        )
         assert len(plots.write(tmp_path / "run", ["solution"], resolution=50)) == 1
 
 

@@ -29,8 +29,11 @@ FIGURES: dict[str, Callable[[Results], Figure | None]] = {
 
 
 def write(
-    folder: str | Path, names: Sequence[str] = tuple(FIGURES), kind: str = "png",
-    out: str | Path | None = None, resolution: int = 200,
+    folder: str | Path,
+    names: Sequence[str] = tuple(FIGURES),
+    kind: str = "png",
+    out: str | Path | None = None,
+    resolution: int = 200,
 ) -> list[Path]:
     """Draw figures of the run in `folder` into `out` (its own ``figures/``); the paths of those the file has data for.
 

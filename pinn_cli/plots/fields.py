@@ -132,7 +132,7 @@ def _maps(found: list[Plane], fields: dict[str, Map]) -> Figure | None:
             if kind != "solution":
                 panel.set_ylabel("")
                 panel.set_yticklabels([])
-        for panel in axes[len(here):]:
+        for panel in axes[len(here) :]:
             panel.set_axis_off()
     return figure
 
@@ -146,12 +146,19 @@ def _title(kind: str, name: str, plane: Plane) -> str:
 def _scale(values: list[np.ndarray], kind: str) -> tuple[float, float, str]:
     """Lower and upper end and the colours: symmetric about zero for a field of both signs."""
     finite = np.concatenate([v[np.isfinite(v)] for v in values])
-    low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
+    low, high = _extent(finite) if len(finite) else (0.0, 1.0)
     if kind == "error":
         return 0.0, high or 1.0, ERROR
     if low < 0 < high and min(-low, high) > 0.1 * max(-low, high):
         return -max(-low, high), max(-low, high), SIGNED
     return low, high if high > low else low + 1.0, POSITIVE
+
+
+def _extent(values: np.ndarray) -> tuple[float, float]:
+    """Where the values lie; of nearly all, where a few beside a singularity lie far from the others."""
+    whole, most = np.quantile(values, [0, 1]), np.quantile(values, [0.0025, 0.9975])
+    low, high = most if np.ptp(whole) > 3 * np.ptp(most) > 0 else whole
+    return float(low), float(high)
 
 
 def _map(axes: Axes, plane: Plane, values: np.ndarray, low: float, high: float, colourmap: str) -> ScalarMappable:
@@ -164,7 +171,8 @@ def _map(axes: Axes, plane: Plane, values: np.ndarray, low: float, high: float, 
         picture: ScalarMappable = axes.pcolormesh(x, y, grid, cmap=colourmap, vmin=low, vmax=high, **look)
     else:
         picture = axes.tripcolor(
-            plane.points[:, 0], plane.points[:, 1], values, cmap=colourmap, vmin=low, vmax=high, **look)
+            plane.points[:, 0], plane.points[:, 1], values, cmap=colourmap, vmin=low, vmax=high, **look
+        )
     axes.set_xlabel(symbol(plane.labels[0]))
     axes.set_ylabel(symbol(plane.labels[1]), rotation=0, labelpad=8)
     axes.xaxis.set_major_locator(MaxNLocator(4))
@@ -182,7 +190,10 @@ def _aspect(plane: Plane) -> float | None:
 
 def _bar(figure: Figure, picture: ScalarMappable, axes: Axes) -> None:
     """A scale exactly as high as the map it stands beside."""
-    bar = figure.colorbar(picture, cax=axes.inset_axes((1.03, 0.0, 0.04, 1.0)))
+    values, (low, high) = np.ma.asarray(picture.get_array()).compressed(), picture.get_clim()
+    beyond = {(True, True): "both", (True, False): "min", (False, True): "max"}
+    extend = beyond.get((bool((values < low).any()), bool((values > high).any())), "neither")
+    bar = figure.colorbar(picture, cax=axes.inset_axes((1.03, 0.0, 0.04, 1.0)), extend=extend)
     formatter = ScalarFormatter(useMathText=True)
     formatter.set_powerlimits((-2, 3))
     bar.ax.yaxis.set_major_formatter(formatter)

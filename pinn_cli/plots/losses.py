@@ -42,7 +42,8 @@ def draw_losses(results: Results) -> Figure | None:
 def _group(history: dict[str, np.ndarray], group: str) -> dict[str, np.ndarray]:
     """The curves of a group that hold a number, by the names after the slash."""
     return {
-        name.partition("/")[2]: values for name, values in history.items()
+        name.partition("/")[2]: values
+        for name, values in history.items()
         if name.startswith(f"{group}/") and np.isfinite(values).any()
     }
 
