@@ -47,7 +47,8 @@ class Box:
             if not low < high:
                 raise ValueError(f"side {c}=({low:g}, {high:g}): expected the lower end first and a positive length")
         for name, point in self.points.items():
-            if len(point) != self.dimension or not self.contains(torch.tensor([point], dtype=torch.float64)).all():
+            at = torch.tensor([point], dtype=torch.float64, device="cpu")
+            if len(point) != self.dimension or not self.contains(at).all():
                 raise ValueError(f"point {name}={point}: expected {self.dimension} coordinates inside the box")
 
     @property

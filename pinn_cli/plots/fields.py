@@ -190,7 +190,8 @@ def _aspect(plane: Plane) -> float | None:
 
 def _bar(figure: Figure, picture: ScalarMappable, axes: Axes) -> None:
     """A scale exactly as high as the map it stands beside."""
-    values, (low, high) = np.ma.asarray(picture.get_array()).compressed(), picture.get_clim()
+    values: np.ndarray = np.ma.asarray(picture.get_array()).compressed()
+    low, high = picture.get_clim()
     beyond = {(True, True): "both", (True, False): "min", (False, True): "max"}
     extend = beyond.get((bool((values < low).any()), bool((values > high).any())), "neither")
     bar = figure.colorbar(picture, cax=axes.inset_axes((1.03, 0.0, 0.04, 1.0)), extend=extend)

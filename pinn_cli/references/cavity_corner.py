@@ -80,5 +80,5 @@ class Corner:
 
     def _logarithm(self, sign: float) -> float:
         """p behaves like this number times log r beside its 1 / r."""
-        _, g1, _, g3, _ = self._second(torch.zeros(1, dtype=torch.float64), sign)
+        _, g1, _, g3, _ = self._second(torch.zeros(1, dtype=torch.float64, device="cpu"), sign)
         return -sign / self.re * float(4 * g1 + g3)

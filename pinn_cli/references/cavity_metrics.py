@@ -57,7 +57,7 @@ def _stations(re: float) -> dict[str, Line]:
 
 
 def _grid() -> Tensor:
-    line = torch.linspace(0, 1, GRID, dtype=torch.float64)
+    line = torch.linspace(0, 1, GRID, dtype=torch.float64, device="cpu")
     return torch.cartesian_prod(line, line)
 
 
@@ -84,9 +84,9 @@ def _spectral(speed: Tensor, truth: Tensor) -> float:
 
 def _extremes(evaluate: Evaluate) -> dict[str, float]:
     """Extremes on the centre lines: the best of 201 nodes, of 41 around it, and the parabola through three of these."""
-    along = torch.linspace(0, 1, FINE, dtype=torch.float64)
+    along = torch.linspace(0, 1, FINE, dtype=torch.float64, device="cpu")
     u, v = _on_lines(evaluate, along, along)
-    close = torch.linspace(-1, 1, 41, dtype=torch.float64) / (FINE - 1)
+    close = torch.linspace(-1, 1, 41, dtype=torch.float64, device="cpu") / (FINE - 1)
     on_x, low, high = (along[1:-1][w[1:-1].argmin()] + close for w in (u, v, -v))
     u, v = _on_lines(evaluate, on_x, torch.cat([low, high]))
     return {"u_min": _peak(u), "v_min": _peak(v[: len(low)]), "v_max": -_peak(-v[len(low) :])}
@@ -116,7 +116,7 @@ def _vortex(evaluate: Evaluate, u: Tensor, has_psi: bool) -> dict[str, float]:
     """
     psi = torch.cumulative_trapezoid(u.reshape(GRID, GRID), dx=1 / (GRID - 1))
     centre = _grid().reshape(GRID, GRID, 2)[:, 1:].reshape(-1, 2)[psi.argmin()]
-    line = torch.linspace(-1, 1, 11, dtype=torch.float64)
+    line = torch.linspace(-1, 1, 11, dtype=torch.float64, device="cpu")
     patch = torch.cartesian_prod(line, line)
     for size in (0.02, 0.002, 0.0002):
         values = evaluate(["u", "v"], (centre + size * patch).clamp(0, 1))
@@ -128,7 +128,7 @@ def _vortex(evaluate: Evaluate, u: Tensor, has_psi: bool) -> dict[str, float]:
 def _root(patch: Tensor, velocity: Tensor) -> Tensor:
     """Where the planes through velocity (M, 2) on patch (M, 2) vanish, not outside the patch; (2,)."""
     if not velocity.isfinite().all():
-        return torch.full((2,), nan, dtype=patch.dtype)
+        return torch.full_like(patch[0], nan)
     plane = torch.linalg.lstsq(torch.cat([torch.ones_like(patch[:, :1]), patch], 1), velocity).solution  # (3, 2)
     root = torch.linalg.lstsq(plane[1:].T, -plane[:1].T, driver="gelsd").solution[:, 0]  # a flow at rest has no one
     return root.clamp(-1, 1)

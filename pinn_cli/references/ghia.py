@@ -27,7 +27,7 @@ def centre_lines(re: float) -> dict[str, Line] | None:
 
 
 def _line(name: str, rows: list[dict[str, str]]) -> Line:
-    along = torch.tensor([float(row["coordinate"]) for row in rows], dtype=torch.float64)
+    along = torch.tensor([float(row["coordinate"]) for row in rows], dtype=torch.float64, device="cpu")
     middle = torch.full_like(along, 0.5)
     X = torch.stack((middle, along) if name == "u" else (along, middle), 1)
-    return Line(X, torch.tensor([float(row["value"]) for row in rows], dtype=torch.float64))
+    return Line(X, torch.tensor([float(row["value"]) for row in rows], dtype=torch.float64, device="cpu"))
