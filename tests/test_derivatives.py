@@ -198,3 +198,18 @@ def test_a_clamped_value_has_slope_one_between_its_bounds_and_none_beyond(order)
 
     fast, slow = (engine({(order,)})(f, X)[(order,)] for engine in (Taylor, Autograd))
     torch.testing.assert_close(fast, slow, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("wanted", [{(0, 0)}, {(2, 1), (0, 3)}, {Lap((0, 1), 2)}])
+def test_a_choice_has_the_derivatives_of_the_branch_taken(wanted):
+    X = torch.rand(40, 2, dtype=torch.float64)
+
+    def f(X):
+        x, y = X[:, 0], X[:, 1]
+        one = torch.where(x < y, x * y * y, torch.sin(x))
+        other = torch.where(y >= 0.5, 2.0, torch.where(x > torch.full_like(x, 0.5), x, 0.0))
+        return torch.stack([one, other], -1)
+
+    fast, slow = Taylor(wanted)(f, X), Autograd(wanted)(f, X)
+    for key in wanted:
+        torch.testing.assert_close(fast[key], slow[key], rtol=1e-9, atol=1e-9)

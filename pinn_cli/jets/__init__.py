@@ -14,7 +14,7 @@ A stream that is zero everywhere is `None`; one that is the same at every point 
 first layer, whose derivatives do not depend on the point, almost free.
 """
 
-from pinn_cli.jets import features, functions  # noqa: F401  (they add their rules)
+from pinn_cli.jets import choices, features, functions  # noqa: F401  (they add their rules)
 from pinn_cli.jets.algebra import Algebra, Key
 from pinn_cli.jets.jet import RULES, Jet, Tape
 

@@ -89,6 +89,12 @@ def zeros_like(a: Jet, **options: Any) -> Tensor:
     return torch.zeros_like(a.value, **options)
 
 
+@rule(torch.full_like)
+def full_like(a: Jet, value: float, **options: Any) -> Tensor:
+    """A constant: no derivatives."""
+    return torch.full_like(a.value, value, **options)
+
+
 @rule(torch.ones_like)
 def ones_like(a: Jet, **options: Any) -> Tensor:
     """A constant: no derivatives."""
