@@ -6,7 +6,7 @@ A constraint such as ``u - g(x, t)`` on faces gives g = -r(u=0); with it the fie
 
 where L is built one axis at a time (transfinite interpolation, Gordon & Hall 1973) and d is a product of distances,
 each scaled to at most 1. Time comes first: L = u0(x) + (t - t0) u1(x) and d ~ (t - t0)^2 if u_t is given as well.
-Where data contradict each other at a corner the axis treated last speaks.
+Data that contradict each other where faces meet are refused: what is blended in for one would spoil the other.
 """
 
 from collections.abc import Callable
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from pinn_cli.domains import Box
+from pinn_cli.errors import UsageError
 from pinn_cli.model import Ansatz
 from pinn_cli.problem import Constraint, Problem
 from pinn_cli.symbols import Column, Derivative, Index
@@ -37,13 +38,18 @@ class Given:
 
 
 def derive(problem: Problem) -> tuple[Ansatz | None, list[str]]:
-    """The ansatz that makes all Dirichlet and initial constraints exact, and their names; None if there are none."""
+    """The ansatz that makes all Dirichlet and initial constraints exact, and their names; None if there are none.
+
+    Raises UsageError for conditions that contradict each other.
+    """
     given = [g for c in problem.constraints() if (g := _given(problem, c)) is not None]
     box = problem.domain
     usable = [g for g in given if not any(g.index) or _is_velocity(g, given, box)]
     if not usable:
         return None, []
     builders = [_build(box, [g for g in usable if g.field == k]) for k in range(len(problem.fields))]
+    for g in usable:
+        _refuse_contradiction(problem, g, builders[g.field][0])
 
     def ansatz(X: Tensor, u: Tensor) -> Tensor:
         columns = [X[:, i] for i in range(box.dimension)]
@@ -52,6 +58,20 @@ def derive(problem: Problem) -> tuple[Ansatz | None, list[str]]:
         )
 
     return ansatz, [g.constraint for g in usable]
+
+
+def _refuse_contradiction(problem: Problem, g: Given, lift: Function) -> None:
+    """Just inside, the lift must have the value prescribed (slopes are blended in with what they belong to)."""
+    unit = torch.rand(64, problem.domain.dimension, generator=torch.Generator("cpu").manual_seed(1), device="cpu")
+    X = problem.domain.sample(next(c.region for c in problem.constraints() if c.name == g.constraint), unit.double())
+    inside = X + 1e-9 * (X.new_tensor([problem.domain.lower, problem.domain.upper]).mean(0) - X)
+    value = torch.as_tensor(g.value(list(X.unbind(1))))
+    gap = float((torch.as_tensor(lift(list(inside.unbind(1)))) - value).abs().max())
+    if not any(g.index) and gap > 1e-6 * (1 + float(value.abs().max())):
+        raise UsageError(
+            f"constraints=exact: `{g.constraint}` contradicts itself or another condition on "
+            f"{problem.fields[g.field]} where faces meet (by up to {gap:.2g}); type constraints=soft"
+        )
 
 
 def _given(problem: Problem, c: Constraint) -> Given | None:

@@ -8,6 +8,7 @@ import torch
 from pinn_cli.architectures.mlp import MLP
 from pinn_cli.derivatives import Taylor
 from pinn_cli.domains import Box
+from pinn_cli.errors import UsageError
 from pinn_cli.exact_conditions import derive
 from pinn_cli.model import Features, Model
 from pinn_cli.objective import Objective
@@ -16,6 +17,7 @@ from pinn_cli.problems.burgers import Burgers
 from pinn_cli.problems.heat_2d import Heat2D
 from pinn_cli.problems.helmholtz import Helmholtz
 from pinn_cli.problems.klein_gordon import KleinGordon
+from pinn_cli.problems.lid_driven_cavity import LidDrivenCavity
 from pinn_cli.problems.poisson_1d import Poisson1D
 from pinn_cli.problems.wave import Wave
 
@@ -84,13 +86,25 @@ def worst(problem, names):
 def test_any_network_meets_the_conditions(problem, names):
     known = {c.name for c in problem.constraints()}
     assert set(names) <= known, known
-    if not isinstance(problem, Mixed):  # its inlet and its start contradict each other at the corner
-        assert worst(problem, names) < 1e-12
+    assert worst(problem, names) < 1e-12
 
 
-def test_where_data_contradict_each_other_space_speaks():
-    """u = x at t = 0 and u = t cos y at x = 0 agree on the edge; the inlet holds everywhere."""
-    assert worst(Mixed(), ["inlet", "start"]) < 1e-12
+def test_data_that_contradict_each_other_are_refused():
+    """u = 1 + x at t = 0 and u = t cos y at x = 0: blended together, one of them would be wrong everywhere."""
+
+    class Torn(Mixed):
+        @on("initial")
+        def start(self, x, u):
+            return u - 1 - x
+
+    with pytest.raises(UsageError, match=r"`start` contradicts .* on u where faces meet \(by up to 1\)"):
+        derive(Torn())
+    with pytest.raises(UsageError, match="`wall_u` contradicts itself or another"):
+        derive(LidDrivenCavity(lid="unit", corner=0.0))
+
+
+def test_the_walls_of_a_cavity_hold_where_the_lid_is_not_singular():
+    assert worst(LidDrivenCavity(lid="regularised"), ["wall_u", "wall_v"]) < 1e-12
 
 
 def test_what_is_no_value_stays_soft():
