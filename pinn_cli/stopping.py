@@ -35,8 +35,9 @@ class Progress:
         self.best = min(self.best, loss)
 
     def next_stage(self) -> None:
-        """Begin the next stage."""
-        self.stage, self.stage_step, self.best, self.idle = self.stage + 1, 0, inf, 0
+        """Begin the next stage: the loss and error of the last one may belong to another problem."""
+        self.stage, self.stage_step, self.idle = self.stage + 1, 0, 0
+        self.loss = self.error = self.best = inf
 
 
 @dataclass
