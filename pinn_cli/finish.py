@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pinn_cli.metrics import Errors, errors, own_metrics, points_of_comparison
 from pinn_cli.objective import Objective
+from pinn_cli.references import reference_of
 from pinn_cli.results import Noted, Results
 from pinn_cli.samplers.held_out import Verdict, examine
 
@@ -24,13 +25,17 @@ class Conclusion:
 
 
 def conclude(
-    results: Results, objective: Objective, reference: Any, clock: Any, seed: int
+    results: Results, problem: Any, objective: Objective, clock: Any, seed: int
 ) -> Conclusion:
-    """Write errors, metrics, fields, residuals, points, verdict, network, unknowns and times."""
+    """Write errors, metrics, fields, residuals, points, verdict, network, unknowns and times.
+
+    Errors and metrics speak of the run's problem, also where a run ends in a stage of another one on the way to it.
+    """
+    reference = reference_of(problem)
     results.replace({"network": network(objective)})  # first: whatever comes after it may still fail
     with clock("evaluation"):
         found = final_errors(objective, reference)
-        metrics = own_metrics(objective)
+        metrics = own_metrics(problem, objective)
         verdict = examine(objective.problem, objective, seed)
         groups = {
             "error": {name: _noted(e, reference) for name, e in found.items()},

@@ -108,7 +108,6 @@ class Job:
     ) -> int:
         """The loop, with signals, screen, log and results around it; the exit code. Raises TrainingError."""
         results = Results(folder / FILE)
-        reference_of(self.parts.problem)  # what it refuses, it refuses before the first step
         with Interruption() as interruption, screens(folder / "run.log", prefix) as screen:
             screen.plan(text)
             run = self._run(clock, interruption, saved)
@@ -116,6 +115,7 @@ class Job:
             every = self.config.record.every
             recorder = Recorder(results, screen, folder / "checkpoint.pt", every=every, diagnosis=diagnosis)
             try:
+                reference_of(self.parts.problem)  # what it refuses, it refuses before the first step
                 _, objective, stop = train(run, recorder)
                 self._end(folder, run, objective, stop, screen)
             except Exception as error:
@@ -148,7 +148,7 @@ class Job:
         results, status = Results(folder / FILE), "stopped" if stop.resumable else "finished"
         summary = Summary(status, stop.reason, run.progress.step, run.clock.seconds, str(folder / FILE))
         if objective.batch:  # nothing was trained if the signal came before the first step
-            found = conclude(results, objective, reference_of(run.problem), run.clock, self.config.seed)
+            found = conclude(results, run.problem, objective, run.clock, self.config.seed)
             summary.errors = {name: error.relative_l2 for name, error in found.errors.items()}
             summary.metrics = found.metrics
             summary.held_out, summary.verdict = found.verdict.relative, str(found.verdict)

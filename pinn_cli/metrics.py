@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import ceil, isfinite, nan
+from math import ceil
 from typing import Any
 
 import torch
@@ -56,13 +56,13 @@ def _counted(reference: Any, X: Tensor) -> Tensor | slice:
     return counts
 
 
-def own_metrics(objective: Any) -> dict[str, float]:
-    """What the problem's method ``metrics(self, evaluate)`` measures of the prediction, by name; {} without one.
+def own_metrics(problem: Any, objective: Any) -> dict[str, float]:
+    """What a problem's method ``metrics(self, evaluate)`` measures of the prediction, by name; {} without one.
 
     There, `evaluate(names, X)` gives {name: (N,)}, float64 on the CPU, of fields, observables and derivatives at any
-    points X (N, D). Raises UsageError for anything but one finite number per name.
+    points X (N, D). NaN says that there is no such value. Raises UsageError for anything but one number per name.
     """
-    method = getattr(objective.problem, "metrics", None)
+    method = getattr(problem, "metrics", None)
     if method is None:
         return {}
 
@@ -73,7 +73,7 @@ def own_metrics(objective: Any) -> dict[str, float]:
             raise UsageError(f"{where}: {' '.join(str(error).split())}") from error
         return {name: value.cpu().double() for name, value in values.items()}
 
-    where = f"{type(objective.problem).__name__}.metrics"
+    where = f"{type(problem).__name__}.metrics"
     found = method(evaluate)
     if not isinstance(found, dict):
         raise UsageError(f"{where}: found {type(found).__name__}; expected a dict of numbers by name")
@@ -81,17 +81,17 @@ def own_metrics(objective: Any) -> dict[str, float]:
 
 
 def _number(where: str, name: Any, value: Any) -> float:
-    """One finite number, under a name that can be a dataset's."""
+    """One number, finite or not, under a name that can be a dataset's."""
     if not isinstance(name, str) or not name.isidentifier():
         raise UsageError(f"{where}: {name!r} is no name; expected one word, e.g. `centreline`")
+    found = f"{type(value).__name__} {tuple(value.shape)}" if getattr(value, "shape", ()) else repr(value)
+    refusal = UsageError(f"{where}: `{name}` is {found}; expected one number")
+    if isinstance(value, str):  # "1" would be taken for one
+        raise refusal
     try:
-        number = float(value) if not isinstance(value, str) else nan
+        return float(value)
     except (TypeError, ValueError, RuntimeError):  # a tensor of several numbers, None
-        number = nan
-    if not isfinite(number):
-        found = f"{type(value).__name__} {tuple(value.shape)}" if getattr(value, "shape", ()) else repr(value)
-        raise UsageError(f"{where}: `{name}` is {found}; expected one finite number")
-    return number
+        raise refusal from None
 
 
 def compare(value: Tensor, truth: Tensor) -> Errors:

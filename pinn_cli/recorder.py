@@ -100,7 +100,7 @@ class Recorder:
             self.stages = [*self.stages[: progress.stage], stage.name]
             self.results.replace({"stages": self.stages})
         with run.clock("evaluation"):
-            error, metrics = measure(self._reference(stage.problem), objective), own_metrics(objective)
+            error, metrics = measure(self._reference(stage.problem), objective), own_metrics(stage.problem, objective)
         progress.error = max(error.values(), default=math.inf)
         measured = {"error": error, "metric": metrics}
         named = {f"{kind}/{name}": value for kind, values in measured.items() for name, value in values.items()}
