@@ -10,6 +10,7 @@ from pinn_cli.assembly import assemble
 from pinn_cli.composition import compose
 from pinn_cli.errors import UsageError
 from pinn_cli.plan import preview
+from pinn_cli.problems.helmholtz import Helmholtz
 from pinn_cli.reports import Report
 from pinn_cli.results import Results
 from pinn_cli.stages import Stage
@@ -91,11 +92,36 @@ def test_a_stage_is_trained_and_measured_as_its_own_problem_would_be(tmp_path, m
         assert way[name][2] != alone[name][2]
 
 
+def test_an_end_that_a_stage_on_the_way_has_reached_is_not_that_of_the_next(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for rule in ("error", "loss"):
+        more = ["strategy.continuation.steps=5", "figures=off", f"stop.{rule}=1000000", f"folder={rule}"]
+        assert cli.main(["train", *words("a2", "[1,2]", *more)]) == 0
+        results = Results(tmp_path / rule / "results.h5")
+        assert results.read_history()["stage"].tolist() == [0, 1, 2]
+        assert results.read_attributes()["reason"] == f"stop.{rule}=1e+06 reached"
+
+
+def test_a_run_that_ends_on_the_way_is_measured_as_the_problem_itself(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Helmholtz, "metrics", lambda self, evaluate: {"of": self.a2}, raising=False)
+    assert cli.main(["train", *words("a2", "[1]"), "stop.steps=2", "figures=off", "folder=way"]) == 0
+    results = Results(tmp_path / "way" / "results.h5")
+    history = results.read_history()
+    assert set(history["metric/of"]) == {1.0}
+    assert results.read("metrics") == {"of": 4.0}
+    assert results.read("error")["u"] != history["error/u"][-1]
+    x, y = torch.as_tensor(results.read("fields/points")[""]).T
+    assert results.read("fields/reference")["u"] == pytest.approx(Helmholtz(a2=4.0).exact(x, y).numpy())
+
+
 @pytest.mark.parametrize(
     ("made", "says"),
     [
         (words("a3"), "coefficient=a3: expected a known coefficient of the problem (a1, a2, k)"),
         (words("a2", "[one]"), "through=['one']: expected numbers, e.g. [100,400]"),
+        (words("a2", "1"), "through=1: expected numbers, e.g. [100,400]"),
+        (words("a2", "one"), "through=one: expected numbers, e.g. [100,400]"),
         (STEADY, "`strategy.continuation.coefficient` has no value yet"),
     ],
 )

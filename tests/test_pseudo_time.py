@@ -1,5 +1,7 @@
 """Steps in pseudo-time: the equation they add to, what they hold on to, where they end, what is refused."""
 
+import re
+
 import pytest
 import torch
 
@@ -56,7 +58,16 @@ def test_the_rounds_lead_to_the_steady_problem_itself_and_to_its_solution() -> N
     assert loss < 0.5, "the mean square of the source is 88"
 
 
-@pytest.mark.parametrize("evolves", ["{wall: u}", "{pde: w}"])
-def test_names_the_problem_does_not_have_are_refused(evolves: str) -> None:
-    with pytest.raises(UsageError, match=r"strategy\.pseudo_time\.evolves: found"):
-        preview(parts_of("helmholtz", evolves))
+@pytest.mark.parametrize(
+    ("evolves", "more", "says"),
+    [
+        ("{wall: u}", (), "evolves: found `wall`; expected of pde"),
+        ("{pde: w}", (), "evolves: found `w`; expected of u"),
+        ("u", (), "evolves=u: expected the equations and what changes in them"),
+        ("{pde: u}", ("strategy.pseudo_time.tau=0",), "found tau=0, growth=2; expected numbers above 0"),
+        ("{pde: u}", ("strategy.pseudo_time.growth=-1",), "found tau=0.5, growth=-1; expected numbers above 0"),
+    ],
+)
+def test_what_is_no_step_in_time_is_refused(evolves: str, more: tuple[str, ...], says: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(says)):
+        preview(parts_of("helmholtz", evolves, *more))

@@ -80,6 +80,10 @@ def test_a_run_folder_holds_what_outputs_readme_says():
         "recipe=adam optimizer=[adam,levenberg_marquardt] optimizer.adam.steps=2",
         "strategy=continuation strategy.continuation.coefficient=a2 strategy.continuation.through=[1] "
         "strategy.continuation.steps=2",
+        "strategy=pseudo_time strategy.pseudo_time.evolves={pde:u} strategy.pseudo_time.steps=2",
+        "strategy=[continuation,pseudo_time] strategy.continuation.coefficient=a2 strategy.continuation.through=[1] "
+        "strategy.pseudo_time.evolves={pde:u} strategy.pseudo_time.steps=1 strategy.pseudo_time.rounds=1 "
+        "strategy.continuation.steps=1",
     ],
 )
 def test_a_stopped_run_goes_on_bit_for_bit(words, monkeypatch):
@@ -317,11 +321,23 @@ def test_what_a_problem_measures_is_in_every_row_at_the_end_and_in_tables(capsys
                                                 for r in runs()}
 
 
-def test_a_metric_that_is_no_number_is_one_line(capsys):
+def test_a_metric_that_has_no_value_does_not_end_the_run(capsys):
     words = with_metrics('"lost": float("nan")')
+    assert cli.main([*words, "figures=off"]) == 0
+    assert "lost nan" in capsys.readouterr().out
+    results = Results(runs()[0] / "results.h5")
+    assert np.isnan(results.read_history()["metric/lost"]).all()
+    assert np.isnan(results.read("metrics")["lost"])
+    for words in (["show", "steep"], ["show", "steep", "--json"], ["compare", "steep"]):
+        assert cli.main(words) == 0
+        assert "nan" in capsys.readouterr().out.lower()
+
+
+def test_a_metric_that_is_no_number_is_one_line(capsys):
+    words = with_metrics('"lost": "nan"')
     capsys.readouterr()
     assert cli.main(words) == cli.USAGE
     err = capsys.readouterr().err
-    assert "metrics: `lost` is nan; expected one finite number" in err
+    assert "metrics: `lost` is 'nan'; expected one number" in err
     assert err.count("\n") == 1
     assert Results(runs()[0] / "results.h5").read_attributes()["status"] == "failed"

@@ -4,7 +4,7 @@ Continuation in the Reynolds number for flows; the curriculum of Krishnapriyan, 
 arXiv:2109.01050) for convection and reaction.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -48,8 +48,9 @@ class Continuation:
         if self.coefficient not in known:
             found, expected = f"continuation.coefficient={self.coefficient}", ", ".join(known) or "it has none"
             raise ValueError(f"strategy.{found}: expected a known coefficient of the problem ({expected})")
-        if not all(isinstance(value, int | float) for value in self.through):
-            raise ValueError(f"strategy.continuation.through={list(self.through)}: expected numbers, e.g. [100,400]")
+        several = isinstance(self.through, Iterable) and not isinstance(self.through, str)
+        if not several or not all(isinstance(value, int | float) for value in self.through):
+            raise ValueError(f"strategy.continuation.through={self.through}: expected numbers, e.g. [100,400]")
 
 
 @torch.no_grad()

@@ -26,7 +26,7 @@ class PseudoTime:
 
     `evolves` names what changes in time in each momentum-like equation, a field or an observable:
     ``{"momentum_x": "u", "momentum_y": "v"}``. Every round has at most `steps` steps. Raises ValueError, before the
-    first stage, for names that the problem does not have.
+    first stage, for names that the problem does not have, and for a tau or a growth that is not above 0.
     """
 
     inner: Callable[..., Iterator[Stage]]
@@ -52,6 +52,12 @@ class PseudoTime:
         yield from self.inner(problem, same)
 
     def _check(self, problem: Any) -> None:
+        if not isinstance(self.evolves, Mapping):
+            found, expected = f"evolves={self.evolves}", "the equations and what changes in them, e.g. {pde: u}"
+            raise ValueError(f"strategy.pseudo_time.{found}: expected {expected}")
+        if not (self.tau > 0 and self.growth > 0):
+            found = f"tau={self.tau:g}, growth={self.growth:g}"
+            raise ValueError(f"strategy.pseudo_time: found {found}; expected numbers above 0")
         equations = [c.name for c in problem.constraints() if c.region == "interior"]
         values = [*problem.fields, *problem.observables()]
         for known, names in ((equations, self.evolves.keys()), (values, self.evolves.values())):
