@@ -47,6 +47,8 @@ class Box:
             if not low < high:
                 raise ValueError(f"side {c}=({low:g}, {high:g}): expected the lower end first and a positive length")
         for name, point in self.points.items():
+            if self.regions.count(name) > 1:
+                raise ValueError(f"point {name}: there is a region of this name already; choose another")
             at = torch.tensor([point], dtype=torch.float64, device="cpu")
             if len(point) != self.dimension or not self.contains(at).all():
                 raise ValueError(f"point {name}={point}: expected {self.dimension} coordinates inside the box")

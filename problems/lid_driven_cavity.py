@@ -33,6 +33,9 @@ class CavityFlow(Problem):
     def __post_init__(self) -> None:
         if self.lid not in LIDS:
             raise ValueError(f"lid={self.lid}: expected {', '.join(LIDS)}")
+        if not self.re > 0 or (self.corner is not None and not self.corner >= 0):
+            found = f"re={self.re:g}, corner={self.corner}"
+            raise ValueError(f"{found}: expected a Reynolds number above 0, and a radius from 0 on or null")
         self.domain = Box(x=(0, 1), y=(0, 1), points={"gauge": (0, 0)})
 
     @cached_property

@@ -81,6 +81,12 @@ def test_a_lid_that_does_not_exist_is_refused():
         assemble(compose(["problem=lid_driven_cavity", "problem.lid=open", *SMALL]))
 
 
+@pytest.mark.parametrize("wrong", ["problem.re=-5", "problem.re=0", "problem.corner=-1"])
+def test_numbers_that_make_no_sense_are_refused(wrong):
+    with pytest.raises(UsageError, match="expected a Reynolds number above 0, and a radius from 0 on or null"):
+        assemble(compose(["problem=lid_driven_cavity", wrong, *SMALL]))
+
+
 def test_residuals_weigh_less_towards_a_singular_corner_alone():
     at = torch.tensor([[0.0, 1.0], [0.03, 0.96], [1.0, 0.95], [0.5, 1.0], [0.2, 0.9]], dtype=torch.float64).T
     torch.testing.assert_close(LidDrivenCavity().near_corner(*at).tolist(), [0.0, 0.5, 0.5, 1.0, 1.0])

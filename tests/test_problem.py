@@ -191,6 +191,12 @@ def test_a_point_outside_the_box_is_refused(point):
         Box(x=(0, 1), y=(0, 2), points={"gauge": point})
 
 
+@pytest.mark.parametrize("name", ["interior", "boundary", "lid", "x=0"])
+def test_a_point_with_the_name_of_another_region_is_refused(name):
+    with pytest.raises(ValueError, match=f"point {name}: there is a region of this name already"):
+        Box(x=(0, 1), y=(0, 2), names={"lid": ["y=2"]}, points={name: (0, 0)})
+
+
 def test_a_side_of_no_length_is_refused():
     with pytest.raises(ValueError, match="expected the lower end first"):
         Box(x=(1, 1))
