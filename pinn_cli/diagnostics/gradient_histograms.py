@@ -1,4 +1,4 @@
-"""Histograms of each constraint's gradient, layer by layer (Wang, Teng and Perdikaris, arXiv:2001.04536, Figs. 2, 4).
+"""Histograms of each constraint's gradient, layer by layer (Wang, Teng and Perdikaris, arXiv:2001.04536).
 
 Where the gradients of the conditions crowd about zero beside those of the equation, the conditions are not learned.
 """

@@ -1,4 +1,4 @@
-"""Eigenvalues of the Hessian of the loss and of each of its terms (Wang, Teng and Perdikaris, arXiv:2001.04536, 2.5).
+"""Eigenvalues of the Hessian of the loss and of each of its terms (Wang, Teng and Perdikaris, arXiv:2001.04536).
 
 Gradient descent is stable for steps below 2 / (largest eigenvalue); a spectrum that spans decades is a stiff problem.
 """
