@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from pinn_cli.results import Results
+
 ROOT = Path(__file__).resolve().parents[1]
 MACHINE = {"processor": "CPU", "threads": 1, "cores": 2, "torch": "2", "python": "3", "date": "today"}
 RUN = {
@@ -19,7 +21,7 @@ RUN = {
 def modules(monkeypatch):
     """The scripts of benchmarks/, by name."""
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    return {name: importlib.import_module(name) for name in ("run", "accuracy", "tables")}
+    return {name: importlib.import_module(name) for name in ("run", "accuracy", "cavity", "tables")}
 
 
 @pytest.mark.parametrize(("values", "expected"), [((1, 3, 2), 2), ((1, None, None), None), ((1, 2, None), 2)])
@@ -39,6 +41,19 @@ def test_a_finished_run_is_kept_and_not_repeated(modules, tmp_path, status):
     assert not kept.has(run.Cell("wave", 1, cell.words))
 
 
+@pytest.mark.parametrize(("last", "seconds"), [(5e-3, 4.0), (5e-2, None)])
+def test_an_easier_flow_on_the_way_does_not_meet_the_goal(modules, tmp_path, last, seconds):
+    results = Results(tmp_path / "results.h5")
+    results.create({}, "", {})
+    lines = [(0, 1e-2), (0, 1e-3), (1, 1e-1), (1, last)]
+    results.append([
+        {"step": k, "time": float(k), "stage": stage, "metric/centreline": c} for k, (stage, c) in enumerate(lines, 1)
+    ])
+    results.replace({"stages": ["re=100: levenberg_marquardt", "levenberg_marquardt"], "metrics": {"centreline": last}})
+    found = {"metrics": {"centreline": last}, "seconds_to_goal": seconds}
+    assert modules["cavity"].measured(tmp_path) == found
+
+
 def test_tables_show_what_is_kept(modules, tmp_path):
     run, accuracy, tables = (modules[n] for n in ("run", "accuracy", "tables"))
     kept = run.Kept(tmp_path / "accuracy.json", {"goal": 1e-5, "untuned": accuracy.UNTUNED}, accuracy.medians)
@@ -55,12 +70,12 @@ def test_published_tables_show_what_is_kept(modules, tmp_path):
 
     table = published.read("gradient_pathologies/helmholtz")
     run = RUN | {"command": "pinn train ...", "commit": "abc", "machine": "CPU", "stated": {"dtype": "float32"}}
-    found = report(table, {"3x50_m1": {s: run | {"values": {"u": e}} for s, e in enumerate((0.1, 0.2, 0.3))}}, seeds=3)
+    found = report(table, {"3x50_m1": {s: run | {"values": {"u": e}} for s, e in enumerate((0.1, 0.2, 0.6))}}, seeds=3)
     file = tmp_path / "gradient_pathologies" / "helmholtz.json"
     file.parent.mkdir()
     file.write_text(json.dumps(found))
     text = {name: modules["tables"]._block(f"helmholtz{name}", tmp_path) for name in ("", "-whole", "-runs")}
-    row = "| 3x50_m1 | 1.06e-01 | 2.00e-01 | [1.00e-01, 3.00e-01] | 3 | 1.9 | agrees |"
+    row = "| 3x50_m1 | 1.06e-01 | 2.00e-01 | 3.00e-01 | [1.00e-01, 6.00e-01] | 3 | 1.9 | agrees |"
     assert row in text[""]
     assert row in text["-whole"]
     assert "3x50_m2" not in text[""]
