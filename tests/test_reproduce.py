@@ -232,7 +232,7 @@ def test_a_run_that_another_process_writes_is_refused(tiny, capsys):
     Results(RUNS / "2x8_plain/seed0/results.h5").attributes(status="running")
     with Lock(RUNS / "2x8_plain/seed0"):
         assert reproduce("mine/tiny", "--only", "2x8_plain") == cli.USAGE
-    assert "being written by another process" in capsys.readouterr().err
+    assert f"being written by process {os.getpid()} on" in capsys.readouterr().err
 
 
 def test_a_run_that_fails_leaves_the_others_and_is_named(tiny, capsys):
@@ -368,6 +368,27 @@ def test_a_report_counts_what_is_finished_and_names_what_is_not(tiny):
     assert [row[0] for row in views.rows(found, "u", empty=False)[1:]] == ["2x8_plain", "2x8_annealed"]
     assert "2 of 4 cells have finished runs; 1 agree" in views.text(found)
     assert json.loads(json.dumps(found)) == found
+
+
+def test_the_mean_stands_beside_the_median_where_the_paper_prints_means(tiny):
+    for number, column in (("mean of 10 initialisations", ["mean"]), ("no meaningful one", [])):
+        tiny(text=TINY.replace("number: made up", f"number: {number}"))
+        runs_of_cell = {0: made_up(1.0), 1: made_up(2.0), 2: made_up(6.0), 3: made_up(90.0, "failed")}
+        found = report(published.read("mine/tiny"), {"2x8_plain": runs_of_cell}, seeds=3)
+        head, plain, *others = views.rows(found, "u")
+        assert head == ["cell", "paper", "ours", *column, "[min, max]", "seeds", "ratio", ""]
+        mean = ["3.00e+00"] * len(column)
+        assert plain[1:-2] == ["1.50e+00", "2.00e+00", *mean, "[1.00e+00, 6.00e+00]", "3"]
+        assert {len(row) for row in others} == {len(head)}
+        assert ("median, mean and [least, greatest]" in views.text(found)) == bool(column)
+        assert views.arrays(found)["u/mean"][0, 0] == 3.0
+        assert np.isnan(views.arrays(found)["u/mean"][1]).all()
+
+
+def test_a_single_seed_names_what_is_known_to_differ_too(tiny):
+    found = report(published.read("mine/tiny"), {"2x8_plain": {0: made_up(3.0)}}, seeds=1)
+    assert views.rows(found, "u")[1][-1] == "one seed a"
+    assert "  a  everything differs" in views.text(found)
 
 
 def test_a_cell_that_differs_names_what_is_known_to_differ(tiny):

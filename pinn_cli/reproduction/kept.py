@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from pinn_cli import runs
 from pinn_cli.composition import compose, drop_leftovers
 from pinn_cli.errors import UsageError
+from pinn_cli.lock import holder
 from pinn_cli.reproduction.table import Cell, Quantity, Table
 from pinn_cli.results import Results
 
@@ -100,7 +101,8 @@ def refuse_busy(table: Table, cell: Cell, seed: int) -> None:
     """Refuse a run that another process is at (UsageError)."""
     folder = table.run(cell.name, seed)
     if (folder / runs.FILE).exists() and runs.summary(folder)["status"] == "running":
-        raise UsageError(f"{folder} is being written by another process; wait for it, or stop it with Ctrl-C")
+        who = holder(folder) or "another process"
+        raise UsageError(f"{folder} is being written by {who}; wait for it, or stop it (kill PROCESS: it saves first)")
 
 
 def _machine(about: dict[str, Any]) -> str:
