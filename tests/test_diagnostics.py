@@ -169,6 +169,18 @@ def test_layers_are_the_main_stack_without_encoders():
     assert list(names) == [f"network.layers.{i}.weight" for i in range(3)]
 
 
+def test_what_weighs_nothing_is_no_term():
+    view = still(objective_of("mlp"))
+    names = list(view.residuals())
+    view.weighting = lambda batch, residuals: dict.fromkeys(names[1:], 2.0) | {names[0]: 0.0}
+    view.begin(view.batch)
+    record = GradientHistograms()(view)
+    assert {name.rpartition("/")[2] for name in record if name.startswith("counts/")} == set(names[1:])
+    view.weighting = lambda batch, residuals: {name: 0.0 * r + (r == r.max()) for name, r in residuals.items()}
+    view.begin(view.batch)
+    assert list(weighted(view)) == names  # one point is enough
+
+
 def test_a_gradient_that_vanishes_lies_in_the_middle_bin():
     view = still(objective_of("mlp"))
     view.weighting = lambda batch, residuals: dict.fromkeys(residuals, 0.0)

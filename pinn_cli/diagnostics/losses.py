@@ -13,9 +13,10 @@ from torch import Tensor
 
 
 def weighted(objective: Any) -> dict[str, Tensor]:
-    """L_k by constraint, with its graph."""
+    """L_k by constraint, with its graph. What weighs nothing is no term of the loss, unless nothing weighs anything."""
     residuals, weights = objective.residuals(), objective.weights
-    return {name: (weights[name] * r.square()).mean() for name, r in residuals.items()}
+    terms = [name for name in residuals if torch.as_tensor(weights[name]).any()] or residuals
+    return {name: (weights[name] * residuals[name].square()).mean() for name in terms}
 
 
 def gradients(objective: Any, losses: Mapping[str, Tensor], differentiable: bool = False) -> dict[str, Tensor]:
