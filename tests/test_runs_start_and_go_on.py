@@ -9,8 +9,9 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from pinn_cli import catalogue, cli, compiler, train
+from pinn_cli import catalogue, cli, compiler, job, train
 from pinn_cli.derivatives import Autograd, Taylor
+from pinn_cli.errors import UsageError
 from pinn_cli.results import Results
 
 RECIPES = catalogue.options("recipe")
@@ -331,6 +332,18 @@ def test_a_metric_that_has_no_value_does_not_end_the_run(capsys):
     for words in (["show", "steep"], ["show", "steep", "--json"], ["compare", "steep"]):
         assert cli.main(words) == 0
         assert "nan" in capsys.readouterr().out.lower()
+
+
+def test_a_reference_that_cannot_be_computed_is_a_failed_run(monkeypatch, capsys):
+    def refuse(problem):
+        raise UsageError("no steady flow found")
+
+    monkeypatch.setattr(job, "reference_of", refuse)
+    assert cli.main([*SHORT, "stop.steps=2"]) == cli.USAGE
+    assert capsys.readouterr().err == "pinn: no steady flow found\n"
+    results = Results(runs()[0] / "results.h5")
+    assert results.read_attributes()["status"] == "failed"
+    assert not len(results.read_history().get("step", ()))
 
 
 def test_a_metric_that_is_no_number_is_one_line(capsys):
