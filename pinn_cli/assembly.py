@@ -102,6 +102,8 @@ def model_makers(
     def make(problem: Problem, seed: int) -> Model:
         features = Features(problem.domain, config.scaling, config.periodic)
         ansatz, imposed = _ansatz(problem, config.constraints)
+        if ansatz is None:
+            imposed = exact_conditions.held_by_period(problem, config.periodic)
         with torch.random.fork_rng(devices=[]), torch.device("cpu"):
             torch.manual_seed(seed)
             inner = network(inputs=features.outputs, outputs=len(problem.fields))

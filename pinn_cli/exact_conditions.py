@@ -9,7 +9,7 @@ each scaled to at most 1. Time comes first: L = u0(x) + (t - t0) u1(x) and d ~ (
 Data that contradict each other where faces meet are refused: what is blended in for one would spoil the other.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,6 +58,13 @@ def derive(problem: Problem) -> tuple[Ansatz | None, list[str]]:
         )
 
     return ansatz, [g.constraint for g in usable]
+
+
+def held_by_period(problem: Problem, periodic: Collection[str]) -> list[str]:
+    """Pairs across a coordinate that the network sees as sine and cosine: they hold whatever its parameters are."""
+    pairs = {c.name: c.region.partition("=")[0] for c in problem.constraints() if c.against is not None}
+    symbols = {c.name: c.symbols for c in problem.constraints()}
+    return [name for name, across in pairs.items() if across in periodic and across not in symbols[name]]
 
 
 def _refuse_contradiction(problem: Problem, g: Given, lift: Function) -> None:

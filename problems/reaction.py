@@ -1,27 +1,34 @@
 """Reaction equation, whose steep growth hides wrong branches (Krishnapriyan et al. 2021, arXiv:2109.01050)."""
 
 from dataclasses import dataclass
+from math import exp as growth
 from math import pi
 
+import torch
 from torch import Tensor, exp
 
-from pinn_cli.domains import Box
-from pinn_cli.problem import Problem, on, periodic
+from pinn_cli.problem import on
+from pinn_cli.problems.circle import Circle
+from pinn_cli.references.initial_values import JUMPS
 
 
 @dataclass
-class Reaction(Problem):
-    """u_t = rho u (1 - u) on [0, 2 pi] x [0, 1], periodic in x; u(x, 0) = exp(-(x - pi)^2 / (2 (pi/4)^2))."""
+class Reaction(Circle):
+    """u_t = rho u (1 - u) on [0, 2 pi] x [0, 1], periodic in x; u(x, 0) = exp(-(x - pi)^2 / (2 (pi/4)^2)).
 
-    coordinates = ("x", "t")
-    fields = ("u",)
+    Other initial values must not jump at the seam, which nothing would close, nor run to infinity before t = 1.
+    """
+
     rho: float = 5.0
+    u0: str = "gaussian"
 
     def __post_init__(self) -> None:
-        self.domain = Box(x=(0, 2 * pi), t=(0, 1))
-
-    def start(self, x: Tensor) -> Tensor:
-        return exp(-((x - pi) ** 2) / (2 * (pi / 4) ** 2))
+        super().__post_init__()
+        u = self.start(torch.linspace(0, 2 * pi, 1001, dtype=torch.float64, device="cpu"))
+        if self.u0 in JUMPS:
+            raise ValueError(f"u0={self.u0}: expected an initial value that does not jump at the seam, e.g. gaussian")
+        if not (u + (1 - u) * growth(-self.rho)).min() > 0:
+            raise ValueError(f"u0={self.u0}, rho={self.rho:g}: u runs to infinity before t=1; expected 0 <= u0 <= 1")
 
     def exact(self, x: Tensor, t: Tensor) -> Tensor:
         u = self.start(x)
@@ -30,11 +37,3 @@ class Reaction(Problem):
     @on("interior")
     def pde(self, u, u_t, rho):
         return u_t - rho * u * (1 - u)
-
-    @on("initial")
-    def initial(self, x, u):
-        return u - self.start(x)
-
-    @periodic("x")
-    def seam(self, u):
-        return u

@@ -200,6 +200,17 @@ def test_a_clamped_value_has_slope_one_between_its_bounds_and_none_beyond(order)
     torch.testing.assert_close(fast, slow, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("order", range(5))
+def test_what_is_wrapped_around_has_the_slopes_of_what_it_was(order):
+    X = torch.tensor([[-2.3], [0.4], [7.9]], dtype=torch.float64)
+
+    def f(Z):
+        return torch.exp(0.1 * (Z - 2 * torch.floor(Z / 2))) + Z * Z.floor()
+
+    fast, slow = (engine({(order,)})(f, X)[(order,)] for engine in (Taylor, Autograd))
+    torch.testing.assert_close(fast, slow, rtol=1e-9, atol=1e-9)
+
+
 @pytest.mark.parametrize("wanted", [{(0, 0)}, {(2, 1), (0, 3)}, {Lap((0, 1), 2)}])
 def test_a_choice_has_the_derivatives_of_the_branch_taken(wanted):
     X = torch.rand(40, 2, dtype=torch.float64)

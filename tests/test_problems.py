@@ -22,10 +22,11 @@ from pinn_cli.refusals import points_of
 
 CONF = Path(__file__).parent.parent / "conf" / "problem"
 NAMES = sorted(path.stem for path in CONF.glob("*.yaml"))
-# Solutions by collocation, less accurate than formulas: their own error, and what third derivatives beside the ends of
-# the lid leave of the momentum equations.
+# Solutions by collocation, less accurate than formulas: their own error, and what derivatives leave of the equations:
+# third ones beside the ends of the lid, second ones where a corner of the initial value has just begun to spread.
 CAVITIES = ("lid_driven_cavity", "lid_driven_cavity_streamfunction")
-ERRORS, SATISFIED = dict.fromkeys(CAVITIES, 1e-5), dict.fromkeys(CAVITIES, 5e-3)
+ERRORS = dict.fromkeys(CAVITIES, 1e-5) | {"reaction_diffusion": 1e-8}
+SATISFIED = dict.fromkeys(CAVITIES, 5e-3) | {"reaction_diffusion": 1e-4}
 
 
 def settings(name):

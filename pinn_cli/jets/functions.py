@@ -77,6 +77,11 @@ def _clamp(z: Tensor, order: int, min: float | None = None, max: float | None = 
     return [held, (held == z).to(z.dtype), *[torch.zeros_like(z)] * (order - 1)][: order + 1]
 
 
+def _floor(z: Tensor, order: int) -> list[Tensor]:
+    """The whole number below: flat wherever it has a slope."""
+    return [torch.floor(z), *[torch.zeros_like(z)] * order]
+
+
 def _real_power(exponent: float) -> Callable[[Tensor, int], list[Tensor]]:
     """z^p for any real p: p (p-1) ... (p-k+1) z^(p-k)."""
 
@@ -109,6 +114,7 @@ for chain, functions in {
     _gelu: (F.gelu,),
     _atan: (torch.atan, T.atan),
     _clamp: (torch.clamp, T.clamp, T.clip),
+    _floor: (torch.floor, T.floor),
     _real_power(-1): (torch.reciprocal, T.reciprocal),
     _real_power(0.5): (torch.sqrt, T.sqrt),
 }.items():

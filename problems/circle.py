@@ -1,0 +1,49 @@
+"""What the equations on a circle share that Krishnapriyan et al. (2021, arXiv:2109.01050) train networks on."""
+
+from math import pi
+
+from torch import Tensor
+
+from pinn_cli.domains import Box
+from pinn_cli.problem import Problem, on, periodic
+from pinn_cli.references.initial_values import initial_value
+
+
+class Circle(Problem):
+    """u(x, t) with period 2 pi in x, 0 <= t <= 1, from the initial value called `u0`.
+
+    Where the circle closes, u is the same on either side: one more condition, or a network that has the period itself
+    (`periodic=[x]`).
+    """
+
+    coordinates = ("x", "t")
+    fields = ("u",)
+    u0: str
+
+    def __post_init__(self) -> None:
+        self.domain = Box(x=(0, 2 * pi), t=(0, 1))
+        initial_value(self.u0)
+
+    def start(self, x: Tensor) -> Tensor:
+        """u(x, 0)."""
+        return initial_value(self.u0)(x)
+
+    @on("interior")
+    def pde(self, u):
+        raise NotImplementedError  # each equation's own; named here so that it is the first
+
+    @on("initial")
+    def initial(self, x, u):
+        return u - self.start(x)
+
+    @periodic("x")
+    def seam(self, u):
+        return u
+
+
+class SmoothCircle(Circle):
+    """Diffusion makes the slope the same on either side as well."""
+
+    @periodic("x")
+    def seam_slope(self, u_x):
+        return u_x

@@ -1,0 +1,28 @@
+"""Convection, the plainest equation that a plain network fails on (Krishnapriyan et al. 2021, arXiv:2109.01050)."""
+
+from dataclasses import dataclass
+from math import pi
+
+from torch import Tensor, floor
+
+from pinn_cli.problem import on
+from pinn_cli.problems.circle import Circle
+
+
+@dataclass
+class Convection(Circle):
+    """u_t + beta u_x = 0 on [0, 2 pi] x [0, 1], periodic in x; u(x, 0) = sin(x), or another initial value.
+
+    It travels unchanged: u(x, t) = u0(x - beta t), a jump at the seam included.
+    """
+
+    beta: float = 30.0
+    u0: str = "sin"
+
+    def exact(self, x: Tensor, t: Tensor) -> Tensor:
+        origin = x - self.beta * t
+        return self.start(origin - 2 * pi * floor(origin / (2 * pi)))
+
+    @on("interior")
+    def pde(self, u_t, u_x, beta):
+        return u_t + beta * u_x
