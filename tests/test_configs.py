@@ -14,7 +14,7 @@ WEIGHTINGS = catalogue.options("weighting")
 def words(group: str, name: str) -> list[str]:
     """A run in which the choice is in force."""
     outer = {"sampler": f"[sobol,{name}]", "weighting": f"[{name}]"}
-    inner = {"sampler": ("sobol", "uniform", "grid")}
+    inner = {"sampler": ("sobol", "uniform", "grid", "grid_subset")}
     value = outer[group] if group in outer and name not in inner.get(group, ()) else name
     return [f"{group}={value}"] + ([] if group == "problem" else ["problem=helmholtz"])
 
