@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize, rosen, rosen_der
 from torch import Tensor, nn
 
+from pinn_cli.errors import UsageError
 from pinn_cli.optimizers.lbfgs import LBFGS
 from pinn_cli.optimizers.line_search import StrongWolfe, Trial
 
@@ -100,6 +101,31 @@ def test_an_ill_conditioned_quadratic_needs_no_more_work_than_in_scipy(condition
     assert objective.evaluations <= 1.3 * theirs.nfev + 10
 
 
+@pytest.mark.parametrize("theta", [[0.1, -0.2, 0.3], [3.0, 1.0, -2.0]])
+@pytest.mark.parametrize("first_step", [0.5, 1.0])
+def test_searches_begin_where_those_of_torch_do(first_step, theta):
+    """At its learning rate, in three steps on a quadratic that accepts the first trial of each."""
+    f, x = quadratic(2, 3), torch.tensor(theta, dtype=torch.float64)
+    objective, theirs = Function(f, x), nn.Parameter(x.clone())
+    run(LBFGS(first_step=first_step), objective, steps=3)
+    other = torch.optim.LBFGS([theirs], lr=first_step, max_iter=3, max_eval=99, line_search_fn="strong_wolfe")
+
+    def closure():
+        other.zero_grad()
+        loss = f(theirs)
+        loss.backward()
+        return loss
+
+    other.step(closure)
+    torch.testing.assert_close(objective.flat, theirs.detach(), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("first_step", [0.0, -1.0, float("nan")])
+def test_a_first_step_that_leads_nowhere_is_refused(first_step):
+    with pytest.raises(UsageError, match="first_step=.*: expected a step above 0"):
+        LBFGS(first_step=first_step)
+
+
 def _until(f, target):
     def callback(v):
         if f(torch.tensor(v)) <= target:
@@ -150,6 +176,7 @@ def test_the_search_backs_away_from_where_the_loss_is_not_a_number():
     (lambda x: x.square().sum(), [0.0, 0.0], {}, "grad_tol"),
     (lambda x: x.square().sum(), [3.0, 4.0], {"gradient_tolerance": 10.0}, "grad_tol"),
     (lambda x: (x**4).sum(), [3.0, 4.0], {"step_tolerance": 1e-3}, "step_tol"),
+    (lambda x: (x**4).sum(), [3.0, 4.0], {"loss_tolerance": 1e-3}, "loss_tol"),
     (lambda x: (x * torch.nan).sum(), [1.0, 1.0], {}, "nonfinite"),
     (lambda x: x.detach().square().sum() + wrong_way(x), [1.0, 2.0], {}, "line_search_failed"),
     (lambda x: 1e10 + (x**4).sum(), [1.0, 2.0], {}, "stagnated"),

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pinn_cli.errors import UsageError
 from pinn_cli.optimizers.line_search import StrongWolfe, Trial
 from pinn_cli.reports import Report
 
@@ -25,20 +26,26 @@ class LBFGS:
 
     ``grad_tol``            the largest entry of the gradient is at or below `gradient_tolerance`
     ``step_tol``            the largest entry of the step is at or below `step_tolerance`, if that is positive
+    ``loss_tol``            the loss fell by no more than `loss_tolerance`, if that is positive
     ``stagnated``           `stagnation` accepted steps in a row each lowered the loss by less than 1e-12 of itself
     ``line_search_failed``  no step lowers the loss, not even along -g with the memory cleared
     ``nonfinite``           the loss or its gradient at the start of a step is not a number
 
-    Pairs with s.y <= 1e-14 |s| |y| are left out. The memory is dropped when points or weights change: y would compare
-    two different losses.
+    Every search begins with t = `first_step`, those without memory with t = `first_step` min(1, 1 / |g|_1): what is
+    called `lr` in torch.optim.LBFGS. Pairs with s.y <= 1e-14 |s| |y| are left out. The memory is dropped when points or
+    weights change: y would compare two different losses.
     """
 
     cadence = 10  # steps between rows of the history
 
     def __init__(self, history: int = 50, evaluations: int = 25, gradient_tolerance: float = 0.0,
-                 step_tolerance: float = 0.0, stagnation: int = 20) -> None:
-        self.history, self.stagnation = history, stagnation
+                 step_tolerance: float = 0.0, loss_tolerance: float = 0.0, stagnation: int = 20,
+                 first_step: float = 1.0) -> None:
+        if not first_step > 0:
+            raise UsageError(f"optimizer.lbfgs.first_step={first_step:g}: expected a step above 0, e.g. 1.0")
+        self.history, self.stagnation, self.first_step = history, stagnation, first_step
         self.gradient_tolerance, self.step_tolerance = gradient_tolerance, step_tolerance
+        self.loss_tolerance = loss_tolerance
         self.search = StrongWolfe(evaluations=evaluations)
         self.s: list[Tensor] = []
         self.y: list[Tensor] = []
@@ -85,7 +92,7 @@ class LBFGS:
             loss, gradient = _value_and_gradient(objective)
             return Trial(t, loss, float(gradient @ p), gradient)
 
-        first = 1.0 if self.s else min(1.0, 1.0 / float(self.gradient.abs().sum()))
+        first = self.first_step * (1.0 if self.s else min(1.0, 1.0 / float(self.gradient.abs().sum())))
         trial = self.search(at, start, first) if start.slope < 0 else None
         moved = theta if trial is None else theta + trial.step * p
         _place(objective, moved)
@@ -107,12 +114,18 @@ class LBFGS:
         y = trial.gradient - self.gradient
         if s @ y > 1e-14 * s.norm() * y.norm():
             self.s, self.y = [*self.s, s][-self.history :], [*self.y, y][-self.history :]
-        little = self.loss - trial.loss < 1e-12 * abs(self.loss)
-        self.stagnant = self.stagnant + 1 if little else 0
+        fall = self.loss - trial.loss
+        self.stagnant = self.stagnant + 1 if fall < 1e-12 * abs(self.loss) else 0
         self.loss, self.gradient = trial.loss, trial.gradient
-        small = 0 < self.step_tolerance >= s.abs().max()
-        stop = "stagnated" if self.stagnant >= self.stagnation else "step_tol" if small else None
-        return self._report(stop, step_size=trial.step, step_norm=s.norm())
+        return self._report(self._end(s, fall), step_size=trial.step, step_norm=s.norm())
+
+    def _end(self, s: Tensor, fall: float) -> str | None:
+        """Why an accepted step s (P,), by which the loss fell, is the last; None if it is not."""
+        if self.stagnant >= self.stagnation:
+            return "stagnated"
+        if 0 < self.step_tolerance >= s.abs().max():
+            return "step_tol"
+        return "loss_tol" if 0 < self.loss_tolerance >= abs(fall) else None
 
     def _report(self, stop: str | None, **values: float | Tensor) -> Report:
         norm = self.gradient.norm()
