@@ -122,7 +122,7 @@ def test_searches_begin_where_those_of_torch_do(first_step, theta):
 
 @pytest.mark.parametrize("first_step", [0.0, -1.0, float("nan")])
 def test_a_first_step_that_leads_nowhere_is_refused(first_step):
-    with pytest.raises(UsageError, match="first_step=.*: expected a step above 0"):
+    with pytest.raises(UsageError, match=r"first_step=.*: expected a step above 0"):
         LBFGS(first_step=first_step)
 
 
