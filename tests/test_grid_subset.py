@@ -63,8 +63,8 @@ def test_faces_in_space_lie_on_both_sides_and_axes_have_numbers_of_their_own():
 
 
 @pytest.mark.parametrize(("options", "points", "message"), [
-    ({}, {"interior": 30000}, "30000 points; the interior of the grid has 25245 nodes"),
-    ({}, {"initial": 300}, "300 points; the face t of the grid has 256 nodes"),
+    ({}, {"interior": 30000}, r"30000 points, but the interior has 25245 nodes; type e.g. points.interior=25245"),
+    ({}, {"initial": 300}, r"300 points, but a face in t has 256 nodes; type e.g. points.face=256"),
     ({"nodes": [16]}, {}, r"nodes=\[16\]: expected a number for each coordinate \(x, t\)"),
     ({"nodes": [16, 1]}, {}, r"nodes=\[16, 1\]: expected whole numbers above 1"),
 ])  # fmt: skip

@@ -45,8 +45,11 @@ class GridSubset(Rounds):
         axes = [self._axis(i, domain.coordinates[i] == domain.time, face) for i in range(domain.dimension)]
         there = prod(map(len, axes))
         if count > there:
-            where = "the interior" if face is None else f"the face {domain.coordinates[face[0]]}"
-            raise UsageError(f"sampler.grid_subset: {count} points; {where} of the grid has {there} nodes")
+            kind, where = "interior", "the interior"
+            if face is not None:
+                kind, where = "face", f"a face in {domain.coordinates[face[0]]}"
+            found = f"{count} points, but {where} has {there} nodes"
+            raise UsageError(f"sampler.grid_subset: found {found}; type e.g. points.{kind}={there}, or more nodes")
         chosen = np.arange(there)
         if count < there:
             chosen = np.random.RandomState(self._seed(seed)).permutation(there)[:count]
