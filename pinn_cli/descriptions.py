@@ -35,6 +35,8 @@ DESCRIPTIONS: list[tuple[str, str, str]] = [
     ("guard/ratio/*", "1", "held-out over trained rms residual of this constraint"),
     ("guard/relative/*", "1", "held-out residual relative to the largest term of the equation"),
     ("unknowns/*", "1", "trained coefficient"),
+    ("seams/time", "1", "times at which a window begins where another ends"),
+    ("seams/*", "1", "largest jump there of what this initial condition speaks of"),
     ("diagnostics/*/step", "1", "steps of the records, which are the first axis of every dataset beside it"),
     ("diagnostics/gradient_histograms/edges/*", "1", "edges of the bins, shared by all constraints of this layer"),
     ("diagnostics/gradient_histograms/counts/*", "1", "entries of this constraint's weighted gradient in each bin"),

@@ -92,6 +92,15 @@ class Box:
         """How many parts a number of points is counted on: the faces of the region, or the one interior."""
         return max(1, len(self.faces(region)))
 
+    def between(self, coordinate: str, start: float, end: float) -> "Box":
+        """The part with start <= coordinate <= end; its lower face also goes by the name of the whole box's."""
+        i = self.coordinates.index(coordinate)
+        sides = dict(zip(self.coordinates, zip(self.lower, self.upper, strict=True), strict=True))
+        lower, face = self._spell(i, 0), f"{coordinate}={start:g}"
+        names = self.names if lower == face else {lower: [face], **self.names}
+        points = {name: point for name, point in self.points.items() if start <= point[i] <= end}
+        return Box(time=self.time, names=names, points=points, **sides | {coordinate: (start, end)})
+
     def sample(self, region: str, unit: Tensor) -> Tensor:
         """Map points of the unit cube (N, D) onto a region (N, D); rows are dealt out evenly among its faces."""
         low, high = self._ends(unit)

@@ -1,5 +1,6 @@
 """The end of a run: what it found, into the results file, and the summary on the screen."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ from pinn_cli.metrics import Errors, errors, own_metrics, points_of_comparison
 from pinn_cli.objective import Objective
 from pinn_cli.references import reference_of
 from pinn_cli.results import Noted, Results
-from pinn_cli.samplers.held_out import Verdict, examine
+from pinn_cli.samplers.held_out import Verdict, examine, fresh_points, worst
 
 NODES = 10_000  # of the grids on which fields and residuals are kept
 
@@ -25,18 +26,19 @@ class Conclusion:
 
 
 def conclude(
-    results: Results, problem: Any, objective: Objective, clock: Any, seed: int
+    results: Results, problem: Any, objective: Objective, clock: Any, seed: int, seams: Sequence[Objective] = ()
 ) -> Conclusion:
     """Write errors, metrics, fields, residuals, points, verdict, network, unknowns and times.
 
     Errors and metrics speak of the run's problem, also where a run ends in a stage of another one on the way to it.
+    `seams` are the windows in time after the first, with the conditions that tie each to the one before.
     """
     reference = reference_of(problem)
     results.replace({"network": network(objective)})  # first: whatever comes after it may still fail
     with clock("evaluation"):
         found = final_errors(objective, reference)
         metrics = own_metrics(problem, objective)
-        verdict = examine(objective.problem, objective, seed)
+        verdict = worst([examine(part.problem, part, seed) for part in (objective, *seams)])
         groups = {
             "error": {name: _noted(e, reference) for name, e in found.items()},
             "metrics": metrics,
@@ -45,6 +47,7 @@ def conclude(
             "collocation": dict(objective.batch),
             "guard": {"verdict": str(verdict), "ratio": verdict.ratio, "relative": verdict.relative},
             "unknowns": found_unknowns(objective),
+            "seams": jumps(seams, seed),
         }
     with clock("writing"):
         results.replace({name: group for name, group in groups.items() if group})
@@ -95,6 +98,18 @@ def residuals(objective: Objective) -> dict[str, Any]:
         grid = objective.problem.domain.grid(_per_axis(objective.problem)).to(X) if inside else X
         with torch.no_grad():
             out[name] = {"points": grid, "values": objective.residual(name, grid)}
+    return out
+
+
+def jumps(seams: Sequence[Objective], seed: int) -> dict[str, list[float]]:
+    """The times of the seams, and how far what each initial condition speaks of jumps there, at most."""
+    out: dict[str, list[float]] = {"time": [seam.problem.start for seam in seams]} if seams else {}
+    generator = torch.Generator("cpu").manual_seed(seed)
+    for seam in seams:
+        for name, X in seam.batch.items():
+            fresh = fresh_points(seam.problem, seam.constraints[name].region, 1000, generator, X)
+            with torch.no_grad():
+                out.setdefault(name, []).append(float(seam.residual(name, fresh).abs().max()))
     return out
 
 

@@ -28,6 +28,7 @@ from pinn_cli.results import Results
 from pinn_cli.screens import Screens, screens
 from pinn_cli.settings import check_settings, switch
 from pinn_cli.sources import refuse_changed, sources
+from pinn_cli.stages import Stage
 from pinn_cli.stopping import Stop, StopRules
 from pinn_cli.train import Run, train
 
@@ -116,8 +117,8 @@ class Job:
             recorder = Recorder(results, screen, folder / "checkpoint.pt", every=every, diagnosis=diagnosis)
             try:
                 reference_of(self.parts.problem)  # what it refuses, it refuses before the first step
-                _, objective, stop = train(run, recorder)
-                self._end(folder, run, objective, stop, screen)
+                stage, objective, stop = train(run, recorder)
+                self._end(folder, run, stage, objective, stop, screen)
             except Exception as error:
                 line = _line(error)
                 recorder.flush(run)  # what led there is what one wants to see
@@ -143,17 +144,19 @@ class Job:
             saved=saved,
         )
 
-    def _end(self, folder: Path, run: Run, objective: Objective, stop: Stop, screen: Screens) -> None:
+    def _end(self, folder: Path, run: Run, stage: Stage, objective: Objective, stop: Stop, screen: Screens) -> None:
         """Results, figures, and the summary on the screen."""
         results, status = Results(folder / FILE), "stopped" if stop.resumable else "finished"
-        summary = Summary(status, stop.reason, run.progress.step, run.clock.seconds, str(folder / FILE))
+        reason = f"{stop.reason}, on the way in {stage.name}" if stage.underway else stop.reason
+        summary = Summary(status, reason, run.progress.step, run.clock.seconds, str(folder / FILE))
         if objective.batch:  # nothing was trained if the signal came before the first step
-            found = conclude(results, run.problem, objective, run.clock, self.config.seed)
+            objective, seams = run.found(stage, objective)
+            found = conclude(results, run.problem, objective, run.clock, self.config.seed, seams)
             summary.errors = {name: error.relative_l2 for name, error in found.errors.items()}
             summary.metrics = found.metrics
             summary.held_out, summary.verdict = found.verdict.relative, str(found.verdict)
             summary.unknowns = found_unknowns(objective)
-        results.attributes(status=status, reason=stop.reason, finished=now())
+        results.attributes(status=status, reason=reason, finished=now())
         if switch(self.config.figures) == "on":
             summary.figures = _draw(folder)
         summary.next = f"pinn {'resume' if stop.resumable else 'show'} {folder}"

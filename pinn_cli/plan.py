@@ -40,6 +40,7 @@ def text(config: DictConfig, name: str, parts: Parts, objective: Objective, comp
         *_constraints(parts, objective),
         ("network", f"{type(objective.model.network).__name__}  {size} parameters  {_network(config)}"),
         ("train", f"{_schedule(config)}  {rows} residuals  seed {config.seed}"),
+        *(("strategy", f"{name}  {_settings(node)}") for name, node in (config.get("strategy") or {}).items()),
         ("stop", _stop(config)),
         ("machine", "  ".join(machine)),
         *_algebra(parts, size, rows),
@@ -85,8 +86,11 @@ def _cost(streams: Streams) -> str:
 
 
 def _network(config: DictConfig) -> str:
-    settings = {key: value for key, value in config.architecture.items() if not str(key).startswith("_")}
-    return f"{_values(settings)}  inputs scaled: {config.scaling}"
+    return f"{_settings(config.architecture)}  inputs scaled: {config.scaling}"
+
+
+def _settings(node: DictConfig) -> str:
+    return _values({key: value for key, value in node.items() if not str(key).startswith("_") and value is not None})
 
 
 def _schedule(config: DictConfig) -> str:

@@ -22,6 +22,7 @@ from pinn_cli.catalogue import find_own_modules
 from pinn_cli.errors import UsageError
 from pinn_cli.objective import Objective
 from pinn_cli.results import Results
+from pinn_cli.solution import Marched, Piecewise, shaped
 from pinn_cli.sources import refuse_changed
 
 AT_ONCE = 8192  # points per pass: bounds the memory that derivatives of many points take
@@ -41,9 +42,11 @@ def load(run: str | Path = runs.LATEST, trust_source: bool = False, device: str 
         refuse_changed(results.read("source"), config)
     config.device = device
     parts = assemble(config)
-    model = parts.new_models()(parts.problem)
-    _restore(model, _state(folder, results), folder)
-    objective = Objective(parts.problem, model, parts.engine, parts.weighting, parts.weights)
+    state = _state(folder, results)
+    model = shaped(parts.problem, parts.new_models(), state)
+    _restore(model, state, folder)
+    engine: Any = Piecewise(parts.engine) if isinstance(model, Marched) else parts.engine
+    objective = Objective(parts.problem, model, engine, parts.weighting, parts.weights)
     return Prediction(folder, config, objective)
 
 
@@ -130,9 +133,10 @@ def _state(folder: Path, results: Results) -> dict[str, torch.Tensor]:
     """Parameters by name: those kept at the end of a run, or of one that has not ended, those of its checkpoint."""
     network = results.read("network")
     if network and results.read_attributes().get("status") != "running":
-        return {name: torch.as_tensor(value) for name, value in network.items()}
+        return {name: torch.as_tensor(np.asarray(value)) for name, value in network.items()}
     if (folder / "checkpoint.pt").is_file():
-        return dict(checkpoint.load(folder / "checkpoint.pt")["model"])
+        saved = checkpoint.load(folder / "checkpoint.pt")
+        return dict(saved.get("solution") or saved["model"])
     raise UsageError(f"{folder} holds no network yet; it is there from the first checkpoint on")
 
 

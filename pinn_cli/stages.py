@@ -19,5 +19,6 @@ class Stage:
     sampler: Any
     steps: int | None = None  # None: as many as the run has left
     underway: bool = False  # an easier problem on the way: reaching `stop.loss` or `stop.error` ends the stage alone
+    solution: Any = None  # where the problem is a window in time: what has been found on all times (`solution.py`)
     report: Report = field(default_factory=Report)
     reason: str = ""

@@ -10,7 +10,8 @@ from torch import nn
 
 from pinn_cli.clock import Clock
 from pinn_cli.errors import TrainingError
-from pinn_cli.objective import Engine, Objective
+from pinn_cli.objective import Batch, Engine, Objective
+from pinn_cli.solution import Piecewise
 from pinn_cli.stages import Stage
 from pinn_cli.stopping import Progress, Stop, StopRules
 
@@ -56,6 +57,8 @@ class Run:
             state = done[self.progress.stage]
             stage.model.load_state_dict(state["model"])
             stage.report.values, stage.reason = dict(state["values"]), state["reason"]
+            if "sampler" in state:  # its points, for what is said of the whole run at its end
+                stage.sampler.load_state_dict(state["sampler"])
             return
         stage.model.load_state_dict(saved["model"])
         stage.report.values = dict(saved["values"])
@@ -67,6 +70,20 @@ class Run:
         objective.resume(stage.sampler.batch)
         self.saved = None
 
+    def found(self, stage: Stage, objective: Objective) -> tuple[Objective, list[Objective]]:
+        """What was found, on all times, and the conditions at the seams where the last stage is a window in time."""
+        if stage.solution is None:
+            return objective, []
+        whole, seams = stage.solution, stage.solution.seams()
+        return self._at(whole.points(), whole.problem, whole.model(), Piecewise(self.engine)), [
+            self._at(points, piece.window, piece.model, self.engine) for piece, points in seams if points
+        ]
+
+    def _at(self, points: Batch, problem: Any, model: nn.Module, engine: Any) -> Objective:
+        objective = Objective(problem, model, engine, self.weighting, self.weights)
+        objective.begin(points)
+        return objective
+
     def state(self, stage: Stage) -> dict[str, Any]:
         """Everything that going on bit for bit needs: tensors and primitives."""
         return {
@@ -74,6 +91,7 @@ class Run:
             "seconds": self.clock.seconds,
             "finished": self.finished,
             "model": stage.model.state_dict(),
+            "solution": stage.solution.model().state_dict() if stage.solution else None,
             "values": _values(stage),
             "optimizer": stage.optimizer.state_dict(),
             "sampler": stage.sampler.state_dict(),
@@ -117,7 +135,7 @@ def train(run: Run, recorder: Recorder) -> tuple[Stage, Objective, Stop]:
 
 def _end(stage: Stage) -> dict[str, Any]:
     model = {name: value.clone() for name, value in stage.model.state_dict().items()}
-    return {"model": model, "values": _values(stage), "reason": stage.reason}
+    return {"model": model, "values": _values(stage), "reason": stage.reason, "sampler": stage.sampler.state_dict()}
 
 
 def _values(stage: Stage) -> dict[str, float]:

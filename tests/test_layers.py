@@ -17,8 +17,8 @@ FLOORS = [
     {"jets"},
     # physics
     {"derivatives", "problem"},
-    {"model", "jacobian", "terms"},
-    {"exact_conditions"},
+    {"model", "jacobian", "terms", "window"},
+    {"exact_conditions", "solution"},
     {"objective"},
     # parts: they speak to the objective they are given
     {"stages", "tables"},

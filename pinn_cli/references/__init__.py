@@ -26,13 +26,14 @@ class Reference(Protocol):
 
 
 def reference_of(problem: Any) -> Reference | None:
-    """The problem's ``exact`` solution if it has one, else its ``reference()``, else None.
+    """The problem's ``exact`` solution if it has one, else its ``reference()``, which may be None.
 
     It is asked once, at the corners of the domain. Errors: UsageError if it does not give one number per point.
     """
     if hasattr(problem, "exact"):
         return _tried(Exact(problem.exact, problem.fields), problem, "exact")
-    return _tried(Remembered(problem.reference()), problem, "reference") if hasattr(problem, "reference") else None
+    known = problem.reference() if hasattr(problem, "reference") else None
+    return None if known is None else _tried(Remembered(known), problem, "reference")
 
 
 def _tried(reference: Reference, problem: Any, method: str) -> Reference:

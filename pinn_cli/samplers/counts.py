@@ -4,7 +4,7 @@
 
 The name of a constraint is looked up first, then that of its region, then its kind (`interior`, `face`, `data`). A
 number for faces counts points on each of them; what is one point (a face in one dimension, a point with a name) is
-one, however many are asked for.
+one, however many are asked for. A window in time may take a share of them.
 Measurements are taken all at once.
 """
 
@@ -68,6 +68,8 @@ def _count(problem: Any, constraint: Any, points: Mapping[str, Count]) -> int | 
     n = points[key]
     if not isinstance(n, int) or isinstance(n, bool) or n <= 0:
         raise UsageError(f"points.{key}={n}: expected a positive whole number, e.g. points.{key}=128")
+    if hasattr(problem, "share"):  # a window in time
+        n = max(1, round(n * problem.share(constraint.region)))
     return 1 if constraint.kind == "face" and problem.domain.is_point(constraint.region) else n
 
 

@@ -9,7 +9,9 @@ q stays near 1 for a solution. Every few steps q is measured for each constraint
 drawn with probability ~ |r| (Wu et al. 2023), join the training points. The points of the inner sampler always stay.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import inf, isnan
 from typing import Any
 
 import torch
@@ -152,6 +154,16 @@ class Verdict:
             sizes = ", ".join(f"{name} {self.relative[name]:.1g}" for name in self.large)
             return f"the equation is not satisfied yet: held-out residual relative to its largest term {sizes}"
         return "the points speak for the equation"
+
+
+def worst(verdicts: Sequence[Verdict]) -> Verdict:
+    """One verdict on all: of every constraint the largest numbers, and what is no number is worse than any."""
+
+    def largest(tables: list[dict[str, float]]) -> dict[str, float]:
+        found = {name: [t[name] for t in tables if name in t] for name in dict.fromkeys(n for t in tables for n in t)}
+        return {name: max(sizes, key=lambda q: inf if isnan(q) else q) for name, sizes in found.items()}
+
+    return Verdict(largest([v.ratio for v in verdicts]), largest([v.relative for v in verdicts]))
 
 
 def examine(problem: Any, objective: Any, seed: int = 0, candidates: float = 8.0) -> Verdict:

@@ -18,6 +18,7 @@ from pinn_cli.stages import Stage
 class Continuation:
     """Train `inner` with `coefficient` at each of the values `through`, then on the problem as it stands.
 
+    A network goes on from the last one of the value before on the same part of the domain (a window in time).
     A stage of the way has at most `steps` steps (None: until it stops by itself), and what is typed under `stop` of
     loss and error ends the stage; the problem itself has the steps that are left. Raises ValueError, before its first
     stage, for a coefficient that the problem does not have or trains, and for values that are no numbers.
@@ -30,17 +31,20 @@ class Continuation:
 
     def __call__(self, problem: Any, new_model: Callable[[Any], nn.Module]) -> Iterator[Stage]:
         self._check(problem)
-        before: nn.Module | None = None
+        before: dict[Any, nn.Module] = {}  # the last network on each part of the domain
 
         def going_on(target: Any) -> nn.Module:
             model = new_model(target)
-            return model if before is None else _with_parameters(model, before)
+            known = before.get(_sides(target), next(reversed(before.values()), None))
+            return model if known is None else with_parameters(model, known)
 
         for value in self.through:
+            trained: dict[Any, nn.Module] = {}
             for stage in self.inner(problem.with_(**{self.coefficient: value}), going_on):
                 steps = self.steps if stage.steps is None else stage.steps
                 yield replace(stage, name=f"{self.coefficient}={value:g}: {stage.name}", steps=steps, underway=True)
-                before = stage.model
+                trained[_sides(stage.problem)] = stage.model
+            before = trained
         yield from self.inner(problem, going_on)
 
     def _check(self, problem: Any) -> None:
@@ -54,8 +58,13 @@ class Continuation:
 
 
 @torch.no_grad()
-def _with_parameters(model: nn.Module, before: nn.Module) -> nn.Module:
-    """The parameters of another network in this one, whose scaling and ansatz are its own problem's."""
-    for p, found in zip(model.parameters(), before.parameters(), strict=True):
-        p.copy_(found)
+def with_parameters(model: Any, before: Any, network: bool = True) -> Any:
+    """The unknowns and the network of another model in this one, whose scaling and ansatz are its own problem's."""
+    model.unknowns.load_state_dict(before.unknowns.state_dict())
+    if network:
+        model.network.load_state_dict(before.network.state_dict())  # its random frequencies too
     return model
+
+
+def _sides(problem: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    return problem.domain.lower, problem.domain.upper
