@@ -141,7 +141,7 @@ class Problem:
     def _constraint(self, name: str, region: str, against: Callable[[Tensor], Tensor] | None = None) -> Constraint:
         if hasattr(Problem, name):
             raise TypeError(f"{type(self).__name__}.{name}: every problem has `{name}` already; choose another name")
-        at_a_point = region in getattr(self.domain, "points", ())  # which has no normal
+        at_a_point = region in getattr(getattr(self, "domain", None), "points", ())  # which has no normal
         symbols = self._symbols(name, "interior" if at_a_point else region)
         if region != "data":
             try:
