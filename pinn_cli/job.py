@@ -99,9 +99,9 @@ class Job:
 
     def plan(self) -> str:
         """The plan, after every residual has been evaluated once; decides whether the step is compiled."""
-        objective, first = plan.preview(self.parts), self.parts.schedule[0]
-        setting, steps = switch(self.config.compile), first.steps or self.config.stop.steps
-        self.compiled = compiler.decide(setting, first.optimizer(), steps, self.parts.engine, self.parts.notes.append)
+        objective, first = plan.preview(self.parts), plan.first_stage(self.parts)
+        setting, steps = switch(self.config.compile), first.steps or self.config.stop.steps  # every stage is compiled
+        self.compiled = compiler.decide(setting, first.optimizer, steps, self.parts.engine, self.parts.notes.append)
         return plan.text(self.config, self.name, self.parts, objective, self.compiled)
 
     def train(

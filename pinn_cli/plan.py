@@ -10,6 +10,7 @@ from pinn_cli.assembly import Parts
 from pinn_cli.cost import SLOW, Cost, cost, refuse_too_large
 from pinn_cli.errors import UsageError
 from pinn_cli.objective import Objective
+from pinn_cli.stages import Stage
 from pinn_cli.streams import Streams
 from pinn_cli.streams import plan as streams_of
 
@@ -17,7 +18,7 @@ from pinn_cli.streams import plan as streams_of
 def preview(parts: Parts) -> Objective:
     """The objective of the first stage at its first points: every residual evaluated once (Raises UsageError)."""
     try:
-        stage = next(iter(parts.strategy(parts.problem, parts.new_models())))
+        stage = first_stage(parts)
         objective = Objective(stage.problem, stage.model, parts.engine, parts.weighting, parts.weights)
         parts.weighting.begin_stage(stage.problem)
         stage.sampler.begin_stage(stage.problem)
@@ -27,6 +28,11 @@ def preview(parts: Parts) -> Objective:
     except (TypeError, ValueError, NotImplementedError) as error:
         raise UsageError(" ".join(str(error).split())) from error
     return objective
+
+
+def first_stage(parts: Parts) -> Stage:
+    """What the loop will train first."""
+    return next(iter(parts.strategy(parts.problem, parts.new_models())))
 
 
 def text(config: DictConfig, name: str, parts: Parts, objective: Objective, compiled: bool) -> str:

@@ -10,12 +10,13 @@ import pytest
 import torch
 from torch import Tensor, sin
 
-from pinn_cli import cli, load, train
+from pinn_cli import cli, compiler, load, train
 from pinn_cli.assembly import assemble
 from pinn_cli.composition import compose
 from pinn_cli.derivatives import Autograd, Taylor
 from pinn_cli.domains import Box
 from pinn_cli.errors import UsageError
+from pinn_cli.job import Job
 from pinn_cli.objective import Objective
 from pinn_cli.plan import preview
 from pinn_cli.problem import Problem, on
@@ -73,6 +74,15 @@ def test_a_schedule_is_trained_in_every_window() -> None:
     ]
     assert stages[0].model is stages[1].model
     assert stages[1].model is not stages[2].model
+
+
+def test_windows_of_few_steps_are_not_compiled_each(monkeypatch) -> None:
+    """A compilation takes as long as thousands of steps, and every window would need its own."""
+    monkeypatch.setattr(compiler, "_failure", lambda: None)
+    for steps, compiled in ((100, False), (20000, True)):
+        config = compose(words("wave", "recipe=adam", f"{MARCH}.windows=2", f"{MARCH}.steps={steps}"))
+        job = Job(config, "wave", assemble(config))
+        assert ("compiled" in job.plan()) is job.compiled is compiled
 
 
 @pytest.mark.parametrize(
@@ -317,6 +327,12 @@ def test_a_run_that_was_killed_is_predicted_from_its_checkpoint_window_by_window
     kept = load("run")(x=0.3, t=[0.1, 0.5, 0.9])
     results.attributes(status="running")
     np.testing.assert_array_equal(load("run")(x=0.3, t=[0.1, 0.5, 0.9]), kept)
+    results.attributes(status="finished")
+    assert cli.main(["resume", "run", "stop.steps=6"]) == 0
+    assert cli.main(["train", *made[:-2], "stop.steps=6", "folder=once"]) == 0
+    then, now = (Results(Path(folder) / "results.h5").read("network") for folder in ("once", "run"))
+    assert len(now["windows"]) == 3
+    assert all(np.array_equal(then[name], now[name]) for name in {**then, **now})
 
 
 def test_every_window_sees_its_own_measurements_and_unknowns_go_on() -> None:
