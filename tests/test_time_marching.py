@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, sin
 
-from pinn_cli import cli, compiler, load, train
+from pinn_cli import catalogue, cli, compiler, load, train
 from pinn_cli.assembly import assemble
 from pinn_cli.composition import compose
 from pinn_cli.derivatives import Autograd, Taylor
@@ -20,6 +20,7 @@ from pinn_cli.job import Job
 from pinn_cli.objective import Objective
 from pinn_cli.plan import preview
 from pinn_cli.problem import Problem, on
+from pinn_cli.recorder import measure
 from pinn_cli.references import reference_of
 from pinn_cli.results import Results
 from pinn_cli.samplers.held_out import Verdict, worst
@@ -385,6 +386,24 @@ def test_diagnostics_look_at_windows_and_afterwards_at_the_whole(tmp_path, monke
     assert len(Results(Path("run/results.h5")).read("diagnostics")["gradient_alignment/step"]) == 4
     assert cli.main(["diagnose", "run", "ntk_spectrum", "ntk_spectrum.points=4"]) == 0
     assert "trace" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("problem", catalogue.options("problem"))
+def test_every_problem_with_a_beginning_marches(problem) -> None:
+    parts = assemble(compose(words(problem, f"{MARCH}.windows=2")))
+    if parts.problem.domain.time is None:
+        return
+    for stage in parts.strategy(parts.problem, parts.new_models()):
+        objective = Objective(stage.problem, stage.model, parts.engine, parts.weighting, parts.weights)
+        parts.weighting.begin_stage(stage.problem)
+        stage.sampler.begin_stage(stage.problem)
+        objective.begin(stage.sampler.draw(0, stage.problem, objective))
+        assert np.isfinite(float(stage.optimizer.step(objective).values["loss/total"]))
+        assert np.isfinite(list(measure(reference_of(stage.problem), objective).values())).all()
+    whole = Objective(parts.problem, stage.solution.model(), Piecewise(parts.engine), parts.weighting)
+    whole.begin(stage.solution.points())
+    assert whole.batch.keys() == objective.batch.keys()
+    assert all(torch.isfinite(r).all() for r in whole.residuals().values())
 
 
 @dataclass
