@@ -9,6 +9,10 @@ from pinn_cli.composition import compose, drop_leftovers
 CHOICES = [(group, name) for group in catalogue.groups() if group != "recipe" for name in catalogue.options(group)]
 RECIPES = catalogue.options("recipe")
 WEIGHTINGS = catalogue.options("weighting")
+NEEDED = {  # what has no value until it is typed
+    "continuation": ["strategy.continuation.coefficient=k", "strategy.continuation.through=[1]"],
+    "pseudo_time": ["strategy.pseudo_time.evolves={pde: u}"],
+}
 
 
 def words(group: str, name: str) -> list[str]:
@@ -16,7 +20,7 @@ def words(group: str, name: str) -> list[str]:
     outer = {"sampler": f"[sobol,{name}]", "weighting": f"[{name}]"}
     inner = {"sampler": ("sobol", "uniform", "grid", "grid_subset")}
     value = outer[group] if group in outer and name not in inner.get(group, ()) else name
-    return [f"{group}={value}"] + ([] if group == "problem" else ["problem=helmholtz"])
+    return [f"{group}={value}", *([] if group == "problem" else ["problem=helmholtz"]), *NEEDED.get(name, [])]
 
 
 @pytest.mark.parametrize(("group", "name"), CHOICES, ids=[f"{g}={n}" for g, n in CHOICES])
