@@ -131,7 +131,8 @@ def row(stage: Stage, objective: Objective) -> dict[str, float]:
     losses = {f"loss/{name}": value for name, value in objective.losses().items()}
     weights = {f"weight/{name}": _mean(w) for name, w in objective.weights.items()}
     unknowns = {f"unknown/{name}": p.detach() for name, p in getattr(objective.model, "unknowns", {}).items()}
-    said = stage.sampler.values() if hasattr(stage.sampler, "values") else {}
+    parts = [part for part in (stage.sampler, objective.weighting) if hasattr(part, "values")]
+    said = {name: value for part in parts for name, value in part.values().items()}
     return {name: float(value) for name, value in {**values, **losses, **weights, **said, **unknowns}.items()}
 
 

@@ -48,12 +48,15 @@ def test_every_problem_trains_with_every_weighting(problem, weighting):
     """Three Adam steps: finite losses, positive weights, and a linearisation that sees the same weights."""
     words = [f"problem={problem}", "recipe=adam", f"weighting={weighting}", "dtype=float64"]
     parts = parts_of(*words, "sampler.uniform.every=null")
+    if weighting == "causal" and parts.problem.domain.time is None:  # refused in one line (test_causal)
+        return
     objective, optimizer = plan.preview(parts), parts.schedule[0].optimizer()
     for step in range(3):
         objective.begin(objective.batch)
         objective.weighting.update(step, objective)
         assert torch.isfinite(torch.as_tensor(optimizer.step(objective).values["loss/total"]))
-        assert all(float(torch.as_tensor(w).min()) > 0 for w in objective.weights.values())
+        smallest = min(float(torch.as_tensor(w).min()) for w in objective.weights.values())
+        assert smallest > 0 or (weighting == "causal" and smallest == 0), "exp(-1000) of a large source is 0"
     linear = objective.linearise()
     torch.testing.assert_close(linear.F @ linear.F, objective.loss(), rtol=1e-9, atol=0)
 

@@ -32,6 +32,10 @@ class Product:
         for part in self.parts:
             part.update(step, objective)
 
+    def values(self) -> dict[str, float | Tensor]:
+        """What the parts say for the history."""
+        return {k: v for part in self.parts if hasattr(part, "values") for k, v in part.values().items()}
+
     def state_dict(self) -> dict[str, Any]:
         """The states of all parts."""
         return {"parts": [part.state_dict() for part in self.parts]}
