@@ -15,8 +15,12 @@ from torch import Tensor
 def weighted(objective: Any) -> dict[str, Tensor]:
     """L_k by constraint, with its graph. What weighs nothing is no term of the loss, unless nothing weighs anything."""
     residuals, weights = objective.residuals(), objective.weights
-    terms = [name for name in residuals if torch.as_tensor(weights[name]).any()] or residuals
+    terms = [name for name in residuals if _weighs(weights[name])] or residuals
     return {name: (weights[name] * residuals[name].square()).mean() for name in terms}
+
+
+def _weighs(weight: float | Tensor) -> bool:
+    return bool(weight.any()) if isinstance(weight, Tensor) else weight != 0
 
 
 def gradients(objective: Any, losses: Mapping[str, Tensor], differentiable: bool = False) -> dict[str, Tensor]:
