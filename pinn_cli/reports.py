@@ -12,3 +12,7 @@ class Report:
 
     values: Mapping[str, float | Tensor] = field(default_factory=dict)
     stop: str | None = None
+
+    def become(self, other: "Report") -> None:
+        """Say what another says, to all who hold this one: the strategies around a stage share its report."""
+        self.values, self.stop = other.values, other.stop

@@ -118,7 +118,7 @@ def train(run: Run, recorder: Recorder) -> tuple[Stage, Objective, Stop]:
                 objective.begin(stage.sampler.draw(run.progress.stage_step, stage.problem, objective))
             with clock("training"):
                 run.weighting.update(run.progress.stage_step, objective)
-                stage.report = stage.optimizer.step(objective)
+                stage.report.become(stage.optimizer.step(objective))
                 run.progress.advance(_finite(stage, objective, run.progress))
             recorder.after_step(run, stage, objective, last=False)
         recorder.after_step(run, stage, objective, last=True)

@@ -1,11 +1,16 @@
 """Continuation in a coefficient: stages, what goes on from one to the next, when they end, what is refused."""
 
+import signal
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from pinn_cli import cli
+from pinn_cli import cli, train
 from pinn_cli.assembly import assemble
 from pinn_cli.composition import compose
 from pinn_cli.errors import UsageError
@@ -15,7 +20,7 @@ from pinn_cli.reports import Report
 from pinn_cli.results import Results
 from pinn_cli.stages import Stage
 from pinn_cli.stopping import Progress, StopRules
-from pinn_cli.strategies.continuation import Continuation
+from pinn_cli.strategies.continuation import LEAST, Continuation, steps_to
 
 SMALL = ["architecture.width=4", "architecture.depth=1", "points.interior=32", "points.face=8", "stop.steps=20"]
 STEADY = ["problem=helmholtz", "strategy=continuation", *SMALL]
@@ -67,6 +72,115 @@ def test_continuation_inside_continuation() -> None:
     both = Continuation(parts.strategy, "a1", [0.5])
     found = [(s.problem.a1, s.problem.a2, s.underway) for s in both(parts.problem, parts.new_models())]
     assert found == [(0.5, 1.0, True), (0.5, 4.0, True), (1.0, 1.0, True), (1.0, 4.0, False)]
+
+
+@pytest.mark.parametrize(
+    ("way", "expected"),
+    [
+        ((10.0, 1.0, 4.0), [1, 5, 9]),
+        ((9.0, 1.0, 4.0), [1, 5]),
+        ((1.0, 8.0, 3.0), [8, 5, 2]),
+        ((0.3, 0.0, 0.1), [0, 0.1, 0.2]),
+        ((2.0, 1.0, 5.0), [1]),
+    ],
+)
+def test_steps_go_up_or_down_and_leave_the_problems_own_value_out(way, expected) -> None:
+    assert list(steps_to(*way)) == pytest.approx(expected, abs=1e-12)
+
+
+@given(
+    goal=st.floats(-100, 100),
+    start=st.floats(-100, 100),
+    step=st.floats(0.1, 50),
+    seed=st.lists(st.booleans(), min_size=1),
+)
+def test_steps_that_adapt_go_on_from_what_was_reached_to_the_goal_or_give_up(goal, start, step, seed) -> None:
+    answers = iter(seed * 1000)
+    at, tried, size, asked = None, start, step, []
+
+    def reached() -> bool:
+        asked.append(next(answers))
+        return asked[-1]
+
+    for value in steps_to(goal, start, step, reached):
+        if at is None:
+            assert value == start
+            at = start
+            continue
+        if asked:  # about the value before this one
+            at, size = (tried, 2 * size) if asked[-1] else (at, size / 2)
+        assert min(at, goal) <= value <= max(at, goal)
+        assert abs(value - at) == pytest.approx(min(size, abs(goal - at)))
+        tried = value
+    if asked and asked[-1]:
+        assert tried == goal, "it ends where it has reached the goal"
+    elif asked:
+        assert size / 2 < LEAST * step, "or where a step has become too small"
+
+
+def test_a_step_that_fails_is_taken_back_and_halved_and_one_that_succeeds_doubles_the_next() -> None:
+    parts = assemble(compose(words("a2", "{start: 1, step: 1, loss: 0.1}")))
+    losses = {1.0: 5.0, 2.0: 0.1, 4.0: 0.2, 3.0: float("nan"), 2.5: 0.01, 3.5: 0.0}  # at 4: a failure, then a success
+    seen, ends, last = [], {}, None
+    for stage in parts.strategy(parts.problem, parts.new_models()):
+        first = torch.cat([p.detach().flatten() for p in stage.model.parameters()])
+        assert last is None or torch.equal(first, ends[last]), "it begins with the last that was reached"
+        with torch.no_grad():
+            for p in stage.model.parameters():
+                p.add_(torch.rand_like(p))
+        a2 = stage.problem.a2
+        loss = 0.05 if a2 == 4 and 4.0 in seen else losses[a2]
+        stage.report.become(Report({"loss/total": torch.tensor(loss, dtype=torch.float64)}))
+        if last is None or loss <= 0.1:
+            last, ends[a2] = a2, torch.cat([p.detach().flatten() for p in stage.model.parameters()])
+        seen.append(a2)
+    assert seen == [1, 2, 4, 3, 2.5, 3.5, 4, 4]
+    assert not stage.underway
+    assert stage.steps is None
+
+
+def test_where_steps_become_too_small_the_problem_itself_follows() -> None:
+    parts = assemble(compose(words("a2", "{start: 1, step: 1, loss: 0.1}")))
+    seen = [stage.problem.a2 for stage in parts.strategy(parts.problem, parts.new_models())]  # no loss: all fail
+    assert seen == [1, *(1 + 2.0**-k for k in range(7)), 4]
+
+
+def test_the_loss_of_a_stage_is_seen_through_the_strategies_around_it(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = ["problem=wave", "strategy=[time_marching,continuation]", "strategy.time_marching.windows=2", *SMALL]
+    made += ["strategy.continuation.coefficient=c", "strategy.continuation.steps=1", "strategy.time_marching.steps=1"]
+    made += ["strategy.continuation.through={start: 1, step: 0.25, loss: 1e9}", "problem.c=2", "figures=off"]
+    assert cli.main(["train", *made, "folder=run"]) == 0
+    names = [name.split(": ")[1] for name in Results(Path("run/results.h5")).read("stages")[""]]
+    assert names == [*["c=1", "c=1.25", "c=1.75", "c=2", "levenberg_marquardt"] * 2]
+
+
+def test_a_run_whose_steps_adapt_goes_on_bit_for_bit_after_a_step_that_failed(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    through = "{start: 1, step: 1, loss: 300}"
+    run = ["train", *words("a2", through, "strategy.continuation.steps=4", "figures=off", "record.every=1")]
+    run = [*run, "stop.steps=20"]
+    assert cli.main([*run, "folder=whole"]) == 0
+    whole = Results(Path("whole/results.h5"))
+    names = [name.partition(":")[0] for name in whole.read("stages")[""]]
+    assert names[:4] == ["a2=1", "a2=2", "a2=1.5", "a2=2.5"], "a failure, then a success"
+    advance = train.Progress.advance
+
+    def interrupt(self, loss):
+        advance(self, loss)
+        if self.step == 14:
+            signal.raise_signal(signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train.Progress, "advance", interrupt)
+        assert cli.main([*run, "folder=parts"]) == cli.STOPPED
+    assert cli.main(["resume", "parts"]) == 0
+    parts = Results(Path("parts/results.h5"))
+    assert list(parts.read("stages")[""]) == list(whole.read("stages")[""])
+    assert all((parts.read("network")[name] == value).all() for name, value in whole.read("network").items())
+    then, now = whole.read_history(), parts.read_history()
+    assert then.keys() == now.keys()
+    assert all(np.array_equal(then[name], now[name], equal_nan=True) for name in then if name != "time")
 
 
 def test_on_the_way_a_small_loss_or_error_ends_the_stage_alone() -> None:
@@ -122,6 +236,11 @@ def test_a_run_that_ends_on_the_way_is_measured_as_the_problem_itself(tmp_path, 
         (words("a2", "[one]"), "through=['one']: expected numbers, e.g. [100,400]"),
         (words("a2", "1"), "through=1: expected numbers, e.g. [100,400]"),
         (words("a2", "one"), "through=one: expected numbers, e.g. [100,400]"),
+        (words("a2", "{start: 1}"), "through={'start': 1}: expected numbers, e.g. [100,400], or steps above 0"),
+        (words("a2", "{start: 1, step: 0}"), "expected numbers, e.g. [100,400], or steps above 0 from another value"),
+        (words("a2", "{start: 4, step: 1}"), "expected numbers, e.g. [100,400], or steps above 0 from another value"),
+        (words("a2", "{start: 1, step: 1, loss: 0}"), "expected numbers, e.g. [100,400], or steps above 0"),
+        (words("a2", "{start: 1, step: 1, stop: 3}"), "expected numbers, e.g. [100,400], or steps above 0"),
         (STEADY, "`strategy.continuation.coefficient` has no value yet"),
     ],
 )
