@@ -17,6 +17,7 @@ from pinn_cli.diagnostics.gradient_alignment import GradientAlignment, score
 from pinn_cli.diagnostics.gradient_histograms import GradientHistograms, layers
 from pinn_cli.diagnostics.hessian_spectrum import HessianSpectrum, hessians
 from pinn_cli.diagnostics.lanczos import extremes
+from pinn_cli.diagnostics.loss_landscape import LossLandscape
 from pinn_cli.diagnostics.losses import gradients, weighted
 from pinn_cli.diagnostics.ntk_spectrum import NTKSpectrum
 from pinn_cli.errors import UsageError
@@ -30,7 +31,9 @@ DIAGNOSTICS = {
     "hessian_spectrum": HessianSpectrum(),
     "ntk_spectrum": NTKSpectrum(points=4),
     "gradient_alignment": GradientAlignment(),
+    "loss_landscape": LossLandscape(n=3, iterations=10),
 }
+EVERIES = (3, 2, 2, 1, 4)
 ALL = ",".join(DIAGNOSTICS)
 
 
@@ -254,6 +257,10 @@ def test_every_problem_has_finite_records_of_every_diagnostic(problem, name):
         ("gradient_histograms every=0", "gradient_histograms.every=0: expected a whole number above 0"),
         ("ntk_spectrum points=0", "ntk_spectrum.points=0: expected"),
         ("hessian_spectrum tolerance=0.0", "tolerance=0, dense_below=2000; expected 0 < tolerance < 1"),
+        ("loss_landscape directions=random", "loss_landscape.directions=random: expected one of hessian, filter"),
+        ("loss_landscape n=1", "loss_landscape.n=1: expected a whole number above 1"),
+        ("loss_landscape extent=0.0", "loss_landscape.extent=0: expected a number above 0"),
+        ("loss_landscape iterations=1", "loss_landscape.iterations=1: expected a whole number above 1"),
         ("gradient_alignment every=1.5", "gradient_alignment.every=1.5: expected int"),
         ("gradient_alignment steps=3", "unknown key `diagnostics.gradient_alignment.steps`"),
     ],
@@ -292,8 +299,8 @@ def test_nothing_reaches_the_objective(name, compiled):
 
 SMALL = ["problem=helmholtz", "points.interior=32", "points.face=8", "figures=off", "compile=off", "record.every=1"]
 SMALL += ["architecture.width=5", "architecture.depth=2", "architecture.activation=tanh"]
-EVERY = [f"diagnostics.{name}.every={k}" for name, k in zip(DIAGNOSTICS, (3, 2, 2, 1), strict=True)]
-LOOKED_AT = [f"diagnostics=[{ALL}]", *EVERY]
+EVERY = [f"diagnostics.{name}.every={k}" for name, k in zip(DIAGNOSTICS, EVERIES, strict=True)]
+LOOKED_AT = [f"diagnostics=[{ALL}]", *EVERY, "diagnostics.loss_landscape.n=5"]
 
 
 @pytest.fixture
@@ -330,7 +337,7 @@ def test_a_run_that_is_looked_at_is_the_same_run(words, here):
     same("plain", "looked_at")
     records = Results(Path("looked_at/results.h5")).read("diagnostics")
     ends = {1, 2, 3, 5} if "optimizer.adam.steps" in " ".join(words) else {1, 5}
-    for name, every in zip(DIAGNOSTICS, (3, 2, 2, 1), strict=True):
+    for name, every in zip(DIAGNOSTICS, EVERIES, strict=True):
         assert records[f"{name}/step"].tolist() == sorted(ends | set(range(every, 6, every)))
     history = Results(Path("looked_at/results.h5")).read_history()
     assert history["alignment"].tolist() == records["gradient_alignment/score"].tolist()
@@ -356,7 +363,7 @@ def test_a_stopped_run_has_the_records_of_a_whole_one(here, monkeypatch):
     same("whole", "parts")
     whole, parts = (Results(Path(f"{name}/results.h5")).read("diagnostics") for name in ("whole", "parts"))
     assert whole.keys() == parts.keys()
-    for name in ("gradient_alignment", "ntk_spectrum", "hessian_spectrum"):
+    for name in ("gradient_alignment", "ntk_spectrum", "hessian_spectrum", "loss_landscape"):
         for key in [key for key in whole if key.startswith(name)]:
             np.testing.assert_array_equal(parts[key], whole[key])
     assert parts["gradient_histograms/step"].tolist() == [1, 3, 4, 6]
@@ -437,7 +444,7 @@ def test_large_networks_and_single_records_are_drawn_too(here):
     words = [*SMALL, *LOOKED_AT, "diagnostics.hessian_spectrum.dense_below=0", "stop.steps=1", "folder=a"]
     assert cli.main(["train", *words]) == 0
     names = [path.stem for path in plots.write("a", list(DIAGNOSTICS), resolution=40)]
-    assert names == ["gradient_histograms", "hessian_spectrum", "ntk_spectrum"]  # one score is no curve
+    assert names == [name for name in DIAGNOSTICS if name != "gradient_alignment"]  # one score is no curve
 
 
 def test_runs_that_were_not_looked_at_have_no_such_figures(tmp_path):

@@ -49,12 +49,17 @@ class HessianSpectrum:
 
     def _ends(self, objective: Any) -> dict[str, Tensor | float]:
         record: dict[str, Tensor | float] = {}
-        generator = torch.Generator("cpu").manual_seed(0)
-        start = torch.randn(objective.columns[-1].stop, generator=generator, dtype=torch.float64, device="cpu")
         for term, times in products(objective).items():
-            ends = extremes(times, start.to(objective.device, objective.dtype), self.tolerance, self.iterations)
+            ends = extremes(times, start(objective), self.tolerance, self.iterations)
             record |= {f"largest/{term}": ends[0], f"smallest/{term}": ends[1]}
         return record
+
+
+def start(objective: Any) -> Tensor:
+    """A random vector (P,) for Lanczos to begin with, the same at every call."""
+    generator = torch.Generator("cpu").manual_seed(0)
+    v = torch.randn(objective.columns[-1].stop, generator=generator, dtype=torch.float64, device="cpu")
+    return v.to(objective.device, objective.dtype)
 
 
 def products(objective: Any) -> dict[str, Callable[[Tensor], Tensor]]:

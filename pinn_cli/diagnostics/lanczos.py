@@ -1,46 +1,100 @@
-"""Extreme eigenvalues of a symmetric matrix that is known by its products with vectors alone."""
+"""Eigenvalues and eigenvectors of a symmetric matrix that is known by its products with vectors alone."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+Product = Callable[[Tensor], Tensor]
 
-def extremes(
-    times: Callable[[Tensor], Tensor], start: Tensor, tolerance: float = 1e-6, iterations: int = 200
-) -> tuple[float, float]:
-    """The largest and the smallest eigenvalue of A (P, P), from products A v alone.
 
-    Lanczos: A Q = Q T + beta q e^T with orthonormal Q (P, m) and tridiagonal T (m, m). An eigenpair (theta, s) of T is
-    within |beta s_m| of an eigenvalue of A; it goes on until that is at most tolerance |theta| at both ends, or until m
-    is `iterations` or P. Every new vector is made orthogonal to all before it, twice: without that, rounding brings
-    copies of eigenvalues found already (Paige 1972; Parlett, The Symmetric Eigenvalue Problem, 1980). The error of an
-    eigenvalue is of second order in the bound, hence much below it. NaN if A v is not finite.
+@dataclass
+class Ritz:
+    """What m products have found of A (P, P): eigenvalues of its restriction to the span of Q, ascending.
+
+    Each lies within its bound |A y - theta y| of an eigenvalue of A. NaN throughout if a product was not finite.
+    """
+
+    values: Tensor  # theta (m,), float64 on the CPU
+    bounds: Tensor  # (m,), likewise
+    basis: Tensor  # Q (m, P), orthonormal rows
+    coefficients: Tensor  # (m, m), a column per eigenvalue: y = Q^T s
+
+    def largest(self, count: int) -> Tensor:
+        """The unit vectors y (count, P) of the largest eigenvalues, descending; the largest entry is positive."""
+        s = self.coefficients[:, -count:].flip(1).to(self.basis)
+        y = s.T @ self.basis
+        return y * y.gather(1, y.abs().argmax(1, keepdim=True)).sign() / y.norm(dim=1, keepdim=True)
+
+
+def extremes(times: Product, start: Tensor, tolerance: float = 1e-6, iterations: int = 200) -> tuple[float, float]:
+    """The largest and the smallest eigenvalue of A, each to a relative `tolerance` if `iterations` products suffice.
+
+    The error of an eigenvalue is of second order in its bound, hence much below it.
+    """
+
+    def both_ends(theta: Tensor, bounds: Tensor) -> bool:
+        return all(bounds[end] <= tolerance * theta[end].abs() for end in (0, -1))
+
+    values = lanczos(times, start, iterations, both_ends).values
+    return float(values[-1]), float(values[0])
+
+
+def lanczos(
+    times: Product,
+    start: Tensor,
+    iterations: int,
+    enough: Callable[[Tensor, Tensor], bool] = lambda theta, bounds: False,
+) -> Ritz:
+    """A Q = Q T + beta q e^T with orthonormal Q (P, m) and tridiagonal T (m, m), from products A v alone.
+
+    An eigenpair (theta, s) of T is within |beta s_m| of an eigenvalue of A; it goes on until that is `enough`, or until
+    m is `iterations` or P. Every new vector is made orthogonal to all before it, twice: without that, rounding brings
+    copies of eigenvalues found already (Paige 1972; Parlett, The Symmetric Eigenvalue Problem, 1980). Where the span
+    of Q is invariant it goes on with a random vector orthogonal to it, so a double eigenvalue is found twice.
     """
     Q, alpha, beta = [start / start.norm()], [], []
     for m in range(1, min(iterations, len(start)) + 1):
         v = times(Q[-1])
         if not v.isfinite().all():
-            return torch.nan, torch.nan
+            return _nothing(start)
         alpha.append(float(Q[-1] @ v))
         basis = torch.stack(Q)
-        for _ in range(2):
-            v = v - basis.T @ (basis @ v)
+        v = _orthogonal(v, basis)
         beta.append(float(v.norm()))
-        theta, last = _ritz(alpha, beta[:-1])
-        scale = float(theta.abs().max())
-        bounds = beta[-1] * last.abs()
-        if beta[-1] <= 1e-14 * max(scale, beta[0]) or m == len(start):  # an invariant subspace: theta are eigenvalues
+        theta, s = _ritz(alpha, beta[:-1])
+        if beta[-1] <= 1e-14 * max(float(theta.abs().max()), beta[0]) or m == len(start):
+            beta[-1] = 0.0
+        bounds = beta[-1] * s[-1].abs()
+        if enough(theta, bounds):
             break
-        if all(bounds[end] <= tolerance * theta[end].abs() for end in (0, -1)):
-            break
-        Q.append(v / beta[-1])
-    return float(theta[-1]), float(theta[0])
+        Q.append(v / beta[-1] if beta[-1] else _fresh(basis))
+    return Ritz(theta, bounds, basis, s)
+
+
+def _orthogonal(v: Tensor, basis: Tensor) -> Tensor:
+    for _ in range(2):
+        v = v - basis.T @ (basis @ v)
+    return v
+
+
+def _fresh(basis: Tensor) -> Tensor:
+    """A unit vector orthogonal to the rows of the basis (m, P), the same at every call."""
+    generator = torch.Generator("cpu").manual_seed(len(basis))
+    v = torch.randn(basis.shape[1], generator=generator, dtype=torch.float64, device="cpu").to(basis)
+    v = _orthogonal(v, basis)
+    return v / v.norm()
 
 
 def _ritz(alpha: list[float], beta: list[float]) -> tuple[Tensor, Tensor]:
-    """Eigenvalues (m,) of the tridiagonal T, ascending, and the last entries (m,) of their vectors."""
+    """Eigenvalues (m,) of the tridiagonal T, ascending, and their vectors (m, m), one per column."""
     off = torch.tensor(beta, dtype=torch.float64, device="cpu")
     T = torch.diag(torch.tensor(alpha, dtype=torch.float64, device="cpu")) + off.diag(1) + off.diag(-1)
     theta, s = torch.linalg.eigh(T)
-    return theta, s[-1]
+    return theta, s
+
+
+def _nothing(start: Tensor) -> Ritz:
+    two = torch.full((2,), torch.nan, dtype=torch.float64, device="cpu")
+    return Ritz(two, two, start.new_full((2, len(start)), torch.nan), two.expand(2, 2))

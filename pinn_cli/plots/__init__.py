@@ -12,6 +12,7 @@ from pinn_cli.plots.fields import draw_collocation, draw_solution
 from pinn_cli.plots.gradient_alignment import draw_gradient_alignment
 from pinn_cli.plots.gradient_histograms import draw_gradient_histograms
 from pinn_cli.plots.hessian_spectrum import draw_hessian_spectrum
+from pinn_cli.plots.loss_landscape import draw_loss_landscape
 from pinn_cli.plots.losses import draw_losses
 from pinn_cli.plots.ntk_spectrum import draw_ntk_spectrum
 from pinn_cli.plots.style import style
@@ -23,6 +24,7 @@ FIGURES: dict[str, Callable[[Results], Figure | None]] = {
     "collocation": draw_collocation,
     "gradient_histograms": draw_gradient_histograms,
     "hessian_spectrum": draw_hessian_spectrum,
+    "loss_landscape": draw_loss_landscape,
     "ntk_spectrum": draw_ntk_spectrum,
     "gradient_alignment": draw_gradient_alignment,
 }
