@@ -38,10 +38,12 @@ def markdown(report: dict[str, Any], empty: bool = True) -> str:
 
 
 def tables(report: dict[str, Any], empty: bool = True) -> str:
-    """The numbers alone, as Markdown."""
+    """The numbers alone, as Markdown; `empty`: cells and quantities without runs too."""
     parts = []
     for name, title in report["quantities"].items():
         shown = rows(report, name, empty)
+        if not shown[1:]:
+            continue
         parts += [_markdown([[title, *shown[0][1:]], *shown[1:]], _numbers(shown))]
         if quotients := ratios(report, name, empty):
             parts += [_markdown(quotients, (1, 2))]
