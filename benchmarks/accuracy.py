@@ -7,11 +7,10 @@ A run that the file has already is not repeated. Nothing is set per problem; wha
 """
 
 import argparse
-import shlex
 from pathlib import Path
 from typing import Any
 
-from run import RESULTS, Cell, Kept, carry_out, middle
+from run import RESULTS, Cell, Kept, carry_out, medians
 
 from pinn_cli.results import Results
 
@@ -41,16 +40,9 @@ def first_below(folder: Path) -> dict[str, Any]:
     return {"seconds_to_goal": float(below[0]) if below else None}
 
 
-def medians(case: str, seeds: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """What was typed, and medians over the seeds: the error of each field, seconds, seconds to the goal, steps."""
-    found = list(seeds.values())
-    fields = dict.fromkeys(field for run in found for field in run["errors"])
-    return {
-        "words": shlex.join(CASES[case]),
-        "errors": {field: middle(run["errors"].get(field) for run in found) for field in fields},
-        **{name: middle(run[name] for run in found) for name in ("seconds", "seconds_to_goal", "steps")},
-        "seeds": sorted(map(int, seeds)),
-    }
+def summary(case: str, seeds: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Medians over the seeds."""
+    return medians(CASES[case], seeds)
 
 
 def main() -> None:
@@ -64,7 +56,7 @@ def main() -> None:
     arguments = parser.parse_args()
     stop = f"stop.seconds={arguments.seconds:g}"
     cells = [Cell(case, seed, (*CASES[case], stop)) for case in arguments.only for seed in arguments.seeds]
-    kept = Kept(arguments.out, {"goal": GOAL, "untuned": UNTUNED}, medians)
+    kept = Kept(arguments.out, {"goal": GOAL, "untuned": UNTUNED}, summary)
     carry_out(cells, kept, first_below, arguments.again)
 
 

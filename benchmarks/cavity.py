@@ -8,11 +8,10 @@ of Ghia et al. (1982).
 """
 
 import argparse
-import shlex
 from pathlib import Path
 from typing import Any
 
-from run import RESULTS, Cell, Kept, carry_out, middle
+from run import RESULTS, Cell, Kept, by_name, carry_out, medians
 
 from pinn_cli.results import Results
 
@@ -52,18 +51,9 @@ def measured(folder: Path) -> dict[str, Any]:
     return {"metrics": results.read("metrics"), "seconds_to_goal": float(below[0]) if below else None}
 
 
-def medians(case: str, seeds: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """What was typed, and medians over the seeds: metrics, errors of the fields, seconds, steps."""
-    found = list(seeds.values())
-    names = dict.fromkeys(name for run in found for name in run["metrics"])
-    fields = dict.fromkeys(field for run in found for field in run["errors"])
-    return {
-        "words": shlex.join(CASES[case]),
-        "metrics": {name: middle(run["metrics"].get(name) for run in found) for name in names},
-        "errors": {field: middle(run["errors"].get(field) for run in found) for field in fields},
-        **{name: middle(run[name] for run in found) for name in ("seconds", "seconds_to_goal", "steps")},
-        "seeds": sorted(map(int, seeds)),
-    }
+def summary(case: str, seeds: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Medians over the seeds, the problem's own metrics among them."""
+    return medians(CASES[case], seeds) | {"metrics": by_name(list(seeds.values()), "metrics")}
 
 
 def main() -> None:
@@ -75,7 +65,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS / "cavity.json")
     arguments = parser.parse_args()
     cells = [Cell(case, seed, CASES[case]) for case in arguments.only for seed in arguments.seeds]
-    carry_out(cells, Kept(arguments.out, {"goal": GOAL}, medians), measured, arguments.again)
+    carry_out(cells, Kept(arguments.out, {"goal": GOAL}, summary), measured, arguments.again)
 
 
 if __name__ == "__main__":

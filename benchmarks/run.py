@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -91,6 +91,23 @@ def carry_out(cells: Iterable[Cell], kept: Kept, read: Callable[[Path], dict[str
             found = measure(cell, read)
             kept.put(cell, found)
             print(*_line(found), sep="  ", flush=True)
+
+
+def medians(words: Sequence[str], seeds: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """What was typed, and medians over the seeds: the error of each field, seconds, seconds to the goal, steps."""
+    found = list(seeds.values())
+    return {
+        "words": shlex.join(words),
+        "errors": by_name(found, "errors"),
+        **{name: middle(run[name] for run in found) for name in ("seconds", "seconds_to_goal", "steps")},
+        "seeds": sorted(map(int, seeds)),
+    }
+
+
+def by_name(found: Sequence[Mapping[str, Any]], table: str) -> dict[str, float | None]:
+    """The median of every entry of one table of the runs."""
+    names = dict.fromkeys(name for run in found for name in run[table])
+    return {name: middle(run[table].get(name) for run in found) for name in names}
 
 
 def middle(values: Iterable[float | None]) -> float | None:

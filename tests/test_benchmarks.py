@@ -34,7 +34,7 @@ def test_a_finished_run_is_kept_and_not_repeated(modules, tmp_path, status):
     run, accuracy = modules["run"], modules["accuracy"]
     cell = run.Cell("wave", 0, (*accuracy.CASES["wave"], "stop.seconds=60"))
     for _ in range(2):  # the second reads what the first has written
-        kept = run.Kept(tmp_path / "accuracy.json", {"goal": 1e-5, "untuned": []}, accuracy.medians)
+        kept = run.Kept(tmp_path / "accuracy.json", {"goal": 1e-5, "untuned": []}, accuracy.summary)
         kept.put(cell, RUN | {"command": cell.command, "status": status})
         assert kept.has(cell) == (status == "finished")
     assert not kept.has(run.Cell("wave", 0, (*cell.words[:-1], "stop.seconds=30")))
@@ -56,7 +56,7 @@ def test_an_easier_flow_on_the_way_does_not_meet_the_goal(modules, tmp_path, las
 
 def test_tables_show_what_is_kept(modules, tmp_path):
     run, accuracy, tables = (modules[n] for n in ("run", "accuracy", "tables"))
-    kept = run.Kept(tmp_path / "accuracy.json", {"goal": 1e-5, "untuned": accuracy.UNTUNED}, accuracy.medians)
+    kept = run.Kept(tmp_path / "accuracy.json", {"goal": 1e-5, "untuned": accuracy.UNTUNED}, accuracy.summary)
     kept.put(run.Cell("kdv", 0, ()), RUN | {"command": "pinn train accuracy"})
     text = {name: tables._block(name, tmp_path) for name in ("accuracy", "accuracy-runs")}
     assert r"| `problem=kdv` \* | 2.00e-06 | 31 | 60 | 9 | 0 |" in text["accuracy"]
