@@ -161,7 +161,7 @@ def test_a_quick_table_lies_apart_and_says_so(tiny, capsys):
 
 
 def test_ctrl_c_stops_all_of_them_and_the_same_command_goes_on(tiny):
-    tiny(seeds=2, steps=400)
+    tiny(seeds=2, steps=1500)
     command = [sys.executable, "-m", "pinn_cli.cli", "reproduce", "mine/tiny", "--only", "2x8_plain", "--jobs", "2"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 120
@@ -180,14 +180,14 @@ def test_ctrl_c_stops_all_of_them_and_the_same_command_goes_on(tiny):
     assert "running" not in statuses
     assert reproduce("mine/tiny", "--only", "2x8_plain", "--jobs", "2") == 0
     for seed in (0, 1):
-        assert steps(f"2x8_plain/seed{seed}") == list(range(1, 401))
+        assert steps(f"2x8_plain/seed{seed}") == list(range(1, 1501))
         if statuses[seed] == "stopped":
             log = (RUNS / f"2x8_plain/seed{seed}/run.log").read_text()
             assert f"from step {before[seed]}\n" in log
 
 
 def test_a_killed_run_is_gone_on_with(tiny):
-    tiny(steps=400)
+    tiny(steps=1500)
     words = [*published.read("mine/tiny").cells["2x6_plain"].words, "seed=0", f"folder={RUNS}/2x6_plain/seed0"]
     command = [sys.executable, "-m", "pinn_cli.cli", "train", *words]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
@@ -197,7 +197,7 @@ def test_a_killed_run_is_gone_on_with(tiny):
         process.kill()
     assert Results(RUNS / "2x6_plain/seed0/results.h5").read_attributes()["status"] == "running"
     assert reproduce("mine/tiny", "--only", "2x6_plain") == 0
-    assert steps("2x6_plain/seed0") == list(range(1, 401))
+    assert steps("2x6_plain/seed0") == list(range(1, 1501))
 
 
 def test_a_run_with_other_settings_is_refused(tiny, capsys):
