@@ -32,7 +32,7 @@ CASES: dict[str, tuple[str, ...]] = {
 UNTUNED = ("advection_diffusion", "kdv", "heat_2d")  # no setting of the default was chosen by looking at these
 
 
-def first_below(folder: Path) -> dict[str, Any]:
+def first_below(case: str, folder: Path) -> dict[str, Any]:
     """Seconds after which every field's error was below the goal for the first time; None if it never was."""
     history = Results(folder / "results.h5").read_history()
     errors = [column for name, column in history.items() if name.startswith("error/")]

@@ -39,7 +39,7 @@ CASES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-def measured(folder: Path) -> dict[str, Any]:
+def measured(case: str, folder: Path) -> dict[str, Any]:
     """The problem's own metrics at the end, and after how many seconds its centre lines first met the goal.
 
     Rows of stages on the way (`re=100: ...`) are measured against the flow of their own Re, and do not count.

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -23,6 +24,7 @@ from pinn_cli import runs
 from pinn_cli.results import Results
 
 RESULTS = Path(__file__).parent / "results"
+Read = Callable[[str, Path], dict[str, Any]]  # what more to keep of a case's run, from its folder
 KEPT = ("status", "reason", "verdict", "errors", "steps", "seconds", "device", "dtype", "started")
 
 
@@ -39,7 +41,7 @@ class Cell:
         return shlex.join(["pinn", "train", *self.words, f"seed={self.seed}"])
 
 
-def measure(cell: Cell, read: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+def measure(cell: Cell, read: Read) -> dict[str, Any]:
     """Train the cell; what it was and what came of it, with whatever `read` finds in its folder.
 
     `seconds` counts from the start of the process to the results on disk, `command_seconds` to its end, figures
@@ -58,7 +60,7 @@ def measure(cell: Cell, read: Callable[[Path], dict[str, Any]]) -> dict[str, Any
             **{name: found[name] for name in KEPT},
             "command_seconds": seconds,
             "commit": about["commit"],
-            **read(folder),
+            **read(cell.case, folder),
             "machine": {**machine(), "threads": about["threads"]},
         }
 
@@ -84,13 +86,14 @@ class Kept:
         os.replace(part, self.path)
 
 
-def carry_out(cells: Iterable[Cell], kept: Kept, read: Callable[[Path], dict[str, Any]], again: bool) -> None:
-    """Run the cells that the file lacks, one after the other, and keep each as it ends."""
-    for cell in cells:
-        if again or not kept.has(cell):
-            found = measure(cell, read)
-            kept.put(cell, found)
-            print(*_line(found), sep="  ", flush=True)
+def carry_out(cells: Iterable[Cell], kept: Kept, read: Read, again: bool, jobs: int = 1) -> None:
+    """Run the cells that the file lacks, `jobs` at a time, and keep each as it ends."""
+    missing = [cell for cell in cells if again or not kept.has(cell)]
+    with ThreadPoolExecutor(jobs) as pool:
+        running = {pool.submit(measure, cell, read): cell for cell in missing}
+        for done in as_completed(running):
+            kept.put(running[done], done.result())
+            print(*_line(done.result()), sep="  ", flush=True)
 
 
 def medians(words: Sequence[str], seeds: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
