@@ -51,7 +51,7 @@ def test_an_easier_flow_on_the_way_does_not_meet_the_goal(modules, tmp_path, las
     ])
     results.replace({"stages": ["re=100: levenberg_marquardt", "levenberg_marquardt"], "metrics": {"centreline": last}})
     found = {"metrics": {"centreline": last}, "seconds_to_goal": seconds}
-    assert modules["cavity"].measured(tmp_path) == found
+    assert modules["cavity"].measured("velocity", tmp_path) == found
 
 
 def test_tables_show_what_is_kept(modules, tmp_path):
