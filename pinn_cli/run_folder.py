@@ -1,4 +1,4 @@
-"""The folder of a new run: one that nobody else has, found again as `latest`."""
+"""The folder of a new run or sweep: one that nobody else has, found again as `latest`."""
 
 import contextlib
 import os
@@ -17,12 +17,17 @@ def create(problem: str, chosen: str | None = None) -> Path:
     Raises UsageError where no folder can be made; what already exists is never touched.
     """
     if chosen is not None:
-        return _make(Path(chosen), may_exist=True)
+        return make(Path(chosen), may_exist=True)
+    return unique(OUTPUTS / problem)
+
+
+def unique(place: Path) -> Path:
+    """Make `<place>/<time>-<short id>`, which nobody else has, and let `latest` point there (Raises UsageError)."""
     while True:
         name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{secrets.token_hex(2)}"
-        with contextlib.suppress(FileExistsError):  # two runs of one second and one short id: take another
-            folder = _make(OUTPUTS / problem / name)
-            _point(OUTPUTS / problem / "latest", name)
+        with contextlib.suppress(FileExistsError):  # two of one second and one short id: take another
+            folder = make(place / name)
+            _point(place / "latest", name)
             return folder
 
 
@@ -37,7 +42,8 @@ def check_writable(chosen: str | None) -> None:
         raise UsageError(f"{place} cannot be written; type folder=ANOTHER")
 
 
-def _make(folder: Path, may_exist: bool = False) -> Path:
+def make(folder: Path, may_exist: bool = False) -> Path:
+    """Make a folder; one that exists must hold nothing (Raises UsageError)."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(exist_ok=may_exist)
@@ -49,12 +55,12 @@ def _make(folder: Path, may_exist: bool = False) -> Path:
         raise UsageError(f"{folder} cannot be made ({error.strerror}); type folder=ANOTHER") from None
     others = [path.name for path in folder.iterdir() if not path.name.startswith(".")]
     if others:
-        raise UsageError(f"{folder} holds {others[0]}, which is no run; type folder=ANOTHER")
+        raise UsageError(f"{folder} holds {others[0]}, which is not pinn's; type folder=ANOTHER")
     return folder
 
 
 def _point(link: Path, name: str) -> None:
-    """Let `latest` point to the run, in one step: never absent, never half made."""
+    """Let `latest` point to the folder, in one step: never absent, never half made."""
     temporary = link.with_name(f".latest-{name}")
     with contextlib.suppress(OSError):  # a file system without links: the folder's name says its age as well
         temporary.symlink_to(name)

@@ -22,7 +22,8 @@ FLOORS = [
     {"objective"},
     # parts: they speak to the objective they are given
     {"stages", "tables"},
-    {"weighting", "samplers", "optimizers", "strategies", "metrics", "references", "diagnostics"},
+    {"references"},
+    {"weighting", "samplers", "optimizers", "strategies", "metrics", "diagnostics"},
     # training and records
     {"clock", "stopping", "interruption", "lock"},
     {"train", "results", "checkpoint", "console"},
@@ -33,6 +34,7 @@ FLOORS = [
     {"composition", "refusals", "streams", "sources"},
     {"assembly", "compiler", "cost", "provenance", "run_folder"},
     # what a person uses
+    {"sweep"},
     {"plan", "runs", "checks", "plots", "cluster"},
     {"job", "predict", "reproduction"},
     {"commands"},

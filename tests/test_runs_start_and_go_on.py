@@ -271,7 +271,7 @@ def test_a_folder_of_other_things_is_no_run_folder(capsys):
     Path("notes").mkdir()
     Path("notes/draft.txt").write_text("mine")
     assert cli.main([*SHORT, "stop.steps=2", "folder=notes"]) == cli.USAGE
-    assert "notes holds draft.txt, which is no run" in capsys.readouterr().err
+    assert "notes holds draft.txt, which is not pinn's" in capsys.readouterr().err
     assert [path.name for path in Path("notes").iterdir()] == ["draft.txt"]
 
 

@@ -1,0 +1,179 @@
+"""A sweep is a folder: ``sweep.json`` says which runs there are, and each is an ordinary run in a folder of its own.
+
+    outputs/sweeps/<time>-<short id>/
+        sweep.json      the command, the launcher, the words of every run and why some were refused: written once,
+                        before the first run starts; a cluster's job numbers are added
+        0/ 1/ 2/ ...    run folders, as `pinn train WORDS folder=<sweep>/<number>` makes them by hand too
+        3.refused       why run 3, although its words compose, was refused when it started
+
+Nothing here reads a configuration or a results file: what state a run is in, its own folder says.
+"""
+
+import json
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pinn_cli.errors import UsageError
+from pinn_cli.run_folder import OUTPUTS, check_writable, make, unique
+
+FILE = "sweep.json"
+FORMAT = 1
+LATEST = "latest"
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One run of a sweep: its words behind `pinn train`, its folder, and why it is refused (None: it is not)."""
+
+    number: int
+    words: tuple[str, ...]
+    refused: str | None
+    folder: Path
+
+    @property
+    def command(self) -> str:
+        """The run as one types it: it starts, goes on, or says that nothing is left to do."""
+        return shlex.join(["pinn", "train", *self.full_words])
+
+    @property
+    def full_words(self) -> list[str]:
+        """The words and the folder."""
+        return [*(word for word in self.words if not word.startswith("folder=")), f"folder={self.folder}"]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What was typed, how it is carried out, and its runs by number."""
+
+    folder: Path
+    command: str
+    launcher: str
+    created: str
+    cwd: str
+    jobs: tuple[str, ...]
+    runs: tuple[Planned, ...]
+
+    @classmethod
+    def create(
+        cls,
+        command: str,
+        launcher: str,
+        runs: Sequence[tuple[Sequence[str], str | None]],
+        chosen: str | Path | None = None,
+    ) -> "Sweep":
+        """Make the folder (`chosen`, or a new one) and its manifest from words and reasons for refusal.
+
+        A folder that holds a sweep of the very same runs is taken again, to go on; UsageError for any other content.
+        """
+        check_writable(None if chosen is None else str(chosen))
+        if chosen is not None and (Path(chosen) / FILE).exists():
+            return _again(Path(chosen), [tuple(words) for words, _ in runs])
+        folder = unique(OUTPUTS / "sweeps") if chosen is None else make(Path(chosen), may_exist=True)
+        planned = tuple(_planned(folder, n, words, reason) for n, (words, reason) in enumerate(runs))
+        created = datetime.now().astimezone().isoformat(timespec="seconds")
+        sweep = cls(folder, command, launcher, created, os.getcwd(), (), planned)
+        sweep.write()
+        return sweep
+
+    @classmethod
+    def read(cls, folder: str | Path) -> "Sweep":
+        """The sweep in a folder (Raises UsageError if there is none, or if its manifest cannot be read)."""
+        file = Path(folder) / FILE
+        try:
+            return _sweep(Path(folder), json.loads(file.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            raise UsageError(f"there is no sweep in {folder} (expected {FILE}); type e.g. latest") from None
+        except OSError as error:
+            raise UsageError(f"{file} cannot be read ({error.strerror})") from None
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            reason = " ".join(str(error).split())[:120]
+            raise UsageError(f"{file} is damaged or no manifest ({reason}); the runs beside it are untouched") from None
+
+    @property
+    def code(self) -> Path:
+        """Where its runs are started from: the frozen copy of the user's code, or the folder it was typed in."""
+        frozen = self.folder / "code"
+        return frozen if frozen.is_dir() else Path(self.cwd)
+
+    def with_jobs(self, jobs: Sequence[str]) -> "Sweep":
+        """The same sweep, its manifest rewritten with these numbers of a cluster's jobs behind the others."""
+        sweep = replace(self, jobs=(*self.jobs, *jobs))
+        sweep.write()
+        return sweep
+
+    def write(self) -> None:
+        """Put the manifest in its place, whole: there is never half of one."""
+        runs = [{"number": run.number, "words": run.words, "refused": run.refused} for run in self.runs]
+        about = {key: getattr(self, key) for key in ("command", "created", "launcher", "cwd", "jobs")}
+        part = self.folder / f".{FILE}.{os.getpid()}"
+        part.write_text(json.dumps({"format": FORMAT, **about, "runs": runs}, indent=1) + "\n", encoding="utf-8")
+        os.replace(part, self.folder / FILE)
+
+
+def find(name: str = LATEST, root: Path = OUTPUTS) -> Sweep:
+    """The sweep that a path, a unique beginning of its folder's name or of its short id, or `latest` names.
+
+    Raises UsageError if there is none, or if several begin like that.
+    """
+    there = every(root)
+    latest = there[-1:] if name == LATEST else []  # where there are no links
+    for folder in (root / "sweeps" / name, Path(name), *latest):
+        if (folder / FILE).is_file():
+            return Sweep.read(folder.parent / folder.readlink() if folder.is_symlink() else folder)
+    matches = [folder for folder in there if name and _begins(folder, name)]
+    if len(matches) == 1:
+        return Sweep.read(matches[0])
+    if matches:
+        names = ", ".join(folder.name for folder in matches[:4]) + (" ..." if len(matches) > 4 else "")
+        raise UsageError(f"`{name}` is the beginning of {len(matches)} sweeps ({names}); type more of one of them")
+    known = f"the latest is {there[-1]}" if there else "there is none yet; start one: pinn train -m ... seed=0,1,2"
+    raise UsageError(f"there is no sweep `{name}` in {root}/sweeps; {known}")
+
+
+def every(root: Path = OUTPUTS) -> list[Path]:
+    """The folders of all sweeps below `root`/sweeps, the one that was started last at the end."""
+    return sorted(file.parent for file in (root / "sweeps").glob(f"*/{FILE}") if not file.parent.is_symlink())
+
+
+def refuse(folder: Path, reason: str) -> None:
+    """Note that the run of this folder, if it is one of a sweep's, was refused when it started."""
+    if (folder.parent / FILE).is_file() and folder.name.isdecimal():
+        _note(folder).write_text(f"{reason}\n", encoding="utf-8")
+
+
+def _sweep(folder: Path, about: Mapping[str, Any]) -> Sweep:
+    if about["format"] != FORMAT:
+        raise ValueError(f"format {about['format']}, expected {FORMAT}")
+    texts = {key: str(about[key]) for key in ("command", "launcher", "created", "cwd")}
+    runs = tuple(_planned(folder, n, run["words"], run["refused"]) for n, run in enumerate(about["runs"]))
+    return Sweep(folder=folder, jobs=tuple(map(str, about["jobs"])), runs=runs, **texts)
+
+
+def _planned(sweep: Path, number: int, words: Sequence[str], refused: str | None) -> Planned:
+    """A run in its own folder, which its words may name; what it said when it started counts until it has results."""
+    chosen = [word.partition("=")[2] for word in words if word.startswith("folder=")]
+    folder = Path(chosen[-1]) if chosen else sweep / str(number)
+    if refused is None and not (folder / "results.h5").exists() and _note(folder).is_file():
+        refused = _note(folder).read_text(encoding="utf-8").strip()
+    return Planned(number, tuple(map(str, words)), refused, folder)
+
+
+def _note(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.refused")
+
+
+def _again(folder: Path, words: list[tuple[str, ...]]) -> Sweep:
+    """The sweep that is there already, if it is this very one."""
+    sweep = Sweep.read(folder)
+    if [run.words for run in sweep.runs] != words:
+        raise UsageError(f"{folder} holds another sweep ({sweep.command}); type folder=ANOTHER")
+    return sweep
+
+
+def _begins(folder: Path, text: str) -> bool:
+    return folder.name.startswith(text) or folder.name.rpartition("-")[2].startswith(text)
