@@ -16,7 +16,7 @@ import torch
 from numpy.typing import ArrayLike
 from omegaconf import DictConfig, OmegaConf
 
-from pinn_cli import checkpoint, runs
+from pinn_cli import checkpoint, names, runs
 from pinn_cli.assembly import assemble
 from pinn_cli.catalogue import find_own_modules
 from pinn_cli.errors import UsageError
@@ -28,14 +28,14 @@ from pinn_cli.sources import refuse_changed
 AT_ONCE = 8192  # points per pass: bounds the memory that derivatives of many points take
 
 
-def load(run: str | Path = runs.LATEST, trust_source: bool = False, device: str = "cpu") -> "Prediction":
+def load(run: str | Path = names.LATEST, trust_source: bool = False, device: str = "cpu") -> "Prediction":
     """The network of a run: a path, the unique beginning of its name, ``latest`` or ``<problem>/latest``.
 
     Raises UsageError if there is no such run, if its file is damaged, or if the problem's source has changed since
     (unless `trust_source`), showing the difference.
     """
     find_own_modules()
-    folder = runs.find(str(run))
+    folder = names.find(str(run))
     results = Results(folder / runs.FILE)
     config = cast(DictConfig, OmegaConf.create(results.read_config()))
     if not trust_source:
@@ -132,11 +132,12 @@ class Prediction:
 def _state(folder: Path, results: Results) -> dict[str, torch.Tensor]:
     """Parameters by name: those kept at the end of a run, or of one that has not ended, those of its checkpoint."""
     network = results.read("network")
-    if network and results.read_attributes().get("status") != "running":
-        return {name: torch.as_tensor(np.asarray(value)) for name, value in network.items()}
-    if (folder / "checkpoint.pt").is_file():
+    ended = results.read_attributes().get("status") in ("finished", "stopped")  # of a run that failed, the checkpoint
+    if (folder / "checkpoint.pt").is_file() and not (network and ended):
         saved = checkpoint.load(folder / "checkpoint.pt")
         return dict(saved.get("solution") or saved["model"])
+    if network:
+        return {name: torch.as_tensor(np.asarray(value)) for name, value in network.items()}
     raise UsageError(f"{folder} holds no network yet; it is there from the first checkpoint on")
 
 

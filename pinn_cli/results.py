@@ -44,6 +44,10 @@ FORMAT = "pinn-results 1"
 WHOLE_NUMBERS = {"step", "stage"}  # history columns stored as int64 (-1: none); all others are float64 (NaN: none)
 CHUNK = 1024  # rows: large enough that a column's index stays one node, hence one write, up to 65,536 rows
 RESERVE = 64 * 1024  # bytes left free on top of what a write needs (the file's own bookkeeping)
+ABOUT = ("problem", "seed", "device", "dtype", "status", "reason", "started", "finished")  # attributes in an overview
+FINAL = ("error", "metrics", "timing/wall", "guard/verdict")  # groups in an overview
+LAST = ("step", "time", "loss/total")  # columns in an overview
+TAIL = 64  # rows in which the last number of a column is looked for first
 PATIENCE = 4  # attempts of a reader that meets a file in the middle of an append
 HDF5_ERRORS = (OSError, RuntimeError, KeyError, ValueError)
 
@@ -146,6 +150,21 @@ class Results:
         """The resolved configuration, as YAML."""
         return str(self.read("config").get("", ""))
 
+    def overview(self) -> dict[str, dict[str, Any]]:
+        """What a list of runs needs, from one short look: `about` (attributes), `last` (row), `error`, `metrics` ...
+
+        Errors and metrics are the final ones, or the last recorded where there are none yet.
+        """
+        def look(file: h5py.File) -> dict[str, dict[str, Any]]:
+            history = file["history"]
+            about = {name: _python(file.attrs[name]) for name in ABOUT if name in file.attrs}
+            final = {name: {key: _value(data) for key, data in _datasets(file, name).items()} for name in FINAL}
+            recorded = {"error": "error", "metrics": "metric"}
+            running = {name: _ends(history, kind) for name, kind in recorded.items() if not final[name]}
+            return {"about": about, "last": _ends(history, *LAST), **final, **running}
+
+        return self._look(look)
+
     # ---- how
 
     @contextmanager
@@ -198,7 +217,8 @@ class Results:
         if not self.path.is_file():
             raise UsageError(f"there is no results file {self.path}; expected a run folder (see `pinn list runs`)")
         for attempt in range(PATIENCE if h5py.is_hdf5(self.path) else 1):
-            time.sleep(0.01 * attempt**2)
+            if attempt:  # a sleep of 0 s gives the processor away, which hundreds of looks would feel
+                time.sleep(0.01 * attempt**2)
             try:
                 with h5py.File(self.path, "r", locking=False) as file:
                     if file.attrs.get("format") != FORMAT:
@@ -235,6 +255,17 @@ def _columns(group: h5py.Group, prefix: str = "") -> dict[str, h5py.Dataset]:
 def _rows(columns: Mapping[str, h5py.Dataset]) -> int:
     """Complete rows: new columns come with all their rows, so only an interrupted append makes lengths differ."""
     return min((len(column) for column in columns.values()), default=0)
+
+
+def _ends(history: h5py.Group, *names: str) -> dict[str, Any]:
+    """The last number of each of these columns, or of all columns of a group, where there is one."""
+    columns = {key or name: data for name in names for key, data in _datasets(history, name).items()}
+    found = {name: _numbers(data[-TAIL:]) or _numbers(data[:]) for name, data in columns.items()}
+    return {name: numbers[-1] for name, numbers in found.items() if numbers}
+
+
+def _numbers(values: np.ndarray) -> list[Any]:
+    return list(values[values == values].tolist())
 
 
 def _append(history: h5py.Group, rows: Sequence[Mapping[str, float]]) -> None:

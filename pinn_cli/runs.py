@@ -1,80 +1,66 @@
-"""Finding runs and reading what they say of themselves: from files alone, without locks, without building anything.
+"""What runs say of themselves: from files alone, without locks, without building anything.
 
-A run is a folder that holds ``results.h5``. It is named by its path, by a unique beginning of its folder's name or of
-its short id, by ``latest`` or ``<problem>/latest``; a problem's name, or a folder of runs, stands for the latest in it.
+A run is a folder that holds ``results.h5``; a sweep's runs are folders with numbers for names.
 """
 
-import json
-import os
-from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import yaml
 from omegaconf import OmegaConf
 
+from pinn_cli import sweep
 from pinn_cli.errors import UsageError
-from pinn_cli.formatting import duration, scientific, table
+from pinn_cli.formatting import duration, scientific
 from pinn_cli.lock import holder
 from pinn_cli.results import Results
-from pinn_cli.run_folder import OUTPUTS
 
 FILE = "results.h5"
-LATEST = "latest"
 
 
-def find(text: str = LATEST, root: Path = OUTPUTS) -> Path:
-    """The folder of the run that `text` names. Raises UsageError if there is none, or if several begin like that."""
-    runs = _runs_in(text, root)
-    if runs:
-        return runs[-1]
-    matches = [run for run in every(root) if _begins(run, text, root)]
-    if len(matches) == 1:
-        return matches[0]
-    if matches:
-        names = ", ".join(run.name for run in matches[:4]) + (" ..." if len(matches) > 4 else "")
-        raise UsageError(f"`{text}` is the beginning of {len(matches)} runs ({names}); type more of one of them")
-    raise UsageError(f"there is no run `{text}` in {root}/; `pinn list runs` shows what there is")
+class _Yaml(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Configurations as OmegaConf writes them, twenty times as fast as it reads them; dates stay texts, as there."""
 
-
-def find_all(texts: Sequence[str], root: Path = OUTPUTS) -> list[Path]:
-    """The runs that several names stand for; here a folder of runs means every run in it. Each run comes once."""
-    found = [run for text in texts for run in _runs_in(text, root) or [find(text, root)]]
-    return list({run.resolve(): run for run in found}.values())
-
-
-def every(root: Path = OUTPUTS) -> list[Path]:
-    """The folders of all runs at or below `root`, the one that was started last at the end."""
-    folders = {path.parent for path in root.rglob(FILE)} if root.is_dir() else set()
-    return sorted(folders, key=lambda folder: (_started(folder), folder.name))
+    yaml_implicit_resolvers = {
+        key: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        for key, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
 
 def summary(folder: Path) -> dict[str, Any]:
     """A run on a few lines, as plain values: status, steps, seconds, errors, verdict. A damaged file says so."""
-    results = Results(folder / FILE)
     try:
-        about, history = results.read_attributes(), results.read_history()
-    except UsageError as error:
-        return {"run": folder.name, "folder": str(folder), "status": "damaged", "note": str(error)}
-    errors = results.read("error") or _latest(history, "error/")
-    metrics = results.read("metrics") or _latest(history, "metric/")
+        found = Results(folder / FILE).overview()
+        return _summary(folder, **{name.replace("/", "_"): values for name, values in found.items()})
+    except (UsageError, TypeError, ValueError) as error:
+        return {"run": label(folder), "folder": str(folder), "status": "damaged", "note": str(error)}
+
+
+def _summary(
+    folder: Path, about: dict, last: dict, error: dict, metrics: dict, timing_wall: dict, guard_verdict: dict
+) -> dict[str, Any]:
     return {
-        "run": folder.name,
+        "run": label(folder),
         "folder": str(folder),
         **{name: about.get(name) for name in ("problem", "seed", "device", "dtype", "started", "finished", "reason")},
         "status": _status(folder, str(about.get("status", "unknown"))),
-        "steps": int(history["step"][-1]) if len(history.get("step", ())) else 0,
-        "seconds": _seconds(results, history),
-        "loss": float(history["loss/total"][-1]) if len(history.get("loss/total", ())) else None,
-        "errors": {name: float(value) for name, value in errors.items()},
+        "steps": int(last.get("step", 0)),
+        "seconds": float(timing_wall.get("", last.get("time", 0.0))),
+        "loss": last.get("loss/total"),
+        "errors": {name: float(value) for name, value in error.items()},
         "metrics": {name: float(value) for name, value in metrics.items()},
-        "verdict": results.read("guard/verdict").get("", ""),
+        "verdict": guard_verdict.get("", ""),
     }
 
 
 def settings(folder: Path) -> dict[str, Any]:
     """The resolved configuration of a run, flat: ``{"optimizer.adam.lr": 0.001, ...}``."""
-    return dict(_flat(OmegaConf.to_container(OmegaConf.create(Results(folder / FILE).read_config()))))
+    try:
+        config = yaml.load(Results(folder / FILE).read_config(), _Yaml)
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())[:120]
+        raise UsageError(f"the configuration in {folder / FILE} is no YAML ({reason})") from None
+    return dict(_flat(config)) if isinstance(config, dict) else {}
 
 
 def differences(folder: Path, config: Any) -> str:
@@ -88,18 +74,6 @@ def differences(folder: Path, config: Any) -> str:
     return ", ".join(found[:3]) + (" ..." if len(found) > 3 else "")
 
 
-def list_runs(root: Path = OUTPUTS, as_json: bool = False) -> None:
-    """Print every run with its status, steps, time and errors."""
-    summaries = [summary(folder) for folder in every(root)]
-    if as_json:
-        print(json.dumps(summaries, indent=2))
-    elif not summaries:
-        print(f"no runs in {root}/ yet; start one: pinn train problem=helmholtz")
-    else:
-        rows = [[os.path.relpath(s["folder"]), s["status"], *cells(s)] for s in summaries]
-        print(table([["run", "status", "steps", "time", "relative L2 error"], *rows], numeric=(2, 3)))
-
-
 def cells(run: dict[str, Any]) -> list[str]:
     """Steps, time and errors of a summary, as they stand in a table."""
     if run["status"] == "damaged":
@@ -108,47 +82,18 @@ def cells(run: dict[str, Any]) -> list[str]:
     return [str(run["steps"]), duration(run["seconds"]), errors]
 
 
-def _runs_in(text: str, root: Path) -> list[Path]:
-    """The runs at or below the folder that `text` names: as a path, as a path below `root`, or as one's ``latest``."""
-    path = Path(text).parent if Path(text).name == FILE else Path(text)
-    for place in (path, root / path):
-        runs = every(place.parent / place.readlink() if place.is_symlink() else place)
-        if runs:
-            return runs
-    if path.name == LATEST:  # no link of that name, or one to a run that has been removed
-        parents = [root / path.parent, *([path.parent] if path.parent != Path() else [])]
-        return next((runs[-1:] for runs in map(every, parents) if runs), [])
-    return []
+def label(folder: Path) -> str:
+    """What a run is called in a table: its folder's name, behind that of its sweep if it is a number there."""
+    return f"{folder.parent.name}/{folder.name}" if sweep_of(folder) else folder.name
 
 
-def _begins(folder: Path, text: str, root: Path) -> bool:
-    short_id = folder.name.rpartition("-")[2]
-    return bool(text) and any(name.startswith(text) for name in (folder.name, short_id, str(folder.relative_to(root))))
-
-
-def _started(folder: Path) -> float:
-    """When a run began, in seconds; when its file was last written if it does not say."""
-    try:
-        return datetime.fromisoformat(Results(folder / FILE).read_attributes()["started"]).timestamp()
-    except (UsageError, KeyError, ValueError):
-        return (folder / FILE).stat().st_mtime
+def sweep_of(folder: Path) -> Path | None:
+    """The folder of the sweep that a run is part of."""
+    return folder.parent if folder.name.isdecimal() and (folder.parent / sweep.FILE).is_file() else None
 
 
 def _status(folder: Path, status: str) -> str:
     return "interrupted" if status == "running" and holder(folder) is None else status
-
-
-def _seconds(results: Results, history: dict[str, Any]) -> float:
-    wall = results.read("timing/wall").get("")
-    return float(wall if wall is not None else history["time"][-1] if len(history.get("time", ())) else 0.0)
-
-
-def _latest(history: dict[str, Any], kind: str) -> dict[str, float]:
-    """The last number of each column whose name begins like that."""
-    return {
-        name.removeprefix(kind): values[-1] for name, column in history.items()
-        if name.startswith(kind) and len(values := column[column == column])
-    }
 
 
 def _flat(node: Any, prefix: str = "") -> list[tuple[str, Any]]:

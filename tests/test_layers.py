@@ -36,6 +36,7 @@ FLOORS = [
     # what a person uses
     {"sweep"},
     {"plan", "runs", "checks", "plots", "cluster"},
+    {"names"},
     {"job", "predict", "reproduction"},
     {"commands"},
     {"cli"},

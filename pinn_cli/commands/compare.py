@@ -21,10 +21,10 @@ def add(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Print one row per run (Raises UsageError)."""
-    from pinn_cli import runs
+    from pinn_cli import names, runs
     from pinn_cli.formatting import table
 
-    folders = runs.find_all(arguments.run)
+    folders = names.find_all(arguments.run)
     settings = differences([runs.settings(folder) for folder in folders])
     found = [runs.summary(folder) | {"settings": own} for folder, own in zip(folders, settings, strict=True)]
     if arguments.sort:

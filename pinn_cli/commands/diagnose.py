@@ -17,7 +17,7 @@ def add(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Print a table per diagnostic; the record takes the place of one at the same step (Raises UsageError)."""
-    from pinn_cli import runs
+    from pinn_cli import names, runs
     from pinn_cli.catalogue import find_own_modules
     from pinn_cli.diagnosis import Diagnosis, still
     from pinn_cli.lock import Lock
@@ -25,7 +25,7 @@ def run(arguments: Namespace) -> int:
     from pinn_cli.results import Results
 
     find_own_modules()
-    folder = runs.find(arguments.run)
+    folder = names.find(arguments.run)
     results = Results(folder / runs.FILE)
     if results.read_attributes()["status"] == "running":
         raise UsageError(f"{folder} has not ended; expected a run at rest (wait for it, or pinn resume {folder})")

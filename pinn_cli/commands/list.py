@@ -1,6 +1,7 @@
 """What there is to choose from, with a line on each, and the runs."""
 
 import json
+import os
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
@@ -25,13 +26,28 @@ def run(arguments: Namespace) -> int:
     if kind not in (None, "runs", *KINDS):
         raise UsageError(f"cannot list `{kind}`; {nearest(kind, [*KINDS, 'runs'])}")
     if kind == "runs":
-        from pinn_cli.runs import list_runs
-
-        list_runs(as_json=arguments.json)
+        _list_runs(arguments.json)
         return 0
     found = _counts() if kind is None else catalogue.descriptions(KINDS[kind])
     print(json.dumps(found, indent=2) if arguments.json else _table(found) or f"no {kind} yet")
     return 0
+
+
+def _list_runs(as_json: bool) -> None:
+    """Every run below ./outputs with its status, steps, time and errors."""
+    from pinn_cli.formatting import table
+    from pinn_cli.names import every
+    from pinn_cli.run_folder import OUTPUTS
+    from pinn_cli.runs import cells, summary
+
+    summaries = [summary(folder) for folder in every(OUTPUTS)]
+    if as_json:
+        print(json.dumps(summaries, indent=2))
+    elif not summaries:
+        print(f"no runs in {OUTPUTS}/ yet; start one: pinn train problem=helmholtz")
+    else:
+        rows = [[os.path.relpath(s["folder"]), s["status"], *cells(s)] for s in summaries]
+        print(table([["run", "status", "steps", "time", "relative L2 error"], *rows], numeric=(2, 3)))
 
 
 def _counts() -> dict[str, Any]:

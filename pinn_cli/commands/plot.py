@@ -17,13 +17,14 @@ def add(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Print the path of each figure drawn (Raises UsageError)."""
-    from pinn_cli import plots, runs
+    from pinn_cli import plots
+    from pinn_cli.names import find
 
     names = arguments.only.split(",") if arguments.only else list(plots.FIGURES)
     for name in names:
         if name not in plots.FIGURES:
             raise UsageError(f"there is no figure `{name}`; {nearest(name, plots.FIGURES)}")
-    folders = [runs.find(word) for word in arguments.run]
+    folders = [find(word) for word in arguments.run]
     if arguments.out and len(folders) > 1:
         raise UsageError("--out takes one run; found several, whose figures would overwrite each other")
     for folder in folders:

@@ -21,7 +21,7 @@ def run(arguments: Namespace) -> int:
     changes = dict(_change(word) for word in (words[1:] if named else words))
     from pinn_cli.catalogue import find_own_modules
     from pinn_cli.job import go_on
-    from pinn_cli.runs import find
+    from pinn_cli.names import find
 
     find_own_modules()
     return go_on(find(words[0] if named else "latest"), changes, arguments.changed)

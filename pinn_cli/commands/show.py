@@ -16,10 +16,10 @@ def add(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Print the page (Raises UsageError)."""
-    from pinn_cli import runs
+    from pinn_cli import names, runs
     from pinn_cli.results import Results
 
-    folder = runs.find(arguments.run)
+    folder = names.find(arguments.run)
     results = Results(folder / runs.FILE)
     if arguments.config:
         print(json.dumps(runs.settings(folder), indent=2) if arguments.json else results.read_config().rstrip())

@@ -1,0 +1,130 @@
+"""What a person calls a run, and the folder that is meant.
+
+A run is named by its path, by a unique beginning of its folder's name or of its short id, by ``SWEEP/17``, or by
+``latest`` or ``best``, alone or behind a folder: ``helmholtz/best``. A problem's name, a sweep or another folder of
+runs stands for the latest in it, or for all of them where several are asked for.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from math import inf, isfinite
+from pathlib import Path
+from typing import Any
+
+from pinn_cli import sweep
+from pinn_cli.errors import UsageError
+from pinn_cli.results import Results
+from pinn_cli.run_folder import OUTPUTS
+from pinn_cli.runs import FILE, summary, sweep_of
+
+LATEST, BEST = "latest", "best"
+
+
+def find(text: str = LATEST, root: Path = OUTPUTS) -> Path:
+    """The folder of the run that `text` names. Raises UsageError if there is none, or if several begin like that."""
+    return best(_around(text, root), text) if _is_best(text) else _named(text, root)[-1]
+
+
+def find_all(texts: Sequence[str], root: Path = OUTPUTS) -> list[Path]:
+    """The runs that several names stand for; here a folder of runs means every run in it. Each run comes once."""
+    found = [run for text in texts for run in ([find(text, root)] if _is_best(text) else _named(text, root))]
+    return list({run.resolve(): run for run in found}.values())
+
+
+def every(root: Path = OUTPUTS) -> list[Path]:
+    """The folders of all runs at or below `root`, the one that was started last at the end."""
+    folders = {path.parent for path in root.rglob(FILE)} if root.is_dir() else set()
+    return sorted(folders, key=lambda folder: (_started(folder), _number(folder), folder.name))
+
+
+def best(folders: Sequence[Path], asked: str = BEST) -> Path:
+    """The run with the smallest error, of several fields the largest. Raises UsageError if errors say nothing."""
+    found = [summary(folder) for folder in folders]
+    rated = [one for one in found if isfinite(largest_error(one)) and one["status"] != "failed"]
+    if len(problems := {str(one["problem"]) for one in rated}) > 1:
+        example = sorted(problems)[0]
+        raise UsageError(f"`{asked}` is among runs of {', '.join(sorted(problems))}; type e.g. {example}/{BEST}")
+    if not rated:
+        raise UsageError(f"`{asked}` goes by the error, and no run there has one; `pinn list runs` shows what there is")
+    return Path(min(rated, key=largest_error)["folder"])
+
+
+def largest_error(summary: dict[str, Any]) -> float:
+    """The largest relative L2 error over the fields of a run; infinite where it has none, or one that is no number."""
+    errors = list(summary.get("errors", {}).values())
+    return max(errors) if errors and all(map(isfinite, errors)) else inf
+
+
+def _around(text: str, root: Path) -> list[Path]:
+    """The runs that ``best`` is sought among."""
+    place = text.rpartition("/")[0]
+    return _named(place, root) if place else every(root)
+
+
+def _is_best(text: str) -> bool:
+    return text.rpartition("/")[2] == BEST and not Path(text).exists()
+
+
+def _named(text: str, root: Path) -> list[Path]:
+    """All runs that a name stands for, the latest at the end; at least one. Raises UsageError."""
+    found = _runs_in(text, root) or _of_a_sweep(text, root)
+    if found:
+        return found
+    matches: dict[Path, list[Path]] = {}
+    for run in every(root):
+        if _begins(run, text, root):
+            matches.setdefault(sweep_of(run) or run, []).append(run)
+    if len(matches) == 1:
+        return next(iter(matches.values()))
+    if matches:
+        names = ", ".join(place.name for place in list(matches)[:4]) + (" ..." if len(matches) > 4 else "")
+        raise UsageError(f"`{text}` is the beginning of {len(matches)} runs ({names}); type more of one of them")
+    raise UsageError(f"there is no run `{text}` in {root}/; `pinn list runs` shows what there is")
+
+
+def _runs_in(text: str, root: Path) -> list[Path]:
+    """The runs at or below the folder that `text` names: as a path, as a path below `root`, or as one's ``latest``."""
+    path = Path(text).parent if Path(text).name == FILE else Path(text)
+    for place in (path, root / path):
+        runs = every(place.parent / place.readlink() if place.is_symlink() else place)
+        if runs:
+            return runs
+    if path.name == LATEST:  # no link of that name, or one to a run that has been removed
+        parents = [root / path.parent, *([path.parent] if path.parent != Path() else [])]
+        runs = next((runs for runs in map(every, parents) if runs), [])
+        return [run for run in runs if (sweep_of(run) or run) == (sweep_of(runs[-1]) or runs[-1])]
+    return []
+
+
+def _of_a_sweep(text: str, root: Path) -> list[Path]:
+    """The run that ``SWEEP/17`` means; [] for another kind of name. Raises UsageError if that run has not started."""
+    name, _, number = text.rpartition("/")
+    if not (name and number.isdecimal()):
+        return []
+    found = sweep.find(name, root)
+    planned = {run.number: run for run in found.runs}.get(int(number))
+    if planned is None:
+        raise UsageError(f"{found.folder} has runs 0 to {len(found.runs) - 1}; found {number}")
+    if not (planned.folder / FILE).exists():
+        reason = f"was refused: {planned.refused}" if planned.refused else f"has not started; pinn status {name}"
+        raise UsageError(f"run {number} of {found.folder} {reason}")
+    return [planned.folder]
+
+
+def _begins(folder: Path, text: str, root: Path) -> bool:
+    """Whether the name, the short id or the path of a run, or of its sweep, begins like that."""
+    place = sweep_of(folder) or folder
+    names = (place.name, place.name.rpartition("-")[2], str(place.relative_to(root)))
+    return bool(text) and any(name.startswith(text) for name in names)
+
+
+def _number(folder: Path) -> int:
+    return int(folder.name) if folder.name.isdecimal() else -1
+
+
+def _started(folder: Path) -> float:
+    """When a run began, in seconds; when its file was last written if it does not say."""
+    try:
+        return datetime.fromisoformat(Results(folder / FILE).read_attributes()["started"]).timestamp()
+    except (UsageError, KeyError, ValueError):
+        return (folder / FILE).stat().st_mtime
