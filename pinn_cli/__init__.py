@@ -6,6 +6,7 @@ inside this package; in a checkout they lie beside it, and the parent folder is 
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "load"]
+
+# HDF5 obeys this variable more than the caller who asks for no locks, and reads it once, when h5py is imported.
+os.environ["HDF5_USE_FILE_LOCKING"] = "FALSE"
 
 _here = Path(__file__).resolve().parent
 if not (_here / "conf").is_dir():

@@ -5,13 +5,13 @@ that could run code when it is loaded.
 """
 
 import io
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from pinn_cli.errors import TrainingError, UsageError
+from pinn_cli import atomic
+from pinn_cli.errors import UsageError
 
 
 class CheckpointError(UsageError):
@@ -20,17 +20,7 @@ class CheckpointError(UsageError):
 
 def save(path: str | Path, state: dict[str, Any]) -> None:
     """Write `state` beside `path`, then put it in its place. Raises TrainingError, with the old file kept."""
-    path = Path(path)
-    part = path.with_name(path.name + ".part")
-    try:
-        with open(part, "wb") as file:
-            file.write(_pack(state))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise TrainingError(f"cannot write {path} ({error.strerror}); the checkpoint before it is kept") from error
+    atomic.write(path, _pack(state), "the checkpoint before it is kept", f"`pinn resume {Path(path).parent}`")
 
 
 def load(path: str | Path, device: str | torch.device = "cpu") -> dict[str, Any]:

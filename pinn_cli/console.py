@@ -13,6 +13,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import IO, Protocol
@@ -170,7 +171,7 @@ class Console:
 
 
 class Lines:
-    """Plain lines, flushed one by one. A reader that goes away (``| head``) does not stop the run."""
+    """Plain lines, flushed one by one. A reader that goes away (``| head``), or a full disk, does not stop the run."""
 
     interval = LINE_INTERVAL
 
@@ -194,6 +195,8 @@ class Lines:
                 print(self.prefix + line, file=self.stream, flush=True)
         except BrokenPipeError:
             self.write = lambda text: None  # type: ignore[method-assign]
+        except OSError:
+            pass  # a log on a full disk has gaps; the results file is what says so, and ends the run if it must
 
     def close(self) -> None:
         """Nothing is left open."""
@@ -210,20 +213,23 @@ class Picture:
 
     def show(self, state: State) -> None:
         """Draw the present state in place of the one before."""
-        if self.live is None:
-            self.live = Live(console=self.terminal, auto_refresh=False)
-            self.live.start()
-        self.live.update(picture(state), refresh=True)
+        with suppress(OSError):  # a terminal that is gone; the run goes on
+            if self.live is None:
+                self.live = Live(console=self.terminal, auto_refresh=False)
+                self.live.start()
+            self.live.update(picture(state), refresh=True)
 
     def write(self, text: str) -> None:
         """Print above the picture, or below it once it is closed."""
-        self.terminal.print(text, markup=False, soft_wrap=True)
+        with suppress(OSError):
+            self.terminal.print(text, markup=False, soft_wrap=True)
 
     def close(self) -> None:
         """Leave the last picture standing and give the cursor back."""
-        if self.live is not None:
-            self.live.stop()
-            self.live = None
+        live, self.live = self.live, None
+        if live is not None:
+            with suppress(OSError):
+                live.stop()
 
 
 def picture(state: State) -> Group:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -10,7 +10,7 @@ from typing import Any, cast
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from pinn_cli import checkpoint, compiler, plan, run_folder, runs
+from pinn_cli import atomic, checkpoint, compiler, plan, run_folder, runs
 from pinn_cli.assembly import Parts, assemble
 from pinn_cli.clock import Clock
 from pinn_cli.composition import drop_leftovers
@@ -47,18 +47,27 @@ def start(config: DictConfig, name: str, typed: Collection[str] = (), prefix: st
         text = job.plan()
         folder = run_folder.create(name, config.folder)
         with Lock(folder):
-            yaml = OmegaConf.to_yaml(config, resolve=True)
-            Results(folder / FILE).create(provenance(config, name, job.parts.device), yaml, sources(config))
-            (folder / "config.yaml").write_text(yaml, encoding="utf-8")
-            return job.train(folder, clock, f"{text}\nfolder   {folder}", prefix=prefix)
+            if not (folder / FILE).exists():  # else a process that was here before has made it meanwhile
+                atomic.clear(folder)
+                yaml = OmegaConf.to_yaml(config, resolve=True)
+                Results(folder / FILE).create(provenance(config, name, job.parts.device), yaml, sources(config))
+                atomic.write(folder / "config.yaml", yaml)
+                return job.train(folder, clock, f"{text}\nfolder   {folder}", prefix=prefix)
+    return _again(folder, config)
 
 
 def go_on(folder: Path, changes: Mapping[str, Any] | None = None, changed: bool = False) -> int:
     """Go on with a run that was stopped or killed; the exit code. `changed`: even if formulas have changed since."""
+    if not (folder / FILE).exists():  # nothing is made there
+        Results(folder / FILE).read_attributes()
+    with Lock(folder):
+        return _go_on(folder, changes or {}, changed)
+
+
+def _go_on(folder: Path, changes: Mapping[str, Any], changed: bool) -> int:
     results = Results(folder / FILE)
     about = results.read_attributes()
     config = cast(DictConfig, OmegaConf.create(results.read_config()))
-    changes = changes or {}
     for key, value in changes.items():
         if key not in (known := _flat(config)):
             raise UsageError(f"unknown key `{key}`; {nearest(key, known)}")
@@ -70,7 +79,7 @@ def go_on(folder: Path, changes: Mapping[str, Any] | None = None, changed: bool 
     if not changed:
         refuse_changed(results.read("source"), config)
     config.threads = about["threads"]  # with others, sums are taken in another order
-    with _surroundings(config), Lock(folder):
+    with _surroundings(config):
         job = Job(config, about["problem"], assemble(config))
         path = folder / "checkpoint.pt"
         saved = checkpoint.load(path, job.parts.device) if path.exists() else None  # none: killed before its first step
@@ -79,11 +88,13 @@ def go_on(folder: Path, changes: Mapping[str, Any] | None = None, changed: bool 
             if changes.get(key) is not None and changes[key] <= done:
                 raise UsageError(f"{key}={changes[key]}: {folder} is at {done:.6g} already, all its lives together")
         text = f"{job.plan()}\nresume   {folder} from step {step}"
+        atomic.clear(folder)
         results.cut(step)
+        yaml = OmegaConf.to_yaml(config, resolve=True)
         if changes:
-            yaml = OmegaConf.to_yaml(config, resolve=True)
             results.replace({"config": yaml})
-            (folder / "config.yaml").write_text(yaml, encoding="utf-8")
+        if changes or not (folder / "config.yaml").exists():  # a kill in the set-up comes before it
+            atomic.write(folder / "config.yaml", yaml)
         results.attributes(status="running")
         return job.train(folder, Clock(seconds), text, saved)
 
@@ -121,8 +132,9 @@ class Job:
                 self._end(folder, run, stage, objective, stop, screen)
             except Exception as error:
                 line = _line(error)
-                recorder.flush(run)  # what led there is what one wants to see
-                results.attributes(status="failed", reason=line, finished=now())
+                with suppress(TrainingError):  # where nothing can be written, the line on the screen must do
+                    recorder.flush(run)  # what led there is what one wants to see
+                    results.attributes(status="failed", reason=line, finished=now())
                 if _is_expected(error):
                     raise TrainingError(line) from error
                 raise
@@ -156,18 +168,22 @@ class Job:
             summary.metrics = found.metrics
             summary.held_out, summary.verdict = found.verdict.relative, str(found.verdict)
             summary.unknowns = found_unknowns(objective)
-        results.attributes(status=status, reason=reason, finished=now())
         if switch(self.config.figures) == "on":
-            summary.figures = _draw(folder)
+            summary.figures = _draw(folder, screen)
+        results.attributes(status=status, reason=reason, finished=now())  # last: what is finished has all its files
         summary.next = f"pinn {'resume' if stop.resumable else 'show'} {folder}"
         summary.seconds = run.clock.seconds
         screen.finish(summary)
 
 
-def _draw(folder: Path) -> list[str]:
+def _draw(folder: Path, screen: Screens) -> list[str]:
     from pinn_cli.plots import write  # matplotlib takes half a second that the first step must not wait for
 
-    return [str(path) for path in write(folder)]
+    try:
+        return [str(path) for path in write(folder)]
+    except TrainingError as error:  # the results are there; figures can be drawn at any time
+        screen.plan(f"no figures: {error}, or `pinn plot {folder}`")
+        return []
 
 
 def _again(folder: Path, config: DictConfig) -> int:
@@ -175,10 +191,18 @@ def _again(folder: Path, config: DictConfig) -> int:
     drop_leftovers(config)
     if differences := runs.differences(folder, config):
         raise UsageError(f"{folder} holds another run ({differences}); type folder=ANOTHER")
-    if Results(folder / FILE).read_attributes()["status"] == "finished":
-        print(f"{folder} holds this very run, finished; pinn show {folder}")
+    if _finished(folder):
         return FINISHED
-    return go_on(folder)
+    with Lock(folder):
+        return FINISHED if _finished(folder) else _go_on(folder, {}, changed=False)
+
+
+def _finished(folder: Path) -> bool:
+    """Whether the run has finished, which is said."""
+    finished = Results(folder / FILE).read_attributes()["status"] == "finished"
+    if finished:
+        print(f"{folder} holds this very run, finished; pinn show {folder}")
+    return finished
 
 
 def _flat(node: Any, prefix: str = "") -> dict[str, Any]:

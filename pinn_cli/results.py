@@ -37,6 +37,7 @@ from typing import Any, NoReturn, TypeVar
 import h5py
 import numpy as np
 
+from pinn_cli import atomic
 from pinn_cli.descriptions import describe
 from pinn_cli.errors import TrainingError, UsageError
 
@@ -48,6 +49,7 @@ ABOUT = ("problem", "seed", "device", "dtype", "status", "reason", "started", "f
 FINAL = ("error", "metrics", "timing/wall", "guard/verdict")  # groups in an overview
 LAST = ("step", "time", "loss/total")  # columns in an overview
 TAIL = 64  # rows in which the last number of a column is looked for first
+FOUND = ("network", "error", "metrics", "fields", "residuals", "collocation", "guard", "unknowns", "seams", "timing")
 PATIENCE = 4  # attempts of a reader that meets a file in the middle of an append
 HDF5_ERRORS = (OSError, RuntimeError, KeyError, ValueError)
 
@@ -100,13 +102,13 @@ class Results:
             self._known = self._rewrite(lambda file: _append(file["history"], numbers), more=8 * CHUNK * len(names))
 
     def cut(self, step: int) -> None:
-        """Drop rows and records after `step`: a resumed run goes on from its checkpoint, not from its last row."""
+        """Drop rows and records after `step`, and what an earlier end found: the run goes on from its checkpoint."""
         def change(file: h5py.File) -> None:
             _cut(_columns(file["history"]), step)
             for records in file.get("diagnostics", {}).values():
                 _cut_records(records, step)
 
-        self._rewrite(change)
+        self._rewrite(change, without=FOUND)
 
     def replace(self, groups: Mapping[str, Any]) -> None:
         """Write top-level groups anew, whole: ``{"error": {"u": 1e-6}, "stages": ["adam"], "fields": {...}}``.
@@ -170,7 +172,10 @@ class Results:
     @contextmanager
     def _appending(self) -> Iterator[h5py.File]:
         """The file, open for one short write; a write that fails ends the process (see the top of this file)."""
-        file = h5py.File(self.path, "r+", locking=False)
+        try:
+            file = h5py.File(self.path, "r+", locking=False)
+        except HDF5_ERRORS as error:
+            raise TrainingError(self._lost(error)) from error
         try:
             yield file
             file.close()
@@ -180,30 +185,26 @@ class Results:
 
     def _rewrite(self, change: Callable[[h5py.File], Any], without: Collection[str] = (), more: int = 0) -> set[str]:
         """Copy all but `without` to an image, change that, put it in the file's place; returns the column names."""
-        self._require(self.path.stat().st_size + more)
         with _image() as image:
-            with h5py.File(self.path, "r", locking=False) as old:
-                for name in set(old) - set(without):
-                    old.copy(name, image)
-                for name, value in old.attrs.items():
-                    image.attrs[name] = value
+            try:
+                self._require(self.path.stat().st_size + more)
+                with h5py.File(self.path, "r", locking=False) as old:
+                    for name in set(old) - set(without):
+                        old.copy(name, image)
+                    for name, value in old.attrs.items():
+                        image.attrs[name] = value
+            except HDF5_ERRORS as error:
+                raise TrainingError(self._lost(error)) from error
             change(image)
             self._put(_content(image))
             return set(_columns(image["history"]))
 
+    def _lost(self, error: Exception) -> str:
+        return f"{self.path} can no longer be read ({_line(error)}); has it been moved, or changed by another program?"
+
     def _put(self, content: bytes) -> None:
         """Take the file's place in one move: a reader, or a kill, meets the old one or the new one."""
-        part = self.path.with_name(self.path.name + ".part")
-        try:
-            with open(part, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, self.path)
-        except OSError as error:
-            part.unlink(missing_ok=True)
-            reason = f"cannot write {self.path} ({error.strerror})"
-            raise TrainingError(f"{reason}; what was recorded before is kept") from error
+        atomic.write(self.path, content, "what was recorded before is kept", f"`pinn resume {self.path.parent}`")
 
     def _require(self, size: int) -> None:
         """Raises TrainingError unless `size` bytes, and a reserve, are free where the file lies."""

@@ -1,7 +1,7 @@
 """What a run shows, in two places at once: on the screen, and as plain lines in its run.log."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,5 +33,10 @@ class Screens:
 @contextmanager
 def screens(log: Path, prefix: str = "") -> Iterator[Screens]:
     """The screen and the log; the lines of one worker among many begin with `prefix`."""
-    with open(log, "a", encoding="utf-8") as file, Console(prefix) as screen, Console(stream=file) as lines:
-        yield Screens(screen, lines)
+    file = open(log, "a", encoding="utf-8")  # noqa: SIM115  to close it may fail, on a full disk, and must not matter
+    try:
+        with Console(prefix) as screen, Console(stream=file) as lines:
+            yield Screens(screen, lines)
+    finally:
+        with suppress(OSError):
+            file.close()

@@ -25,7 +25,8 @@ FLOORS = [
     {"references"},
     {"weighting", "samplers", "optimizers", "strategies", "metrics", "diagnostics"},
     # training and records
-    {"clock", "stopping", "interruption", "lock"},
+    {"clock", "stopping", "interruption", "atomic"},
+    {"lock"},
     {"train", "results", "checkpoint", "console"},
     {"finish", "screens", "diagnosis"},
     {"recorder"},

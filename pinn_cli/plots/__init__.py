@@ -4,10 +4,13 @@ Nothing outside this folder imports matplotlib, and nothing in it uses pyplot or
 """
 
 from collections.abc import Callable, Sequence
+from io import BytesIO
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from pinn_cli import atomic
+from pinn_cli.errors import TrainingError
 from pinn_cli.plots.fields import draw_collocation, draw_solution
 from pinn_cli.plots.gradient_alignment import draw_gradient_alignment
 from pinn_cli.plots.gradient_histograms import draw_gradient_histograms
@@ -39,7 +42,8 @@ def write(
 ) -> list[Path]:
     """Draw figures of the run in `folder` into `out` (its own ``figures/``); the paths of those the file has data for.
 
-    `kind` is png, pdf or svg; `resolution` in dots per inch. Raises UsageError for a file that is no run's.
+    `kind` is png, pdf or svg; `resolution` in dots per inch. Raises UsageError for a file that is no run's, and
+    TrainingError where a figure cannot be written.
     """
     results, target = Results(Path(folder) / "results.h5"), Path(out or Path(folder) / "figures")
     written = []
@@ -47,7 +51,16 @@ def write(
         with style():
             figure = FIGURES[name](results)
             if figure is not None:
-                target.mkdir(parents=True, exist_ok=True)
-                figure.savefig(target / f"{name}.{kind}", dpi=resolution)
+                image = BytesIO()
+                figure.savefig(image, format=kind, dpi=resolution)
+                _make(target)
+                atomic.write(target / f"{name}.{kind}", image.getvalue())
                 written.append(target / f"{name}.{kind}")
     return written
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainingError(atomic.reason(folder, error)) from error

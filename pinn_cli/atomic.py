@@ -1,0 +1,40 @@
+"""Files that are whole at any moment: a reader, a kill or a full disk meets the one before or the new one."""
+
+import errno
+import os
+from pathlib import Path
+
+from pinn_cli.errors import TrainingError
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def write(path: str | Path, content: bytes | str, kept: str = "", then: str = "") -> None:
+    """Write beside `path`, then take its place in one move.
+
+    Raises TrainingError, with the old file in its place, where that cannot be done: `kept` says what is not lost, and
+    `then` what to type once there is room.
+    """
+    path = Path(path)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")  # hidden, so that what a kill leaves of it is no content
+    try:
+        with open(part, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise TrainingError(reason(path, error, kept, then)) from error
+
+
+def reason(path: Path, error: OSError, kept: str = "", then: str = "") -> str:
+    """One line on a file that cannot be written."""
+    way = f"make room, then {then or 'type it again'}" if error.errno in FULL else ""
+    return "; ".join(part for part in (f"cannot write {path} ({error.strerror})", kept, way) if part)
+
+
+def clear(folder: Path) -> None:
+    """Remove what killed writers have left in a folder; only for the one process that writes there."""
+    for part in folder.glob(".*.part"):
+        part.unlink(missing_ok=True)
