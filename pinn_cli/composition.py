@@ -69,31 +69,36 @@ def drop_leftovers(config: DictConfig) -> list[str]:
     return notes
 
 
-def jobs(words: list[str]) -> Iterator[list[str]]:
-    """For a sweep: overrides of single runs in which every swept value occurs at least once."""
-    overrides = [_parse(word) for word in rewrite(words)]
-    several = {i: _values(override) for i, override in enumerate(overrides) if override.is_sweep_override()}
-    first = [f"{_key(o)}={several[i][0]}" if i in several else o.input_line or "" for i, o in enumerate(overrides)]
-    yield first
-    for i, values in several.items():
-        for value in values[1:]:
-            yield [*first[:i], f"{_key(overrides[i])}={value}", *first[i + 1 :]]
+def spread(word: str) -> list[str]:
+    """A word with one value each: `seed=0,1` -> `seed=0`, `seed=1`; unknown names are refused (UsageError)."""
+    override = _parse(word)
+    _check_first_name(override)
+    words = [f"{_key(override)}={value}" for value in _values(override)] if override.is_sweep_override() else [word]
+    for single in words if is_choice(word) else []:
+        _check_choice(_parse(single))
+    return words
 
 
-def swept(words: list[str]) -> list[str]:
-    """The keys that take several values, as Hydra names them in a job's overrides."""
-    return [_key(override) for override in map(_parse, rewrite(words)) if override.is_sweep_override()]
+def is_choice(word: str) -> bool:
+    """Whether a word chooses a part, and not a value."""
+    return _parse(word).key_or_group in catalogue.groups()
+
+
+def value_of(word: str) -> tuple[str, Any]:
+    """`seed=1` -> `("seed", 1)`."""
+    override = _parse(word)
+    return override.key_or_group, override.value()
 
 
 def launchers() -> list[str]:
     """The launchers of sweeps that Hydra finds: its own, those of installed plugins, and ours."""
-    with _hydra() as loader:
+    with hydra_loader() as loader:
         return sorted(loader.get_group_options("hydra/launcher"))
 
 
 def _parse(word: str) -> Override:
     try:
-        with _hydra() as loader:
+        with hydra_loader() as loader:
             return OverridesParser.create(config_loader=loader).parse_override(word)
     except HydraException as error:
         reason = str(error).splitlines()[0]
@@ -103,7 +108,7 @@ def _parse(word: str) -> Override:
 
 
 @contextmanager
-def _hydra() -> Iterator[Any]:
+def hydra_loader() -> Iterator[Any]:
     """Hydra's config loader, whether or not a Hydra program is running around this call."""
     if GlobalHydra.instance().is_initialized():
         yield GlobalHydra.instance().config_loader()
@@ -114,7 +119,7 @@ def _hydra() -> Iterator[Any]:
 
 def _compose(words: list[str]) -> DictConfig:
     try:
-        with _hydra():
+        with hydra_loader():
             return hydra_compose("config", [*words, *search_path()])
     except (HydraException, OmegaConfBaseException) as error:
         cause = error.__cause__ or error

@@ -56,6 +56,13 @@ def start(config: DictConfig, name: str, typed: Collection[str] = (), prefix: st
     return _again(folder, config)
 
 
+def rehearse(config: DictConfig, typed: Collection[str] = ()) -> None:
+    """Build everything and evaluate every residual once, as a start would. Raises UsageError; makes nothing."""
+    config.compile = "off"  # whether a compiler works says nothing of the run
+    with _surroundings(config):
+        Job(config, "", assemble(config, typed)).plan()
+
+
 def go_on(folder: Path, changes: Mapping[str, Any] | None = None, changed: bool = False) -> int:
     """Go on with a run that was stopped or killed; the exit code. `changed`: even if formulas have changed since."""
     if not (folder / FILE).exists():  # nothing is made there

@@ -11,6 +11,7 @@ Nothing here reads a configuration or a results file: what state a run is in, it
 
 import json
 import os
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -43,7 +44,7 @@ class Planned:
     @property
     def full_words(self) -> list[str]:
         """The words and the folder."""
-        return [*(word for word in self.words if not word.startswith("folder=")), f"folder={self.folder}"]
+        return [*(word for word in self.words if not word.startswith("folder=")), f"folder={quoted(self.folder)}"]
 
 
 @dataclass(frozen=True)
@@ -74,11 +75,18 @@ class Sweep:
         if chosen is not None and (Path(chosen) / FILE).exists():
             return _again(Path(chosen), [tuple(words) for words, _ in runs])
         folder = unique(OUTPUTS / "sweeps") if chosen is None else make(Path(chosen), may_exist=True)
-        planned = tuple(_planned(folder, n, words, reason) for n, (words, reason) in enumerate(runs))
-        created = datetime.now().astimezone().isoformat(timespec="seconds")
-        sweep = cls(folder, command, launcher, created, os.getcwd(), (), planned)
+        sweep = cls.planned(folder, command, launcher, runs)
         sweep.write()
         return sweep
+
+    @classmethod
+    def planned(
+        cls, folder: Path, command: str, launcher: str, runs: Sequence[tuple[Sequence[str], str | None]]
+    ) -> "Sweep":
+        """What a sweep would be, with nothing made."""
+        planned = tuple(_planned(folder, n, words, reason) for n, (words, reason) in enumerate(runs))
+        created = datetime.now().astimezone().isoformat(timespec="seconds")
+        return cls(folder, command, launcher, created, os.getcwd(), (), planned)
 
     @classmethod
     def read(cls, folder: str | Path) -> "Sweep":
@@ -95,6 +103,16 @@ class Sweep:
             raise UsageError(f"{file} is damaged or no manifest ({reason}); the runs beside it are untouched") from None
 
     @property
+    def wanted(self) -> tuple[Planned, ...]:
+        """The runs that are not refused."""
+        return tuple(run for run in self.runs if not run.refused)
+
+    def counts(self) -> str:
+        """`9 runs (and 1 refused)`."""
+        wanted, refused = len(self.wanted), len(self.runs) - len(self.wanted)
+        return f"{wanted} run{'s' if wanted != 1 else ''}" + (f" (and {refused} refused)" if refused else "")
+
+    @property
     def code(self) -> Path:
         """Where its runs are started from: the frozen copy of the user's code, or the folder it was typed in."""
         frozen = self.folder / "code"
@@ -108,10 +126,12 @@ class Sweep:
 
     def write(self) -> None:
         """Put the manifest in its place, whole: there is never half of one."""
+        keys = ("command", "created", "launcher", "cwd", "jobs")
+        about = {"format": FORMAT} | {key: getattr(self, key) for key in keys}
         runs = [{"number": run.number, "words": run.words, "refused": run.refused} for run in self.runs]
-        about = {key: getattr(self, key) for key in ("command", "created", "launcher", "cwd", "jobs")}
+        lines = ",\n  ".join(map(json.dumps, runs))  # one run, one line
         part = self.folder / f".{FILE}.{os.getpid()}"
-        part.write_text(json.dumps({"format": FORMAT, **about, "runs": runs}, indent=1) + "\n", encoding="utf-8")
+        part.write_text(f'{json.dumps(about, indent=1)[:-2]},\n "runs": [\n  {lines}\n ]\n}}\n', encoding="utf-8")
         os.replace(part, self.folder / FILE)
 
 
@@ -142,8 +162,14 @@ def every(root: Path = OUTPUTS) -> list[Path]:
 
 def refuse(folder: Path, reason: str) -> None:
     """Note that the run of this folder, if it is one of a sweep's, was refused when it started."""
-    if (folder.parent / FILE).is_file() and folder.name.isdecimal():
+    if (folder.parent / FILE).is_file() and folder.name.isdecimal() and not (folder / "results.h5").exists():
         _note(folder).write_text(f"{reason}\n", encoding="utf-8")
+
+
+def quoted(path: str | Path) -> str:
+    """A path as the value of an override, where some signs mean something."""
+    text = str(path)
+    return text if re.fullmatch(r"[\w./@%+-]+", text) else "'" + text.replace("\\", r"\\").replace("'", r"\'") + "'"
 
 
 def _sweep(folder: Path, about: Mapping[str, Any]) -> Sweep:

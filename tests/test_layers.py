@@ -33,12 +33,13 @@ FLOORS = [
     # what reads a configuration
     {"catalogue", "settings", "build", "device"},
     {"composition", "refusals", "streams", "sources"},
-    {"assembly", "compiler", "cost", "provenance", "run_folder"},
+    {"assembly", "compiler", "cost", "provenance", "run_folder", "combinations"},
     # what a person uses
     {"sweep"},
     {"plan", "runs", "checks", "plots", "cluster"},
     {"names"},
     {"job", "predict", "reproduction"},
+    {"launching"},
     {"commands"},
     {"cli"},
     {"problems"},
@@ -47,7 +48,7 @@ ONLY_IMPORTERS = {
     "h5py": {"results", "tables"},
     "rich": {"console"},
     "matplotlib": {"plots"},
-    "hydra": {"commands", "composition", "build"},
+    "hydra": {"commands", "launching", "composition", "build"},
 }
 READ_CONFIGURATIONS = FLOORS[FLOORS.index({"catalogue", "settings", "build", "device"}) :]
 

@@ -1,24 +1,19 @@
 """Train a network on a problem; every `key=value` changes the configuration, `-m` sweeps over lists of values."""
 
-import os
-import re
-import shutil
 import sys
-import tempfile
-import traceback
 
 import hydra
-from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
 from pinn_cli.catalogue import find_own_modules, groups, options
-from pinn_cli.composition import compose, jobs, rewrite, search_path, swept
-from pinn_cli.errors import TrainingError, UsageError
+from pinn_cli.composition import compose, rewrite, search_path
+from pinn_cli.errors import UsageError
+from pinn_cli.launching import multirun
+from pinn_cli.launching.task import FINISHED, carry_out
 
-FINISHED, FAILED, USAGE, STOPPED = 0, 1, 2, 3
-SAYS = {FINISHED: "finished", FAILED: "failed", USAGE: "refused", STOPPED: "stopped"}
 SWEEP = ("-m", "--multirun")
+DRY = "--dry-run"
 ASKING = ("--hydra-help", "-c", "--cfg", "-i", "--info", "-sc", "--shell-completion")
 VALUED = ("-c", "--cfg", "-p", "--package", "-i", "--info", "-cd", "--config-dir")  # take the word that follows
 
@@ -33,13 +28,13 @@ what one types most:
 several parts at once (quoted for the shell):
   'optimizer=[adam,levenberg_marquardt]' optimizer.adam.steps=2000   one after the other
   'weighting=[lr_annealing,grad_norm]'                               a product
-a sweep, one run per combination:
+a sweep, one run per combination, in a folder of its own (folder=... chooses it; --dry-run only shows it):
   pinn train -m problem=helmholtz recipe=adam weighting=fixed,lr_annealing seed=0,1,2
 
   --cfg job    print the configuration that would be trained, every key that can be changed
   --info ...   what Hydra knows of how it is composed"""
 
-outcomes: list[tuple[int, list[str]]] = []  # exit code and overrides of each job of this process
+codes: list[int] = []  # what `task` has to say: Hydra drops what it returns
 
 
 def run_words(words: list[str]) -> int:
@@ -51,14 +46,16 @@ def run_words(words: list[str]) -> int:
     before = ["", *words]
     overrides = [word for word, flag in zip(words, before, strict=False) if word[:1] != "-" and flag not in VALUED]
     flags = [word for word in words if word not in overrides]
-    sweep = any(flag in SWEEP for flag in flags)
-    if not any(flag in ASKING for flag in flags):
-        for job in jobs(overrides) if sweep else [overrides]:
-            compose(job)
-    _hydra([*flags, *rewrite(overrides), *search_path()])
-    if sweep and outcomes:
-        print("\n".join(_lines(swept(overrides))))
-    return max((code for code, _ in outcomes), default=FINISHED)
+    if any(flag in ASKING for flag in flags):
+        return _hydra([*flags, *rewrite(overrides), *search_path()])
+    if any(flag in SWEEP for flag in flags):
+        if others := [flag for flag in flags if flag not in (*SWEEP, DRY)]:
+            raise UsageError(f"`{others[0]}` does not go with -m; expected pinn train -m [{DRY}] key=value ...")
+        return multirun.run(overrides, ["pinn", "train", *words], dry=DRY in flags)
+    if DRY in flags:
+        raise UsageError(f"{DRY} shows the runs of a sweep; type pinn train -m {DRY} ... (or --cfg job for one run)")
+    compose(overrides)
+    return _hydra([*flags, *rewrite(overrides), *search_path()])
 
 
 def _help() -> str:
@@ -67,52 +64,20 @@ def _help() -> str:
     return HELP.format(groups="\n".join(lines))
 
 
-def _hydra(words: list[str]) -> None:
-    """Hydra reads the command line of the process, and wants a folder of its own for a sweep."""
+def _hydra(words: list[str]) -> int:
+    """Hydra reads the command line of the process."""
     before, sys.argv = sys.argv, ["pinn train", *words]
-    folder = tempfile.mkdtemp(prefix="pinn-sweep-")
-    os.environ["PINN_SWEEP_FOLDER"] = folder
-    outcomes.clear()
+    codes.clear()
     try:
         task()
     except HydraException as error:
         raise UsageError(" ".join(str(error).split())) from error
     finally:
         sys.argv = before
-        shutil.rmtree(folder, ignore_errors=True)
+    return max(codes, default=FINISHED)
 
 
 @hydra.main(version_base=None, config_path="pkg://pinn_cli.conf", config_name="config")
-def task(config: DictConfig) -> int:
-    """One job. It returns its exit code and never raises, since one failure must not end a sweep."""
-    if outcomes and outcomes[-1][0] == STOPPED:  # Ctrl-C stops the sweep, not this job alone
-        return _ended(STOPPED, "not started, the sweep was stopped")
-    about = HydraConfig.get()
-    typed = [re.split(r"[=@]", word.lstrip("+~"))[0] for word in about.overrides.task]
-    try:
-        from pinn_cli.job import start  # imports torch
-
-        return _ended(start(config, about.runtime.choices["problem"], typed))
-    except UsageError as error:
-        return _ended(USAGE, str(error))
-    except TrainingError as error:
-        return _ended(FAILED, str(error))
-    except Exception:
-        return _ended(FAILED, traceback.format_exc().rstrip())
-
-
-def _ended(code: int, message: str = "") -> int:
-    about = HydraConfig.get()
-    job = f"job {about.job.num}: " if about.mode is not None and about.mode.name == "MULTIRUN" else ""
-    if message:
-        print(f"pinn: {job}{message}", file=sys.stderr)
-    outcomes.append((code, list(about.overrides.task)))
-    return code
-
-
-def _lines(keys: list[str]) -> list[str]:
-    """One line per job: how it ended, and the values that the sweep varies."""
-    return [
-        "  ".join([f"job {i}", f"{SAYS[code]:<8}", *(word for word in words if word.split("=")[0] in keys)])
-        for i, (code, words) in enumerate(outcomes)
-    ]
+def task(config: DictConfig) -> None:
+    """One run."""
+    codes.append(carry_out(config))

@@ -1,0 +1,103 @@
+"""`pinn train -m`: which runs there are is known, checked and written down before the first one starts.
+
+One run that is refused or fails ends no other.
+"""
+
+import shlex
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Protocol
+
+from pinn_cli.build import Builder
+from pinn_cli.combinations import Combination, combinations
+from pinn_cli.composition import compose, spread, value_of
+from pinn_cli.errors import UsageError
+from pinn_cli.launching.plugins import Plugin, configuration
+from pinn_cli.sweep import Sweep
+
+
+class Launcher(Protocol):
+    """Carries out sweeps: one of Hydra's (`plugins`), or a class of ours that a YAML in conf/hydra/launcher names."""
+
+    def adds(self) -> Sequence[str]:
+        """Words of every run, where nothing else is typed. Raises UsageError where nothing can be launched."""
+
+    def launch(self, sweep: Sweep) -> int:
+        """Start what is not refused, and say so; the exit code."""
+
+    def preview(self, sweep: Sweep) -> str:
+        """What there would be besides the runs, with nothing made."""
+
+
+def run(words: Sequence[str], command: Sequence[str], dry: bool = False) -> int:
+    """Carry out the sweep of these words, or with `dry` only show it; the exit code. Raises UsageError."""
+    settings = [word for word in words if word.lstrip("+~").startswith(("hydra.", "hydra/"))]
+    name, launcher = _launcher(settings)
+    chosen, typed = _folder([word for word in words if word not in settings])
+    keys = [word.partition("=")[0] for word in typed]
+    runs = combinations([*(word for word in launcher.adds() if word.partition("=")[0] not in keys), *typed])
+    runs, about = _placed(runs), (shlex.join(command), name)
+    if dry:
+        return _show(Sweep.planned(Path(chosen or "outputs/sweeps/NEW"), *about, _rehearsed(runs)), launcher)
+    return launcher.launch(Sweep.create(*about, runs, chosen))
+
+
+def _launcher(settings: Sequence[str]) -> tuple[str, Launcher]:
+    """The launcher that the command line or a YAML names."""
+    config = configuration(settings, ".")
+    name, node = config.hydra.runtime.choices["hydra/launcher"], config.hydra.launcher
+    if node._target_.startswith("pinn_cli."):
+        return name, Builder(["hydra.launcher"]).part(node, "hydra.launcher")()
+    return name, Plugin(settings)
+
+
+def _folder(words: list[str]) -> tuple[str | None, list[str]]:
+    """The folder chosen for the sweep; one that differs between runs (`folder=x/${seed}`) stays a word of each."""
+    typed = [word for word in words if word.startswith("folder=")]
+    if not typed or "${" in typed[-1] or len(spread(typed[-1])) > 1:
+        return None, words
+    return str(value_of(typed[-1])[1]), [word for word in words if word not in typed]
+
+
+def _placed(runs: list[Combination]) -> list[Combination]:
+    """The runs with the folders that their words ask for. Raises UsageError if two of them ask for the same."""
+    placed: list[Combination] = []
+    for words, reason in runs:
+        if reason is None and any(word.startswith("folder=") for word in words):
+            folder = compose(words).folder
+            words = [*(word for word in words if not word.startswith("folder=")), f"folder={folder}"]
+            if any(f"folder={folder}" in others for others, _ in placed):
+                raise UsageError(f"two runs would share {folder}; type folder=NAME for the whole sweep")
+        placed.append((words, reason))
+    return placed
+
+
+def _rehearsed(runs: list[Combination]) -> list[Combination]:
+    """The runs with what each would be refused for when it starts; seeds make no difference to that."""
+
+    @cache
+    def reason(words: tuple[str, ...]) -> str | None:
+        from pinn_cli.job import rehearse  # imports torch
+
+        try:
+            rehearse(compose(list(words)), [word.partition("=")[0] for word in words])
+        except UsageError as error:
+            return str(error)
+        return None
+
+    def same(words: list[str]) -> tuple[str, ...]:
+        return tuple(word for word in words if not word.startswith(("seed=", "folder=")))
+
+    return [(words, refused or reason(same(words))) for words, refused in runs]
+
+
+def _show(sweep: Sweep, launcher: Launcher) -> int:
+    """Print what would be run, and what not."""
+    for run in sweep.runs:
+        text = f"-  {' '.join(run.words)}: refused, {run.refused}" if run.refused else run.command
+        print(f"{run.number:>4}  {text}")
+    if text := launcher.preview(sweep):
+        print(f"\n{text}")
+    print(f"\n{sweep.counts()}; with hydra/launcher={sweep.launcher}; nothing has been started")
+    return 0

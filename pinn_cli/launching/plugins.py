@@ -1,0 +1,100 @@
+"""The launchers that Hydra knows: its own, which runs one after the other, and those of installed plugins."""
+
+import signal
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+from hydra._internal.callbacks import Callbacks
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
+from hydra.types import HydraContext, RunMode
+from omegaconf import DictConfig
+
+from pinn_cli.composition import hydra_loader, rewrite, search_path
+from pinn_cli.errors import TrainingError, UsageError
+from pinn_cli.launching.task import FAILED, FINISHED, SAYS, STOPPED, Task, asked_to_stop
+from pinn_cli.sweep import Sweep, quoted
+
+
+def configuration(settings: Sequence[str], folder: str) -> DictConfig:
+    """What Hydra makes of `hydra/launcher=...` and its settings (Raises UsageError)."""
+    try:
+        with hydra_loader() as loader:
+            words = [*settings, f"hydra.sweep.dir={folder}", *search_path()]
+            return loader.load_configuration("config", words, run_mode=RunMode.MULTIRUN)
+    except HydraException as error:
+        raise UsageError(" ".join(str(error).split())) from error
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A launcher of Hydra's: it returns when the last run has ended."""
+
+    settings: Sequence[str]
+
+    def adds(self) -> Sequence[str]:
+        """No words of its own."""
+        return ()
+
+    def preview(self, sweep: Sweep) -> str:
+        """There is nothing but the runs."""
+        return ""
+
+    def launch(self, sweep: Sweep) -> int:
+        """Carry out every run that is not refused, and say how each ended; the exit code.
+
+        Raises TrainingError if the launcher itself breaks, say because a worker was killed.
+        """
+        print(f"sweep {sweep.folder}: {sweep.counts()}, hydra/launcher={sweep.launcher}", flush=True)
+        with _first_ctrl_c_waits():
+            codes = self._codes(sweep)
+        ends = dict(zip([run.number for run in sweep.wanted], codes, strict=True))
+        print("\n".join(["", *_lines(Sweep.read(sweep.folder), ends)]))
+        return next((code for code in (STOPPED, FAILED) if code in codes), FINISHED)
+
+    def _codes(self, sweep: Sweep) -> list[int]:
+        """The exit code of each run, in their order."""
+        config = configuration(self.settings, quoted(sweep.folder))
+        with hydra_loader() as loader:
+            context = HydraContext(config_loader=loader, callbacks=Callbacks())
+            try:
+                launcher = Plugins.instance().instantiate_launcher(context, Task(sweep.wanted), config)
+                words = [rewrite(run.full_words) for run in sweep.wanted]
+                return [int(one.return_value) for one in launcher.launch(words, initial_job_idx=0)]
+            except (HydraException, OSError, RuntimeError) as error:
+                line = " ".join(str(error).split())[:300]
+                way = f"type the same command with folder={sweep.folder} to go on"
+                raise TrainingError(f"the launcher broke ({type(error).__name__}: {line}); {way}") from error
+
+
+def _lines(sweep: Sweep, ends: Mapping[int, int]) -> list[str]:
+    """One line per run: how it ended, and the values that the sweep varies."""
+    common = set.intersection(*(set(run.words) for run in sweep.runs)) if len(sweep.runs) > 1 else set()
+    lines = []
+    for run in sweep.runs:
+        end = "refused" if run.refused else SAYS[ends[run.number]]
+        varied = [word for word in run.words if word not in common]
+        reason = [f"({run.refused})"] if run.refused else []
+        lines.append("  ".join([f"run {run.number}", f"{end:<8}", *varied, *reason]))
+    return lines
+
+
+@contextmanager
+def _first_ctrl_c_waits() -> Iterator[None]:
+    """After a Ctrl-C the runs underway save, here or in workers, and no other begins; a second one does not wait."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if asked_to_stop.is_set():
+            raise KeyboardInterrupt
+        asked_to_stop.set()
+        print("\nCtrl-C: the runs underway save and stop; a second one does not wait", file=sys.stderr, flush=True)
+
+    asked_to_stop.clear()
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

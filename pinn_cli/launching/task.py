@@ -1,0 +1,92 @@
+"""One run as a launcher calls it: in this process, or in a worker of its own. It returns an exit code, never raises."""
+
+import os
+import re
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from pinn_cli.errors import TrainingError, UsageError
+from pinn_cli.sweep import Planned, refuse
+
+FINISHED, FAILED, USAGE, STOPPED = 0, 1, 2, 3
+SAYS = {FINISHED: "finished", FAILED: "failed", USAGE: "refused", STOPPED: "stopped"}
+
+asked_to_stop = threading.Event()  # this process was told to stop: no further run of a sweep begins in it
+
+
+def carry_out(config: DictConfig, name: str = "", prefix: str = "") -> int:
+    """Train one configuration; the exit code. What ends it is said in a line, after its `name` in a sweep."""
+    about = HydraConfig.get()
+    typed = [re.split(r"[=@]", word.lstrip("+~"))[0] for word in about.overrides.task]
+    try:
+        from pinn_cli.job import start  # imports torch
+
+        return start(config, about.runtime.choices["problem"], typed, prefix)
+    except UsageError as error:
+        if config.folder is not None:
+            refuse(Path(config.folder), str(error))
+        return _said(USAGE, name, str(error))
+    except TrainingError as error:
+        return _said(FAILED, name, str(error))
+    except Exception:
+        return _said(FAILED, name, traceback.format_exc().rstrip())
+
+
+@dataclass(frozen=True)
+class Task:
+    """The runs of a sweep, each called for with the configuration and the number that Hydra gives it."""
+
+    runs: tuple[Planned, ...]
+    process: int = field(default_factory=os.getpid)
+
+    def __call__(self, config: DictConfig) -> int:
+        """Carry out one run; after a Ctrl-C those that have not begun do not."""
+        if asked_to_stop.is_set():
+            return STOPPED
+        number = int(HydraConfig.get().job.num)
+        run, worker = self.runs[number], os.getpid() != self.process
+        if worker:
+            deal_gpus(number)
+        else:
+            place = f"({number + 1} of {len(self.runs)})"
+            print(f"\nrun {run.number} {place}: pinn train {' '.join(run.words)}", flush=True)
+        with _typed(run):
+            code = carry_out(config, f"run {run.number}: ", f"run {run.number}: " if worker else "")
+        if code == STOPPED:
+            asked_to_stop.set()
+        return code
+
+
+def deal_gpus(number: int) -> None:
+    """Give this worker the GPU whose turn it is, unless it has begun to use one: a process cannot change it then."""
+    import torch
+
+    if torch.cuda.is_initialized():
+        return
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    there = [name for name in listed.split(",") if name] if listed is not None else range(torch.cuda.device_count())
+    if len(there) > 1:
+        os.environ["CUDA_VISIBLE_DEVICES"] = str(there[number % len(there)])
+
+
+@contextmanager
+def _typed(run: Planned) -> Iterator[None]:
+    """The results file of a run says how that run is typed, and not the sweep."""
+    before, sys.argv = sys.argv, ["pinn train", *run.full_words]
+    try:
+        yield
+    finally:
+        sys.argv = before
+
+
+def _said(code: int, name: str, message: str) -> int:
+    print(f"pinn: {name}{message}", file=sys.stderr, flush=True)
+    return code
