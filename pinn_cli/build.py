@@ -1,23 +1,27 @@
 """From a configuration to objects: the one place where `_target_` names become classes and classes become parts.
 
-Only classes are built, never functions, and only of three sources: this package, torch, and the user's own folder.
-Nothing below this module reads a configuration.
+A configuration may come from somebody else, in a results file or a YAML. So only classes are built, never functions,
+and only parts: those in this package's rooms of parts, torch's networks and optimizers, and those of the user's own
+folder. Nothing below this module reads a configuration.
 """
 
 import inspect
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import is_dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from hydra.errors import HydraException
-from hydra.utils import get_class, instantiate
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from pinn_cli.errors import UsageError, nearest
 
+PARTS = ("problems", "architectures", "derivatives", "weighting", "samplers", "optimizers", "strategies", "diagnostics")
+ROOMS = (*(f"pinn_cli.{room}" for room in PARTS), "torch.nn", "torch.optim")  # the modules whose classes may be built
 SPECIAL = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")
 
 
@@ -78,17 +82,29 @@ class Builder:
 
 
 def permitted_class(target: str, where: str) -> type:
-    """The class that a `_target_` names, if it is one of ours, of torch, or of the user's own folder (UsageError)."""
-    root = target.partition(".")[0]
-    if root not in ("pinn_cli", "torch") and not _is_own(root):
-        expected = f"a class of pinn_cli, of torch, or of a module in {Path.cwd()}"
-        raise UsageError(f"{where}._target_={target}: expected {expected}")
+    """The class that a `_target_` names, if it is a part of ours, of torch, or of the user's own (UsageError)."""
+    module, _, name = target.rpartition(".")
+    refuse_foreign(module, f"{where}._target_={target}")
     try:
-        found = get_class(target)
-    except (HydraException, ImportError, AttributeError, ValueError, SyntaxError) as error:
-        cause = error.__cause__ or error
-        raise UsageError(f"{where}._target_={target}: {' '.join(str(cause).split())}") from error
+        found = getattr(import_module(module), name, None)
+    except Exception as error:  # a module of the user's own may raise anything
+        line = f", line {error.lineno} of {error.filename}" if isinstance(error, SyntaxError) else ""
+        reason = " ".join(str(error).split())
+        raise UsageError(f"{where}._target_={target}: {type(error).__name__}: {reason}{line}") from error
+    if not isinstance(found, type):
+        what = f"`{name}` is no class" if found is not None else f"no `{name}` there"
+        raise UsageError(f"{where}._target_={target}: {what}; expected a class of the module {module}")
+    refuse_foreign(found.__module__, f"{where}._target_={target}")  # what a module has imported is not its own
     return found
+
+
+def refuse_foreign(module: str, where: str) -> None:
+    """Refuse a module that may hold no parts, before it is imported: importing runs it (UsageError)."""
+    root = module.partition(".")[0]
+    own = root not in ("pinn_cli", "torch") and _is_own(root)
+    if not own and not any(f"{module}.".startswith(f"{room}.") for room in ROOMS):
+        rooms = f"pinn_cli.{{{','.join(PARTS)}}}, of torch.nn, of torch.optim"
+        raise UsageError(f"{where}: expected a class of {rooms}, or of a module in {Path.cwd()}")
 
 
 def _is_own(root: str) -> bool:

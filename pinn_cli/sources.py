@@ -1,14 +1,14 @@
 """The text of what a run is made of and the package does not contain: its problem, and the user's own parts."""
 
-import sys
 from collections.abc import Iterator, Mapping
 from difflib import unified_diff
-from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from pinn_cli.build import refuse_foreign
 from pinn_cli.errors import UsageError
 
 
@@ -40,10 +40,15 @@ def _targets(node: Any) -> Iterator[str]:
 
 
 def _text(module: str) -> str:
+    """The text of a module's file, found without running it: a run that was changed must be refused before."""
+    refuse_foreign(module, f"_target_={module}")
     try:
-        import_module(module)
-    except ModuleNotFoundError as error:
+        found = find_spec(module)
+    except Exception as error:  # a package around it is run to find it, and may raise anything
+        if not isinstance(error, ImportError | ValueError):
+            raise UsageError(f"{module}: {type(error).__name__}: {' '.join(str(error).split())}") from error
+        found = None
+    if found is None:
         path = module.replace(".", "/")
-        raise UsageError(f"there is no {path}.py here; go to the folder where the run was started") from error
-    file = getattr(sys.modules[module], "__file__", None)
-    return Path(file).read_text(encoding="utf-8") if file else ""
+        raise UsageError(f"there is no {path}.py here; go to the folder where the run was started")
+    return Path(found.origin).read_text(encoding="utf-8") if found.origin and found.has_location else ""

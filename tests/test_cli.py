@@ -52,7 +52,7 @@ REFUSED = [
     (f"{HELMHOLTZ} sampler=[]", "sampler=[]: expected at least one"),
     (f"{HELMHOLTZ} device=gpu", "auto | cpu | cuda"),
     (f"{HELMHOLTZ} problem._target_=os.system", "expected a class of pinn_cli"),
-    (f"{HELMHOLTZ} problem._target_=torch.load", "Located non-class"),
+    (f"{HELMHOLTZ} problem._target_=torch.load", "expected a class of pinn_cli"),
     (f"{HELMHOLTZ} problem._target_=torch.nn.ReLU", "_target_"),
     (f"{HELMHOLTZ} a=[1,2", "quote it for the shell"),
     (f"{HELMHOLTZ} folder=/proc/run", "type folder=ANOTHER"),
