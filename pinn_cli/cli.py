@@ -16,6 +16,7 @@ COMMANDS = {
     "show": "one run on a page:  pinn show RUN",
     "plot": "draw a run's figures, finished or running:  pinn plot RUN",
     "compare": "runs side by side:  pinn compare RUN RUN",
+    "status": "how a sweep stands:  pinn status [SWEEP] [--watch]",
     "diagnose": "look into a trained network, its gradients and curvatures:  pinn diagnose RUN",
     "predict": "evaluate a trained network:  pinn predict RUN --grid 200x200 --out f.npz",
     "reproduce": "run a published table, and print ours beside theirs:  pinn reproduce [NAME]",

@@ -1,7 +1,9 @@
 """Numbers, durations and trends as short texts."""
 
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 BARS = "▁▂▃▄▅▆▇█"
 
@@ -32,6 +34,19 @@ def trend(values: Sequence[float], width: int) -> str:
     low, span = (min(known), max(known) - min(known)) if known else (0.0, 0.0)
     levels = [None if log is None else round((log - low) / span * 7) if span else 0 for log in logs]
     return "".join(" " if level is None else BARS[level] for level in levels)
+
+
+def as_json(found: Any) -> str:
+    """Plain values as JSON, whose numbers are finite: NaN and infinity become null."""
+    return json.dumps(_finite(found), indent=2, allow_nan=False)
+
+
+def _finite(found: Any) -> Any:
+    if isinstance(found, Mapping):
+        return {str(key): _finite(value) for key, value in found.items()}
+    if isinstance(found, list | tuple):
+        return [_finite(value) for value in found]
+    return None if isinstance(found, float) and not math.isfinite(found) else found
 
 
 def table(rows: Sequence[Sequence[str]], numeric: Sequence[int] = ()) -> str:

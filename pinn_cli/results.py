@@ -155,15 +155,16 @@ class Results:
     def overview(self) -> dict[str, dict[str, Any]]:
         """What a list of runs needs, from one short look: `about` (attributes), `last` (row), `error`, `metrics` ...
 
-        Errors and metrics are the final ones, or the last recorded where there are none yet.
+        Errors and metrics are the final ones, or the last recorded while the run goes on or where there are no others.
         """
         def look(file: h5py.File) -> dict[str, dict[str, Any]]:
             history = file["history"]
             about = {name: _python(file.attrs[name]) for name in ABOUT if name in file.attrs}
-            final = {name: {key: _value(data) for key, data in _datasets(file, name).items()} for name in FINAL}
-            recorded = {"error": "error", "metrics": "metric"}
-            running = {name: _ends(history, kind) for name, kind in recorded.items() if not final[name]}
-            return {"about": about, "last": _ends(history, *LAST), **final, **running}
+            wanted = () if about.get("status") == "running" else FINAL  # what is there is of an earlier life
+            final = {name: {key: _value(data) for key, data in _datasets(file, name).items()} for name in wanted}
+            kinds = {"error": "error", "metrics": "metric"}
+            recorded = {name: _ends(history, kind) for name, kind in kinds.items() if not final.get(name)}
+            return {"about": about, "last": _ends(history, *LAST), **{key: {} for key in FINAL}, **final, **recorded}
 
         return self._look(look)
 

@@ -28,7 +28,7 @@ FLOORS = [
     {"clock", "stopping", "interruption", "atomic"},
     {"lock"},
     {"train", "results", "checkpoint", "console"},
-    {"finish", "screens", "diagnosis"},
+    {"finish", "screens", "diagnosis", "dashboard"},
     {"recorder"},
     # what reads a configuration
     {"catalogue", "settings", "build", "device"},
@@ -37,7 +37,7 @@ FLOORS = [
     # what a person uses
     {"sweep"},
     {"plan", "runs", "checks", "plots", "cluster"},
-    {"names"},
+    {"names", "states"},
     {"job", "predict", "reproduction"},
     {"launching"},
     {"commands"},
@@ -46,7 +46,7 @@ FLOORS = [
 ]
 ONLY_IMPORTERS = {
     "h5py": {"results", "tables"},
-    "rich": {"console"},
+    "rich": {"console", "dashboard"},
     "matplotlib": {"plots"},
     "hydra": {"commands", "launching", "composition", "build"},
 }

@@ -33,16 +33,16 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
-def _list_runs(as_json: bool) -> None:
+def _list_runs(in_json: bool) -> None:
     """Every run below ./outputs with its status, steps, time and errors."""
-    from pinn_cli.formatting import table
+    from pinn_cli.formatting import as_json, table
     from pinn_cli.names import every
     from pinn_cli.run_folder import OUTPUTS
     from pinn_cli.runs import cells, summary
 
     summaries = [summary(folder) for folder in every(OUTPUTS)]
-    if as_json:
-        print(json.dumps(summaries, indent=2))
+    if in_json:
+        print(as_json(summaries))
     elif not summaries:
         print(f"no runs in {OUTPUTS}/ yet; start one: pinn train problem=helmholtz")
     else:

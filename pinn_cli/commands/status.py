@@ -1,0 +1,71 @@
+"""How a sweep stands: its runs by state, how far those that run have come, and why others failed or were refused."""
+
+from argparse import ArgumentParser, Namespace
+from typing import Any
+
+INTERVAL = 2.0  # seconds from one look to the next
+
+
+def add(parser: ArgumentParser) -> None:
+    """The arguments of `pinn status`."""
+    parser.add_argument("sweep", nargs="?", default="latest", help="a sweep's folder or name (default: latest)")
+    parser.add_argument("--all", action="store_true", help="every run, also of a large sweep those that need no look")
+    shape = parser.add_mutually_exclusive_group()
+    shape.add_argument("--watch", action="store_true", help="keep looking until no run is running or queued")
+    shape.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(arguments: Namespace) -> int:
+    """Print the state of every run that needs a look, and how many there are of each (Raises UsageError)."""
+    from pinn_cli import sweep
+    from pinn_cli.formatting import as_json
+
+    found = sweep.find(arguments.sweep)
+    if arguments.watch:
+        _watch(found)
+    elif arguments.json:
+        print(as_json(_facts(found)))
+    else:
+        print(_page(found, arguments.all))
+    return 0
+
+
+def _facts(found: Any) -> dict[str, Any]:
+    from pinn_cli.states import counts, seconds_left, states
+
+    about = {key: getattr(found, key) for key in ("command", "launcher", "created", "cwd", "jobs")}
+    entries = states(found)
+    return {"folder": str(found.folder), **about, "counts": counts(entries), "seconds_left": seconds_left(entries),
+            "runs": entries}  # fmt: skip
+
+
+def _page(found: Any, every: bool) -> str:
+    from pinn_cli.dashboard import HEADINGS, NUMERIC, cells, chosen, counted, refusals, used
+    from pinn_cli.formatting import table
+    from pinn_cli.states import counts, seconds_left, states
+
+    entries = states(found)
+    by = f"{found.launcher}, jobs {' '.join(found.jobs)}" if found.jobs else found.launcher
+    lines = [f"sweep    {found.folder}  ({by})", f"command  {found.command}"]
+    lines.append(f"runs     {counted(counts(entries), seconds_left(entries))}")
+    rows = [cells(entry) for entry in chosen(entries, every)]
+    if rows:
+        shown = used(rows)
+        picked = [[row[k] for k in shown] for row in [HEADINGS, *rows]]
+        lines += ["", table(picked, numeric=[i for i, k in enumerate(shown) if k in NUMERIC])]
+    return "\n".join([*lines, *refusals(entries, every)])
+
+
+def _watch(found: Any) -> None:
+    from pinn_cli.dashboard import counted, live, picture, watch
+    from pinn_cli.states import UNDERWAY, counts, seconds_left, states
+    from pinn_cli.sweep import Sweep
+
+    seen: dict[int, dict[str, Any]] = {}
+
+    def look() -> Any:
+        entries = states(Sweep.read(found.folder), seen)  # what a run is refused for may be found when it starts
+        about = counts(entries), seconds_left(entries)
+        return picture(str(found.folder), entries, *about) if live() else counted(*about)
+
+    watch(look, lambda: any(entry["state"] in UNDERWAY for entry in seen.values()), INTERVAL)

@@ -1,0 +1,125 @@
+"""A sweep as a person sees it: rows of text for any output, and the same as a live picture on a terminal."""
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import rich.console
+from rich import box
+from rich.console import Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from pinn_cli.formatting import duration, rate, scientific
+
+FEW = 30  # runs: of so many every one is shown, of more those that go on or that need attention
+NAMED = 8  # numbers of runs on a line
+NONE = "–"
+QUIET = ("finished", "queued", "refused")  # states that need no attention, or, refused, not a line each
+STYLES = {
+    "finished": "green", "running": "bold cyan", "queued": "dim", "stopped": "yellow", "interrupted": "yellow",
+    "failed": "bold red", "damaged": "bold red", "refused": "magenta",
+}  # fmt: skip
+HEADINGS = ("run", "state", "step", "error", "steps/s", "eta", "time", "settings", "note")
+NUMERIC = (0, 2, 4, 5, 6)  # columns set to the right
+
+
+def chosen(entries: Sequence[dict[str, Any]], every: bool = False) -> list[dict[str, Any]]:
+    """The runs to show one by one."""
+    few = every or len(entries) <= FEW
+    return [entry for entry in entries if few or entry["state"] not in QUIET]
+
+
+def cells(entry: dict[str, Any]) -> list[str]:
+    """One run as a row under the headings; a dash for what it cannot have."""
+    missing = NONE if entry["state"] == "refused" else ""
+    errors = "  ".join(f"{name} {scientific(value)}" for name, value in entry.get("errors", {}).items())
+    total = f"/{entry['total']}" if entry.get("total") is not None else ""
+    return [
+        str(entry["number"]),
+        entry["state"],
+        f"{entry['steps']}{total}" if "steps" in entry else missing,
+        errors or missing,
+        rate(entry["rate"]) if entry.get("rate") else "",
+        duration(entry["eta"]) if entry.get("eta") is not None else "",
+        duration(entry["seconds"]) if "seconds" in entry else missing,
+        entry["settings"],
+        entry["note"],
+    ]
+
+
+def refusals(entries: Sequence[dict[str, Any]], every: bool = False) -> list[str]:
+    """A line for each reason why runs of a large sweep were refused: ``– 12 runs (0 17 34 ...): the reason``."""
+    shown = [entry["number"] for entry in chosen(entries, every)]
+    numbers: dict[str, list[str]] = {}
+    for entry in entries:
+        if entry["state"] == "refused" and entry["number"] not in shown:
+            numbers.setdefault(entry["note"], []).append(str(entry["number"]))
+    listed = {note: " ".join(own[:NAMED]) + (" ..." if len(own) > NAMED else "") for note, own in numbers.items()}
+    return [f"{NONE} {len(own)} refused ({listed[note]}): {note}" for note, own in numbers.items()]
+
+
+def used(rows: Sequence[Sequence[str]]) -> list[int]:
+    """The columns in which something stands."""
+    return [k for k in range(len(HEADINGS)) if any(row[k] for row in rows)]
+
+
+def counted(counts: dict[str, int], left: float | None) -> str:
+    """``200 runs: 150 finished, 3 running, 47 queued; about 12:30 left``."""
+    total = sum(counts.values())
+    states = ", ".join(f"{number} {state}" for state, number in counts.items())
+    return f"{total} run{'s' if total != 1 else ''}: {states}" + (f"; about {duration(left)} left" if left else "")
+
+
+def picture(title: str, entries: Sequence[dict[str, Any]], counts: dict[str, int], left: float | None) -> Group:
+    """Title, a bar with a piece for each state, the counts, and a table of the runs that need a look."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    rows = [cells(entry) for entry in chosen(entries)]
+    shown = used(rows)
+    for k in shown:
+        wide = HEADINGS[k] in ("settings", "note")
+        side = "right" if k in NUMERIC else "left"
+        table.add_column(HEADINGS[k], justify=side, header_style="dim", no_wrap=not wide, overflow="fold")  # type: ignore[arg-type]
+    for row in rows:
+        style = STYLES.get(row[1], "")
+        table.add_row(*(Text(row[k], style if HEADINGS[k] in ("state", "note") else "") for k in shown))
+    parts = [Text(title, "bold"), bar(counts), Text(counted(counts, left))]
+    return Group(*parts, *([table] if rows else []), *(Text(line, STYLES["refused"]) for line in refusals(entries)))
+
+
+def bar(counts: dict[str, int], width: int = 60) -> Text:
+    """Every state's share of the runs, in its colour; at least one character for each state."""
+    total, drawn = sum(counts.values()), Text()
+    for state, number in counts.items():
+        drawn.append("━" * max(1, round(width * number / max(total, 1))), STYLES.get(state, ""))
+    return drawn
+
+
+def watch(look: Callable[[], Group | str], goes_on: Callable[[], bool], interval: float) -> None:
+    """Show what `look` finds again and again while something goes on; a Ctrl-C ends the watching only.
+
+    On a terminal a picture stands in the place of the one before; elsewhere a line is printed where it has changed.
+    """
+    try:
+        with Live(console=rich.console.Console(highlight=False), auto_refresh=False) if live() else nullcontext() as on:
+            said: Group | str = ""
+            while True:
+                found = look()
+                if on is not None:
+                    on.update(found, refresh=True)
+                elif found != said:
+                    print(found, flush=True)
+                said = found
+                if not goes_on():
+                    return
+                time.sleep(interval)
+    except KeyboardInterrupt:
+        return
+
+
+def live() -> bool:
+    """Whether standard output is a terminal on which a picture can be drawn."""
+    return sys.stdout.isatty() and not rich.console.Console().is_dumb_terminal

@@ -1,0 +1,110 @@
+"""How a sweep stands: the state of every run, read from its folder alone, so that it works with any launcher.
+
+    queued       no results file yet            finished, stopped, failed   as the results file says
+    running      somebody holds its folder      interrupted                 it says running, and nobody holds the folder
+    refused      never to be run                damaged                     its results file cannot be read
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pinn_cli import runs
+from pinn_cli.results import Results
+from pinn_cli.sweep import Planned, Sweep
+
+STATES = ("finished", "running", "queued", "stopped", "interrupted", "failed", "damaged", "refused")
+UNDERWAY = ("running", "queued")  # what a sweep still waits for
+RATE_WINDOW = 20.0  # seconds of training over which steps per second are measured
+LOG = "run.log"
+LOG_END = 4096  # bytes of a log in which its last line is looked for
+
+
+def states(sweep: Sweep, seen: dict[int, dict[str, Any]] | None = None) -> list[dict[str, Any]]:
+    """One entry per run, as plain values. `seen`: entries by number, of which those of finished runs are kept."""
+    seen = {} if seen is None else seen
+    varied = _varied([run.words for run in sweep.runs])
+    for run in sweep.runs:
+        if seen.get(run.number, {}).get("state") not in ("finished", "refused"):
+            seen[run.number] = {"number": run.number, "settings": varied[run.number], **state(run)}
+    return [seen[run.number] for run in sweep.runs]
+
+
+def state(run: Planned) -> dict[str, Any]:
+    """The state of one run, how far it came, its errors, and a `note`: why it failed, stopped or was refused."""
+    entry = {"folder": str(run.folder), "words": list(run.words)}
+    if run.refused is not None:
+        return entry | {"state": "refused", "note": run.refused}
+    if not (run.folder / runs.FILE).exists():
+        return entry | {"state": "queued", "note": ""}
+    found = runs.summary(run.folder)
+    entry |= {"state": found["status"], "note": _note(run.folder, found)}
+    if found["status"] == "damaged":
+        return entry
+    kept = ("problem", "seed", "steps", "seconds", "errors", "metrics", "loss", "started", "finished")
+    entry |= {name: found[name] for name in kept}
+    return entry | (_speed(run.folder, found) if found["status"] == "running" else {})
+
+
+def counts(entries: Sequence[dict[str, Any]]) -> dict[str, int]:
+    """How many runs are in each state; states without a run are left out."""
+    found = Counter(entry["state"] for entry in entries)
+    return {name: found[name] for name in STATES if found[name]}
+
+
+def seconds_left(entries: Sequence[dict[str, Any]]) -> float | None:
+    """About how long the sweep will take, if runs go on side by side as they do now; None if nothing tells."""
+    ended = [entry["seconds"] for entry in entries if entry["state"] == "finished"]
+    running = [entry for entry in entries if entry["state"] == "running"]
+    if not running or not ended:
+        return None
+    usual = sum(ended) / len(ended)
+    rest = [usual / 2 if entry["eta"] is None else entry["eta"] for entry in running]
+    queued = sum(entry["state"] == "queued" for entry in entries)
+    return max(max(rest), (sum(rest) + queued * usual) / len(running))
+
+
+def last_line(file: Path) -> str:
+    """The last line of a log that says something; "" if there is none."""
+    try:
+        with open(file, "rb") as log:
+            log.seek(max(0, file.stat().st_size - LOG_END))
+            lines = log.read().decode(errors="replace").splitlines()
+    except OSError:
+        return ""
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+def _speed(folder: Path, found: dict[str, Any]) -> dict[str, Any]:
+    """Of a running run: the steps it is to make, steps per second over its last seconds, and seconds to its end."""
+    results, limits = Results(folder / runs.FILE), runs.settings(folder)
+    steps, times = (results.read(f"history/{name}").get("", [0]) for name in ("step", "time"))
+    rows = min(len(steps), len(times))
+    first = next((k for k in range(rows) if times[k] >= times[rows - 1] - RATE_WINDOW), 0) if rows else 0
+    made, took = (float(column[rows - 1] - column[first]) if rows else 0.0 for column in (steps, times))
+    rate = made / took if took > 0 and made > 0 else None
+    total, limit = limits.get("stop.steps"), limits.get("stop.seconds")
+    by_steps = max(0.0, total - found["steps"]) / rate if total is not None and rate else None
+    by_time = None if limit is None else max(0.0, limit - found["seconds"])
+    eta = min((left for left in (by_steps, by_time) if left is not None), default=None)
+    return {"total": total, "rate": rate, "eta": eta}
+
+
+def _varied(words: Sequence[Sequence[str]]) -> list[str]:
+    """Of each run's words those that not all runs have."""
+    often = Counter(word for own in words for word in set(own))
+    return [" ".join(word for word in own if often[word] < len(words)) for own in words]
+
+
+def _note(folder: Path, found: dict[str, Any]) -> str:
+    """Why a run is where it is: what its results file says, else the last line of its log."""
+    match found["status"]:
+        case "failed":
+            return str(found["reason"] or "") or last_line(folder / LOG)
+        case "interrupted":
+            return f"its process is gone; last: {last_line(folder / LOG)}"
+        case "stopped":
+            return str(found["reason"] or "")
+        case _:
+            return str(found.get("note", ""))

@@ -1,0 +1,44 @@
+"""A sweep written without training, for tests of everything that only reads."""
+
+import json
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+from run_files import write_run
+
+from pinn_cli.results import Results
+from pinn_cli.sweep import Sweep
+
+FOLDER = Path("outputs/sweeps/2026-02-01_10-00-00-ab12")
+REASON = "weighting=grad_norm needs several constraints; add weights.wall=1"
+ERRORS = {0: 1e-3, 1: 2e-3, 2: 4e-3, 3: 1e-5, 4: 3e-5, 5: 2e-5}
+
+
+def write_sweep(folder: Path = FOLDER) -> Sweep:
+    """Three weightings with three seeds each: two whole groups of finished runs, and three runs that are refused."""
+    runs = [
+        (["problem=helmholtz", f"weighting={weighting}", f"seed={seed}"], REASON if weighting == "grad_norm" else None)
+        for weighting in ("fixed", "lr_annealing", "grad_norm")
+        for seed in range(3)
+    ]
+    sweep = Sweep.create("pinn train -m problem=helmholtz weighting=... seed=0,1,2", "basic", runs, folder)
+    for number, error in ERRORS.items():
+        weighting, seed = ("fixed", "lr_annealing")[number // 3], number % 3
+        run = write_run(folder / str(number), weighting=weighting, seed=seed, started=f"2026-02-01T10:00:0{number}")
+        run.replace({"error": {"u": error}, "timing": {"wall": 10.0 + number}})
+        (folder / str(number) / "run.log").write_text("problem  helmholtz\nstep 5900/6000  loss 1.0e-03\n")
+    return sweep
+
+
+def set_status(number: int, folder: Path = FOLDER, **attributes: Any) -> None:
+    """Let a run be running, failed ..."""
+    Results(folder / str(number) / "results.h5").attributes(**attributes)
+
+
+def hold(number: int, folder: Path = FOLDER) -> None:
+    """Let this process be the one that writes there, as far as a reader can tell."""
+    born = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
+    name = {"pid": os.getpid(), "host": socket.gethostname(), "born": born}
+    (folder / str(number) / ".lock").write_text(json.dumps(name))
