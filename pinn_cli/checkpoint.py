@@ -7,11 +7,18 @@ that could run code when it is loaded.
 import io
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import torch
+from torch import Tensor
 
 from pinn_cli import atomic
 from pinn_cli.errors import UsageError
+
+RUN = {
+    "progress": dict, "seconds": float, "finished": list, "model": dict, "values": dict, "optimizer": dict,
+    "sampler": dict, "weighting": dict, "generator": Tensor,
+}  # fmt: skip
 
 
 class CheckpointError(UsageError):
@@ -29,6 +36,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> dict[str, Any]
     if not path.is_file():
         raise CheckpointError(f"there is no checkpoint {path}; expected the folder of a run that was stopped or killed")
     try:
+        _check_bytes(path)
         state = torch.load(path, map_location=device, weights_only=True)  # weights_only: a file cannot run code
     except Exception as error:  # torch, zipfile and pickle each raise errors of their own
         reason = str(error).strip().split("\n")[0][:120]
@@ -37,6 +45,26 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> dict[str, Any]
     if not isinstance(state, dict):
         raise CheckpointError(f"{path} holds a {type(state).__name__}, not the state of a run")
     return state
+
+
+def load_run(path: str | Path, device: str | torch.device = "cpu") -> dict[str, Any]:
+    """The state of a run saved at `path`. Raises CheckpointError also where something that a run needs is missing."""
+    state = load(path, device)
+    for name, kind in RUN.items():
+        if not isinstance(state.get(name), kind):
+            raise CheckpointError(f"{path} holds no `{name}`; expected the checkpoint of a run")
+    if not {"step", "stage", "stage_step"} <= {key for key, value in state["progress"].items() if type(value) is int}:
+        raise CheckpointError(f"{path} does not say how far the run was; expected the checkpoint of a run")
+    return state
+
+
+def _check_bytes(path: Path) -> None:
+    """Raises ValueError if bytes have changed since they were written, or would grow when they are read."""
+    with ZipFile(path) as file:
+        if sum(entry.file_size for entry in file.infolist()) > path.stat().st_size:
+            raise ValueError("it is said to hold more than it does")
+        if (broken := file.testzip()) is not None:  # torch itself does not look at the checksums
+            raise ValueError(f"{broken} has changed since it was written")
 
 
 def _pack(state: dict[str, Any]) -> bytes:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -26,7 +26,7 @@ from pinn_cli.recorder import Recorder
 from pinn_cli.references import reference_of
 from pinn_cli.results import Results
 from pinn_cli.screens import Screens, screens
-from pinn_cli.settings import check_settings, switch
+from pinn_cli.settings import check_settings, read_back, switch
 from pinn_cli.sources import refuse_changed, sources
 from pinn_cli.stages import Stage
 from pinn_cli.stopping import Stop, StopRules
@@ -73,8 +73,9 @@ def go_on(folder: Path, changes: Mapping[str, Any] | None = None, changed: bool 
 
 def _go_on(folder: Path, changes: Mapping[str, Any], changed: bool) -> int:
     results = Results(folder / FILE)
+    results.examine()
     about = results.read_attributes()
-    config = cast(DictConfig, OmegaConf.create(results.read_config()))
+    config = read_back(results.read_config(), results.path)
     for key, value in changes.items():
         if key not in (known := _flat(config)):
             raise UsageError(f"unknown key `{key}`; {nearest(key, known)}")
@@ -89,7 +90,7 @@ def _go_on(folder: Path, changes: Mapping[str, Any], changed: bool) -> int:
     with _surroundings(config):
         job = Job(config, about["problem"], assemble(config))
         path = folder / "checkpoint.pt"
-        saved = checkpoint.load(path, job.parts.device) if path.exists() else None  # none: killed before its first step
+        saved = checkpoint.load_run(path, job.parts.device) if path.exists() else None  # killed before its first step
         step, seconds = (saved["progress"]["step"], saved["seconds"]) if saved else (0, 0.0)
         for key, done in (("stop.steps", step), ("stop.seconds", seconds)):
             if changes.get(key) is not None and changes[key] <= done:

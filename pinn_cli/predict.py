@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from pinn_cli import checkpoint, names, runs
 from pinn_cli.assembly import assemble
@@ -22,6 +22,7 @@ from pinn_cli.catalogue import find_own_modules
 from pinn_cli.errors import UsageError
 from pinn_cli.objective import Objective
 from pinn_cli.results import Results
+from pinn_cli.settings import read_back
 from pinn_cli.solution import Marched, Piecewise, shaped
 from pinn_cli.sources import refuse_changed
 
@@ -37,7 +38,7 @@ def load(run: str | Path = names.LATEST, trust_source: bool = False, device: str
     find_own_modules()
     folder = names.find(str(run))
     results = Results(folder / runs.FILE)
-    config = cast(DictConfig, OmegaConf.create(results.read_config()))
+    config = read_back(results.read_config(), results.path)
     if not trust_source:
         refuse_changed(results.read("source"), config)
     config.device = device
@@ -134,7 +135,7 @@ def _state(folder: Path, results: Results) -> dict[str, torch.Tensor]:
     network = results.read("network")
     ended = results.read_attributes().get("status") in ("finished", "stopped")  # of a run that failed, the checkpoint
     if (folder / "checkpoint.pt").is_file() and not (network and ended):
-        saved = checkpoint.load(folder / "checkpoint.pt")
+        saved = checkpoint.load_run(folder / "checkpoint.pt")
         return dict(saved.get("solution") or saved["model"])
     if network:
         return {name: torch.as_tensor(np.asarray(value)) for name, value in network.items()}

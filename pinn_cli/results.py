@@ -37,7 +37,7 @@ from typing import Any, NoReturn, TypeVar
 import h5py
 import numpy as np
 
-from pinn_cli import atomic
+from pinn_cli import atomic, plain_yaml, soundness
 from pinn_cli.descriptions import describe
 from pinn_cli.errors import TrainingError, UsageError
 
@@ -49,9 +49,10 @@ ABOUT = ("problem", "seed", "device", "dtype", "status", "reason", "started", "f
 FINAL = ("error", "metrics", "timing/wall", "guard/verdict")  # groups in an overview
 LAST = ("step", "time", "loss/total")  # columns in an overview
 TAIL = 64  # rows in which the last number of a column is looked for first
+NEEDED = ("problem", "status", "seed", "threads")  # attributes without which no run goes on
 FOUND = ("network", "error", "metrics", "fields", "residuals", "collocation", "guard", "unknowns", "seams", "timing")
 PATIENCE = 4  # attempts of a reader that meets a file in the middle of an append
-HDF5_ERRORS = (OSError, RuntimeError, KeyError, ValueError)
+HDF5_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, MemoryError, OverflowError)
 
 Seen = TypeVar("Seen")
 
@@ -104,7 +105,7 @@ class Results:
     def cut(self, step: int) -> None:
         """Drop rows and records after `step`, and what an earlier end found: the run goes on from its checkpoint."""
         def change(file: h5py.File) -> None:
-            _cut(_columns(file["history"]), step)
+            _cut(soundness.columns(file["history"]), step)
             for records in file.get("diagnostics", {}).values():
                 _cut_records(records, step)
 
@@ -135,7 +136,7 @@ class Results:
     def read_history(self) -> dict[str, np.ndarray]:
         """The columns (R,), all of one length: a batch that a kill cut short is left out."""
         def look(file: h5py.File) -> dict[str, np.ndarray]:
-            columns = _columns(file["history"])
+            columns = soundness.columns(file["history"])
             rows = _rows(columns)
             return {name: column[:rows] for name, column in columns.items()}
 
@@ -144,13 +145,23 @@ class Results:
     def read_attributes(self, name: str = "/") -> dict[str, Any]:
         """The attributes of the run, or of one of its groups or datasets; {} if there is none of that name."""
         def look(file: h5py.File) -> dict[str, Any]:
-            return {key: _python(value) for key, value in file[name].attrs.items()} if name in file else {}
+            node = soundness.found(file, name)
+            return {} if node is None else {key: _attribute(node, key) for key in node.attrs}
 
         return self._look(look)
 
     def read_config(self) -> str:
-        """The resolved configuration, as YAML."""
-        return str(self.read("config").get("", ""))
+        """The resolved configuration, as YAML (Raises UsageError if it is none)."""
+        return plain_yaml.check(str(self.read("config").get("", "")), f"the configuration in {self.path}")
+
+    def examine(self) -> None:
+        """Look at everything in the file, before a run goes on in it. Raises UsageError for what is no run's."""
+        def look(file: h5py.File) -> None:
+            _examine(file)
+            for name in NEEDED:
+                file.attrs[name]
+
+        self._look(look)
 
     def overview(self) -> dict[str, dict[str, Any]]:
         """What a list of runs needs, from one short look: `about` (attributes), `last` (row), `error`, `metrics` ...
@@ -159,7 +170,7 @@ class Results:
         """
         def look(file: h5py.File) -> dict[str, dict[str, Any]]:
             history = file["history"]
-            about = {name: _python(file.attrs[name]) for name in ABOUT if name in file.attrs}
+            about = {name: _attribute(file, name) for name in ABOUT if name in file.attrs}
             wanted = () if about.get("status") == "running" else FINAL  # what is there is of an earlier life
             final = {name: {key: _value(data) for key, data in _datasets(file, name).items()} for name in wanted}
             kinds = {"error": "error", "metrics": "metric"}
@@ -190,6 +201,7 @@ class Results:
             try:
                 self._require(self.path.stat().st_size + more)
                 with h5py.File(self.path, "r", locking=False) as old:
+                    _examine(old)
                     for name in set(old) - set(without):
                         old.copy(name, image)
                     for name, value in old.attrs.items():
@@ -198,7 +210,7 @@ class Results:
                 raise TrainingError(self._lost(error)) from error
             change(image)
             self._put(_content(image))
-            return set(_columns(image["history"]))
+            return set(soundness.columns(image["history"]))
 
     def _lost(self, error: Exception) -> str:
         return f"{self.path} can no longer be read ({_line(error)}); has it been moved, or changed by another program?"
@@ -246,14 +258,6 @@ def export(path: str | Path, arrays: Mapping[str, Any]) -> None:
 
 # ---- the history
 
-def _columns(group: h5py.Group, prefix: str = "") -> dict[str, h5py.Dataset]:
-    """Datasets below a group by relative name, for example ``loss/total``."""
-    found: dict[str, h5py.Dataset] = {}
-    for name, node in group.items():
-        found |= {prefix + name: node} if isinstance(node, h5py.Dataset) else _columns(node, f"{prefix}{name}/")
-    return found
-
-
 def _rows(columns: Mapping[str, h5py.Dataset]) -> int:
     """Complete rows: new columns come with all their rows, so only an interrupted append makes lengths differ."""
     return min((len(column) for column in columns.values()), default=0)
@@ -271,7 +275,7 @@ def _numbers(values: np.ndarray) -> list[Any]:
 
 
 def _append(history: h5py.Group, rows: Sequence[Mapping[str, float]]) -> None:
-    columns = _columns(history)
+    columns = soundness.columns(history)
     start = _rows(columns)
     for name in dict.fromkeys([*columns, *(name for row in rows for name in row)]):
         missing = -1 if name in WHOLE_NUMBERS else np.nan
@@ -298,7 +302,7 @@ def _cut(columns: Mapping[str, h5py.Dataset], step: int) -> None:
 def _cut_records(records: h5py.Group, step: int) -> None:
     """Keep the records up to `step` of one diagnostic; they are few, and come in order."""
     keep = int((records["step"][:] <= step).sum())
-    for name, data in _columns(records).items():
+    for name, data in dict(soundness.datasets(records)).items():
         values, attributes = data[:keep], dict(data.attrs)
         del records[name]
         _note(records.create_dataset(name, data=values), attributes)
@@ -343,12 +347,31 @@ def _plain(value: Any) -> np.ndarray:
 
 
 def _datasets(file: h5py.File, name: str) -> dict[str, h5py.Dataset]:
-    node = file.get(name)
-    return {} if node is None else {"": node} if isinstance(node, h5py.Dataset) else _columns(node)
+    node = soundness.found(file, name)
+    return {} if node is None else {"": node} if isinstance(node, h5py.Dataset) else dict(soundness.datasets(node))
+
+
+def _attribute(node: h5py.HLObject, name: str) -> Any:
+    value = _python(node.attrs[name])
+    value = soundness.printable(value) if isinstance(value, str) else value
+    return soundness.attribute(name, value) if node.name == "/" else value
+
+
+def _examine(file: h5py.File) -> None:
+    """Raises ValueError, or another of `HDF5_ERRORS`, for anything that is not of the layout above."""
+    for _ in soundness.datasets(file):
+        pass
+    for name in file.attrs:
+        _attribute(file, name)
 
 
 def _value(data: h5py.Dataset) -> Any:
-    return _python(data.asstr()[()] if h5py.check_string_dtype(data.dtype) else data[()])
+    if not h5py.check_string_dtype(data.dtype):
+        return _python(data[()])
+    value = _python(data.asstr()[()])
+    if data.name.startswith("/source/"):  # compared character by character, and never printed
+        return value
+    return [soundness.printable(text) for text in value] if isinstance(value, list) else soundness.printable(value)
 
 
 def _python(value: Any) -> Any:

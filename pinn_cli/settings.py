@@ -6,9 +6,14 @@ from math import isfinite
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
+from pinn_cli.catalogue import LISTS, plural
 from pinn_cli.errors import UsageError, nearest
 
+ONE_PART = ("problem", "architecture", "derivatives")  # groups of which one part is taken
+MAY_BE_MISSING = ("strategy", "diagnostics")  # in the configuration of an older run
 SWITCHES = {True: "on", False: "off", "true": "on", "false": "off"}  # `on` in YAML is true, on the command line a word
 
 
@@ -25,7 +30,7 @@ def _or_null(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 
 def _one_of(*words: str) -> tuple[Callable[[Any], bool], str]:
-    return lambda value: SWITCHES.get(value, value) in words, " | ".join(words)
+    return lambda value: isinstance(value, str | bool) and SWITCHES.get(value, value) in words, " | ".join(words)
 
 
 def _count(value: Any) -> bool:
@@ -64,8 +69,28 @@ SETTINGS: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 
+def read_back(text: str, where: object) -> DictConfig:
+    """The configuration that a run has kept (Raises UsageError if this version could not have made it)."""
+    try:
+        config = OmegaConf.create(text)
+        if not isinstance(config, DictConfig) or "${" in text:
+            raise UsageError("expected the complete configuration of a run")
+        check_settings(config)
+    except (UsageError, OmegaConfBaseException, YAMLError, TypeError, ValueError) as error:
+        raise UsageError(f"the configuration in {where}: {' '.join(str(error).split())}") from None
+    return config
+
+
 def check_settings(config: DictConfig) -> None:
     """Refuse a setting of the wrong type or value, and numbers of points or weights that make no sense (UsageError)."""
+    for group in ONE_PART:
+        _check_part(group, config.get(group))
+    for group in LISTS:
+        parts = config.get(group)
+        if not OmegaConf.is_dict(parts) and (parts is not None or group not in MAY_BE_MISSING):
+            raise UsageError(f"{group}={shown(parts)}: expected parts by name (pinn list {plural(group)})")
+        for name, part in (parts or {}).items():
+            _check_part(f"{group}.{name}", part)
     for key in ("stop", "record"):
         if not OmegaConf.is_dict(config[key]):
             raise UsageError(f"{key}={shown(config[key])}: expected {key}.<setting>=..., e.g. {key}.{_first(key)}=100")
@@ -84,6 +109,11 @@ def check_settings(config: DictConfig) -> None:
         for name, weight in table.items():
             if not _number(weight) or weight < 0:
                 raise UsageError(f"{where}.{name}={shown(weight)}: expected a number from 0 on")
+
+
+def _check_part(where: str, part: Any) -> None:
+    if not OmegaConf.is_dict(part) or not isinstance(part.get("_target_", ""), str):
+        raise UsageError(f"{where}={shown(part)}: expected a table with the name of a class, `_target_: ...`")
 
 
 def switch(value: bool | str) -> str:

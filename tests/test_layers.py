@@ -25,13 +25,14 @@ FLOORS = [
     {"references"},
     {"weighting", "samplers", "optimizers", "strategies", "metrics", "diagnostics"},
     # training and records
-    {"clock", "stopping", "interruption", "atomic"},
+    {"clock", "stopping", "interruption", "atomic", "plain_yaml", "soundness"},
     {"lock"},
     {"train", "results", "checkpoint", "console"},
     {"finish", "screens", "diagnosis", "dashboard"},
     {"recorder"},
     # what reads a configuration
-    {"catalogue", "settings", "build", "device"},
+    {"catalogue"},
+    {"settings", "build", "device"},
     {"composition", "refusals", "streams", "sources"},
     {"assembly", "compiler", "cost", "provenance", "run_folder", "combinations"},
     # what a person uses
@@ -45,12 +46,12 @@ FLOORS = [
     {"problems"},
 ]
 ONLY_IMPORTERS = {
-    "h5py": {"results", "tables"},
+    "h5py": {"results", "soundness", "tables"},
     "rich": {"console", "dashboard"},
     "matplotlib": {"plots"},
     "hydra": {"commands", "launching", "composition", "build"},
 }
-READ_CONFIGURATIONS = FLOORS[FLOORS.index({"catalogue", "settings", "build", "device"}) :]
+READ_CONFIGURATIONS = FLOORS[FLOORS.index({"catalogue"}) :]
 
 
 def rooms() -> dict[str, list[Path]]:

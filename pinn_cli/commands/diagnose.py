@@ -45,16 +45,15 @@ def run(arguments: Namespace) -> int:
 
 def _parts(words: list[str], results: Any) -> dict[str, Any]:
     """The diagnostics named, with the settings that the run had, and then those that were typed."""
-    from omegaconf import OmegaConf
-
     from pinn_cli.assembly import diagnostics
     from pinn_cli.build import Builder
     from pinn_cli.catalogue import options
     from pinn_cli.composition import compose
+    from pinn_cli.settings import read_back
 
     names = [word for word in words if "=" not in word] or options("diagnostics")
     typed = [f"diagnostics.{word.removeprefix('diagnostics.')}" for word in words if "=" in word]
-    then = OmegaConf.to_container(OmegaConf.create(results.read_config())).get("diagnostics") or {}  # type: ignore[union-attr]
+    then = read_back(results.read_config(), results.path).get("diagnostics") or {}
     settings = [f"diagnostics.{n}.{k}={v}" for n in names for k, v in then.get(n, {}).items() if not k.startswith("_")]
     problem = f"problem={results.read_attributes()['problem']}"
     config = compose([problem, f"diagnostics=[{','.join(names)}]", *settings, *typed])

@@ -1,0 +1,52 @@
+"""YAML as plain data, also from somebody else: broken syntax is one line, and nothing in it multiplies itself."""
+
+import yaml
+
+from pinn_cli.errors import UsageError
+
+LARGEST = 1_000_000  # characters of a file
+MOST = 100_000  # values, once what is repeated by reference (&name, *name) is written out
+DEEPEST = 50  # tables and lists inside each other
+Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def check(text: str, where: object) -> str:
+    """The text, if it is YAML of a usual size. Raises UsageError, naming the line, if it is not."""
+    if len(text) > LARGEST:
+        raise UsageError(f"{where}: {len(text)} characters; expected a YAML of a few lines")
+    try:
+        _count(text)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f", line {mark.line + 1}" if mark else ""
+        raise UsageError(f"{where}{line}: no YAML: {' '.join(str(error.problem or error.context).split())}") from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise UsageError(f"{where}: no YAML: {' '.join(str(error).split())}") from None
+    return text
+
+
+def _count(text: str) -> None:
+    """Walk through the file without building anything. Raises ValueError where it would grow out of proportion."""
+    sizes: dict[str, int] = {}  # values by anchor
+    opened: list[tuple[str | None, int]] = []  # anchors of the tables and lists around, and how much came before them
+    total = 0
+    for event in yaml.parse(text, Loader=Loader):
+        if isinstance(event, yaml.AliasEvent):
+            if event.anchor not in sizes:
+                raise ValueError(f"*{event.anchor} stands for nothing that comes before it")
+            total += sizes[event.anchor]
+        elif isinstance(event, yaml.CollectionStartEvent):
+            opened.append((event.anchor, total))
+            total += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, before = opened.pop()
+            if anchor is not None:
+                sizes[anchor] = total - before
+        elif isinstance(event, yaml.ScalarEvent):
+            total += 1
+            if event.anchor is not None:
+                sizes[event.anchor] = 1
+        if getattr(event, "tag", None) not in (None, "!"):
+            raise ValueError(f"the tag {event.tag}; expected plain values")
+        if total > MOST or len(opened) > DEEPEST:
+            raise ValueError(f"more than {MOST} values, or more than {DEEPEST} tables inside each other")

@@ -1,0 +1,104 @@
+"""What a results file may hold. It may come from somebody else, or be damaged, so it is looked at before it is used.
+
+Refused is what lies elsewhere (links and data in other files: to append a row would write there), what is said to be
+far larger than what is stored (it would fill the memory), and what is of another kind than the layout in `results.py`.
+Every function raises ValueError, saying what is wrong.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import h5py
+
+FACTOR, SPARE = 1100, 1 << 20  # no filter of HDF5 shrinks data further; columns are made longer before they are filled
+LONGEST = 1 << 16  # characters of an attribute
+STATUS = ("running", "finished", "stopped", "failed")
+TEXT, NUMBER = "O", "biuf"  # kinds of arrays
+LAYOUT = [  # what a name may hold: kinds of values, and axes
+    (re.compile(r"config|source/.+|guard/verdict"), TEXT, (0,)),
+    (re.compile(r"stages"), TEXT, (1,)),
+    (re.compile(r"(error|metrics|timing|unknowns|guard)/.+"), NUMBER, (0,)),
+    (re.compile(r"history/.+|seams/.+|fields/(prediction|reference)/.+|residuals/.+/values"), NUMBER, (1,)),
+    (re.compile(r"fields/points|residuals/.+/points|collocation/.+"), NUMBER, (2,)),
+    (re.compile(r"diagnostics/.+"), NUMBER, range(1, 9)),
+    (re.compile(r".+"), TEXT + NUMBER, range(9)),
+]
+ATTRIBUTES: dict[str, Callable[[Any], bool]] = {  # of the run; others are texts or numbers of no consequence
+    "status": lambda value: value in STATUS,
+    "threads": lambda value: isinstance(value, int) and 0 < value <= 4096,
+    "seed": lambda value: isinstance(value, int),
+    "versions": lambda value: isinstance(json.loads(value), dict),
+    **dict.fromkeys(("problem", "started", "finished", "reason", "command", "device", "dtype", "machine", "commit"),
+                    lambda value: isinstance(value, str)),
+}  # fmt: skip
+
+
+def datasets(group: h5py.Group, prefix: str = "") -> Iterator[tuple[str, h5py.Dataset]]:
+    """Every dataset below a group with its name relative to it, each looked at."""
+    for name in group:
+        node = _held(group, name)
+        if isinstance(node, h5py.Dataset):
+            yield prefix + name, checked(node)
+        else:
+            yield from datasets(node, f"{prefix}{name}/")
+
+
+def found(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
+    """The group or dataset of a name like ``history/loss/pde``, or None; every part of the way is looked at."""
+    node: Any = group
+    for part in name.strip("/").split("/") if name.strip("/") else ():
+        if not isinstance(node, h5py.Group) or part not in node:
+            return None
+        node = _held(node, part)
+    return checked(node) if isinstance(node, h5py.Dataset) else node
+
+
+def checked(data: h5py.Dataset) -> h5py.Dataset:
+    """A dataset whose values may be read, and appended to."""
+    name, plan = data.name.strip("/"), data.id.get_create_plist()
+    if plan.get_external_count() or plan.get_layout() == h5py.h5d.VIRTUAL:
+        raise ValueError(f"{name} lies in another file")
+    if data.shape is None:
+        raise ValueError(f"{name} is empty")
+    stored = data.id.get_storage_size()
+    if data.nbytes > FACTOR * stored + SPARE:
+        raise ValueError(f"{name} is said to be of shape {data.shape}, and has {stored} bytes")
+    kinds, axes = next((kinds, axes) for pattern, kinds, axes in LAYOUT if pattern.fullmatch(name))
+    kind = "O" if h5py.check_string_dtype(data.dtype) else data.dtype.kind.replace("O", "")
+    if len(data.shape) not in axes or not kind or kind not in kinds:
+        raise ValueError(f"{name} is of type {data.dtype} and shape {data.shape}")
+    return data
+
+
+def attribute(name: str, value: Any) -> Any:
+    """An attribute of the run, if its value is one of those that it can have."""
+    accepts = ATTRIBUTES.get(name)
+    if (isinstance(value, str) and len(value) > LONGEST) or (accepts is not None and not accepts(value)):
+        raise ValueError(f"attribute {name} is {str(value)[:40]!r}")
+    return value
+
+
+def columns(history: h5py.Group) -> dict[str, h5py.Dataset]:
+    """The columns of a history by name; if there are any, one of them counts steps."""
+    columns = dict(datasets(history))
+    if columns and ("step" not in columns or columns["step"].dtype.kind not in "iu"):
+        raise ValueError("history/step is no column of whole numbers")
+    return columns
+
+
+def printable(text: str) -> str:
+    """A text without the characters by which a terminal is told to do something."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _held(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset:
+    """What a group itself holds under a name, in one place only."""
+    if group.id.links.get_info(name.encode()).type != h5py.h5l.TYPE_HARD:
+        raise ValueError(f"{group.name.strip('/')}/{name} is a link to elsewhere")
+    node = group[name]
+    if h5py.h5o.get_info(node.id).rc > 1 or not isinstance(node, h5py.Group | h5py.Dataset):
+        raise ValueError(f"{group.name.strip('/')}/{name} is no dataset or group of its own")
+    return node
+

@@ -1,0 +1,203 @@
+"""Files from somebody else: they run nothing, write nothing outside their run folder, and end in one clear line."""
+
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+from run_files import write_run
+
+from pinn_cli import cli
+from pinn_cli.composition import compose
+from pinn_cli.results import Results
+
+SMALL = ["points.interior=32", "points.face=8", "architecture.width=4", "figures=off", "compile=off", "stop.steps=2"]
+RUN = ["train", "problem=helmholtz", *SMALL]
+FOREIGN = [
+    "os.system",
+    "builtins.eval",
+    "canary.Bird",  # installed beside pinn: importing it would already run it
+    "pinn_cli.provenance.subprocess.Popen",  # reached through a module of ours that has imported it
+    "pinn_cli.reproduction.processes.Process",
+    "pinn_cli.results.Results",
+    "pinn_cli.optimizers.first_order.inspect.Signature",
+    "torch.utils.cpp_extension.subprocess.Popen",
+    "torch.package.PackageImporter",
+    "torch.fx.GraphModule",
+    "torch.nn.Module.__call__",
+    "..os.system",
+    "",
+]
+PLACES = [("weighting.fixed", target) for target in FOREIGN] + [
+    (where, "canary.Bird") for where in ("problem", "architecture", "derivatives", "sampler.sobol")
+]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    """An empty working directory, and elsewhere on the path a module that leaves a trace when it is imported."""
+    installed, work = tmp_path / "installed", tmp_path / "work"
+    installed.mkdir()
+    work.mkdir()
+    (installed / "canary.py").write_text(f"open({str(tmp_path / 'harmed')!r}, 'w')\n\nclass Bird:\n    pass\n")
+    monkeypatch.chdir(work)
+    monkeypatch.setenv("PYTHONPATH", "")
+    monkeypatch.setattr(sys, "path", [p for p in sys.path if not Path(p, "problems").is_dir()] + [str(installed)])
+    yield work
+    assert not (tmp_path / "harmed").exists()
+    for name in [name for name in sys.modules if name.partition(".")[0] == "problems"]:
+        del sys.modules[name]
+
+
+def one_line(capsys) -> str:
+    """The only line that a refused command prints."""
+    err = capsys.readouterr().err
+    assert err.startswith("pinn: ")
+    assert err.count("\n") == 1, err
+    return err
+
+
+def hostile_run(config) -> Path:
+    """A run folder whose file holds this configuration."""
+    write_run(Path("run"), status="stopped")
+    results = Results(Path("run/results.h5"))
+    results.replace({"config": OmegaConf.to_yaml(config)})
+    results.attributes(threads=1)
+    return Path("run")
+
+
+@pytest.mark.parametrize(("where", "target"), PLACES)
+def test_a_configuration_builds_parts_only(where, target, capsys, here):
+    assert cli.main([*RUN, f"{where}._target_='{target}'"]) == cli.USAGE
+    one_line(capsys)
+    assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize(("where", "target"), PLACES)
+def test_the_configuration_in_a_results_file_builds_parts_only(where, target, capsys):
+    config = compose(RUN[1:])
+    OmegaConf.update(config, f"{where}._target_", target)
+    folder = hostile_run(config)
+    for words in (["resume", "run", "--changed"], ["predict", "run", "--grid", "3x3", "--out", "a.npz"]):
+        assert cli.main(words) == cli.USAGE
+        one_line(capsys)
+    assert not (folder / "checkpoint.pt").exists()
+    assert not Path("a.npz").exists()
+
+
+def test_a_nested_part_is_looked_at_too(capsys):
+    config = compose(["problem=helmholtz", "recipe=adam", *SMALL])
+    popen = {"_target_": "subprocess.Popen", "args": ["touch", "harmed"]}
+    OmegaConf.update(config, "optimizer.adam.schedule", popen, merge=False, force_add=True)
+    hostile_run(config)
+    assert cli.main(["resume", "run"]) == cli.USAGE
+    assert "_target_=subprocess: expected a class of pinn_cli" in one_line(capsys)
+    assert not Path("harmed").exists()
+
+
+def test_formulas_that_have_changed_are_not_run_before_they_are_refused(capsys):
+    assert cli.main(["new", "problem", "mine"]) == 0
+    assert cli.main(["train", "problem=mine", *SMALL, "folder=run"]) == 0
+    Path("problems/mine.py").write_text("open('../harmed', 'w')\n")
+    del sys.modules["problems.mine"], sys.modules["problems"]
+    capsys.readouterr()
+    for words in (["resume", "run", "stop.steps=4"], ["predict", "run", "--grid", "3x3", "--out", "a.npz"]):
+        assert cli.main(words) == cli.USAGE
+        assert "has changed" in one_line(capsys)
+
+
+LINES = b"nobody's business\n" * 1000
+
+
+def other_file(kind: str) -> None:
+    """Let a column of the history lie in another file, in one of the ways HDF5 knows."""
+    Path("precious.bin").write_bytes(LINES)
+    with h5py.File("run/results.h5", "r+") as file, h5py.File("other.h5", "w") as other:
+        other["column"] = np.arange(60)
+        history = file["history"]
+        del history["step"]
+        if kind == "external":
+            history.create_dataset("step", (60,), "i8", maxshape=(None,), external=[("precious.bin", 0, h5py.h5f.UNLIMITED)])
+        elif kind == "virtual":
+            layout = h5py.VirtualLayout((60,), "i8")
+            layout[:] = h5py.VirtualSource("other.h5", "column", (60,))
+            history.create_virtual_dataset("step", layout)
+        elif kind == "link":
+            history["step"] = h5py.ExternalLink("../other.h5", "/column")
+        else:
+            history["step"] = h5py.SoftLink("/history/time")
+
+
+@pytest.mark.parametrize("kind", ["external", "virtual", "link", "soft"])
+def test_a_results_file_cannot_lead_the_writer_into_another_file(kind, capsys):
+    config = compose(RUN[1:])
+    hostile_run(config)
+    other_file(kind)
+    before = Path("other.h5").read_bytes()
+    for words in (["resume", "run"], ["show", "run"], ["plot", "run"]):
+        assert cli.main(words) == cli.USAGE
+        assert "history/step" in one_line(capsys)
+    assert Path("precious.bin").read_bytes() == LINES
+    assert Path("other.h5").read_bytes() == before
+
+
+def damage(kind: str) -> None:
+    with h5py.File("run/results.h5", "r+") as file:
+        if kind == "much":  # said to be 8 TB, and nothing is stored
+            del file["fields/prediction/u"]
+            file["fields/prediction"].create_dataset("u", (10**12,), "f8", chunks=(1 << 20,))
+        elif kind == "endless":
+            file["fields/again"] = file["fields"]
+        elif kind == "twice":
+            file["fields/prediction/v"] = file["fields/prediction/u"]
+        elif kind == "text":
+            del file["error/u"]
+            file["error/u"] = "small"
+        elif kind == "status":
+            file.attrs["status"] = "done\x1b[2J"
+
+
+@pytest.mark.parametrize("kind", ["much", "endless", "twice", "text", "status"])
+def test_a_results_file_of_another_layout_is_one_line(kind, capsys):
+    hostile_run(compose(RUN[1:]))
+    damage(kind)
+    for words in (["resume", "run"], *([["show", "run"]] if kind in ("text", "status") else [["plot", "run"]])):
+        assert cli.main(words) == cli.USAGE
+        assert "damaged" in one_line(capsys)
+
+
+def test_a_text_in_a_results_file_cannot_speak_to_the_terminal(capsys):
+    hostile_run(compose(RUN[1:]))
+    Results(Path("run/results.h5")).attributes(command="pinn train \x1b]0;owned\x07")
+    assert cli.main(["show", "run"]) == 0
+    out = capsys.readouterr().out
+    assert "owned" in out
+    assert "\x1b" not in out
+
+
+BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{k + 1}: &a{k + 1} [{', '.join([f'*a{k}'] * 10)}]\n" for k in range(9)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a: [1, 2", "no YAML"),
+        (BOMB, "more than 100000 values"),
+        ("[" * 2000 + "]" * 2000, "inside each other"),
+        ("a: !!python/object/apply:os.system [touch harmed]", "plain values"),
+        ("- 1", "complete configuration"),
+        ("seed: ${oc.env:HOME}", "complete configuration"),
+        ("seed: 0", "problem=null"),
+    ],
+)
+def test_a_kept_configuration_that_is_none_is_one_line(text, says, capsys):
+    hostile_run({})
+    Results(Path("run/results.h5")).replace({"config": text})
+    for words in (["resume", "run"], ["predict", "run", "--grid", "3x3", "--out", "a.npz"]):
+        assert cli.main(words) == cli.USAGE
+        assert says in one_line(capsys)
+    assert not Path("harmed").exists()
