@@ -48,6 +48,7 @@ DESCRIPTIONS: list[tuple[str, str, str]] = [
     ("diagnostics/hessian_spectrum/smallest/*", "1", "smallest eigenvalue of the Hessian of this weighted term"),
     ("diagnostics/hessian_spectrum/eigenvalues/*", "1", "eigenvalues of the Hessian of this weighted term, descending"),
     ("diagnostics/loss_landscape/values/*", "1", "this weighted term of the loss at (e1[i], e2[j]); total: their sum"),
+    ("diagnostics/loss_landscape/highest", "1", "the largest loss on the plane"),
     ("diagnostics/loss_landscape/e[12]", "1", "steps along this direction"),
     ("diagnostics/loss_landscape/curvature", "1", "second derivative of the loss along each direction at the network"),
     ("diagnostics/loss_landscape/eigenvalues", "1", "the two largest eigenvalues of the Hessian of the loss"),

@@ -67,6 +67,7 @@ def test_a_quadratic_rises_by_half_the_eigenvalue_times_the_step_squared(engine)
     found = record["values/total"] - objective.loss().detach()
     torch.testing.assert_close(found, rise, rtol=1e-6, atol=1e-6)
     assert float(rise.max()) > 1
+    assert record["highest"] == pytest.approx(float(objective.loss().detach() + rise.max()))
     torch.testing.assert_close(record["eigenvalues"], eigenvalues[:2])
     torch.testing.assert_close(record["curvature"], eigenvalues[:2])
     assert record["sharpness"] == pytest.approx(float(eigenvalues[0]))

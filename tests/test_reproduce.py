@@ -149,6 +149,11 @@ def test_a_table_is_run_once_and_kept(tiny, capsys):
         assert np.isnan(file["u/paper"][0, 1])
 
 
+def test_cells_may_be_left_out_by_a_pattern(tiny):
+    tiny(text=TINY.replace("ratios:", 'without: ["*_annealed"]\nratios:'))
+    assert list(published.read("mine/tiny").cells) == ["2x8_plain", "2x6_plain"]
+
+
 def test_a_quick_table_lies_apart_and_says_so(tiny, capsys):
     assert reproduce("mine/tiny", "--quick") == 0
     out, err = capsys.readouterr()
@@ -298,6 +303,7 @@ def test_numbers_are_counts(tiny, words, capsys):
         ("cells: [2x8_plain]", "cells: [2x8_plane]", "did you mean `2x8_plain`?"),
         ("columns: [annealed]", "columns: [anealed]", "did you mean `annealed`?"),
         ("ratios: [[plain, annealed]]", "ratios: [[plain, anealed]]", "did you mean `annealed`?"),
+        ("ratios:", 'without: ["2x9*"]\nratios:', "no cell fits `2x9*`"),
         ("seeds: {seeds}", "seeds: many", "tiny.yaml"),
         ("rows:", "rows: [", "tiny.yaml"),
     ],

@@ -5,7 +5,7 @@
     seeds: 3                                    seeds 0 .. 2 unless told otherwise
     every: [...]                                overrides of every run; {row} and {column} stand for the names
     rows: {3x50: [architecture.depth=3]}        a name and its overrides; likewise columns
-    without: [3x50_m1]                          cells (row_column) that are not run
+    without: [3x50_m1, "5x*_m3"]                cells (row_column) that are not run; * fits anything
     quantities: {u: {title:, read: error/u, paper: {3x50: [0.1, null]}}}    and attribute:, over:, take:, rows:
     ratios: [[m1, m4]]                          columns whose quotient is shown for each row
     says: [...]                                 what the paper claims, in words
@@ -19,6 +19,7 @@ that fit. `over` names another such number to divide by. `rows` are those that t
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -53,10 +54,10 @@ def _table(name: str, title: str, node: Any) -> Table:
     without = list(map(str, node.get("without", ())))
     cells = {
         cell.name: cell for row in rows for column in columns
-        if (cell := _cell(row, column, [*node["every"], *columns[column], *rows[row]])).name not in without
+        if not _fits((cell := _cell(row, column, [*node["every"], *columns[column], *rows[row]])).name, without)
     }  # fmt: skip
     _check_keys(node["quick"], ("cells", "overrides", "seeds"))
-    _check_names(without, [f"{row}_{column}" for row in rows for column in columns])
+    _check_patterns(without, [f"{row}_{column}" for row in rows for column in columns])
     _check_names(node["quick"]["cells"], cells)
     _check_names([column for pair in node.get("ratios", ()) for column in pair], columns)
     return Table(
@@ -113,6 +114,16 @@ def _check_keys(node: Mapping[str, Any], needed: Sequence[str], others: Sequence
         if key not in node:
             raise UsageError(f"`{key}` is missing")
     _check_names(node, [*needed, *others])
+
+
+def _fits(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _check_patterns(patterns: Iterable[str], known: Sequence[str]) -> None:
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in known):
+            raise UsageError(f"no cell fits `{pattern}`; {nearest(pattern, known)}")
 
 
 def _check_names(names: Iterable[str], known: Iterable[str]) -> None:
