@@ -21,7 +21,8 @@ from omegaconf import DictConfig, OmegaConf
 from pinn_cli.errors import UsageError, nearest
 
 PARTS = ("problems", "architectures", "derivatives", "weighting", "samplers", "optimizers", "strategies", "diagnostics")
-ROOMS = (*(f"pinn_cli.{room}" for room in PARTS), "torch.nn", "torch.optim")  # the modules whose classes may be built
+# The modules whose classes may be built; what a cluster is told is built of a configuration too.
+ROOMS = (*(f"pinn_cli.{room}" for room in PARTS), "pinn_cli.cluster", "torch.nn", "torch.optim")
 SPECIAL = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")
 
 

@@ -10,6 +10,7 @@ PACKAGE = Path(__file__).resolve().parent
 CONF = next(folder for folder in (PACKAGE / "conf", PACKAGE.parent / "conf") if folder.is_dir())
 LISTS = ("weighting", "sampler", "optimizer", "strategy", "diagnostics")  # groups of which several may be taken at once
 PUBLISHED = "published"  # the folder of published tables: what `pinn reproduce` reads, no choice of a run
+HYDRA = "hydra"  # the folder of launchers: how runs are started, no choice of a run
 
 
 def folders() -> list[Path]:
@@ -27,7 +28,8 @@ def folders() -> list[Path]:
 
 def groups() -> list[str]:
     """The groups, by name."""
-    return sorted({folder.name for conf in folders() for folder in conf.iterdir() if _is_group(folder)} - {PUBLISHED})
+    found = {folder.name for conf in folders() for folder in conf.iterdir() if _is_group(folder)}
+    return sorted(found - {PUBLISHED, HYDRA})
 
 
 def options(group: str) -> list[str]:

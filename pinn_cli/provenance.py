@@ -2,7 +2,6 @@
 
 import platform
 import shlex
-import subprocess
 import sys
 from collections.abc import Mapping
 from datetime import datetime
@@ -13,6 +12,7 @@ from typing import Any
 import torch
 
 from pinn_cli import __version__
+from pinn_cli.checkout import commit
 
 LIBRARIES = ("torch", "numpy", "h5py", "hydra-core")
 
@@ -29,7 +29,7 @@ def provenance(config: Mapping[str, Any], problem: str, device: torch.device) ->
         "threads": torch.get_num_threads(),
         "machine": f"{platform.node()}, {_processor()}",
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in LIBRARIES},
-        "commit": _commit(),
+        "commit": commit(),
         "started": now(),
         "command": shlex.join(["pinn", "train", *sys.argv[1:]]),
     }
@@ -54,20 +54,3 @@ def _processor() -> str:
         return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
-
-
-def _commit() -> str:
-    """The commit of the checkout pinn runs from, `+` if it has been changed; empty for an installed package."""
-    root = Path(__file__).resolve().parents[1]
-    if not (root / ".git").exists():
-        return ""
-    try:
-        found = [_git(root, "rev-parse", "--short=12", "HEAD"), _git(root, "status", "--porcelain", "-uno")]
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return found[0] + ("+" if found[1] else "")
-
-
-def _git(root: Path, *words: str) -> str:
-    done = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=True, timeout=5)
-    return done.stdout.strip()

@@ -32,14 +32,14 @@ FLOORS = [
     {"recorder"},
     # what reads a configuration
     {"catalogue"},
-    {"settings", "build", "device"},
+    {"settings", "build", "device", "checkout"},
     {"composition", "refusals", "streams", "sources"},
     {"assembly", "compiler", "cost", "provenance", "run_folder", "combinations"},
     # what a person uses
     {"sweep"},
-    {"plan", "runs", "checks", "plots", "cluster"},
+    {"plan", "runs", "checks", "plots"},
     {"names", "states"},
-    {"job", "predict", "reproduction"},
+    {"job", "predict", "reproduction", "cluster"},
     {"launching"},
     {"commands"},
     {"cli"},

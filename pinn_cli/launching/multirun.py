@@ -20,8 +20,12 @@ from pinn_cli.sweep import Sweep
 class Launcher(Protocol):
     """Carries out sweeps: one of Hydra's (`plugins`), or a class of ours that a YAML in conf/hydra/launcher names."""
 
+    @property
     def adds(self) -> Sequence[str]:
-        """Words of every run, where nothing else is typed. Raises UsageError where nothing can be launched."""
+        """Words of every run, where nothing else is typed."""
+
+    def check(self) -> None:
+        """Raise UsageError, with nothing made, where nothing could be launched."""
 
     def launch(self, sweep: Sweep) -> int:
         """Start what is not refused, and say so; the exit code."""
@@ -36,10 +40,11 @@ def run(words: Sequence[str], command: Sequence[str], dry: bool = False) -> int:
     name, launcher = _launcher(settings)
     chosen, typed = _folder([word for word in words if word not in settings])
     keys = [word.partition("=")[0] for word in typed]
-    runs = combinations([*(word for word in launcher.adds() if word.partition("=")[0] not in keys), *typed])
+    runs = combinations([*typed, *(word for word in launcher.adds if word.partition("=")[0] not in keys)])
     runs, about = _placed(runs), (shlex.join(command), name)
     if dry:
         return _show(Sweep.planned(Path(chosen or "outputs/sweeps/NEW"), *about, _rehearsed(runs)), launcher)
+    launcher.check()
     return launcher.launch(Sweep.create(*about, runs, chosen))
 
 

@@ -34,10 +34,10 @@ class Plugin:
     """A launcher of Hydra's: it returns when the last run has ended."""
 
     settings: Sequence[str]
+    adds: Sequence[str] = ()
 
-    def adds(self) -> Sequence[str]:
-        """No words of its own."""
-        return ()
+    def check(self) -> None:
+        """What is installed can be launched."""
 
     def preview(self, sweep: Sweep) -> str:
         """There is nothing but the runs."""

@@ -1,0 +1,152 @@
+"""What `hydra/launcher=slurm_array` names: the settings of a cluster, and a sweep submitted with them."""
+
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import count
+from pathlib import Path
+
+from pinn_cli import checkout
+from pinn_cli.cluster.freeze import freeze
+from pinn_cli.cluster.script import SCRIPT
+from pinn_cli.cluster.slurm import largest_array, submit
+from pinn_cli.errors import UsageError
+from pinn_cli.runs import summary
+from pinn_cli.sweep import Planned, Sweep
+
+TIME = re.compile(r"(\d+-)?\d+(:\d\d){0,2}")
+
+
+@dataclass(frozen=True)
+class SlurmArray:
+    """The keys of conf/hydra/launcher/slurm_array.yaml, which says what each means."""
+
+    partition: str | None = None
+    account: str | None = None
+    time: str | int | None = None  # YAML without quotes makes a number of 2:00:00, and the message says so
+    memory: str | None = None
+    cpus: int = 1
+    gpus: int | str | None = None
+    setup: list[str] = field(default_factory=list)
+    options: list[str] = field(default_factory=list)
+    runs_per_task: int = 1
+    workers_per_gpu: int = 1
+    tasks_at_once: int | None = None
+    warning: int = 120
+    requeues: int = 100
+
+    adds = ("figures=off",)
+
+    def __post_init__(self) -> None:
+        for name in ("cpus", "runs_per_task", "workers_per_gpu", "tasks_at_once"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise UsageError(f"hydra.launcher.{name}={getattr(self, name)}: expected a whole number above 0")
+        if self.time is not None and not (isinstance(self.time, str) and TIME.fullmatch(self.time)):
+            raise UsageError(f'hydra.launcher.time={self.time}: expected hours:minutes:seconds in quotes, "2:00:00"')
+        if self.gpus is not None and not re.fullmatch(r"(\w+:)?\d+", str(self.gpus)):
+            raise UsageError(f"hydra.launcher.gpus={self.gpus}: expected a number, or with a type e.g. a100:1")
+        for name in ("warning", "requeues"):
+            if getattr(self, name) < 0:
+                raise UsageError(f"hydra.launcher.{name}={getattr(self, name)}: expected a whole number from 0 on")
+
+    def check(self) -> None:
+        """Ask Slurm whether it would take such a job (Raises UsageError)."""
+        submit(["--test-only", "--array=0", *self._options()], "--wrap=true")
+
+    def preview(self, sweep: Sweep) -> str:
+        """The script, and how many tasks it is for."""
+        return f"{self._script(sweep, sweep.folder / 'slurm')}\n{self._tasks(sweep.wanted)}"
+
+    def launch(self, sweep: Sweep) -> int:
+        """Freeze the code, write the script, submit it, print the numbers of the jobs; the runs themselves come later.
+
+        Raises UsageError, with nothing left of a new sweep, if Slurm takes none of it.
+        """
+        runs = [run for run in sweep.wanted if not _finished(run)]
+        try:
+            script, arrays = self._write(sweep, runs), self._arrays(len(runs))
+            for first, tasks in arrays:
+                limit = f"%{self.tasks_at_once}" if self.tasks_at_once else ""
+                job = submit([f"--array=0-{tasks - 1}{limit}"], script, str(first))
+                sweep = sweep.with_jobs([job])
+                print(f"job {job}: {tasks} task{'s' if tasks > 1 else ''}", flush=True)
+        except UsageError:
+            if not sweep.jobs and not any(run.folder.exists() for run in sweep.runs):
+                shutil.rmtree(sweep.folder)
+            raise
+        print(f"sweep {sweep.folder}: {sweep.counts()}, hydra/launcher={sweep.launcher}; pinn status {sweep.folder}")
+        return 0
+
+    def _write(self, sweep: Sweep, runs: Sequence[Planned]) -> Path:
+        """The frozen code and, in a folder of this submission, the runs and the script."""
+        folder = sweep.folder.absolute()
+        if not re.fullmatch(r"[\w./@+,-]+", str(folder)):
+            raise UsageError(f"{folder}: Slurm takes no such sign in the name of a log; type folder=ANOTHER")
+        if not (folder / "code").exists():
+            freeze(folder / "code", [word for run in runs for word in run.words])
+            checkout.copy(folder / "pinn")
+        place = next(p for n in count(1) if not (p := folder / (f"slurm-{n}" if n > 1 else "slurm")).exists())
+        place.mkdir()
+        (place / "runs.txt").write_text("".join(f"{_command(run)}\n" for run in runs), encoding="utf-8")
+        (place / "array.sh").write_text(self._script(sweep, place), encoding="utf-8")
+        return place / "array.sh"
+
+    def _script(self, sweep: Sweep, place: Path) -> str:
+        folder = sweep.folder.absolute()
+        threads = max(1, self.cpus // self._workers)
+        return SCRIPT.format(
+            command=sweep.command,
+            directives="\n".join(f"#SBATCH {option}" for option in self._options(folder, place.absolute())),
+            setup="\n".join([*self._python(folder), f"export OMP_NUM_THREADS={threads}", *self.setup]),
+            place=shlex.quote(str(place.absolute())),
+            code=shlex.quote(str(folder / "code")),
+            runs_per_task=self.runs_per_task,
+            workers=self._workers,
+            requeues=self.requeues,
+        )
+
+    def _options(self, folder: Path = Path("sweep"), place: Path = Path("slurm")) -> list[str]:
+        """The options of sbatch."""
+        named = {
+            "job-name": f"pinn-{folder.name}", "output": place / "%A_%a.log", "open-mode": "append",
+            "signal": f"B:USR1@{self.warning}", "nodes": 1, "ntasks": 1, "cpus-per-task": self.cpus,
+            "partition": self.partition, "account": self.account, "time": self.time, "mem": self.memory,
+            "gres": None if self.gpus is None else f"gpu:{self.gpus}",
+        }  # fmt: skip
+        given = [f"--{name}={value}" for name, value in named.items() if value is not None]
+        return ["--requeue", *given, *self.options]
+
+    @staticmethod
+    def _python(folder: Path) -> list[str]:
+        """Where the commands find this very pinn, whatever environment a job begins with."""
+        path = [f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH"]
+        frozen = [f"export PYTHONPATH={shlex.quote(str(folder / 'pinn'))}${{PYTHONPATH:+:$PYTHONPATH}}"]
+        return path + (frozen if checkout.is_one() else [])
+
+    @property
+    def _workers(self) -> int:
+        """Runs that one task carries out at the same time."""
+        gpus = 1 if self.gpus is None else int(str(self.gpus).rpartition(":")[2])
+        return min(self.runs_per_task, self.workers_per_gpu * max(1, gpus))
+
+    def _arrays(self, runs: int) -> list[tuple[int, int]]:
+        """For every array the line of its first run, counted from 1, and its number of tasks."""
+        tasks, largest = -(-runs // self.runs_per_task), largest_array()
+        return [(1 + first * self.runs_per_task, min(largest, tasks - first)) for first in range(0, tasks, largest)]
+
+    def _tasks(self, runs: Sequence[Planned]) -> str:
+        arrays = self._arrays(len(runs))
+        several = f", in {len(arrays)} arrays, since Slurm takes {largest_array()} at most" if len(arrays) > 1 else ""
+        return f"{sum(tasks for _, tasks in arrays)} tasks of up to {self.runs_per_task} runs{several}"
+
+
+def _finished(run: Planned) -> bool:
+    return (run.folder / "results.h5").exists() and summary(run.folder)["status"] == "finished"
+
+
+def _command(run: Planned) -> str:
+    """The run as one types it, from anywhere."""
+    return replace(run, folder=run.folder.absolute()).command

@@ -1,0 +1,81 @@
+"""The batch script of a sweep: directives, set-up, and a loop in plain bash over ordinary commands."""
+
+SCRIPT = """\
+#!/bin/bash
+# {command}
+{directives}
+
+# A task of the array carries out some lines of runs.txt: ordinary commands, one a line, each of which can be typed by
+# hand. What has finished in an earlier life of the task is left out; what was stopped goes on where it was.
+place={place}
+runs_per_task={runs_per_task} workers={workers} requeues={requeues}
+first=$((${{1:-1}} + ${{SLURM_ARRAY_TASK_ID:-0}} * runs_per_task))  # $1: the line at which this array begins
+ended=$place/ended.$first
+
+{setup}
+cd {code} || exit 1
+
+note() {{ # note COMMAND CODE: 3 is stopped, above 128 is killed; both go on. 2 is refused, which is no failure
+    if (($2 == 3 || $2 > 128)); then unfinished=1; else echo "$1" >>"$ended"; fi
+    (($2 == 1)) && failed=1
+    echo "[$(date +%T)] exit $2: $1"
+}}
+start() {{ # start SLOT COMMAND: the workers of a task share its GPUs
+    if ((${{#gpus[@]}} > 1)); then export CUDA_VISIBLE_DEVICES=${{gpus[$1 % ${{#gpus[@]}}]}}; fi
+    echo "[$(date +%T)] $2"
+    bash -c "exec $2" &
+    pids[$1]=$! commands[$1]=$2
+    (($1)) || leader=${{2##*folder=}}
+}}
+stop() {{ # stop SIGNAL: hand it on; nothing new starts
+    stopping=$1
+    for pid in "${{pids[@]}}"; do [ -n "$pid" ] && kill -s "$1" "$pid" 2>/dev/null; done
+}}
+warm() {{ # the first run of a task goes alone until its first step is saved: the others find what it has compiled
+    [ -n "$warmed" ] || [ -z "${{pids[0]:-}}" ] || {{ [ -e "$leader/checkpoint.pt" ] && warmed=1; }}
+}}
+trap 'stop USR1' USR1 # the time limit is near
+trap 'stop TERM' TERM # preempted, requeued or cancelled
+
+[ -n "${{SLURM_RESTART_COUNT:-}}" ] || : >"$ended"
+todo=() pids=() commands=() stopping= unfinished= failed= warmed= leader=
+while IFS= read -r line; do grep -Fxq -- "$line" "$ended" || todo+=("$line"); done \\
+    < <(sed -n "${{first}},$((first + runs_per_task - 1))p" "$place/runs.txt")
+IFS=, read -ra gpus <<<"${{CUDA_VISIBLE_DEVICES:-}}"
+next=0 busy=1
+while ((busy)); do
+    busy=0
+    for ((slot = 0; slot < workers; slot++)); do
+        pid=${{pids[slot]:-}}
+        if [ -n "$pid" ] && ! kill -0 "$pid" 2>/dev/null; then
+            wait "$pid"
+            note "${{commands[slot]}}" $?
+            pids[slot]= pid=
+        fi
+        if [ -z "$pid" ] && [ -z "$stopping" ] && ((next < ${{#todo[@]}})) && warm; then
+            start "$slot" "${{todo[next++]}}"
+        fi
+        [ -n "${{pids[slot]:-}}" ] && busy=1
+    done
+    if ((busy)); then
+        sleep 0.5 &
+        wait $!
+    fi
+done
+((next < ${{#todo[@]}})) && unfinished=1
+
+# Slurm itself requeues or cancels a task that it is ending; one that it still calls running was warned, and asks.
+if [ -n "$stopping" ] && [ -n "$unfinished" ] && [ -n "${{SLURM_JOB_ID:-}}" ]; then
+    if [ "$stopping" = TERM ] && [ "$(squeue -h -j "$SLURM_JOB_ID" -o %T)" != RUNNING ]; then
+        echo "[$(date +%T)] saved; Slurm decides whether it goes on"
+    elif ((${{SLURM_RESTART_COUNT:-0}} >= requeues)); then
+        echo "[$(date +%T)] saved; requeued $requeues times already: pinn resume goes on"
+    elif scontrol requeue "$SLURM_JOB_ID"; then
+        echo "[$(date +%T)] saved and requeued"
+    else
+        echo "[$(date +%T)] saved, but it could not be requeued: pinn resume goes on"
+    fi
+fi
+[ -n "$unfinished" ] && exit 3
+[ -z "$failed" ]
+"""

@@ -1,0 +1,176 @@
+"""`hydra/launcher=slurm_array` as far as it goes without a Slurm: settings, script, arrays, frozen code."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pinn_cli import checkout, cli
+from pinn_cli.cluster import array, slurm
+from pinn_cli.cluster.freeze import freeze
+
+WORDS = ["train", "-m", "problem=helmholtz", "points.interior=32", "points.face=8", "stop.steps=2"]
+ARRAY = [*WORDS, "hydra/launcher=slurm_array"]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    """A working directory of its own, on a machine without Slurm."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setenv("PYTHONPATH", "")
+    monkeypatch.setattr(slurm, "which", lambda name: None)
+    return tmp_path
+
+
+def test_a_dry_run_shows_the_script_the_number_of_runs_and_what_is_refused(here, capsys):
+    words = ["seed=0,1", "problem.a1=1,nan", "weights.wall=4,-1", "hydra.launcher.time=0:10:00", "--dry-run"]
+    assert cli.main([*ARRAY, *words]) == 0
+    out = capsys.readouterr().out
+    assert "2 runs (and 6 refused); with hydra/launcher=slurm_array; nothing has been started" in out
+    assert "refused, weights.wall=-1: expected a number from 0 on" in out  # by its value
+    assert "refused, Helmholtz.pde: no field changes the residual" in out  # by what it would be at its start
+    assert "#SBATCH --time=0:10:00\n" in out
+    assert "figures=off" in out
+    assert list(here.iterdir()) == []
+
+
+def test_where_there_is_no_slurm_nothing_is_made(here, capsys):
+    assert cli.main([*ARRAY, "seed=0,1"]) == cli.USAGE
+    assert "no `sbatch`" in capsys.readouterr().err
+    assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("time=7200", 'in quotes, "2:00:00"'),
+        ("time=soon", 'in quotes, "2:00:00"'),
+        ("gpus=many", "or with a type e.g. a100:1"),
+        ("cpus=0", "expected a whole number above 0"),
+        ("runs_per_task=1.5", "expected int"),
+        ("warning=-1", "from 0 on"),
+        ("partitoin=gpu", "partitoin"),
+    ],
+)
+def test_a_setting_typed_wrongly_is_answered_in_a_line(here, capsys, setting, says):
+    assert cli.main([*ARRAY, "seed=0,1", f"hydra.launcher.{setting}"]) == cli.USAGE
+    error = capsys.readouterr().err
+    assert says in error
+    assert error.count("\n") == 1
+    assert list(here.iterdir()) == []
+
+
+def test_a_cluster_is_a_file_of_ones_own(here, capsys):
+    own = here / "conf" / "hydra" / "launcher" / "cpu.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text('defaults: [slurm_array]\npartition: short\ntime: "1:00:00"\nsetup: ["module load python"]\n')
+    assert cli.main([*WORDS, "hydra/launcher=cpu", "seed=0,1", "hydra.launcher.cpus=2", "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    for line in ("#SBATCH --partition=short", "#SBATCH --cpus-per-task=2", "module load python"):
+        assert f"\n{line}\n" in out
+
+
+@pytest.mark.parametrize(
+    ("runs", "each", "largest", "arrays"),
+    [
+        (4, 1, 1001, [(1, 4)]),
+        (7, 1, 3, [(1, 3), (4, 3), (7, 1)]),
+        (7, 2, 3, [(1, 3), (7, 1)]),
+        (6, 6, 1, [(1, 1)]),
+    ],
+)
+def test_arrays_stay_below_the_largest_and_leave_no_run_out(monkeypatch, runs, each, largest, arrays):
+    monkeypatch.setattr(array, "largest_array", lambda: largest)
+    found = array.SlurmArray(runs_per_task=each)._arrays(runs)
+    assert found == arrays
+    lines = [line for first, tasks in found for line in range(first, first + tasks * each) if line <= runs]
+    assert lines == list(range(1, runs + 1))
+
+
+@pytest.mark.parametrize(
+    ("settings", "workers"),
+    [({}, 1), ({"workers_per_gpu": 4}, 1), ({"runs_per_task": 9, "workers_per_gpu": 4}, 4),
+     ({"runs_per_task": 9, "workers_per_gpu": 3, "gpus": "a100:2"}, 6)],
+)  # fmt: skip
+def test_workers_share_the_gpus_of_a_task(settings, workers):
+    assert array.SlurmArray(**settings)._workers == workers
+
+
+def test_the_users_code_is_frozen_with_all_that_it_imports(here):
+    files = {
+        "conf/problem/mine.yaml": "_target_: problems.mine.Mine\n",
+        "problems/mine.py": "import helpers\nfrom tools.grids import grid\n",
+        "helpers.py": "import secret_of_nobody\n",
+        "tools/grids.py": "",
+        "other.py": "",
+        "data/points.csv": "1,2\n",
+        "outputs/old": "",
+    }
+    for name, text in files.items():
+        (here / name).parent.mkdir(parents=True, exist_ok=True)
+        (here / name).write_text(text)
+    freeze(here / "outputs" / "code")
+    frozen = here / "outputs" / "code"
+    copies = {path.name for path in frozen.iterdir() if not path.is_symlink()}
+    assert copies == {"conf", "problems", "helpers.py", "tools"}
+    assert (frozen / "data" / "points.csv").read_text() == "1,2\n"
+    assert not (frozen / "outputs").exists()
+    (here / "helpers.py").write_text("changed\n")
+    assert (frozen / "helpers.py").read_text() == files["helpers.py"]
+
+
+def test_a_copy_of_the_checkout_runs_and_knows_its_commit(here):
+    checkout.copy(here / "pinn")
+    code = "import pinn_cli.checkout as c, pinn_cli.conf; print(c.ROOT, c.commit(), *pinn_cli.conf.__path__)"
+    done = subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(here / "pinn")}, cwd="/",
+                          capture_output=True, text=True, check=True)  # fmt: skip
+    assert done.stdout.split() == [str(here / "pinn"), *checkout.commit().split(), str(here / "pinn" / "conf")]
+
+
+# ---- the script itself, run by hand: bash is all it needs
+
+
+def task(here: Path, commands: list[str], **settings: int) -> subprocess.CompletedProcess:
+    """Carry out a script of these commands, in place of `pinn train`."""
+    (here / "code").mkdir(exist_ok=True)
+    (here / "slurm").mkdir(exist_ok=True)
+    (here / "slurm" / "runs.txt").write_text("".join(f"{line}\n" for line in commands))
+    launcher = array.SlurmArray(runs_per_task=len(commands), **settings)
+    sweep = array.Sweep.planned(here, "pinn train -m", "slurm_array", [])
+    script = launcher._script(sweep, here / "slurm")
+    return subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60, env=os.environ)
+
+
+def test_a_task_carries_out_its_runs_and_tells_failed_from_refused(here):
+    done = task(here, ["true", "bash -c 'exit 2'", "echo 'two words'"])
+    assert done.returncode == 0
+    assert "\ntwo words\n" in done.stdout
+    assert task(here, ["bash -c 'exit 1'", "touch later"]).returncode == 1
+    assert (here / "code" / "later").exists()  # one failing run ends no other
+    assert task(here, ["bash -c 'exit 3'"]).returncode == 3
+
+
+def test_the_first_run_goes_alone_until_its_first_step_is_saved(here):
+    other = "bash -c 'test -e ../0/checkpoint.pt' folder=x"
+    first = f"bash -c 'sleep 1; mkdir {here}/0; touch {here}/0/checkpoint.pt; sleep 1' folder={here}/0"
+    done = task(here, [first, other, other], workers_per_gpu=3)
+    assert done.returncode == 0
+    assert done.stdout.count("exit 0") == 3
+
+
+def test_a_leader_that_ends_without_a_step_holds_nobody_up(here):
+    done = task(here, ["bash -c 'exit 2' folder=none", "true", "true"], workers_per_gpu=2)
+    assert done.returncode == 0
+    assert done.stdout.count("exit 0") == 2
+
+
+def test_what_has_ended_in_an_earlier_life_is_left_out(here, monkeypatch):
+    runs = ["bash -c 'echo once >>../first'", "bash -c 'echo again >>../second; exit 3'"]
+    assert task(here, runs).returncode == 3
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    assert task(here, runs).returncode == 3
+    assert (here / "first").read_text() == "once\n"
+    assert (here / "second").read_text() == "again\nagain\n"
