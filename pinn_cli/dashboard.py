@@ -13,10 +13,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from pinn_cli.formatting import duration, rate, scientific
+from pinn_cli.formatting import duration, ranges, rate, scientific
 
 FEW = 30  # runs: of so many every one is shown, of more those that go on or that need attention
-NAMED = 8  # numbers of runs on a line
 NONE = "–"
 QUIET = ("finished", "queued", "refused")  # states that need no attention, or, refused, not a line each
 STYLES = {
@@ -52,14 +51,13 @@ def cells(entry: dict[str, Any]) -> list[str]:
 
 
 def refusals(entries: Sequence[dict[str, Any]], every: bool = False) -> list[str]:
-    """A line for each reason why runs of a large sweep were refused: ``– 12 runs (0 17 34 ...): the reason``."""
+    """A line for each reason why runs of a large sweep were refused: ``– 12 refused (0 17 34 ...): the reason``."""
     shown = [entry["number"] for entry in chosen(entries, every)]
-    numbers: dict[str, list[str]] = {}
+    found: dict[str, list[int]] = {}
     for entry in entries:
         if entry["state"] == "refused" and entry["number"] not in shown:
-            numbers.setdefault(entry["note"], []).append(str(entry["number"]))
-    listed = {note: " ".join(own[:NAMED]) + (" ..." if len(own) > NAMED else "") for note, own in numbers.items()}
-    return [f"{NONE} {len(own)} refused ({listed[note]}): {note}" for note, own in numbers.items()]
+            found.setdefault(entry["note"], []).append(entry["number"])
+    return [f"{NONE} {len(numbers)} refused ({ranges(numbers)}): {note}" for note, numbers in found.items()]
 
 
 def used(rows: Sequence[Sequence[str]]) -> list[int]:

@@ -25,6 +25,17 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def ranges(numbers: Sequence[int]) -> str:
+    """Whole numbers in a few words: ``0-4 7 9-11``."""
+    found: list[list[int]] = []
+    for number in sorted(numbers):
+        if found and number == found[-1][1] + 1:
+            found[-1][1] = number
+        else:
+            found.append([number, number])
+    return " ".join(f"{first}-{last}" if last > first else str(first) for first, last in found)
+
+
 def trend(values: Sequence[float], width: int) -> str:
     """The logarithms of positive values as at most `width` bars, between the smallest and the largest of them."""
     last = len(values) - 1

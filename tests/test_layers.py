@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # each other.
 FLOORS = [
     # words
-    {"errors", "reports", "formatting", "descriptions"},
+    {"errors", "reports", "formatting", "typeset", "descriptions"},
     # the ground: torch only
     {"symbols", "domains", "architectures"},
     {"jets"},
@@ -38,7 +38,7 @@ FLOORS = [
     # what a person uses
     {"sweep"},
     {"plan", "runs", "checks", "plots"},
-    {"names", "states"},
+    {"names", "states", "comparison"},
     {"job", "predict", "reproduction", "cluster"},
     {"launching"},
     {"commands"},

@@ -10,7 +10,6 @@ import pytest
 from run_files import write_run
 
 from pinn_cli.cli import main
-from pinn_cli.commands.compare import differences
 
 ROOT = Path(__file__).parents[1]
 
@@ -53,15 +52,8 @@ def test_compare_writes_markdown_and_json(capsys: pytest.CaptureFixture[str]) ->
     assert all(line.count("|") == 8 for line in lines)
     assert main(["compare", "ab", "cd", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert [run["settings"] for run in found] == [
+    assert [run["settings"] for run in found["runs"]] == [
         {"weighting": "fixed", "seed": 0}, {"weighting": "lr_annealing", "seed": 1}]
-
-
-def test_a_part_that_one_run_lacks_is_named_once() -> None:
-    fixed = {"weighting.fixed._target_": "a.Fixed", "points.wall": 10, "architecture._target_": "b.MLP"}
-    adam = {"weighting.causal._target_": "a.Causal", "weighting.causal.epsilon": 1.0, "architecture._target_": "b.MLP"}
-    assert differences([fixed, adam]) == [
-        {"weighting": "fixed", "points.wall": 10}, {"weighting": "causal", "points.wall": None}]
 
 
 def test_plot_draws_what_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,1 @@
+"""Runs side by side: `gather` finds what differs and what came out, `rows` and `full` make tables of it."""
