@@ -91,7 +91,7 @@ def test_of_a_large_sweep_only_those_are_shown(
     assert main(["status", "ab"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[5:]] == ["1", "2", "3", "4", "–"]
-    assert lines[-1] == f"– 3 refused (6 7 8): {REASON}"
+    assert lines[-1] == f"– 3 refused (6-8): {REASON}"
     assert main(["status", "ab", "--all"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 5 + 9
 
