@@ -5,16 +5,20 @@ BIN := $(VENV)/bin
 # One thread per test process: two processes on two cores do not fight.
 WORKERS ?= 2
 
-.PHONY: demo test test-slow lint clean
+.PHONY: demo test test-slow test-slurm lint clean
 
 demo: $(VENV)/.installed
 	$(BIN)/pinn train problem=helmholtz
 
 test: $(VENV)/.installed-test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m "not slow" -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not slurm" -q
 
 test-slow: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m slow -q
+
+# A real Slurm of one node, on this machine: needs root, and Debian unless Slurm is installed. Skipped with the reason.
+test-slurm: $(VENV)/.installed-test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "slurm and not slow" -q -rs
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

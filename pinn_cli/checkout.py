@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDERS = ("pinn_cli", "conf", "problems")
+FOLDERS = {"pinn_cli": "pinn_cli", "conf": "pinn_cli/conf", "problems": "pinn_cli/problems"}  # here and in a copy
 COMMIT = "COMMIT"  # a copy, which has no history, says here where it comes from
 
 
@@ -28,10 +28,13 @@ def is_one() -> bool:
 
 
 def copy(place: Path) -> None:
-    """Copy the checkout into `place`, to be put before Python's other folders; nothing for an installed package."""
+    """Copy the checkout into `place`, to be put before Python's other folders; nothing for an installed package.
+
+    As in an installed package everything lies inside it: a `problems` of the user's own must be found elsewhere.
+    """
     if is_one():
-        for folder in FOLDERS:
-            shutil.copytree(ROOT / folder, place / folder, ignore=shutil.ignore_patterns("__pycache__"))
+        for source, target in FOLDERS.items():
+            shutil.copytree(ROOT / source, place / target, ignore=shutil.ignore_patterns("__pycache__"))
         (place / COMMIT).write_text(f"{commit()}\n", encoding="utf-8")
 
 

@@ -127,7 +127,7 @@ def test_a_copy_of_the_checkout_runs_and_knows_its_commit(here):
     code = "import pinn_cli.checkout as c, pinn_cli.conf; print(c.ROOT, c.commit(), *pinn_cli.conf.__path__)"
     done = subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(here / "pinn")}, cwd="/",
                           capture_output=True, text=True, check=True)  # fmt: skip
-    assert done.stdout.split() == [str(here / "pinn"), *checkout.commit().split(), str(here / "pinn" / "conf")]
+    assert done.stdout.split() == [str(here / "pinn"), *checkout.commit().split(), str(here / "pinn" / "pinn_cli" / "conf")]
 
 
 # ---- the script itself, run by hand: bash is all it needs
@@ -151,6 +151,7 @@ def test_a_task_carries_out_its_runs_and_tells_failed_from_refused(here):
     assert task(here, ["bash -c 'exit 1'", "touch later"]).returncode == 1
     assert (here / "code" / "later").exists()  # one failing run ends no other
     assert task(here, ["bash -c 'exit 3'"]).returncode == 3
+    assert task(here, ["no_such_command"]).returncode == 1
 
 
 def test_the_first_run_goes_alone_until_its_first_step_is_saved(here):

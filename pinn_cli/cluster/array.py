@@ -14,7 +14,7 @@ from pinn_cli.cluster.freeze import freeze
 from pinn_cli.cluster.script import SCRIPT
 from pinn_cli.cluster.slurm import largest_array, submit
 from pinn_cli.errors import UsageError
-from pinn_cli.runs import summary
+from pinn_cli.runs import finished
 from pinn_cli.sweep import Planned, Sweep
 
 TIME = re.compile(r"(\d+-)?\d+(:\d\d){0,2}")
@@ -65,7 +65,7 @@ class SlurmArray:
 
         Raises UsageError, with nothing left of a new sweep, if Slurm takes none of it.
         """
-        runs = [run for run in sweep.wanted if not _finished(run)]
+        runs = [run for run in sweep.wanted if not finished(run.folder)]
         try:
             script, arrays = self._write(sweep, runs), self._arrays(len(runs))
             for first, tasks in arrays:
@@ -141,10 +141,6 @@ class SlurmArray:
         arrays = self._arrays(len(runs))
         several = f", in {len(arrays)} arrays, since Slurm takes {largest_array()} at most" if len(arrays) > 1 else ""
         return f"{sum(tasks for _, tasks in arrays)} tasks of up to {self.runs_per_task} runs{several}"
-
-
-def _finished(run: Planned) -> bool:
-    return (run.folder / "results.h5").exists() and summary(run.folder)["status"] == "finished"
 
 
 def _command(run: Planned) -> str:

@@ -17,7 +17,7 @@ cd {code} || exit 1
 
 note() {{ # note COMMAND CODE: 3 is stopped, above 128 is killed; both go on. 2 is refused, which is no failure
     if (($2 == 3 || $2 > 128)); then unfinished=1; else echo "$1" >>"$ended"; fi
-    (($2 == 1)) && failed=1
+    (($2 == 1 || ($2 > 3 && $2 <= 128))) && failed=1
     echo "[$(date +%T)] exit $2: $1"
 }}
 start() {{ # start SLOT COMMAND: the workers of a task share its GPUs

@@ -37,6 +37,34 @@ def submit(options: Sequence[str], script: str | Path, *arguments: str) -> str:
     return done.stdout.strip().partition(";")[0]
 
 
+def is_here() -> bool:
+    """Whether jobs can be submitted from this machine."""
+    return which("sbatch") is not None
+
+
+def states(jobs: Sequence[str]) -> list[str] | None:
+    """How the tasks of these jobs that are still in the queue stand: PENDING, RUNNING ...; None if Slurm cannot say."""
+    if which("squeue") is None:
+        return None
+    words = ["squeue", "--noheader", "--array", f"--jobs={','.join(jobs)}", "--format=%T"]
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    except subprocess.TimeoutExpired:
+        return None
+    if done.returncode and "Invalid job id" not in done.stderr:  # that is a job which ended long ago
+        return None
+    return done.stdout.split()
+
+
+def cancel(jobs: Sequence[str]) -> None:
+    """Take the jobs out of the queue; what runs saves first. Raises UsageError with Slurm's own reason if it cannot."""
+    if which("scancel") is None:
+        raise UsageError(f"there is no Slurm here (no `scancel`); on the cluster type scancel {' '.join(jobs)}")
+    done = subprocess.run(["scancel", *jobs], capture_output=True, text=True, timeout=PATIENCE, check=False)
+    if done.returncode and "Invalid job id" not in done.stderr:
+        raise UsageError(f"scancel: {' '.join(done.stderr.replace('scancel: error:', '').split())}")
+
+
 def _environment() -> dict[str, str]:
     """The environment without the working directory among Python's folders: tasks take the frozen code."""
     here = str(Path.cwd())

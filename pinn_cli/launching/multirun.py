@@ -5,11 +5,13 @@ One run that is refused or fails ends no other.
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Protocol
 
 from pinn_cli.build import Builder
+from pinn_cli.cluster import slurm
 from pinn_cli.combinations import Combination, combinations
 from pinn_cli.composition import compose, spread, value_of
 from pinn_cli.errors import UsageError
@@ -36,7 +38,7 @@ class Launcher(Protocol):
 
 def run(words: Sequence[str], command: Sequence[str], dry: bool = False) -> int:
     """Carry out the sweep of these words, or with `dry` only show it; the exit code. Raises UsageError."""
-    settings = [word for word in words if word.lstrip("+~").startswith(("hydra.", "hydra/"))]
+    settings = _of_launchers(words)
     name, launcher = _launcher(settings)
     chosen, typed = _folder([word for word in words if word not in settings])
     keys = [word.partition("=")[0] for word in typed]
@@ -46,6 +48,24 @@ def run(words: Sequence[str], command: Sequence[str], dry: bool = False) -> int:
         return _show(Sweep.planned(Path(chosen or "outputs/sweeps/NEW"), *about, _rehearsed(runs)), launcher)
     launcher.check()
     return launcher.launch(Sweep.create(*about, runs, chosen))
+
+
+def go_on(sweep: Sweep) -> int:
+    """Start what of a sweep has not finished, by the launcher that it was started with; the exit code.
+
+    Without the Slurm that it was submitted to, the runs are carried out here. Raises UsageError.
+    """
+    if sweep.jobs and not slurm.is_here():
+        print("there is no Slurm here (no `sbatch`): the runs go on here, one after the other")
+        return Plugin([]).launch(replace(sweep, launcher="basic"))
+    launcher = _launcher(_of_launchers(shlex.split(sweep.command)[2:]))[1]
+    launcher.check()
+    return launcher.launch(sweep)
+
+
+def _of_launchers(words: Sequence[str]) -> list[str]:
+    """The words that speak of the launcher."""
+    return [word for word in words if word.lstrip("+~").startswith(("hydra.", "hydra/"))]
 
 
 def _launcher(settings: Sequence[str]) -> tuple[str, Launcher]:

@@ -13,14 +13,18 @@ from hydra.errors import HydraException
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 
-from pinn_cli.composition import hydra_loader, rewrite, search_path
+from pinn_cli.composition import hydra_loader, rewrite, search_path, spread
 from pinn_cli.errors import TrainingError, UsageError
 from pinn_cli.launching.task import FAILED, FINISHED, SAYS, STOPPED, Task, asked_to_stop
-from pinn_cli.sweep import Sweep, quoted
+from pinn_cli.lock import Lock
+from pinn_cli.runs import finished
+from pinn_cli.sweep import Planned, Sweep, quoted
 
 
 def configuration(settings: Sequence[str], folder: str) -> DictConfig:
     """What Hydra makes of `hydra/launcher=...` and its settings (Raises UsageError)."""
+    for word in settings:
+        spread(word)  # what cannot be read is answered in our words
     try:
         with hydra_loader() as loader:
             words = [*settings, f"hydra.sweep.dir={folder}", *search_path()]
@@ -44,29 +48,31 @@ class Plugin:
         return ""
 
     def launch(self, sweep: Sweep) -> int:
-        """Carry out every run that is not refused, and say how each ended; the exit code.
+        """Carry out every run that is not refused and has not finished, and say how each ended; the exit code.
 
-        Raises TrainingError if the launcher itself breaks, say because a worker was killed.
+        Raises TrainingError if the launcher itself breaks, say because a worker was killed, and UsageError if another
+        process is at this sweep.
         """
         print(f"sweep {sweep.folder}: {sweep.counts()}, hydra/launcher={sweep.launcher}", flush=True)
-        with _first_ctrl_c_waits():
-            codes = self._codes(sweep)
-        ends = dict(zip([run.number for run in sweep.wanted], codes, strict=True))
+        with Lock(sweep.folder), _first_ctrl_c_waits():
+            runs = tuple(run for run in sweep.wanted if not finished(run.folder))
+            codes = self._codes(sweep, runs) if runs else []
+        ends = dict(zip([run.number for run in runs], codes, strict=True))
         print("\n".join(["", *_lines(Sweep.read(sweep.folder), ends)]))
         return next((code for code in (STOPPED, FAILED) if code in codes), FINISHED)
 
-    def _codes(self, sweep: Sweep) -> list[int]:
-        """The exit code of each run, in their order."""
+    def _codes(self, sweep: Sweep, runs: tuple[Planned, ...]) -> list[int]:
+        """The exit code of each of these runs, in their order."""
         config = configuration(self.settings, quoted(sweep.folder))
         with hydra_loader() as loader:
             context = HydraContext(config_loader=loader, callbacks=Callbacks())
             try:
-                launcher = Plugins.instance().instantiate_launcher(context, Task(sweep.wanted), config)
-                words = [rewrite(run.full_words) for run in sweep.wanted]
+                launcher = Plugins.instance().instantiate_launcher(context, Task(runs), config)
+                words = [rewrite(run.full_words) for run in runs]
                 return [int(one.return_value) for one in launcher.launch(words, initial_job_idx=0)]
             except (HydraException, OSError, RuntimeError) as error:
                 line = " ".join(str(error).split())[:300]
-                way = f"type the same command with folder={sweep.folder} to go on"
+                way = f"pinn resume {sweep.folder} goes on"
                 raise TrainingError(f"the launcher broke ({type(error).__name__}: {line}); {way}") from error
 
 
@@ -75,7 +81,7 @@ def _lines(sweep: Sweep, ends: Mapping[int, int]) -> list[str]:
     common = set.intersection(*(set(run.words) for run in sweep.runs)) if len(sweep.runs) > 1 else set()
     lines = []
     for run in sweep.runs:
-        end = "refused" if run.refused else SAYS[ends[run.number]]
+        end = "refused" if run.refused else SAYS[ends.get(run.number, FINISHED)]
         varied = [word for word in run.words if word not in common]
         reason = [f"({run.refused})"] if run.refused else []
         lines.append("  ".join([f"run {run.number}", f"{end:<8}", *varied, *reason]))
@@ -84,17 +90,24 @@ def _lines(sweep: Sweep, ends: Mapping[int, int]) -> list[str]:
 
 @contextmanager
 def _first_ctrl_c_waits() -> Iterator[None]:
-    """After a Ctrl-C the runs underway save, here or in workers, and no other begins; a second one does not wait."""
+    """After a Ctrl-C the runs underway save, here or in workers, and no other begins; a second one does not wait.
+
+    The same goes for SIGTERM, whose sender tells the workers himself.
+    """
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if asked_to_stop.is_set():
-            raise KeyboardInterrupt
+        waited = asked_to_stop.is_set()
         asked_to_stop.set()
+        if number == signal.SIGTERM:
+            return
+        if waited:
+            raise KeyboardInterrupt
         print("\nCtrl-C: the runs underway save and stop; a second one does not wait", file=sys.stderr, flush=True)
 
     asked_to_stop.clear()
-    before = signal.signal(signal.SIGINT, handle)
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
