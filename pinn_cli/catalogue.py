@@ -4,6 +4,7 @@ import os
 import sys
 from pathlib import Path
 
+from pinn_cli import plain_yaml
 from pinn_cli.errors import UsageError, nearest
 
 PACKAGE = Path(__file__).resolve().parent
@@ -48,9 +49,10 @@ def descriptions(group: str) -> dict[str, str]:
 
 
 def known(group: str, name: str) -> None:
-    """Refuse a choice that a group does not have (UsageError), offering the nearest."""
+    """Refuse a choice that a group does not have, offering the nearest, or whose file is no YAML (UsageError)."""
     if name not in options(group):
         raise UsageError(f"unknown {group} `{name}`; {nearest(name, options(group))} (pinn list {plural(group)})")
+    _check(file(group, name), set())
 
 
 def plural(group: str) -> str:
@@ -71,6 +73,28 @@ def find_own_modules() -> None:
         os.environ["PYTHONPATH"] = os.pathsep.join([*carried, here])
 
 
+def _check(file: Path, seen: set[Path]) -> None:
+    """Refuse a user's file, or one that it names, that is no plain YAML, or could make Hydra build something, which may
+    be anything (UsageError)."""
+    if file in seen or CONF in file.parents:
+        return
+    seen.add(file)
+    text = read(file)
+    plain_yaml.check(text, file, foreign=HYDRA)
+    if any(HYDRA in line for line in text.splitlines() if "@package" in line):
+        raise UsageError(f"{file}: `# @package {HYDRA}...` is for the command line; expected a group of pinn's")
+    for other in (path for conf in folders()[1:] for path in conf.rglob("*.yaml") if path.stem in text):
+        _check(other, seen)
+
+
+def read(file: Path) -> str:
+    """The text of a YAML (Raises UsageError if it cannot be read)."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file} cannot be read ({' '.join(str(error).split())})") from None
+
+
 def _is_group(folder: Path) -> bool:
     return folder.is_dir() and not folder.name.startswith(("_", "."))
 
@@ -85,7 +109,7 @@ def _files(group: str) -> list[tuple[str, Path]]:
 
 
 def _description(path: Path) -> str:
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in read(path).splitlines():
         if line.startswith("#") and not line.startswith("# @package"):
             return line.lstrip("# ").strip()
         if not line.startswith("#"):

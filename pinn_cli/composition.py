@@ -120,8 +120,10 @@ def hydra_loader() -> Iterator[Any]:
 def _compose(words: list[str]) -> DictConfig:
     try:
         with hydra_loader():
-            return hydra_compose("config", [*words, *search_path()])
-    except (HydraException, OmegaConfBaseException) as error:
+            config = hydra_compose("config", [*words, *search_path()])
+            OmegaConf.to_container(config, resolve=True)  # a value like ${problem.kapa} may lead nowhere, or in circles
+            return config
+    except (HydraException, OmegaConfBaseException, RecursionError) as error:
         cause = error.__cause__ or error
         line = " ".join(str(error).split()) if "problem" in str(error) else " ".join(str(cause).split())
         if "You must specify 'problem'" in line:

@@ -6,16 +6,17 @@ from pinn_cli.errors import UsageError
 
 LARGEST = 1_000_000  # characters of a file
 MOST = 100_000  # values, once what is repeated by reference (&name, *name) is written out
+REFERENCES = 20  # like ${seed}: each may hold several others
 DEEPEST = 50  # tables and lists inside each other
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-def check(text: str, where: object) -> str:
-    """The text, if it is YAML of a usual size. Raises UsageError, naming the line, if it is not."""
+def check(text: str, where: object, foreign: str | None = None) -> str:
+    """The text, if it is YAML of a usual size in which nothing is called `foreign` (Raises UsageError)."""
     if len(text) > LARGEST:
         raise UsageError(f"{where}: {len(text)} characters; expected a YAML of a few lines")
     try:
-        _count(text)
+        _count(text, foreign)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f", line {mark.line + 1}" if mark else ""
@@ -25,11 +26,11 @@ def check(text: str, where: object) -> str:
     return text
 
 
-def _count(text: str) -> None:
+def _count(text: str, foreign: str | None) -> None:
     """Walk through the file without building anything. Raises ValueError where it would grow out of proportion."""
     sizes: dict[str, int] = {}  # values by anchor
     opened: list[tuple[str | None, int]] = []  # anchors of the tables and lists around, and how much came before them
-    total = 0
+    total = references = 0
     for event in yaml.parse(text, Loader=Loader):
         if isinstance(event, yaml.AliasEvent):
             if event.anchor not in sizes:
@@ -43,10 +44,13 @@ def _count(text: str) -> None:
             if anchor is not None:
                 sizes[anchor] = total - before
         elif isinstance(event, yaml.ScalarEvent):
-            total += 1
+            total, references = total + 1, references + event.value.count("${")
+            if foreign is not None and foreign in event.value:
+                raise ValueError(f"line {event.start_mark.line + 1} speaks to {foreign}, which only a command may do")
             if event.anchor is not None:
                 sizes[event.anchor] = 1
         if getattr(event, "tag", None) not in (None, "!"):
             raise ValueError(f"the tag {event.tag}; expected plain values")
-        if total > MOST or len(opened) > DEEPEST:
-            raise ValueError(f"more than {MOST} values, or more than {DEEPEST} tables inside each other")
+        if total > MOST or len(opened) > DEEPEST or references > REFERENCES:
+            most = f"{MOST} values, {REFERENCES} references like ${{seed}}, or {DEEPEST} tables inside each other"
+            raise ValueError(f"more than {most}")

@@ -13,7 +13,6 @@ from pinn_cli.catalogue import LISTS, plural
 from pinn_cli.errors import UsageError, nearest
 
 ONE_PART = ("problem", "architecture", "derivatives")  # groups of which one part is taken
-MAY_BE_MISSING = ("strategy", "diagnostics")  # in the configuration of an older run
 SWITCHES = {True: "on", False: "off", "true": "on", "false": "off"}  # `on` in YAML is true, on the command line a word
 
 
@@ -87,7 +86,7 @@ def check_settings(config: DictConfig) -> None:
         _check_part(group, config.get(group))
     for group in LISTS:
         parts = config.get(group)
-        if not OmegaConf.is_dict(parts) and (parts is not None or group not in MAY_BE_MISSING):
+        if parts is not None and not OmegaConf.is_dict(parts):
             raise UsageError(f"{group}={shown(parts)}: expected parts by name (pinn list {plural(group)})")
         for name, part in (parts or {}).items():
             _check_part(f"{group}.{name}", part)

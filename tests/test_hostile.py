@@ -119,7 +119,8 @@ def other_file(kind: str) -> None:
         history = file["history"]
         del history["step"]
         if kind == "external":
-            history.create_dataset("step", (60,), "i8", maxshape=(None,), external=[("precious.bin", 0, h5py.h5f.UNLIMITED)])
+            place = [("precious.bin", 0, h5py.h5f.UNLIMITED)]
+            history.create_dataset("step", (60,), "i8", maxshape=(None,), external=place)
         elif kind == "virtual":
             layout = h5py.VirtualLayout((60,), "i8")
             layout[:] = h5py.VirtualSource("other.h5", "column", (60,))
@@ -201,3 +202,71 @@ def test_a_kept_configuration_that_is_none_is_one_line(text, says, capsys):
         assert cli.main(words) == cli.USAGE
         assert says in one_line(capsys)
     assert not Path("harmed").exists()
+
+
+@pytest.fixture
+def own(here):
+    """The user's own folders, with a problem in them; YAMLs are taken from strangers, Python is not."""
+    assert cli.main(["new", "problem", "mine"]) == 0
+    return here / "conf"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("_target_: [1, 2", "no YAML"),
+        ("_target_: problems.mine.Mine\nkappa: {a: b: c}", "mine.yaml, line 2: no YAML"),
+        (BOMB, "more than 100000 values"),
+        ("- 1\n- 2", "problem"),
+        ("just a text", "problem"),
+        ("_target_: 7", "problem"),
+        ("_target_: problems.mine.Mine\nkappa: !!python/object/apply:os.system [touch harmed]", "plain values"),
+        ("# @package _global_\nhydra: {callbacks: {a: {_target_: os.system}}}", "speaks to hydra"),
+        ('# @package _global_\n"\\x68ydra": {job_logging: {(): os.system}}', "speaks to hydra"),
+        ("# @package hydra.callbacks\na: {_target_: canary.Bird}", "@package hydra"),
+        ("_target_: problems.mine.Mine\nkappa: ${oc.env:HOME}", "kappa"),
+        ("_target_: problems.mine.Mine\nkappa: ${problem.kappa}", "ecursi"),
+        ("_target_: problems.mine.Mine\nkappa: " + "${seed}" * 30, "20 references"),
+        (b"_target_: \xff\xfe", "cannot be read"),
+    ],
+)
+def test_a_yaml_that_is_none_or_wants_more_than_values_is_one_line(text, says, own, capsys):
+    file = own / "problem" / "mine.yaml"
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    capsys.readouterr()
+    for words in (["train", "problem=mine", *SMALL], ["check", "problem=mine"]):
+        assert cli.main(words) == cli.USAGE
+        assert says in one_line(capsys)
+    assert not Path("outputs").exists()
+    assert cli.main(["list", "problems"]) == (cli.USAGE if isinstance(text, bytes) else 0)
+
+
+def test_a_yaml_that_a_recipe_names_is_looked_at_too(own, capsys):
+    (own / "recipe").mkdir()
+    (own / "recipe" / "theirs.yaml").write_text("# @package _global_\ndefaults:\n  - /weighting: [hidden]\n")
+    (own / "weighting").mkdir()
+    hidden = "# @package _global_\nhydra: {callbacks: {a: {_target_: os.system}}}"
+    (own / "weighting" / "hidden.yaml").write_text(hidden)
+    assert cli.main(["train", "problem=mine", "recipe=theirs", *SMALL]) == cli.USAGE
+    assert "hidden.yaml: no YAML: line 2 speaks to hydra" in one_line(capsys)
+
+
+def test_another_yaml_that_is_broken_does_not_matter(own):
+    (own / "problem" / "draft.yaml").write_text("_target_: [")
+    assert cli.main(["train", "problem=mine", *SMALL]) == 0
+
+
+@pytest.mark.parametrize("name", ["../../../evil", "/evil", "..", ".hidden"])
+def test_a_published_table_has_no_row_outside_its_folder(name, own, capsys):
+    (own / "published").mkdir()
+    node = {
+        "source": "x", "number": "x", "seeds": 1, "every": ["problem=mine", *SMALL], "rows": {name: []},
+        "columns": {"m1": []}, "quantities": {"u": {"title": "u", "read": "error/u"}},
+        "quick": {"cells": [], "overrides": [], "seeds": 1},
+    }  # fmt: skip
+    (own / "published" / "theirs.yaml").write_text("# theirs\n" + OmegaConf.to_yaml(OmegaConf.create(node)))
+    capsys.readouterr()
+    for words in (["reproduce", "theirs"], ["reproduce", "theirs", "--show"], ["reproduce", "theirs", "--dry-run"]):
+        assert cli.main(words) == cli.USAGE
+        assert "row or column" in one_line(capsys)
+    assert not Path("outputs").exists()

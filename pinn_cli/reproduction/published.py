@@ -42,6 +42,7 @@ def read(name: str) -> Table:
         raise UsageError(f"there is no published table `{name}`; {nearest(name, known)} (pinn reproduce lists them)")
     path = catalogue.file(catalogue.PUBLISHED, name)
     try:
+        catalogue.known(catalogue.PUBLISHED, name)
         node = OmegaConf.to_container(OmegaConf.load(path))
         return _table(name, catalogue.descriptions(catalogue.PUBLISHED)[name], node)
     except (UsageError, OmegaConfBaseException, YAMLError, TypeError, ValueError, AttributeError) as error:
@@ -81,6 +82,9 @@ def _table(name: str, title: str, node: Any) -> Table:
 
 
 def _cell(row: str, column: str, words: Iterable[str]) -> Cell:
+    for name in (row, column):  # names of folders
+        if "/" in name or name.startswith(".") or not name.isprintable():
+            raise UsageError(f"the row or column `{name}`: expected a name without / and not beginning with .")
     filled = (str(word).replace("{row}", row).replace("{column}", column) for word in words)
     return Cell(f"{row}_{column}", row, column, tuple(filled))
 
