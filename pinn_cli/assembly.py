@@ -21,6 +21,7 @@ from pinn_cli.settings import check_names
 from pinn_cli.strategies.direct import Direct, Phase
 from pinn_cli.weighting.product import Product
 
+WIDEST = 10_000  # of anything in an architecture: more cannot be meant, and would fill the memory before it is refused
 NewModel = Callable[[Problem], Model]
 PHASE = ("steps", "points", "sampler")  # what an optimizer's node says of its phase rather than of itself
 
@@ -98,6 +99,9 @@ def model_makers(
 ) -> Callable[[], NewModel]:
     """Each call gives a `new_model(problem)` that makes networks, scaling and ansatz, each with other values."""
     network = builder.part(config.architecture, "architecture")
+    for key, value in config.architecture.items():
+        if isinstance(value, int) and value > WIDEST:
+            raise UsageError(f"architecture.{key}={value}: expected at most {WIDEST}")
 
     def make(problem: Problem, seed: int) -> Model:
         features = Features(problem.domain, config.scaling, config.periodic)
@@ -168,7 +172,7 @@ def _phase(name: str, node: DictConfig, config: DictConfig, builder: Builder) ->
     optimizer = builder.part(own, f"optimizer.{name}")
     sampler = _sampler(stack, points, config.seed, builder)
     optimizer(), sampler()  # what they refuse, they refuse before the run has a folder
-    return Phase(name, optimizer, sampler, node.get("steps"))
+    return Phase(name, optimizer, sampler, node.get("steps"), sum(n for n in points.values() if isinstance(n, int)))
 
 
 def _over(below: DictConfig, above: DictConfig | None) -> DictConfig:

@@ -36,12 +36,20 @@ def cost(parameters: int, rows: int, dtype: torch.dtype, device: torch.device) -
 
 def refuse_too_large(found: Cost, device: torch.device) -> None:
     """Refuse a matrix that does not fit the memory that is free (UsageError)."""
-    free = _free(device)
+    free = free_memory(device)
     if free is not None and found.memory > 0.9 * free:
         raise UsageError(
             f"the least-squares step needs a {found}, and {free / 1e9:.2g} GB are free; type a smaller "
             "architecture.width, fewer points.interior, or optimizer=lbfgs"
         )
+
+
+def refuse_too_many(points: int, values: int, device: torch.device, what: str) -> None:
+    """Refuse points that do not fit the memory that is free, at `values` numbers of 8 bytes a point (UsageError)."""
+    needed, free = 8.0 * points * values, free_memory(device)
+    if free is not None and needed > 0.9 * free:
+        sizes = f"{needed / 1e9:.2g} GB, and {free / 1e9:.2g} GB are free"
+        raise UsageError(f"{points} points take at least {sizes}; {what}")
 
 
 def _rate(dtype: torch.dtype, device: torch.device) -> float:
@@ -55,8 +63,8 @@ def _rate(dtype: torch.dtype, device: torch.device) -> float:
     return 2 * PROBE**3 / min(times)
 
 
-def _free(device: torch.device) -> float | None:
-    """Bytes that are free where the matrix would lie; None if the system does not say."""
+def free_memory(device: torch.device) -> float | None:
+    """Bytes that are free on a device; None if the system does not say."""
     if device.type == "cuda":
         return float(torch.cuda.mem_get_info(device)[0])
     try:

@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 
 from pinn_cli import device
 from pinn_cli.assembly import Parts
-from pinn_cli.cost import SLOW, Cost, cost, refuse_too_large
+from pinn_cli.cost import SLOW, Cost, cost, refuse_too_large, refuse_too_many
 from pinn_cli.errors import UsageError
 from pinn_cli.objective import Objective
 from pinn_cli.stages import Stage
@@ -19,6 +19,9 @@ def preview(parts: Parts) -> Objective:
     """The objective of the first stage at its first points: every residual evaluated once (Raises UsageError)."""
     try:
         stage = first_stage(parts)
+        activations = sum(p.numel() for p in stage.model.parameters() if p.ndim == 1)  # at a point, at least
+        most = max((phase.points for phase in parts.schedule), default=0)
+        refuse_too_many(most, max(activations, 1), parts.device, "type fewer, e.g. points.interior=2048")
         objective = Objective(stage.problem, stage.model, parts.engine, parts.weighting, parts.weights)
         parts.weighting.begin_stage(stage.problem)
         stage.sampler.begin_stage(stage.problem)
@@ -27,6 +30,11 @@ def preview(parts: Parts) -> Objective:
             objective.residuals()
     except (TypeError, ValueError, NotImplementedError) as error:
         raise UsageError(" ".join(str(error).split())) from error
+    except (RuntimeError, MemoryError) as error:
+        if "memory" not in str(error) and not isinstance(error, MemoryError):
+            raise
+        way = "type fewer points, e.g. points.interior=512, or a smaller architecture.width"
+        raise UsageError(f"the first step does not fit the memory ({str(error).splitlines()[0]}); {way}") from error
     return objective
 
 

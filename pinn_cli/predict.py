@@ -8,6 +8,7 @@ is still going on, from its checkpoint).
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from omegaconf import DictConfig
 from pinn_cli import checkpoint, names, runs
 from pinn_cli.assembly import assemble
 from pinn_cli.catalogue import find_own_modules
+from pinn_cli.cost import refuse_too_many
 from pinn_cli.errors import UsageError
 from pinn_cli.objective import Objective
 from pinn_cli.results import Results
@@ -103,6 +105,9 @@ class Prediction:
         if len(nodes) != len(self.coordinates) or min(nodes) < 2:
             found, example = ("x".join(map(str, n)) for n in (nodes, [200] * len(self.coordinates)))
             raise UsageError(f"grid {found}: expected {len(self.coordinates)} whole numbers above 1, e.g. {example}")
+        values = 2 * len(nodes) + len(derivatives or self.fields)  # the points twice, as they are made and as one array
+        way = f"type a smaller grid than {'x'.join(map(str, nodes))}"
+        refuse_too_many(prod(nodes), values, torch.device("cpu"), way)
         ends = zip(self.coordinates, domain.lower, domain.upper, nodes, strict=True)
         axes = {c: np.linspace(low, high, n) for c, low, high, n in ends}
         points = np.meshgrid(*axes.values(), indexing="ij")

@@ -274,6 +274,14 @@ def test_the_page_warns_of_a_wrong_equation_and_colours_it_on_a_terminal():
     assert "\n\033[32mOK\033[0m    initial" in page(report, POINTS, colour=True)
 
 
+def test_the_command_ends_with_1_where_it_warns(monkeypatch, capsys):
+    wrong = check(with_residual(lambda self, u_t, u_x: u_t - u_x))
+    monkeypatch.setattr("pinn_cli.checks.check", lambda problem: wrong)
+    assert main(["check", "problem=helmholtz"]) == 1
+    assert main(["check", "problem=helmholtz", "--json"]) == 1
+    assert '"ok": false' in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("name", ["helmholtz", "burgers", "heat_inverse", "heat_2d", "poisson_1d"])
 def test_the_command_checks_a_problem_by_name(name, capsys):
     assert main(["check", f"problem={name}", "--json"]) == 0

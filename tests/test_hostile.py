@@ -204,6 +204,33 @@ def test_a_kept_configuration_that_is_none_is_one_line(text, says, capsys):
     assert not Path("harmed").exists()
 
 
+@pytest.mark.parametrize(
+    ("word", "says"),
+    [
+        ("points.interior=1000000000000", "1000000000008 points take at least"),
+        ("points.face=100000000000", "points take at least"),
+        ("points.interior=1e12", "expected a whole number of points"),
+        ("architecture.width=1000000000", "expected at most 10000"),
+        ("architecture.depth=1000000000", "expected at most 10000"),
+        ("recipe=adam points.interior=1000000000000", "points take at least"),
+    ],
+)
+def test_what_cannot_fit_the_memory_is_refused_before_it_is_tried(word, says, here, capsys):
+    for command in (["train", "figures=off"], ["check"]):
+        assert cli.main([*command, "problem=helmholtz", "points.face=8", *word.split()]) == cli.USAGE
+        assert says in one_line(capsys)
+    assert list(here.iterdir()) == []
+
+
+def test_a_grid_that_cannot_fit_the_memory_is_refused(capsys):
+    assert cli.main([*RUN, "folder=run"]) == 0
+    capsys.readouterr()
+    for grid in ("100000x100000", "1000000000000x2", "9" * 40 + "x2"):
+        assert cli.main(["predict", "run", "--grid", grid, "--out", "a.npz"]) == cli.USAGE
+        assert f"type a smaller grid than {grid}" in one_line(capsys)
+    assert not Path("a.npz").exists()
+
+
 @pytest.fixture
 def own(here):
     """The user's own folders, with a problem in them; YAMLs are taken from strangers, Python is not."""

@@ -52,7 +52,7 @@ def test_the_cost_of_a_step_is_that_of_the_smaller_space():
 
 
 def test_a_matrix_that_cannot_fit_is_refused_with_what_to_type(monkeypatch):
-    monkeypatch.setattr(cost, "_free", lambda device: 1e9)
+    monkeypatch.setattr(cost, "free_memory", lambda device: 1e9)
     cost.refuse_too_large(cost.Cost(1, 1, 0.8e9, 1.0), CPU)
     with pytest.raises(UsageError, match="optimizer=lbfgs"):
         cost.refuse_too_large(cost.Cost(1, 1, 1e9, 1.0), CPU)

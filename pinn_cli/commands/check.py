@@ -20,7 +20,7 @@ def add(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Print what there is to know of the problem; a residual that cannot be trained is a UsageError."""
+    """Print what there is to know of the problem; 1 if it warns. A residual that cannot be trained is a UsageError."""
     from pinn_cli.assembly import assemble
     from pinn_cli.catalogue import find_own_modules
     from pinn_cli.checks import check
@@ -37,7 +37,7 @@ def run(arguments: Namespace) -> int:
         print(json.dumps(asdict(report) | {"points": points, "ok": report.ok}, indent=2))
     else:
         print(page(report, points, colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ))
-    return 0
+    return 0 if report.ok else 1
 
 
 def page(report: "Report", points: dict[str, int], colour: bool = False) -> str:

@@ -17,6 +17,7 @@ class Phase:
     optimizer: Callable[[], Any]
     sampler: Callable[[], Any]
     steps: int | None = None
+    points: int = 0  # asked for, each face and the like once
 
 
 @dataclass
