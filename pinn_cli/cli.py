@@ -11,12 +11,14 @@ from pinn_cli.errors import TrainingError, UsageError, nearest
 
 COMMANDS = {
     "train": "train a network:  pinn train problem=helmholtz",
-    "resume": "go on with a stopped run:  pinn resume [RUN]",
+    "resume": "go on with a stopped run, or a sweep:  pinn resume [RUN]",
     "list": "what there is to choose from, and the runs:  pinn list problems",
     "show": "one run on a page:  pinn show RUN",
     "plot": "draw a run's figures, finished or running:  pinn plot RUN",
     "compare": "runs side by side:  pinn compare RUN RUN",
     "status": "how a sweep stands:  pinn status [SWEEP] [--watch]",
+    "logs": "what a run has printed:  pinn logs SWEEP/17 [--follow]",
+    "cancel": "stop a sweep; its runs save first:  pinn cancel SWEEP",
     "diagnose": "look into a trained network, its gradients and curvatures:  pinn diagnose RUN",
     "predict": "evaluate a trained network:  pinn predict RUN --grid 200x200 --out f.npz",
     "reproduce": "run a published table, and print ours beside theirs:  pinn reproduce [NAME]",

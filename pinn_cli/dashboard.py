@@ -17,10 +17,10 @@ from pinn_cli.formatting import duration, ranges, rate, scientific
 
 FEW = 30  # runs: of so many every one is shown, of more those that go on or that need attention
 NONE = "–"
-QUIET = ("finished", "queued", "refused")  # states that need no attention, or, refused, not a line each
+QUIET = ("finished", "queued", "missing", "refused")  # states that need no attention, or, refused, not a line each
 STYLES = {
-    "finished": "green", "running": "bold cyan", "queued": "dim", "stopped": "yellow", "interrupted": "yellow",
-    "failed": "bold red", "damaged": "bold red", "refused": "magenta",
+    "finished": "green", "running": "bold cyan", "queued": "dim", "missing": "yellow", "stopped": "yellow",
+    "interrupted": "yellow", "failed": "bold red", "damaged": "bold red", "refused": "magenta",
 }  # fmt: skip
 HEADINGS = ("run", "state", "step", "error", "steps/s", "eta", "time", "settings", "note")
 NUMERIC = (0, 2, 4, 5, 6)  # columns set to the right

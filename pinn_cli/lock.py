@@ -82,6 +82,12 @@ class Lock:
 
 def holder(folder: str | Path) -> str | None:
     """Who writes to the folder, as far as a reader can tell: "process 12 on host", or None when nobody does."""
+    found = writer(folder)
+    return None if found is None else f"process {found[0]} on {found[1]}"
+
+
+def writer(folder: str | Path) -> tuple[int, str] | None:
+    """The number and the machine of the process that writes to the folder, or None when nobody does."""
     path = Path(folder) / NAME
     try:
         owner, last = json.loads(path.read_text(encoding="utf-8")), path.stat().st_mtime
@@ -90,7 +96,7 @@ def holder(folder: str | Path) -> str | None:
         return None
     here = host == socket.gethostname()
     lives = _alive(pid) and _born(pid) == born if here else time.time() - last < SILENCE
-    return f"process {pid} on {host}" if lives else None
+    return (pid, host) if lives else None
 
 
 def _locked(file: int) -> bool:

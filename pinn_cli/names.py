@@ -31,6 +31,22 @@ def find_all(texts: Sequence[str], root: Path = OUTPUTS) -> list[Path]:
     return list({run.resolve(): run for run in found}.values())
 
 
+def find_sweep(text: str, root: Path = OUTPUTS) -> sweep.Sweep | None:
+    """The sweep that `text` names, ``latest`` if the run that was started last is one of its; None for a run's name.
+
+    Raises UsageError if there is neither, or if several begin like that.
+    """
+    if _of_a_sweep(text, root):
+        return None
+    try:
+        found = _named(text, root)
+    except UsageError:
+        return sweep.find(text, root)  # none of its runs may have started yet
+    places = {sweep_of(run) for run in found}
+    place = places.pop() if len(places) == 1 and not (Path(text) / FILE).exists() else None
+    return None if place is None else sweep.Sweep.read(place)
+
+
 def every(root: Path = OUTPUTS) -> list[Path]:
     """The folders of all runs at or below `root`, the one that was started last at the end."""
     folders = {path.parent for path in root.rglob(FILE)} if root.is_dir() else set()

@@ -66,12 +66,19 @@ def settings(folder: Path) -> dict[str, Any]:
 def differences(folder: Path, config: Any) -> str:
     """What a configuration says otherwise than the run in `folder`: ``seed=0 is now 1, ...``; "" if it is this run.
 
-    What is empty counts as not said: a later version may know settings that this run's did not.
+    What is empty counts as not said: a later version may know settings that this run's did not. Where the folder lies
+    makes no other run.
     """
     flat = settings(folder), dict(_flat(OmegaConf.to_container(config, resolve=True)))
-    then, now = ({key: value for key, value in one.items() if value not in (None, {}, [])} for one in flat)
+    then, now = ({key: value for key, value in one.items() if value not in (None, {}, []) and key != "folder"}
+                 for one in flat)  # fmt: skip
     found = [f"{k}={then.get(k)} is now {now.get(k)}" for k in {**then, **now} if then.get(k) != now.get(k)]
     return ", ".join(found[:3]) + (" ..." if len(found) > 3 else "")
+
+
+def finished(folder: Path) -> bool:
+    """Whether a run is there and came to its end."""
+    return (folder / FILE).exists() and summary(folder)["status"] == "finished"
 
 
 def cells(run: dict[str, Any]) -> list[str]:

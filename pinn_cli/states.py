@@ -1,8 +1,12 @@
-"""How a sweep stands: the state of every run, read from its folder alone, so that it works with any launcher.
+"""How a sweep stands: the state of every run, read from its folder, so that it works with any launcher.
 
     queued       no results file yet            finished, stopped, failed   as the results file says
     running      somebody holds its folder      interrupted                 it says running, and nobody holds the folder
-    refused      never to be run                damaged                     its results file cannot be read
+    missing      nobody is going to start it    refused                     never to be run
+    damaged      its results file cannot be read
+
+Who may still start a run is told by the sweep's own lock, or by the queue of a cluster where there is one; a run that
+a cluster has stopped and not yet started again is queued.
 """
 
 from collections import Counter
@@ -11,12 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from pinn_cli import runs
+from pinn_cli.cluster import slurm
+from pinn_cli.lock import holder
 from pinn_cli.results import Results
 from pinn_cli.sweep import Planned, Sweep
 
-STATES = ("finished", "running", "queued", "stopped", "interrupted", "failed", "damaged", "refused")
+STATES = ("finished", "running", "queued", "missing", "stopped", "interrupted", "failed", "damaged", "refused")
 UNDERWAY = ("running", "queued")  # what a sweep still waits for
 RATE_WINDOW = 20.0  # seconds of training over which steps per second are measured
+ENDED = ("finished", "refused", "failed", "damaged", "running")  # states that nobody else can change
 LOG = "run.log"
 LOG_END = 4096  # bytes of a log in which its last line is looked for
 
@@ -28,7 +35,8 @@ def states(sweep: Sweep, seen: dict[int, dict[str, Any]] | None = None) -> list[
     for run in sweep.runs:
         if seen.get(run.number, {}).get("state") not in ("finished", "refused"):
             seen[run.number] = {"number": run.number, "settings": varied[run.number], **state(run)}
-    return [seen[run.number] for run in sweep.runs]
+    entries = [seen[run.number] for run in sweep.runs]
+    return entries if all(entry["state"] in ENDED for entry in entries) else _expected(sweep, entries)
 
 
 def state(run: Planned) -> dict[str, Any]:
@@ -74,6 +82,18 @@ def last_line(file: Path) -> str:
     except OSError:
         return ""
     return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+def _expected(sweep: Sweep, entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same, with what is known of runs that wait, or wait no more."""
+    tasks = slurm.states(sweep.jobs) if sweep.jobs else None
+    if tasks is None and (sweep.jobs or holder(sweep.folder) is not None):
+        return list(entries)
+    again = {"state": "queued", "note": "goes on when Slurm starts it again"}
+    if tasks and "PENDING" in tasks:
+        return [entry | again if entry["state"] in ("stopped", "interrupted") else entry for entry in entries]
+    over = not tasks and not any(entry["state"] == "running" for entry in entries)
+    return [entry | {"state": "missing"} if over and entry["state"] == "queued" else entry for entry in entries]
 
 
 def _speed(folder: Path, found: dict[str, Any]) -> dict[str, Any]:

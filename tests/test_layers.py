@@ -38,9 +38,9 @@ FLOORS = [
     # what a person uses
     {"sweep"},
     {"plan", "runs", "checks", "plots"},
-    {"names", "states", "comparison"},
+    {"names", "comparison"},
     {"job", "predict", "reproduction", "cluster"},
-    {"launching"},
+    {"launching", "states"},
     {"commands"},
     {"cli"},
     {"problems"},

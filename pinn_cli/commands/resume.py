@@ -1,6 +1,10 @@
-"""Go on with a run that was stopped or killed, from its last checkpoint."""
+"""Go on with a run that was stopped or killed, from its last checkpoint, or with what of a sweep has not finished."""
 
+import os
 from argparse import ArgumentParser, Namespace
+from contextlib import chdir
+from pathlib import Path
+from typing import Any
 
 from pinn_cli.errors import UsageError, nearest
 
@@ -9,22 +13,52 @@ CHANGEABLE = ("stop", "record", "device", "figures", "diagnostics")  # what does
 
 def add(parser: ArgumentParser) -> None:
     """The arguments of `pinn resume`."""
-    parser.add_argument("run", nargs="?", default="latest", help="a run folder, or a problem's name (default: latest)")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. stop.steps=9000")
+    parser.add_argument("run", nargs="?", default="latest", help="a run, sweep or problem's name (default: latest)")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="of a run, e.g. stop.steps=9000")
     parser.add_argument("--changed", action="store_true", help="even if the problem's file has changed since")
 
 
 def run(arguments: Namespace) -> int:
-    """Find the run and go on with it; the exit code."""
+    """Find the run or the sweep and go on with it; the exit code."""
     words = [arguments.run, *arguments.overrides]
     named = "=" not in words[0]
     changes = dict(_change(word) for word in (words[1:] if named else words))
+    from pinn_cli.names import find, find_sweep
+
+    name = words[0] if named else "latest"
+    sweep = find_sweep(name)
+    if sweep is not None:
+        if changes or arguments.changed:
+            raise UsageError(f"{sweep.folder} is a sweep, whose runs go on as they are; type e.g. {name}/0 for one run")
+        return _all(sweep)
     from pinn_cli.catalogue import find_own_modules
     from pinn_cli.job import go_on
-    from pinn_cli.names import find
 
     find_own_modules()
-    return go_on(find(words[0] if named else "latest"), changes, arguments.changed)
+    return go_on(find(name), changes, arguments.changed)
+
+
+def _all(found: Any) -> int:
+    """What of a sweep has not finished; its runs start from the folder in which it was typed, or its frozen copy."""
+    from pinn_cli.catalogue import find_own_modules
+    from pinn_cli.launching import multirun
+    from pinn_cli.states import UNDERWAY, states
+    from pinn_cli.sweep import Sweep
+
+    entries = states(found)
+    if all(entry["state"] in ("finished", "refused") for entry in entries):
+        print(f"nothing is left to do in {found.folder}; pinn compare {found.folder}")
+        return 0
+    busy = [entry for entry in entries if entry["state"] in UNDERWAY]
+    if busy:
+        first = f"run {busy[0]['number']} is {busy[0]['state']}"
+        raise UsageError(f"{found.folder} still goes on ({first}); wait for it, or pinn cancel {found.folder}")
+    if not found.code.is_dir():
+        raise UsageError(f"{found.folder} was started from {found.code}, which is not there any more")
+    folder = Path(os.path.abspath(found.folder))
+    with chdir(found.code):
+        find_own_modules()
+        return multirun.go_on(Sweep.read(folder))
 
 
 def _change(word: str) -> tuple[str, object]:

@@ -53,7 +53,17 @@ def _page(found: Any, every: bool) -> str:
         shown = used(rows)
         picked = [[row[k] for k in shown] for row in [HEADINGS, *rows]]
         lines += ["", table(picked, numeric=[i for i, k in enumerate(shown) if k in NUMERIC])]
-    return "\n".join([*lines, *refusals(entries, every)])
+    return "\n".join([*lines, *refusals(entries, every), *_next(found, counts(entries))])
+
+
+def _next(found: Any, there: dict[str, int]) -> list[str]:
+    """The command that most likely comes next, once nothing goes on."""
+    from pinn_cli.states import UNDERWAY
+
+    if any(state in there for state in UNDERWAY):
+        return []
+    rest = any(state not in ("finished", "refused") for state in there)
+    return ["", f"next     pinn {'resume' if rest else 'compare'} {found.folder}"]
 
 
 def _watch(found: Any) -> None:

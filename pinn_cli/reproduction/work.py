@@ -42,8 +42,7 @@ def missing(table: Table, cells: Iterable[Cell], seeds: Sequence[int]) -> list[t
 
 def finished(table: Table, cell: str, seed: int) -> bool:
     """Whether the run is there and came to its end."""
-    folder = table.run(cell, seed)
-    return (folder / runs.FILE).exists() and runs.summary(folder)["status"] == "finished"
+    return runs.finished(table.run(cell, seed))
 
 
 def tasks(

@@ -1,0 +1,42 @@
+"""The log of a run: its plan, the lines it has printed, and how it ended."""
+
+import time
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import IO
+
+PAUSE = 0.3  # seconds between two looks at a log that grows
+
+
+def add(parser: ArgumentParser) -> None:
+    """The arguments of `pinn logs`."""
+    parser.add_argument("run", nargs="?", default="latest", help="SWEEP/17, or any name of a run (default: latest)")
+    parser.add_argument("--follow", action="store_true", help="keep printing until the run has ended")
+
+
+def run(arguments: Namespace) -> int:
+    """Print the log (Raises UsageError)."""
+    from pinn_cli.errors import UsageError
+    from pinn_cli.names import find
+
+    folder = find(arguments.run)
+    try:
+        with open(folder / "run.log", encoding="utf-8", errors="replace") as log:
+            _print(log, folder, arguments.follow)
+    except FileNotFoundError:
+        raise UsageError(f"{folder} has no run.log (yet); pinn show {folder}") from None
+    except KeyboardInterrupt:
+        pass
+    return 0
+
+
+def _print(log: IO[str], folder: Path, follow: bool) -> None:
+    from pinn_cli.lock import holder
+
+    goes_on = follow
+    while True:
+        print(log.read(), end="", flush=True)
+        if not goes_on:
+            return
+        time.sleep(PAUSE)
+        goes_on = holder(folder) is not None  # what it writes before it ends is read once more

@@ -1,0 +1,200 @@
+"""`pinn resume`, `cancel` and `logs` with sweeps that really run."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sweep_files import FOLDER, hold, set_status, write_sweep
+
+from pinn_cli import states
+from pinn_cli.cli import main
+from pinn_cli.cluster import SlurmArray, slurm
+from pinn_cli.launching import multirun
+from pinn_cli.lock import Lock
+from pinn_cli.names import find_sweep
+from pinn_cli.results import Results
+from pinn_cli.sweep import Sweep
+
+ROOT = Path(__file__).parents[1]
+TINY = ["problem=helmholtz", "points.interior=32", "points.face=8", "architecture.width=4", "architecture.depth=1",
+        "figures=off"]  # fmt: skip
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+
+def started(*words: str) -> subprocess.Popen:
+    """`pinn train -m ...` as a process of its own."""
+    words_ = [sys.executable, "-m", "pinn_cli.cli", "train", "-m", *TINY, *words]
+    return subprocess.Popen(words_, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it has not happened"
+        time.sleep(0.05)
+
+
+def told(sweep: str | Path) -> list[str]:
+    return [entry["state"] for entry in states.states(Sweep.read(sweep))]
+
+
+def weights(folder: Path) -> dict[str, np.ndarray]:
+    return {name: np.asarray(value) for name, value in Results(folder / "results.h5").read("network").items()}
+
+
+def test_a_sweep_goes_on_with_what_is_missing_stopped_or_failed(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "-m", *TINY, "stop.steps=3", "seed=0,1,2,3", "folder=s"]) == 0
+    whole = {number: weights(Path(f"s/{number}")) for number in range(4)}
+    began = {number: Path(f"s/{number}/config.yaml").stat().st_mtime_ns for number in range(4)}
+    shutil.rmtree("s/1")
+    set_status(2, Path("s"), status="failed", reason="the loss is not finite")
+    Results("s/3/results.h5").attributes(status="running")
+    assert told("s") == ["finished", "missing", "failed", "interrupted"]
+    capfd.readouterr()
+    os.mkdir("elsewhere")
+    os.chdir("elsewhere")
+    assert main(["resume", "../s"]) == 0
+    out = capfd.readouterr().out
+    os.chdir("..")
+    assert [int(number) for number in re.findall(r"^run (\d+) \(", out, re.MULTILINE)] == [1, 2, 3]
+    assert told("s") == ["finished"] * 4
+    assert Path("s/0/config.yaml").stat().st_mtime_ns == began[0]
+    for number, before in whole.items():
+        assert all(np.array_equal(before[name], value) for name, value in weights(Path(f"s/{number}")).items())
+    assert main(["resume", "s"]) == 0
+    assert capfd.readouterr().out == "nothing is left to do in s; pinn compare s\n"
+
+
+def test_a_cancelled_sweep_saves_stops_and_can_go_on(capfd: pytest.CaptureFixture[str]) -> None:
+    with started("recipe=adam", "compile=off", "stop.steps=9999999", "seed=0,1", "folder=s") as process:
+        wait_until(lambda: Path("s/0/checkpoint.pt").exists())
+        wait_until(lambda: told("s") == ["running", "queued"])
+        assert main(["resume", "s"]) == 2
+        assert "still goes on (run 0 is running)" in capfd.readouterr().err
+        assert main(["cancel", "s"]) == 0
+        assert capfd.readouterr().out.endswith("was told to save first; pinn resume s goes on\n")
+        assert process.wait(timeout=30) == 3
+    assert told("s") == ["stopped", "missing"]
+    assert states.states(Sweep.read("s"))[0]["note"] == "interrupted (SIGTERM)"
+    assert main(["cancel", "s"]) == 0
+    assert capfd.readouterr().out == "nothing of s is running\n"
+    with Lock("s"):  # somebody else was faster
+        assert main(["resume", "s"]) == 2
+    assert "still goes on (run 1 is queued)" in capfd.readouterr().err
+
+
+def test_one_process_at_a_sweep_at_a_time(capsys: pytest.CaptureFixture[str]) -> None:
+    write_sweep()
+    shutil.rmtree(FOLDER / "5")
+    with Lock(FOLDER):
+        assert told(FOLDER)[5] == "queued"
+        assert main(["train", "-m", "problem=helmholtz", f"folder={FOLDER}", "seed=0"]) == 2
+    assert told(FOLDER)[5] == "missing"
+    assert main(["status"]) == 0
+    assert capsys.readouterr().out.endswith(f"next     pinn resume {FOLDER}\n")
+
+
+@pytest.mark.parametrize(
+    ("tasks", "state", "note"),
+    [
+        (["PENDING", "RUNNING"], "queued", "goes on when Slurm starts it again"),
+        (["RUNNING"], "stopped", "interrupted (SIGUSR1)"),
+        ([], "stopped", "interrupted (SIGUSR1)"),
+        (None, "stopped", "interrupted (SIGUSR1)"),
+    ],
+)
+def test_the_queue_of_a_cluster_tells_what_goes_on(
+    tasks: list[str] | None, state: str, note: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = write_sweep().with_jobs(["12"])
+    set_status(3, status="stopped", reason="interrupted (SIGUSR1)")
+    shutil.rmtree(FOLDER / "5")
+    asked = []
+    monkeypatch.setattr(slurm, "states", lambda jobs: asked.append(tuple(jobs)) or tasks)
+    found = states.states(Sweep.read(FOLDER))
+    assert (found[3]["state"], found[3]["note"], found[3]["steps"]) == (state, note, 5900)
+    assert found[5]["state"] == ("missing" if tasks == [] else "queued")
+    assert asked == [sweep.jobs]
+
+
+def test_a_sweep_of_a_cluster_is_submitted_again_or_goes_on_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = write_sweep().with_jobs(["12"])
+    launched = []
+    monkeypatch.setattr(multirun.Plugin, "launch", lambda self, sweep: launched.append(sweep.launcher) or 0)
+    monkeypatch.setattr(SlurmArray, "launch", lambda self, sweep: launched.append(self.time) or 0)
+    monkeypatch.setattr(SlurmArray, "check", lambda self: None)
+    command = "pinn train -m problem=helmholtz seed=0,1 hydra/launcher=slurm_array 'hydra.launcher.time=\"1:00:00\"'"
+    sweep = Sweep(sweep.folder, command, "slurm_array", sweep.created, sweep.cwd, sweep.jobs, sweep.runs)
+    for there in (False, True):
+        monkeypatch.setattr(slurm, "is_here", lambda there=there: there)
+        assert multirun.go_on(sweep) == 0
+    assert launched == ["basic", "1:00:00"]
+
+
+def test_a_log_is_printed_and_followed_to_its_end(capsys: pytest.CaptureFixture[str]) -> None:
+    write_sweep()
+    assert main(["logs", "ab/1"]) == 0
+    assert capsys.readouterr().out == "problem  helmholtz\nstep 5900/6000  loss 1.0e-03\n"
+    hold(1)
+
+    def go_on() -> None:
+        time.sleep(0.5)
+        with open(FOLDER / "1/run.log", "a") as log:
+            log.write("step 6000/6000\nfinished  after 6000 steps\n")
+        (FOLDER / "1/.lock").write_text("")
+
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    assert main(["logs", "ab/1", "--follow"]) == 0
+    thread.join()
+    assert capsys.readouterr().out.endswith("step 6000/6000\nfinished  after 6000 steps\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["resume", "zz"], "there is no sweep `zz`"),
+        (["resume", "ab", "stop.steps=9"], "whose runs go on as they are; type e.g. ab/0"),
+        (["cancel", "zz"], "there is no sweep `zz`"),
+        (["cancel", "ab/1"], "there is no sweep `ab/1`"),
+        (["logs", "ab/0"], "has no run.log (yet)"),
+        (["logs", "ab/6"], "was refused"),
+        (["logs", "ab/99"], "has runs 0 to 8; found 99"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(words: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    write_sweep()
+    (FOLDER / "0/run.log").unlink()
+    assert main(words) == 2
+    errors = capsys.readouterr().err
+    assert says in errors
+    assert len(errors.splitlines()) == 1
+
+
+def test_a_name_is_a_sweeps_or_a_runs() -> None:
+    write_sweep()
+    for name in ("latest", "ab", str(FOLDER)):
+        found = find_sweep(name)
+        assert found is not None
+        assert found.folder == FOLDER
+    assert find_sweep("ab/0") is None
+    assert find_sweep(f"{FOLDER}/0") is None
+    for number in range(6):
+        shutil.rmtree(FOLDER / str(number))
+    found = find_sweep("ab")
+    assert found is not None  # none of its runs has started
