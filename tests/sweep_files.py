@@ -37,8 +37,8 @@ def set_status(number: int, folder: Path = FOLDER, **attributes: Any) -> None:
     Results(folder / str(number) / "results.h5").attributes(**attributes)
 
 
-def hold(number: int, folder: Path = FOLDER) -> None:
+def hold(folder: Path) -> None:
     """Let this process be the one that writes there, as far as a reader can tell."""
     born = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
     name = {"pid": os.getpid(), "host": socket.gethostname(), "born": born}
-    (folder / str(number) / ".lock").write_text(json.dumps(name))
+    (folder / ".lock").write_text(json.dumps(name))

@@ -24,7 +24,8 @@ def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
     """Runs 0 to 5: finished, running, failed, stopped, killed, queued; 6 to 8 are refused."""
     monkeypatch.chdir(tmp_path)
     found = write_sweep()
-    hold(1)
+    hold(FOLDER)
+    hold(FOLDER / "1")
     set_status(1, status="running")
     Results(FOLDER / "1/results.h5").replace({"config": "stop: {steps: 9900, seconds: null}"})
     set_status(2, status="failed", reason="the loss is not finite after step 5900")
@@ -151,6 +152,7 @@ def test_watching_a_log_prints_a_line_where_it_has_changed(
 
 
 def test_on_a_terminal_a_picture_is_drawn_until_nothing_goes_on(tmp_path: Path) -> None:
+    (FOLDER / ".lock").unlink()
     set_status(1, status="finished")
     shutil.copytree(FOLDER / "0", FOLDER / "5")
     parent, child = pty.openpty()

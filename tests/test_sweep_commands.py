@@ -150,7 +150,7 @@ def test_a_log_is_printed_and_followed_to_its_end(capsys: pytest.CaptureFixture[
     write_sweep()
     assert main(["logs", "ab/1"]) == 0
     assert capsys.readouterr().out == "problem  helmholtz\nstep 5900/6000  loss 1.0e-03\n"
-    hold(1)
+    hold(FOLDER / "1")
 
     def go_on() -> None:
         time.sleep(0.5)

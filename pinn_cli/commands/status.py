@@ -72,10 +72,13 @@ def _watch(found: Any) -> None:
     from pinn_cli.sweep import Sweep
 
     seen: dict[int, dict[str, Any]] = {}
+    there: dict[str, int] = {}
 
     def look() -> Any:
         entries = states(Sweep.read(found.folder), seen)  # what a run is refused for may be found when it starts
-        about = counts(entries), seconds_left(entries)
+        there.clear()
+        there.update(counts(entries))
+        about = there, seconds_left(entries)
         return picture(str(found.folder), entries, *about) if live() else counted(*about)
 
-    watch(look, lambda: any(entry["state"] in UNDERWAY for entry in seen.values()), INTERVAL)
+    watch(look, lambda: any(state in there for state in UNDERWAY), INTERVAL)
