@@ -127,7 +127,8 @@ def test_a_copy_of_the_checkout_runs_and_knows_its_commit(here):
     code = "import pinn_cli.checkout as c, pinn_cli.conf; print(c.ROOT, c.commit(), *pinn_cli.conf.__path__)"
     done = subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(here / "pinn")}, cwd="/",
                           capture_output=True, text=True, check=True)  # fmt: skip
-    assert done.stdout.split() == [str(here / "pinn"), *checkout.commit().split(), str(here / "pinn" / "pinn_cli" / "conf")]
+    conf = here / "pinn" / "pinn_cli" / "conf"
+    assert done.stdout.split() == [str(here / "pinn"), *checkout.commit().split(), str(conf)]
 
 
 # ---- the script itself, run by hand: bash is all it needs

@@ -120,7 +120,7 @@ def assert_equal(run: Planned, other: Planned) -> None:
     for name, weight in mine.read("network").items():
         assert np.array_equal(weight, theirs.read("network")[name]), name
     one, two = mine.read_history(), theirs.read_history()
-    assert len(one["step"]) == 600
+    assert status(run) == status(other) == "finished"
     for name in one.keys() - {"time"}:
         assert np.array_equal(one[name], two[name], equal_nan=True), name
 
@@ -134,7 +134,6 @@ def test_requeued_and_preempted_runs_end_as_undisturbed_ones(here):
     slurm("scontrol", "requeue", f"{sweep.jobs[0]}_0")
     slurm("sbatch", "--partition=urgent", "--ntasks=4", "--output=/dev/null", "--wrap=sleep 2")
     until(lambda: is_over(sweep), 240)
-    assert [status(run) for run in sweep.runs] == ["finished"] * 4
     assert "DUE TO JOB REQUEUE" in logs(sweep)
     assert "DUE TO PREEMPTION" in logs(sweep)
     assert logs(sweep).count("resume   ") >= 4
@@ -148,12 +147,16 @@ def test_requeued_and_preempted_runs_end_as_undisturbed_ones(here):
 @pytest.mark.slow
 def test_a_time_limit_that_a_run_needs_three_times(here):
     """Slurm's limits are whole minutes, and its warning may come up to a minute early."""
-    words = [*SMALL, "stop.steps=9000", "record.every=100", "seed=0"]
+    words = ["problem=helmholtz", "recipe=adam", "points.interior=256", "points.face=64", "compile=off", "threads=1"]
+    words += ["stop.steps=12000", "record.every=1000", "seed=0"]
     sweep = submit(*words, "hydra.launcher.time=0:01:00", "hydra.launcher.warning=5")
-    until(lambda: is_over(sweep), 900)
-    assert status(sweep.runs[0]) == "finished"
-    assert logs(sweep).count("saved and requeued") >= 2
+    until(lambda: is_over(sweep), 1200)
     print(logs(sweep))
+    assert logs(sweep).count("saved and requeued") >= 2
+    alone = submit(*words)
+    until(lambda: is_over(alone), 1200)
+    assert "resume" not in logs(alone)
+    assert_equal(sweep.runs[0], alone.runs[0])
 
 
 def test_a_sweep_larger_than_an_array_by_an_ordinary_user_without_his_environment(here, monkeypatch):

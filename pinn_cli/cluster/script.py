@@ -15,14 +15,15 @@ ended=$place/ended.$first
 {setup}
 cd {code} || exit 1
 
+say() {{ printf '[%(%F %T)T] %s\\n' -1 "$1"; }}
 note() {{ # note COMMAND CODE: 3 is stopped, above 128 is killed; both go on. 2 is refused, which is no failure
     if (($2 == 3 || $2 > 128)); then unfinished=1; else echo "$1" >>"$ended"; fi
     (($2 == 1 || ($2 > 3 && $2 <= 128))) && failed=1
-    echo "[$(date +%T)] exit $2: $1"
+    say "exit $2: $1"
 }}
 start() {{ # start SLOT COMMAND: the workers of a task share its GPUs
     if ((${{#gpus[@]}} > 1)); then export CUDA_VISIBLE_DEVICES=${{gpus[$1 % ${{#gpus[@]}}]}}; fi
-    echo "[$(date +%T)] $2"
+    say "$2"
     bash -c "exec $2" &
     pids[$1]=$! commands[$1]=$2
     (($1)) || leader=${{2##*folder=}}
@@ -67,13 +68,13 @@ done
 # Slurm itself requeues or cancels a task that it is ending; one that it still calls running was warned, and asks.
 if [ -n "$stopping" ] && [ -n "$unfinished" ] && [ -n "${{SLURM_JOB_ID:-}}" ]; then
     if [ "$stopping" = TERM ] && [ "$(squeue -h -j "$SLURM_JOB_ID" -o %T)" != RUNNING ]; then
-        echo "[$(date +%T)] saved; Slurm decides whether it goes on"
+        say "saved; Slurm decides whether it goes on"
     elif ((${{SLURM_RESTART_COUNT:-0}} >= requeues)); then
-        echo "[$(date +%T)] saved; requeued $requeues times already: pinn resume goes on"
+        say "saved; requeued $requeues times already: pinn resume goes on"
     elif scontrol requeue "$SLURM_JOB_ID"; then
-        echo "[$(date +%T)] saved and requeued"
+        say "saved and requeued"
     else
-        echo "[$(date +%T)] saved, but it could not be requeued: pinn resume goes on"
+        say "saved, but it could not be requeued: pinn resume goes on"
     fi
 fi
 [ -n "$unfinished" ] && exit 3
