@@ -27,10 +27,10 @@ class LossLandscape:
     `directions=hessian`: v1, v2 are the unit eigenvectors of the two largest eigenvalues of H = d^2 L / dtheta^2, so
     steps are absolute, of length up to sqrt(2) extent. `filter`: two random directions, every row of a weight matrix
     (what leads to one neuron) as long as that row of theta, what is no matrix left alone (Li et al. 2018).
-    H is known by `iterations` Lanczos products. Record: `values/total`, `values/term` (n, n), at e1[i], e2[j]; the largest
-    of the former, `highest`; `e1`, `e2` (n,); `curvature` (2,), v^T H v; `eigenvalues` (2,), the two largest, and
-    `bounds` (2,) on their errors; `sharpness`, the largest; `condition_number`, the largest over the smallest magnitude
-    found: a lower bound.
+    H is known by `iterations` Lanczos products. Record: `values/total`, `values/term` (n, n), at e1[i], e2[j]; the
+    largest of the former, `highest`; `e1`, `e2` (n,); `curvature` (2,), v^T H v; `eigenvalues` (2,), the two largest,
+    and `bounds` (2,) on their errors; `sharpness`, the largest; `condition_number`, the largest over the smallest
+    magnitude found: a lower bound.
     """
 
     columns: Mapping[str, str] = {"sharpness": "sharpness", "condition_number": "condition_number"}
