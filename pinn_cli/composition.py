@@ -25,6 +25,8 @@ from pinn_cli.settings import SETTINGS, check_settings
 # Tables whose keys are free: names of constraints and regions, unknowns, and what a phase lays over the run's settings.
 FREE = re.compile(r"(points|weights|problem\.unknowns|optimizer\.[^.=]+\.(points|sampler))\.")
 
+EXTRAS = {"joblib": "joblib", "submitit": "slurm"}  # what to install for launchers whose names begin like that
+
 
 def rewrite(words: list[str]) -> list[str]:
     """`weights.wall=4` -> `++weights.wall=4`, for every table with free keys."""
@@ -90,10 +92,15 @@ def value_of(word: str) -> tuple[str, Any]:
     return override.key_or_group, override.value()
 
 
-def launchers() -> list[str]:
-    """The launchers of sweeps that Hydra finds: its own, those of installed plugins, and ours."""
+def check_launcher(name: str) -> None:
+    """Refuse a launcher that is neither Hydra's nor ours nor an installed plugin's, saying what brings it."""
     with hydra_loader() as loader:
-        return sorted(loader.get_group_options("hydra/launcher"))
+        known = sorted(loader.get_group_options("hydra/launcher"))
+    if name not in known:
+        extra = next((extra for start, extra in EXTRAS.items() if name.startswith(start)), None)
+        installed = any(other.startswith(start) for start in EXTRAS if name.startswith(start) for other in known)
+        how = f"type pip install 'pinn-cli[{extra}]'" if extra and not installed else nearest(name, known)
+        raise UsageError(f"there is no launcher `{name}` here (found {', '.join(known)}); {how}")
 
 
 def _parse(word: str) -> Override:

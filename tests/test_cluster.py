@@ -131,6 +131,56 @@ def test_a_copy_of_the_checkout_runs_and_knows_its_commit(here):
     assert done.stdout.split() == [str(here / "pinn"), *checkout.commit().split(), str(conf)]
 
 
+# ---- what is submitted, to a Slurm that only counts
+
+
+@pytest.fixture
+def submitted(monkeypatch) -> list[tuple]:
+    """What sbatch is handed; it answers with numbers from 17 on."""
+    calls: list[tuple] = []
+
+    def submit(options, script, *arguments):
+        if "--test-only" not in options:
+            calls.append((options, str(script), *arguments))
+        return str(16 + len(calls))
+
+    monkeypatch.setattr(array, "submit", submit)
+    monkeypatch.setattr(array, "largest_array", lambda: 2)
+    return calls
+
+
+def test_every_run_is_a_command_that_can_be_typed_anywhere(here, submitted, capsys):
+    assert cli.main([*ARRAY, "seed=0,1,2", "folder=mine", "weights.wall=4,-1", "hydra.launcher.tasks_at_once=1"]) == 0
+    assert "job 17: 2 tasks\njob 18: 1 task\nsweep mine: 3 runs (and 3 refused)" in capsys.readouterr().out
+    script = str(here / "mine" / "slurm" / "array.sh")
+    assert submitted == [(["--array=0-1%1"], script, "1"), (["--array=0-0%1"], script, "3")]
+    sweep = array.Sweep.read("mine")
+    assert sweep.jobs == ("17", "18")
+    lines = (here / "mine" / "slurm" / "runs.txt").read_text().splitlines()
+    assert lines[1] == ("pinn train problem=helmholtz points.interior=32 points.face=8 stop.steps=2 seed=1 "
+                        f"weights.wall=4 figures=off folder={here}/mine/2")  # fmt: skip
+
+
+def test_what_has_finished_is_not_submitted_again(here, submitted, capsys):
+    words = [*ARRAY, "seed=0,1", "folder=mine"]
+    assert cli.main(words) == 0
+    lines = (here / "mine" / "slurm" / "runs.txt").read_text().splitlines()
+    assert cli.main(lines[0].split()[1:]) == 0
+    assert cli.main(words) == 0
+    assert (here / "mine" / "slurm-2" / "runs.txt").read_text().splitlines() == lines[1:]
+    assert cli.main(lines[1].split()[1:]) == 0
+    assert cli.main(words) == 0
+    assert "nothing is left to do in mine" in capsys.readouterr().out
+    assert len(submitted) == 2
+
+
+def test_a_folder_that_slurm_cannot_name_is_refused(here, submitted, capsys):
+    assert cli.main([*ARRAY, "seed=0,1", "folder='100% mine'"]) == cli.USAGE
+    assert "type folder=ANOTHER" in capsys.readouterr().err
+    assert list(here.iterdir()) == []
+    assert submitted == []
+
+
 # ---- the script itself, run by hand: bash is all it needs
 
 
@@ -153,6 +203,7 @@ def test_a_task_carries_out_its_runs_and_tells_failed_from_refused(here):
     assert (here / "code" / "later").exists()  # one failing run ends no other
     assert task(here, ["bash -c 'exit 3'"]).returncode == 3
     assert task(here, ["no_such_command"]).returncode == 1
+    assert task(here, ["bash -c 'kill -KILL $$'"]).returncode == 3
 
 
 def test_the_first_run_goes_alone_until_its_first_step_is_saved(here):

@@ -114,6 +114,22 @@ def test_a_worker_that_is_killed_leaves_a_line_and_what_was_done(here):
 
 
 @pytest.mark.parametrize(
+    ("launcher", "says"),
+    [("slurm_aray", "did you mean `slurm_array`?"), ("joblib", "pip install 'pinn-cli[joblib]'"),
+     ("submitit_slurm", "pip install 'pinn-cli[slurm]'")],
+)  # fmt: skip
+def test_a_launcher_that_is_not_there_names_what_brings_it(here, monkeypatch, capsys, launcher, says):
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+
+    monkeypatch.setattr(ConfigLoaderImpl, "get_group_options", lambda *_: ["basic", "slurm_array"])
+    assert cli.main(["train", "-m", *SMALL, "seed=0,1", f"hydra/launcher={launcher}"]) == cli.USAGE
+    error = capsys.readouterr().err
+    assert says in error
+    assert error.count("\n") == 1
+    assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize(
     ("visible", "number", "dealt"), [("0,1,2", 4, "1"), ("GPU-a,GPU-b", 0, "GPU-a"), ("3", 7, "3"), ("", 1, "")]
 )
 def test_gpus_are_dealt_round_robin(monkeypatch, visible, number, dealt):

@@ -269,8 +269,8 @@ def test_a_launcher_makes_each_cell_a_sweep_over_its_seeds(tiny, capsys):
     [
         ("gradient_pathologies/helmholz", "did you mean `gradient_pathologies/helmholtz`?"),
         ("mine/tiny --only 2x8_plane", "did you mean `2x8_plain`?"),
-        ("mine/tiny --launcher slurm_submit", "expected one of basic"),
-        ("mine/tiny --launcher submitit_nowhere", "pip install hydra-submitit-launcher"),
+        ("mine/tiny --launcher slurm_arry", "did you mean `slurm_array`?"),
+        ("mine/tiny --launcher nowhere", "expected one of basic"),
         ("mine/tiny stop.steps=9", "the table says what is run"),
         ("mine/tiny hydra.launcher.timeout_min=9", "--launcher submitit_slurm"),
     ],

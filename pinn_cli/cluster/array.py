@@ -66,6 +66,9 @@ class SlurmArray:
         Raises UsageError, with nothing left of a new sweep, if Slurm takes none of it.
         """
         runs = [run for run in sweep.wanted if not finished(run.folder)]
+        if not runs:
+            print(f"nothing is left to do in {sweep.folder}; pinn compare {sweep.folder}")
+            return 0
         try:
             script, arrays = self._write(sweep, runs), self._arrays(len(runs))
             for first, tasks in arrays:

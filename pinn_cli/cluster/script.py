@@ -17,8 +17,12 @@ cd {code} || exit 1
 
 say() {{ printf '[%(%F %T)T] %s\\n' -1 "$1"; }}
 note() {{ # note COMMAND CODE: 3 is stopped, above 128 is killed; both go on. 2 is refused, which is no failure
-    if (($2 == 3 || $2 > 128)); then unfinished=1; else echo "$1" >>"$ended"; fi
-    (($2 == 1 || ($2 > 3 && $2 <= 128))) && failed=1
+    if (($2 == 3 || $2 > 128)) || [[ $stopping && $2 != [02] ]]; then # what fails while it is ended is tried again
+        unfinished=1
+    else
+        echo "$1" >>"$ended"
+        [[ $2 == [02] ]] || failed=1
+    fi
     say "exit $2: $1"
 }}
 start() {{ # start SLOT COMMAND: the workers of a task share its GPUs

@@ -13,7 +13,7 @@ from hydra.errors import HydraException
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 
-from pinn_cli.composition import hydra_loader, rewrite, search_path, spread
+from pinn_cli.composition import check_launcher, hydra_loader, rewrite, search_path, spread
 from pinn_cli.errors import TrainingError, UsageError
 from pinn_cli.launching.task import FAILED, FINISHED, SAYS, STOPPED, Task, asked_to_stop
 from pinn_cli.lock import Lock
@@ -25,6 +25,8 @@ def configuration(settings: Sequence[str], folder: str) -> DictConfig:
     """What Hydra makes of `hydra/launcher=...` and its settings (Raises UsageError)."""
     for word in settings:
         spread(word)  # what cannot be read is answered in our words
+        if word.startswith("hydra/launcher="):
+            check_launcher(word.partition("=")[2])
     try:
         with hydra_loader() as loader:
             words = [*settings, f"hydra.sweep.dir={folder}", *search_path()]

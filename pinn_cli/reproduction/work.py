@@ -10,12 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pinn_cli import runs
-from pinn_cli.composition import launchers
-from pinn_cli.errors import UsageError, nearest
+from pinn_cli.composition import check_launcher
 from pinn_cli.reproduction.kept import composed, refuse_busy
 from pinn_cli.reproduction.table import Cell, Table
-
-PLUGINS = {"joblib": "hydra-joblib-launcher", "submitit": "hydra-submitit-launcher"}
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,7 @@ def tasks(
     if launcher is None:
         made = [_run(table, cell, seed) for cell, seed in todo]
     else:
-        _check_launcher(launcher)
+        check_launcher(launcher)
         cells = {cell.name: cell for cell, _ in todo}
         how = (f"hydra/launcher={launcher}", *settings)
         made = [_sweep(table, cell, [s for c, s in todo if c is cell], how) for cell in cells.values()]
@@ -68,13 +65,3 @@ def _run(table: Table, cell: Cell, seed: int) -> Task:
 def _sweep(table: Table, cell: Cell, seeds: Sequence[int], how: Sequence[str]) -> Task:
     several, folder = f"seed={','.join(map(str, seeds))}", f"folder={table.run(cell.name, '${seed}')}"
     return Task(("-m", *cell.words, several, folder, *how), tuple((cell.name, seed) for seed in seeds))
-
-
-def _check_launcher(name: str) -> None:
-    """Refuse a launcher that Hydra does not know here, saying which package brings it."""
-    known = launchers()
-    if name in known:
-        return
-    package = next((package for start, package in PLUGINS.items() if name.startswith(start)), None)
-    how = f"type pip install {package}" if package else nearest(name, known)
-    raise UsageError(f"the launcher `{name}` is not installed (found {', '.join(known)}); {how}")
