@@ -46,6 +46,8 @@ def main(words: list[str] | None = None) -> int:
     except BrokenPipeError:  # `pinn list runs | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # a disk that is full or gone
+        return _say(" ".join(str(error).split()), FAILED)
 
 
 def dispatch(words: list[str]) -> int:

@@ -92,7 +92,7 @@ def writer(folder: str | Path) -> tuple[int, str] | None:
     try:
         owner, last = json.loads(path.read_text(encoding="utf-8")), path.stat().st_mtime
         pid, host, born = int(owner["pid"]), str(owner["host"]), str(owner["born"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
     here = host == socket.gethostname()
     lives = _alive(pid) and _born(pid) == born if here else time.time() - last < SILENCE

@@ -1,5 +1,6 @@
 """What a run shows, in two places at once: on the screen, and as plain lines in its run.log."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -33,7 +34,10 @@ class Screens:
 @contextmanager
 def screens(log: Path, prefix: str = "") -> Iterator[Screens]:
     """The screen and the log; the lines of one worker among many begin with `prefix`."""
-    file = open(log, "a", encoding="utf-8")  # noqa: SIM115  to close it may fail, on a full disk, and must not matter
+    try:
+        file = open(log, "a", encoding="utf-8")  # noqa: SIM115  to close it may fail, on a full disk, and must not matter
+    except OSError:  # the screen says the same
+        file = open(os.devnull, "a", encoding="utf-8")  # noqa: SIM115
     try:
         with Console(prefix) as screen, Console(stream=file) as lines:
             yield Screens(screen, lines)

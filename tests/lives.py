@@ -9,7 +9,9 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +32,18 @@ class Lives:
     def __exit__(self, *_: object) -> None:
         self.server.communicate(timeout=60)
 
-    def live(self, words: list[str], cwd: Path, at: int | None = None, after: float | None = None) -> dict[str, Any]:
+    def live(
+        self, words: list[str], cwd: Path, at: int | None = None, after: float | None = None, fill: bool = False
+    ) -> dict[str, Any]:
         """One life, killed before its `at`-th operation on a file, or `after` so many seconds, if it lives that long.
 
+        With `fill` it is not killed: the disk of `cwd` is filled to its last byte, by a file `ballast`.
         {"killed": bool, "code": exit code, "errors": what it said, "operations": how many there were, "seconds": ...}
         """
         assert self.server.stdin is not None
         assert self.server.stdout is not None
-        self.server.stdin.write(json.dumps({"words": words, "cwd": str(cwd), "at": at, "after": after}) + "\n")
+        order = {"words": words, "cwd": str(cwd), "at": at, "after": after, "fill": fill}
+        self.server.stdin.write(json.dumps(order) + "\n")
         self.server.stdin.flush()
         return dict(json.loads(self.server.stdout.readline()))
 
@@ -53,12 +59,12 @@ def serve() -> None:
         print(json.dumps(_life(**json.loads(line))), flush=True)
 
 
-def _life(words: list[str], cwd: str, at: int | None, after: float | None) -> dict[str, Any]:
-    errors, done = Path(cwd, ".errors"), os.pipe()
+def _life(words: list[str], cwd: str, at: int | None, after: float | None, fill: bool) -> dict[str, Any]:
+    errors, done = Path(tempfile.mkdtemp(), "errors"), os.pipe()
     start = time.monotonic()
     child = os.fork()
     if child == 0:
-        _be(words, cwd, at, errors, done[1])
+        _be(words, cwd, at, fill, errors, done[1])
     os.close(done[1])
     if after is not None and not select.select([done[0]], [], [], after)[0]:
         os.kill(child, signal.SIGKILL)
@@ -71,7 +77,7 @@ def _life(words: list[str], cwd: str, at: int | None, after: float | None) -> di
     }  # fmt: skip
 
 
-def _be(words: list[str], cwd: str, at: int | None, errors: Path, done: int) -> None:
+def _be(words: list[str], cwd: str, at: int | None, fill: bool, errors: Path, done: int) -> None:
     """The child: it never returns."""
     import h5py
 
@@ -86,7 +92,9 @@ def _be(words: list[str], cwd: str, at: int | None, errors: Path, done: int) -> 
     def count(*_: object) -> None:
         nonlocal operations
         operations += 1
-        if operations == at:
+        if operations == at and fill:
+            fill_disk(Path("ballast"))
+        elif operations == at:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def watch(event: str, arguments: tuple[Any, ...]) -> None:
@@ -100,6 +108,15 @@ def _be(words: list[str], cwd: str, at: int | None, errors: Path, done: int) -> 
     sys.stderr.flush()
     os.write(done, str(operations).encode())
     os._exit(code)
+
+
+def fill_disk(ballast: Path) -> None:
+    """Leave not a byte on the disk."""
+    with open(ballast, "wb", buffering=0) as file:
+        for size in (1 << 16, 1 << 10, 1):
+            with suppress(OSError):
+                while True:
+                    file.write(b"x" * size)
 
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ def _moment(chance: random.Random, whole: dict[str, float]) -> dict[str, float]:
     """When to kill: half of the time at an operation, the early ones (the set-up) more often; else after a time."""
     if chance.random() < 0.4:
         return {"after": chance.uniform(0, whole["seconds"])}
-    return {"at": chance.randint(1, int(whole["operations"]) // chance.choice((1, 1, 2, 10)))}
+    return {"at": chance.randint(1, int(whole["operations"]) // chance.choice((1, 1, 2, 50)))}
 
 
 @pytest.mark.parametrize(("case", "kills"), [("levenberg_marquardt", 7), ("adam", 7), ("stages", 6)])
