@@ -17,6 +17,7 @@ COMMANDS = {
     "plot": "draw a run's figures, finished or running:  pinn plot RUN",
     "compare": "runs side by side:  pinn compare RUN RUN",
     "status": "how a sweep stands:  pinn status [SWEEP] [--watch]",
+    "collect": "a sweep in one HDF5 file:  pinn collect SWEEP",
     "logs": "what a run has printed:  pinn logs SWEEP/17 [--follow]",
     "cancel": "stop a sweep; its runs save first:  pinn cancel SWEEP",
     "diagnose": "look into a trained network, its gradients and curvatures:  pinn diagnose RUN",

@@ -4,6 +4,14 @@ from fnmatch import fnmatchcase
 
 # Problems are dimensionless as typed, so only times have a unit. The first pattern that fits counts.
 DESCRIPTIONS: list[tuple[str, str, str]] = [
+    ("table/settings/*", "", "what was typed for each run, in the order of /table/number"),
+    ("table/number", "1", "numbers of the runs: run k lies in /runs/<number>"),
+    ("table/state", "", "state of each run"),
+    ("table/note", "", "why a run failed, stopped or was refused"),
+    ("table/seconds", "s", "wall time of each run, NaN where there is none"),
+    ("table/steps", "1", "accepted steps of each run, -1 where there are none"),
+    ("table/error/*", "1", "relative L2 error of this field for each run, NaN where there is none"),
+    ("table/metric/*", "1", "metric of the problem for each run, NaN where there is none"),
     ("config", "", "resolved configuration of the run (YAML)"),
     ("stages", "", "names of the stages; history/stage is an index into them"),
     ("source/*", "", "source text of a module that is not part of the package"),

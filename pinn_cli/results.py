@@ -28,8 +28,9 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -41,7 +42,7 @@ from pinn_cli import atomic, plain_yaml, soundness
 from pinn_cli.descriptions import describe
 from pinn_cli.errors import TrainingError, UsageError
 
-FORMAT = "pinn-results 1"
+FORMAT, COLLECTION = "pinn-results 1", "pinn-collection 1"
 WHOLE_NUMBERS = {"step", "stage"}  # history columns stored as int64 (-1: none); all others are float64 (NaN: none)
 CHUNK = 1024  # rows: large enough that a column's index stays one node, hence one write, up to 65,536 rows
 RESERVE = 64 * 1024  # bytes left free on top of what a write needs (the file's own bookkeeping)
@@ -254,6 +255,65 @@ def export(path: str | Path, arrays: Mapping[str, Any]) -> None:
         Path(path).write_bytes(content)
     except OSError as error:
         raise UsageError(f"cannot write {path} ({error.strerror}); type another --out") from error
+
+
+def collect(
+    path: Path, attributes: Mapping[str, Any], arrays: Mapping[str, Any],
+    runs: Mapping[str, Results], groups: Collection[str],
+) -> dict[str, str]:
+    """One file with `arrays` and, below runs/<name>, these groups of several runs as they lie in their own files.
+
+    Returns why runs were left out, by name. Raises UsageError if `path` holds something
+    else than an earlier collection, and TrainingError if it cannot be written.
+    """
+    _refuse_other(path)
+    left_out = {}
+    with _image() as image:
+        _note(image, {"format": COLLECTION, **attributes})
+        for name, value in arrays.items():
+            _write(image, name, value)
+        for name, run in runs.items():
+            try:
+                run._look(partial(_copy, image=image, place=f"runs/{name}", groups=groups))
+            except UsageError as error:
+                left_out[name] = str(error)
+                image.pop(f"runs/{name}", None)
+        atomic.write(path, _content(image))
+    return left_out
+
+
+def _copy(file: h5py.File, image: h5py.File, place: str, groups: Collection[str]) -> None:
+    """The attributes of a run and these groups; a history takes the room of its rows, and not of those to come."""
+    image.pop(place, None)  # of an attempt that failed
+    for name in file:
+        soundness.found(file, name)
+    for name in groups:
+        for _ in soundness.datasets(file[name]) if isinstance(file.get(name), h5py.Group) else ():
+            pass
+    file.copy(file["/"], image, place, shallow=True)
+    target = image[place]
+    for name in list(target):
+        if isinstance(target[name], h5py.Group) or name not in groups:
+            del target[name]
+    for name in groups:
+        if name == "history":
+            columns = soundness.columns(file[name])
+            rows = _rows(columns)
+            for column, data in columns.items():
+                group, leaf = _place(target, f"history/{column}")
+                _note(group.create_dataset(leaf, data=data[:rows]), dict(data.attrs))
+        elif name in file and name not in target:
+            file.copy(file[name], target, name)
+
+
+def _refuse_other(path: Path) -> None:
+    """Raises UsageError if there is a file that is no collection: nothing else is ever overwritten."""
+    if not path.exists():
+        return
+    with suppress(*HDF5_ERRORS), h5py.File(path, "r", locking=False) as file:
+        if file.attrs.get("format") == COLLECTION:
+            return
+    raise UsageError(f"{path} holds something else than a collection; type another --out")
 
 
 # ---- the history

@@ -41,6 +41,7 @@ FLOORS = [
     {"names", "comparison"},
     {"job", "predict", "reproduction", "cluster"},
     {"launching", "states"},
+    {"collection"},
     {"commands"},
     {"cli"},
     {"problems"},

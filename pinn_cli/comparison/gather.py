@@ -26,7 +26,7 @@ def compare(folders: Sequence[Path]) -> dict[str, Any]:
     if sweep is None:
         settings, refused = differences([runs.settings(folder) for folder in folders]), []
     else:
-        settings, refused = _by_words(sweep, folders), _refused(sweep)
+        settings, refused = by_words(sweep, folders), _refused(sweep)
     found = [runs.summary(folder) | {"settings": own} for folder, own in zip(folders, settings, strict=True)]
     groups = _groups(found)
     for one in [one for one in refused if any(group["settings"] == one["settings"] for group in groups)]:
@@ -64,7 +64,7 @@ def _common_sweep(folders: Sequence[Path]) -> Sweep | None:
     return None if place is None else Sweep.read(place)
 
 
-def _by_words(sweep: Sweep, folders: Sequence[Path]) -> list[Settings]:
+def by_words(sweep: Sweep, folders: Sequence[Path]) -> list[Settings]:
     """The words of each run that not all runs of the sweep have, as settings."""
     typed = {run.number: _settings(run.words) for run in sweep.runs}
     keys = dict.fromkeys(key for own in typed.values() for key in own)
@@ -75,7 +75,7 @@ def _by_words(sweep: Sweep, folders: Sequence[Path]) -> list[Settings]:
 def _refused(sweep: Sweep) -> list[dict[str, Any]]:
     """Combinations that never run, those that differ only in their seed together."""
     refused = [run for run in sweep.runs if run.refused]
-    settings = _by_words(sweep, [sweep.folder / str(run.number) for run in refused])
+    settings = by_words(sweep, [sweep.folder / str(run.number) for run in refused])
     found: dict[str, dict[str, Any]] = {}
     for run, own in zip(refused, settings, strict=True):
         rest = {key: value for key, value in own.items() if key != SEED}
