@@ -23,7 +23,29 @@ DEFAULT = {
     **{f"reaction_{rho}": ("problem=reaction", f"problem.rho={rho}") for rho in range(5, 11)},
     **{f"reaction_diffusion_{nu}": ("problem=reaction_diffusion", f"problem.nu={nu}") for nu in range(2, 7)},
 }
-CASES: dict[str, tuple[str, ...]] = {case: (*words, *TWO_MINUTES) for case, words in DEFAULT.items()}
+HARD = {
+    "convection_100": ("problem=convection", "problem.beta=100"),
+    "reaction_20": ("problem=reaction", "problem.rho=20"),
+}
+TEN_MINUTES = ("stop.steps=2000", "stop.seconds=590", "threads=1")
+MARCHING = ("strategy=time_marching", "strategy.time_marching.windows=10", "strategy.time_marching.steps=100")
+CAUSAL = ("weighting=causal", "weighting.causal.every=1")
+CONTINUATION = {
+    "convection_100": ("beta", "{start: 20, step: 20}"),
+    "reaction_20": ("rho", "{start: 5, step: 2.5}"),
+}
+CASES: dict[str, tuple[str, ...]] = {
+    **{case: (*words, *TWO_MINUTES) for case, words in {**DEFAULT, **HARD}.items()},
+    **{f"{case}_marching": (*words, *MARCHING, *TEN_MINUTES) for case, words in HARD.items()},
+    **{f"{case}_causal": (*words, *CAUSAL, *TEN_MINUTES) for case, words in HARD.items()},
+    **{
+        f"{case}_continuation": (
+            *HARD[case], "strategy=continuation", f"strategy.continuation.coefficient={coefficient}",
+            f"strategy.continuation.through={way}", "strategy.continuation.steps=100", *TEN_MINUTES,
+        )
+        for case, (coefficient, way) in CONTINUATION.items()
+    },
+}  # fmt: skip
 
 
 def first_below(case: str, folder: Path) -> dict[str, Any]:

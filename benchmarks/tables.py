@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 BLOCK = re.compile(r"(<!-- begin: ([\w-]+) -->\n)(.*?)(<!-- end: \2 -->)", re.DOTALL)
 NONE = "–"
+FAILURE_MODES = {"convection": "beta", "reaction": "rho", "reaction_diffusion": "nu"}  # and what makes them hard
 Rows = Iterable[Sequence[str]]
 
 
@@ -93,20 +94,60 @@ def step_time(found: dict[str, Any]) -> str:
     return f"{upper}\n\n{lower}\n\n{_machine(found['machine'])}"
 
 
-# name of a block: the file its numbers come from, what it prints, and the command that measures
-Source = tuple[str, Callable[[dict[str, Any]], str], str]
+def failure_modes(ours: dict[str, Any], *published: dict[str, Any]) -> str:
+    """Plain training, curriculum and windows in time, theirs and ours, beside the default: a row per coefficient."""
+    ways = ("plain", "curriculum", "windows")
+    head = ["", *(f"{way}, {whose}" for way in ways for whose in ("paper", "ours")), "the default", "seconds"]
+    of, rows = {table["name"].rpartition("/")[2]: table["cells"] for table in published}, []
+    for case, m in ours["medians"].items():
+        problem, _, value = case.rpartition("_")
+        if problem in FAILURE_MODES:
+            coefficient = FAILURE_MODES[problem]
+            cells = [of[problem].get(f"{coefficient}{value}_{way}") for way in ways]
+            name = f"{problem.replace('_', '-')}, {coefficient} = {value}"
+            rows.append([name, *(n for c in cells for n in _both(c)), _errors(m["errors"]), _whole(m["seconds"])])
+    return f"{_table(head, rows)}\n\n{_machines(ours)}"
+
+
+def _both(cell: dict[str, Any] | None) -> list[str]:
+    """The paper's number and ours."""
+    return [_number(cell["results"]["u"][key]) if cell else NONE for key in ("paper", "median")]
+
+
+def strategies(ours: dict[str, Any]) -> str:
+    """What the default does not solve in two minutes, and what helps."""
+    rows = [
+        [f"`{m['words']}`", _errors(m["errors"]), _spread(ours["runs"][case]), _whole(m["seconds"]), _seeds(m["seeds"])]
+        for case, m in ours["medians"].items() if re.search(r"convection_100|reaction_20", case)
+    ]  # fmt: skip
+    return _table(["`pinn train ...`", "relative L2 error", "[min, max]", "seconds", "seeds"], rows)
+
+
+# name of a block: the files its numbers come from, what it prints, and the command that measures
+Source = tuple[tuple[str, ...], Callable[..., str], str]
 BLOCKS: dict[str, Source] = {
-    "accuracy": ("accuracy.json", accuracy, "python benchmarks/accuracy.py"),
-    "accuracy-runs": ("accuracy.json", accuracy_runs, "python benchmarks/accuracy.py"),
-    "lid-driven-cavity": ("cavity.json", lid_driven_cavity, "python benchmarks/cavity.py"),
-    "step-time": ("step_time.json", step_time, "python benchmarks/step_time.py"),
+    "accuracy": (("accuracy.json",), accuracy, "python benchmarks/accuracy.py"),
+    "accuracy-runs": (("accuracy.json",), accuracy_runs, "python benchmarks/accuracy.py"),
+    "lid-driven-cavity": (("cavity.json",), lid_driven_cavity, "python benchmarks/cavity.py"),
+    "step-time": (("step_time.json",), step_time, "python benchmarks/step_time.py"),
+    "failure-modes": (
+        ("failure_modes.json", *(f"failure_modes/{name}.json" for name in FAILURE_MODES)),
+        failure_modes,
+        "python benchmarks/failure_modes.py, pinn reproduce failure_modes/convection, and so on",
+    ),
+    "failure-modes-strategies": (("failure_modes.json",), strategies, "python benchmarks/failure_modes.py"),
+    "failure-modes-runs": (("failure_modes.json",), accuracy_runs, "python benchmarks/failure_modes.py"),
 }
-for _name in ("helmholtz", "klein_gordon", "cavity", "poisson_stiffness"):
-    _file, _command = f"gradient_pathologies/{_name}.json", f"pinn reproduce gradient_pathologies/{_name}"
+PUBLISHED = {
+    "gradient_pathologies": ("helmholtz", "klein_gordon", "cavity", "poisson_stiffness"),
+    "failure_modes": (*FAILURE_MODES, "expressivity", "landscape"),
+}
+for _group, _name in ((group, name) for group, names in PUBLISHED.items() for name in names):
+    _files, _command = (f"{_group}/{_name}.json",), f"pinn reproduce {_group}/{_name}"
     BLOCKS |= {
-        _name.replace("_", "-"): (_file, published_short, _command),
-        f"{_name.replace('_', '-')}-whole": (_file, published, _command),
-        f"{_name.replace('_', '-')}-runs": (_file, published_runs, _command),
+        _name.replace("_", "-"): (_files, published_short, _command),
+        f"{_name.replace('_', '-')}-whole": (_files, published, _command),
+        f"{_name.replace('_', '-')}-runs": (_files, published_runs, _command),
     }
 
 
@@ -121,10 +162,10 @@ def rewritten(text: str, results: Path = RESULTS) -> str:
 
 
 def _block(name: str, results: Path) -> str:
-    file, write, command = BLOCKS[name]
-    if not (results / file).exists():
+    files, write, command = BLOCKS[name]
+    if not all((results / file).exists() for file in files):
         return f"not measured yet: `{command}`"
-    return write(json.loads((results / file).read_text(encoding="utf-8")))
+    return write(*(json.loads((results / file).read_text(encoding="utf-8")) for file in files))
 
 
 def _table(head: Sequence[str], rows: Rows, numbers: Iterable[int] | None = None) -> str:
@@ -153,6 +194,11 @@ def _errors(errors: dict[str, float | None]) -> str:
 
 def _number(value: float | None) -> str:
     return NONE if value is None else f"{value:.2e}"
+
+
+def _spread(seeds: dict[str, dict[str, Any]]) -> str:
+    values = [value for run in seeds.values() for value in run["errors"].values()]
+    return f"[{min(values):.1e}, {max(values):.1e}]" if len(values) > 1 else NONE
 
 
 def _whole(value: float | None) -> str:
