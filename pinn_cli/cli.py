@@ -15,7 +15,7 @@ COMMANDS = {
     "list": "what there is to choose from, and the runs:  pinn list problems",
     "show": "one run on a page:  pinn show RUN",
     "plot": "draw a run's figures, finished or running:  pinn plot RUN",
-    "compare": "runs side by side:  pinn compare RUN RUN",
+    "compare": "runs side by side, over their seeds:  pinn compare SWEEP",
     "status": "how a sweep stands:  pinn status [SWEEP] [--watch]",
     "collect": "a sweep in one HDF5 file:  pinn collect SWEEP",
     "logs": "what a run has printed:  pinn logs SWEEP/17 [--follow]",
@@ -77,7 +77,8 @@ def usage() -> str:
             "",
             *lines,
             "",
-            "RUN is a run folder, or a problem's name for its latest run.  pinn COMMAND --help says more.",
+            "RUN is a folder, how its name begins, SWEEP/17, latest, best, or a problem's name for its latest run;",
+            "SWEEP likewise.  pinn COMMAND --help says more.",
         ]
     )
 

@@ -1,5 +1,6 @@
 """A sweep as a person sees it: rows of text for any output, and the same as a live picture on a terminal."""
 
+import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from rich.text import Text
 from pinn_cli.formatting import duration, ranges, rate, scientific
 
 FEW = 30  # runs: of so many every one is shown, of more those that go on or that need attention
+SURROUNDINGS = 8  # lines of a picture that are no runs
 NONE = "–"
 QUIET = ("finished", "queued", "missing", "refused")  # states that need no attention, or, refused, not a line each
 STYLES = {
@@ -26,9 +28,9 @@ HEADINGS = ("run", "state", "step", "error", "steps/s", "eta", "time", "settings
 NUMERIC = (0, 2, 4, 5, 6)  # columns set to the right
 
 
-def chosen(entries: Sequence[dict[str, Any]], every: bool = False) -> list[dict[str, Any]]:
-    """The runs to show one by one."""
-    few = every or len(entries) <= FEW
+def chosen(entries: Sequence[dict[str, Any]], most: float = FEW) -> list[dict[str, Any]]:
+    """The runs to show one by one: all, or where they are more than `most` those that go on or need attention."""
+    few = len(entries) <= most
     return [entry for entry in entries if few or entry["state"] not in QUIET]
 
 
@@ -50,9 +52,9 @@ def cells(entry: dict[str, Any]) -> list[str]:
     ]
 
 
-def refusals(entries: Sequence[dict[str, Any]], every: bool = False) -> list[str]:
-    """A line for each reason why runs of a large sweep were refused: ``– 12 refused (0 17 34 ...): the reason``."""
-    shown = [entry["number"] for entry in chosen(entries, every)]
+def refusals(entries: Sequence[dict[str, Any]], most: float = FEW) -> list[str]:
+    """A line for each reason why runs that are not shown were refused: ``– 12 refused (0-4 17): the reason``."""
+    shown = [entry["number"] for entry in chosen(entries, most)]
     found: dict[str, list[int]] = {}
     for entry in entries:
         if entry["state"] == "refused" and entry["number"] not in shown:
@@ -74,8 +76,9 @@ def counted(counts: dict[str, int], left: float | None) -> str:
 
 def picture(title: str, entries: Sequence[dict[str, Any]], counts: dict[str, int], left: float | None) -> Group:
     """Title, a bar with a piece for each state, the counts, and a table of the runs that need a look."""
+    most = min(FEW, shutil.get_terminal_size().lines - SURROUNDINGS)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    rows = [cells(entry) for entry in chosen(entries)]
+    rows = [cells(entry) for entry in chosen(entries, most)]
     shown = used(rows)
     for k in shown:
         wide = HEADINGS[k] in ("settings", "note")
@@ -84,8 +87,8 @@ def picture(title: str, entries: Sequence[dict[str, Any]], counts: dict[str, int
     for row in rows:
         style = STYLES.get(row[1], "")
         table.add_row(*(Text(row[k], style if HEADINGS[k] in ("state", "note") else "") for k in shown))
-    parts = [Text(title, "bold"), bar(counts), Text(counted(counts, left))]
-    return Group(*parts, *([table] if rows else []), *(Text(line, STYLES["refused"]) for line in refusals(entries)))
+    parts: list[Any] = [Text(title, "bold"), bar(counts), Text(counted(counts, left)), *([table] if rows else [])]
+    return Group(*parts, *(Text(line, STYLES["refused"]) for line in refusals(entries, most)))
 
 
 def bar(counts: dict[str, int], width: int = 60) -> Text:

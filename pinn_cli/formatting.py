@@ -36,6 +36,16 @@ def ranges(numbers: Sequence[int]) -> str:
     return " ".join(f"{first}-{last}" if last > first else str(first) for first, last in found)
 
 
+def shortest(keys: Sequence[str]) -> list[str]:
+    """The shortest endings that tell the keys apart."""
+    def ending(key: str) -> str:
+        words = key.split(".")
+        endings = [".".join(words[-n:]) for n in range(1, len(words) + 1)]
+        return next((e for e in endings if sum(k == e or k.endswith(f".{e}") for k in keys) == 1), key)
+
+    return [ending(key) for key in keys]
+
+
 def trend(values: Sequence[float], width: int) -> str:
     """The logarithms of positive values as at most `width` bars, between the smallest and the largest of them."""
     last = len(values) - 1

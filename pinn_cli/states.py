@@ -16,6 +16,7 @@ from typing import Any
 
 from pinn_cli import runs
 from pinn_cli.cluster import slurm
+from pinn_cli.formatting import shortest
 from pinn_cli.lock import holder
 from pinn_cli.results import Results
 from pinn_cli.sweep import Planned, Sweep
@@ -112,9 +113,12 @@ def _speed(folder: Path, found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _varied(words: Sequence[Sequence[str]]) -> list[str]:
-    """Of each run's words those that not all runs have."""
+    """Of each run's words those that not all runs have, their keys as short as can be."""
     often = Counter(word for own in words for word in set(own))
-    return [" ".join(word for word in own if often[word] < len(words)) for own in words]
+    keys = list(dict.fromkeys(word.partition("=")[0] for word in often if often[word] < len(words)))
+    short = dict(zip(keys, shortest(keys), strict=True))
+    pairs = [[word.partition("=") for word in own if often[word] < len(words)] for own in words]
+    return [" ".join(f"{short[key]}={value}" for key, _, value in own) for own in pairs]
 
 
 def _note(folder: Path, found: dict[str, Any]) -> str:

@@ -13,8 +13,8 @@ from sweep_files import FOLDER, REASON, set_status, write_sweep
 from pinn_cli import typeset
 from pinn_cli.cli import main
 from pinn_cli.comparison.gather import compare, differences
-from pinn_cli.comparison.rows import of_groups, shortest
-from pinn_cli.formatting import ranges
+from pinn_cli.comparison.rows import of_groups
+from pinn_cli.formatting import ranges, shortest
 from pinn_cli.plots.comparison import write_comparison
 from pinn_cli.results import Results
 

@@ -87,7 +87,8 @@ def test_a_cancelled_sweep_saves_stops_and_can_go_on(capfd: pytest.CaptureFixtur
         assert main(["resume", "s"]) == 2
         assert "still goes on (run 0 is running)" in capfd.readouterr().err
         assert main(["cancel", "s"]) == 0
-        assert capfd.readouterr().out.endswith("was told to save first; pinn resume s goes on\n")
+        said = f"process {process.pid} is asked to save and leave\ns is cancelled; pinn resume s goes on\n"
+        assert capfd.readouterr().out == said
         assert process.wait(timeout=30) == 3
     assert told("s") == ["stopped", "missing"]
     assert states.states(Sweep.read("s"))[0]["note"] == "interrupted (SIGTERM)"

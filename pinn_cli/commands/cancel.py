@@ -10,7 +10,7 @@ from typing import Any
 
 from pinn_cli.errors import TrainingError
 
-PATIENCE = 60.0  # seconds for runs to finish their step and save
+PATIENCE = 300.0  # seconds for runs to finish their step and save
 PAUSE = 0.1  # seconds between two looks
 
 
@@ -35,7 +35,7 @@ def run(arguments: Namespace) -> int:
         return 0
     _tell(found)
     jobs = f" (jobs {' '.join(found.jobs)})" if found.jobs else ""
-    print(f"{found.folder}{jobs} is cancelled, what ran was told to save first; pinn resume {found.folder} goes on")
+    print(f"{found.folder}{jobs} is cancelled; pinn resume {found.folder} goes on")
     return 0
 
 
@@ -45,7 +45,8 @@ def _tell(found: Any) -> None:
     end = time.monotonic() + PATIENCE
     while writers := _writers(found):
         here = {pid for pid, host in writers if host == socket.gethostname()}
-        for pid in here - told:
+        for pid in sorted(here - told):
+            print(f"process {pid} is asked to save and leave", flush=True)
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
         told |= here

@@ -9,7 +9,7 @@ from pinn_cli.errors import UsageError
 
 def add(parser: ArgumentParser) -> None:
     """The arguments of `pinn diagnose`."""
-    parser.add_argument("run", help="a run folder, or a problem's name")
+    parser.add_argument("run", help="a run, e.g. SWEEP/17, latest, best")
     parser.add_argument("words", nargs="*", metavar="NAME | NAME.key=value",
                         help="diagnostics (default: all; see pinn list diagnostics) and settings of them")  # fmt: skip
     parser.add_argument("--changed", action="store_true", help="even if the problem's file has changed since")

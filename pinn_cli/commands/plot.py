@@ -8,7 +8,7 @@ from pinn_cli.errors import UsageError, nearest
 
 def add(parser: ArgumentParser) -> None:
     """The arguments of `pinn plot`."""
-    parser.add_argument("run", nargs="*", default=["latest"], help="run folders, or problems' names (default: latest)")
+    parser.add_argument("run", nargs="*", default=["latest"], help="runs, e.g. SWEEP/17, best (default: latest)")
     parser.add_argument("--only", metavar="NAMES", default="", help="e.g. losses,hessian_spectrum (default: all)")
     parser.add_argument("--format", choices=("png", "pdf", "svg"), default="png", help="kind of file (default: png)")
     parser.add_argument("--resolution", type=int, default=200, metavar="DPI", help="dots per inch (default: 200)")

@@ -8,7 +8,7 @@ from pinn_cli.errors import UsageError
 
 def add(parser: ArgumentParser) -> None:
     """The arguments of `pinn predict`."""
-    parser.add_argument("run", nargs="?", default="latest", help="a run folder, or a problem's name (default: latest)")
+    parser.add_argument("run", nargs="?", default="latest", help="a run, e.g. SWEEP/17, best (default: latest)")
     parser.add_argument("--grid", metavar="200x200", required=True, help="nodes per coordinate, the boundary included")
     parser.add_argument("--out", metavar="FILE", type=Path, required=True, help="a .npz or .h5 file")
     parser.add_argument("--values", metavar="u,u_x", default="", help="also derivatives, observables, residual/NAME")

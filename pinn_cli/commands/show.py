@@ -9,7 +9,7 @@ from typing import Any
 
 def add(parser: ArgumentParser) -> None:
     """The arguments of `pinn show`."""
-    parser.add_argument("run", nargs="?", default="latest", help="a run folder, or a problem's name (default: latest)")
+    parser.add_argument("run", nargs="?", default="latest", help="a run, e.g. SWEEP/17, best (default: latest)")
     parser.add_argument("--config", action="store_true", help="print the whole configuration")
     parser.add_argument("--json", action="store_true", help="print JSON")
 

@@ -1,6 +1,7 @@
 """How a sweep stands: its runs by state, how far those that run have come, and why others failed or were refused."""
 
 from argparse import ArgumentParser, Namespace
+from math import inf
 from typing import Any
 
 INTERVAL = 2.0  # seconds from one look to the next
@@ -40,7 +41,7 @@ def _facts(found: Any) -> dict[str, Any]:
 
 
 def _page(found: Any, every: bool) -> str:
-    from pinn_cli.dashboard import HEADINGS, NUMERIC, cells, chosen, counted, refusals, used
+    from pinn_cli.dashboard import FEW, HEADINGS, NUMERIC, cells, chosen, counted, refusals, used
     from pinn_cli.formatting import table
     from pinn_cli.states import counts, seconds_left, states
 
@@ -48,12 +49,13 @@ def _page(found: Any, every: bool) -> str:
     by = f"{found.launcher}, jobs {' '.join(found.jobs)}" if found.jobs else found.launcher
     lines = [f"sweep    {found.folder}  ({by})", f"command  {found.command}"]
     lines.append(f"runs     {counted(counts(entries), seconds_left(entries))}")
-    rows = [cells(entry) for entry in chosen(entries, every)]
+    most = inf if every else FEW
+    rows = [cells(entry) for entry in chosen(entries, most)]
     if rows:
         shown = used(rows)
         picked = [[row[k] for k in shown] for row in [HEADINGS, *rows]]
         lines += ["", table(picked, numeric=[i for i, k in enumerate(shown) if k in NUMERIC])]
-    return "\n".join([*lines, *refusals(entries, every), *_next(found, counts(entries))])
+    return "\n".join([*lines, *refusals(entries, most), *_next(found, counts(entries))])
 
 
 def _next(found: Any, there: dict[str, int]) -> list[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from pinn_cli.formatting import duration, ranges, scientific
+from pinn_cli.formatting import duration, ranges, scientific, shortest
 
 NONE = "–"
 
@@ -56,16 +56,6 @@ def of_groups(found: Entry) -> Shown:
                  fields, len(keys), 3)  # fmt: skip
     noted = any(row[-1] for row in rows[1:])
     return Shown(rows if noted else [row[:-1] for row in rows], range(len(keys), len(rows[0]) - 1), best)
-
-
-def shortest(keys: Sequence[str]) -> list[str]:
-    """The shortest endings that tell the keys apart."""
-    def ending(key: str) -> str:
-        words = key.split(".")
-        endings = [".".join(words[-n:]) for n in range(1, len(words) + 1)]
-        return next((e for e in endings if sum(k == e or k.endswith(f".{e}") for k in keys) == 1), key)
-
-    return [ending(key) for key in keys]
 
 
 def label(group: Entry) -> str:
