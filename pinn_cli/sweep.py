@@ -110,7 +110,7 @@ class Sweep:
     def counts(self) -> str:
         """`9 runs (and 1 refused)`."""
         wanted, refused = len(self.wanted), len(self.runs) - len(self.wanted)
-        return f"{wanted} run{'s' if wanted != 1 else ''}" + (f" (and {refused} refused)" if refused else "")
+        return counted(wanted, "run") + (f" (and {refused} refused)" if refused else "")
 
     @property
     def code(self) -> Path:
@@ -164,6 +164,11 @@ def refuse(folder: Path, reason: str) -> None:
     """Note that the run of this folder, if it is one of a sweep's, was refused when it started."""
     if (folder.parent / FILE).is_file() and folder.name.isdecimal() and not (folder / "results.h5").exists():
         _note(folder).write_text(f"{reason}\n", encoding="utf-8")
+
+
+def counted(number: int, thing: str) -> str:
+    """`1 run`, `2 runs`."""
+    return f"{number} {thing}" + ("" if number == 1 else "s")
 
 
 def quoted(path: str | Path) -> str:

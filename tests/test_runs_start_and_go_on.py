@@ -140,15 +140,14 @@ def test_a_sweep_runs_what_is_not_refused(capsys):
     out, err = capsys.readouterr()
     assert "run 1: Helmholtz.pde" in err
     reason = "  (Helmholtz.pde: no field changes the residual; expected one that depends on u)"
-    assert out.splitlines()[-4:] == [
+    assert out.splitlines()[-5:-1] == [
         "run 0  finished  seed=0  problem.a1=1.0",
         "run 1  refused   seed=0  problem.a1=nan" + reason,
         "run 2  finished  seed=1  problem.a1=1.0",
         "run 3  refused   seed=1  problem.a1=nan" + reason,
     ]
-    assert sorted(path.name for path in Path("outputs/sweeps/latest").resolve().iterdir()) == [
-        "0", "1.refused", "2", "3.refused", "sweep.json",
-    ]  # fmt: skip
+    there = {path.name for path in Path("outputs/sweeps/latest").resolve().iterdir() if path.name != ".lock"}
+    assert there == {"0", "1.refused", "2", "3.refused", "sweep.json"}
     assert sorted(path.name for path in Path().iterdir()) == ["outputs"]
 
 

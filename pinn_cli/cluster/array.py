@@ -15,7 +15,7 @@ from pinn_cli.cluster.script import SCRIPT
 from pinn_cli.cluster.slurm import largest_array, submit
 from pinn_cli.errors import UsageError
 from pinn_cli.runs import finished
-from pinn_cli.sweep import Planned, Sweep
+from pinn_cli.sweep import Planned, Sweep, counted
 
 TIME = re.compile(r"(\d+-)?\d+(:\d\d){0,2}")
 
@@ -75,7 +75,7 @@ class SlurmArray:
                 limit = f"%{self.tasks_at_once}" if self.tasks_at_once else ""
                 job = submit([f"--array=0-{tasks - 1}{limit}"], script, str(first))
                 sweep = sweep.with_jobs([job])
-                print(f"job {job}: {tasks} task{'s' if tasks > 1 else ''}", flush=True)
+                print(f"job {job}: {counted(tasks, 'task')}", flush=True)
         except UsageError:
             if not sweep.jobs and not any(run.folder.exists() for run in sweep.runs):
                 shutil.rmtree(sweep.folder)
@@ -143,7 +143,8 @@ class SlurmArray:
     def _tasks(self, runs: Sequence[Planned]) -> str:
         arrays = self._arrays(len(runs))
         several = f", in {len(arrays)} arrays, since Slurm takes {largest_array()} at most" if len(arrays) > 1 else ""
-        return f"{sum(tasks for _, tasks in arrays)} tasks of up to {self.runs_per_task} runs{several}"
+        each = f" of up to {self.runs_per_task} runs" if self.runs_per_task > 1 else ""
+        return f"{counted(sum(tasks for _, tasks in arrays), 'task')}{each}{several}"
 
 
 def _command(run: Planned) -> str:

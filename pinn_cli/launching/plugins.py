@@ -60,8 +60,10 @@ class Plugin:
             runs = tuple(run for run in sweep.wanted if not finished(run.folder))
             codes = self._codes(sweep, runs) if runs else []
         ends = dict(zip([run.number for run in runs], codes, strict=True))
-        print("\n".join(["", *_lines(Sweep.read(sweep.folder), ends)]))
-        return next((code for code in (STOPPED, FAILED) if code in codes), FINISHED)
+        code = next((code for code in (STOPPED, FAILED) if code in codes), FINISHED)
+        next_ = f"pinn {'resume' if code else 'compare'} {sweep.folder}"
+        print("\n".join(["", *_lines(Sweep.read(sweep.folder), ends), f"next   {next_}"]))
+        return code
 
     def _codes(self, sweep: Sweep, runs: tuple[Planned, ...]) -> list[int]:
         """The exit code of each of these runs, in their order."""
