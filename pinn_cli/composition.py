@@ -95,7 +95,7 @@ def value_of(word: str) -> tuple[str, Any]:
 def check_launcher(name: str) -> None:
     """Refuse a launcher that is neither Hydra's nor ours nor an installed plugin's, saying what brings it."""
     with hydra_loader() as loader:
-        known = sorted(loader.get_group_options("hydra/launcher"))
+        known = sorted({*loader.get_group_options("hydra/launcher"), *catalogue.options("hydra/launcher")})
     if name not in known:
         extra = next((extra for start, extra in EXTRAS.items() if name.startswith(start)), None)
         installed = any(other.startswith(start) for start in EXTRAS if name.startswith(start) for other in known)

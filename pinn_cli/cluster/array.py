@@ -101,7 +101,7 @@ class SlurmArray:
         folder = sweep.folder.absolute()
         threads = max(1, self.cpus // self._workers)
         return SCRIPT.format(
-            command=sweep.command,
+            command=" ".join(sweep.command.split()),
             directives="\n".join(f"#SBATCH {option}" for option in self._options(folder, place.absolute())),
             setup="\n".join([*self._python(folder), f"export OMP_NUM_THREADS={threads}", *self.setup]),
             place=shlex.quote(str(place.absolute())),
