@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from math import inf
 from typing import Any
 
 import rich.console
@@ -29,9 +30,12 @@ NUMERIC = (0, 2, 4, 5, 6)  # columns set to the right
 
 
 def chosen(entries: Sequence[dict[str, Any]], most: float = FEW) -> list[dict[str, Any]]:
-    """The runs to show one by one: all, or where they are more than `most` those that go on or need attention."""
-    few = len(entries) <= most
-    return [entry for entry in entries if few or entry["state"] not in QUIET]
+    """The runs to show one by one: where they are more than `most`, those that go on or need attention.
+
+    Those that were refused have a line for each reason instead, unless everything is to be shown.
+    """
+    left_out = () if most == inf else ("refused",) if len(entries) <= most else QUIET
+    return [entry for entry in entries if entry["state"] not in left_out]
 
 
 def cells(entry: dict[str, Any]) -> list[str]:
@@ -81,7 +85,7 @@ def picture(title: str, entries: Sequence[dict[str, Any]], counts: dict[str, int
     rows = [cells(entry) for entry in chosen(entries, most)]
     shown = used(rows)
     for k in shown:
-        wide = HEADINGS[k] in ("settings", "note")
+        wide = HEADINGS[k] == "note"
         side = "right" if k in NUMERIC else "left"
         table.add_column(HEADINGS[k], justify=side, header_style="dim", no_wrap=not wide, overflow="fold")  # type: ignore[arg-type]
     for row in rows:

@@ -40,10 +40,22 @@ def latex(rows: Rows, numeric: Collection[int], bold: Places = ()) -> str:
     """A `tabular` with the rules of the package booktabs; powers of ten as formulas."""
     columns = "".join("r" if k in numeric else "l" for k in range(len(rows[0])))
     lines = [
-        " & ".join(_in_latex(cell, (i, k) in bold) for k, cell in enumerate(row)) + r" \\" for i, row in enumerate(rows)
+        " & ".join(in_latex(cell, (i, k) in bold) for k, cell in enumerate(row)) + r" \\" for i, row in enumerate(rows)
     ]
     body = [r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule"]
     return "\n".join([r"% \usepackage{booktabs}", rf"\begin{{tabular}}{{{columns}}}", *body, r"\end{tabular}"])
+
+
+def in_latex(cell: str, bold: bool = False) -> str:
+    """Texts with their special signs escaped; ``1.23e-04`` as a number times a power of ten."""
+    pieces, end = [], 0
+    for found in POWER.finditer(cell):
+        sign = "-" if found[2] == "-" else ""
+        formula = rf"{found[1]}\times 10^{{{sign}{found[3]}}}"
+        pieces += [_escaped(cell[end : found.start()]), rf"$\mathbf{{{formula}}}$" if bold else f"${formula}$"]
+        end = found.end()
+    rest = _escaped(cell[end:])
+    return "".join(pieces) + rest if pieces or not bold else rf"\textbf{{{rest}}}"
 
 
 def comma_separated(rows: Rows) -> str:
@@ -56,18 +68,6 @@ def comma_separated(rows: Rows) -> str:
 def _in_markdown(cell: str, bold: bool) -> str:
     plain = " ".join(cell.split()).replace("|", r"\|")
     return f"**{plain}**" if bold else plain
-
-
-def _in_latex(cell: str, bold: bool) -> str:
-    """Texts with their special signs escaped; ``1.23e-04`` as a number times a power of ten."""
-    pieces, end = [], 0
-    for found in POWER.finditer(cell):
-        sign = "-" if found[2] == "-" else ""
-        formula = rf"{found[1]}\times 10^{{{sign}{found[3]}}}"
-        pieces += [_escaped(cell[end : found.start()]), rf"$\mathbf{{{formula}}}$" if bold else f"${formula}$"]
-        end = found.end()
-    rest = _escaped(cell[end:])
-    return "".join(pieces) + rest if pieces or not bold else rf"\textbf{{{rest}}}"
 
 
 def _escaped(text: str) -> str:

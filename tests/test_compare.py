@@ -32,18 +32,19 @@ def printed(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 
 def test_seeds_make_groups_with_median_mean_and_range(capsys: pytest.CaptureFixture[str]) -> None:
     lines = printed(capsys).splitlines()
-    assert [line.split("  ")[0] for line in lines] == ["weighting", "fixed", "lr_annealing", "grad_norm"]
+    assert [line.split()[0] for line in lines] == ["weighting", "fixed", "lr_annealing", "grad_norm", "[1]"]
     assert lines[0].split()[1:] == ["error", "u", "mean", "[min,", "max]", "time", "steps", "seeds", "runs", "note"]
     assert lines[1].split() == ["fixed", "2.00e-03", "2.33e-03", "[1.00e-03,", "4.00e-03]", "0:11", "5900", "3", "0-2"]
     assert lines[2].split()[:5] == ["lr_annealing", "2.00e-05", "2.00e-05", "[1.00e-05,", "3.00e-05]"]
 
 
 def test_a_refused_combination_is_a_dash_with_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
-    last = printed(capsys).splitlines()[-1]
-    assert last.split()[:9] == ["grad_norm", *"––––––", "6-8", "refused:"]
-    assert last.endswith(REASON)
-    assert printed(capsys, "latest", "--runs").splitlines()[-1].split()[:8] == [
-        "6-8", "grad_norm", "–", "–", "–", "–", "refused:", "weighting=grad_norm"]  # fmt: skip
+    *_, last, below = printed(capsys).splitlines()
+    assert last.split() == ["grad_norm", *"––––––", "6-8", "refused", "[1]"]
+    assert below == f"[1] {REASON}"
+    *_, last, below = printed(capsys, "latest", "--runs").splitlines()
+    assert last.split() == ["6-8", "grad_norm", "–", "–", "–", "–", "refused", "[1]"]
+    assert below == f"[1] {REASON}"
 
 
 def test_only_finished_runs_count_and_the_others_are_named(capsys: pytest.CaptureFixture[str]) -> None:
@@ -52,12 +53,14 @@ def test_only_finished_runs_count_and_the_others_are_named(capsys: pytest.Captur
     rows = printed(capsys).splitlines()
     assert rows[1].split()[1:4] == ["3.00e-03", "3.00e-03", "[2.00e-03,"]
     assert "2 of 3" in rows[1]
-    assert rows[1].endswith("0 failed: the loss is not finite")
+    assert rows[1].endswith("0 failed [1]")
+    assert rows[-2:] == ["[1] the loss is not finite", f"[2] {REASON}"]
     for number in (1, 2):
         set_status(number, status="stopped", reason="interrupted (SIGTERM)")
     rows = printed(capsys).splitlines()
     assert rows[1].split()[:6] == ["fixed", *"–––––"]
-    assert rows[1].endswith("0-2  0 failed: the loss is not finite (and 2 more)")
+    assert rows[1].endswith("0-2  0 failed [1], 1-2 stopped [2]")
+    assert rows[-2] == "[2] interrupted (SIGTERM)"
 
 
 def test_some_seeds_refused_are_named_beside_their_group() -> None:
@@ -66,7 +69,8 @@ def test_some_seeds_refused_are_named_beside_their_group() -> None:
     (FOLDER / "sweep.json").write_text(json.dumps(manifest))
     found = compare([FOLDER / "0", FOLDER / "1"])
     assert [group["others"] for group in found["groups"]] == [{"2": "refused: no"}]
-    assert of_groups(found).rows[1][-3:] == ["2 of 3", "0-1", "2 refused: no"]
+    assert of_groups(found).rows[1][-3:] == ["2 of 3", "0-1", "2 refused [1]"]
+    assert of_groups(found).below == ["[1] no", f"[2] {REASON}"]
 
 
 def test_the_best_median_is_bold(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,9 +85,10 @@ def test_the_best_median_is_bold(capsys: pytest.CaptureFixture[str], monkeypatch
 def test_latex_is_a_table_with_its_signs_escaped(capsys: pytest.CaptureFixture[str]) -> None:
     lines = printed(capsys, "--latex").splitlines()
     assert lines[1] == r"\begin{tabular}{lrrrrrrrl}"
-    assert lines[-1] == r"\end{tabular}"
+    assert lines[-2] == r"\end{tabular}"
+    assert lines[-1].startswith(r"\par [1] weighting=grad\_norm needs")
     assert lines[7].startswith(r"grad\_norm & -- & --")
-    assert all(line.endswith(r" \\") and line.count("&") == 8 for line in (lines[3], *lines[5:-2]))
+    assert all(line.endswith(r" \\") and line.count("&") == 8 for line in (lines[3], *lines[5:-3]))
     assert typeset.latex([["a & b"], ["50 %"]], ()).count("\\&") == 1
 
 

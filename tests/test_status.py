@@ -81,8 +81,11 @@ def test_the_page_counts_and_shows_what_needs_a_look(capsys: pytest.CaptureFixtu
     assert lines[4].split() == ["run", "state", "step", "error", "steps/s", "eta", "time", "settings", "note"]
     assert lines[6].split() == ["1", "running", "5900/9900", "u", "2.15e-04", "200", "0:20", "0:30", "weighting=fixed",
                                 "seed=1"]  # fmt: skip
-    assert lines[11].split()[:6] == ["6", "refused", "–", "–", "–", "weighting=grad_norm"]
-    assert lines[11].endswith(REASON)
+    assert lines[11] == f"– 3 refused (6-8): {REASON}"
+    assert main(["status", "--all"]) == 0
+    line = capsys.readouterr().out.splitlines()[11]
+    assert line.split()[:6] == ["6", "refused", "–", "–", "–", "weighting=grad_norm"]
+    assert line.endswith(REASON)
 
 
 def test_of_a_large_sweep_only_those_are_shown(

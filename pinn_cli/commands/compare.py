@@ -64,7 +64,7 @@ def _shaped(found: dict[str, Any], arguments: Namespace) -> str:
         return typeset.comma_separated(full.of_groups(found) if grouped else full.of_runs(found))
     shown = rows.of_groups(found) if grouped else rows.of_runs(found)
     if arguments.md:
-        return typeset.markdown(*shown)
+        return "\n\n".join([typeset.markdown(*shown[:3]), *shown.below])
     if arguments.latex:
-        return typeset.latex(*shown)
-    return typeset.text(shown.rows, shown.numeric, shown.bold if sys.stdout.isatty() else ())
+        return "\n".join([typeset.latex(*shown[:3]), *(rf"\par {typeset.in_latex(line)}" for line in shown.below)])
+    return "\n".join([typeset.text(*shown[:2], shown.bold if sys.stdout.isatty() else ()), *shown.below])

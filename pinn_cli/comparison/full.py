@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from pinn_cli.comparison.rows import Entry, Rows, names, others
+from pinn_cli.comparison.rows import Entry, Rows, names
 
 SPREAD = ("median", "mean", "least", "greatest", "deviation")
 
@@ -37,7 +37,8 @@ def of_groups(found: Entry) -> Rows:
         spreads += [one.get("seconds", {}), one.get("steps", {})]
         own = [numbers.get(what) for numbers in spreads for what in SPREAD]
         called = " ".join(run.rpartition("/")[2] for run in one["runs"])
-        rows.append(_texts([*one["settings"].values(), *own, one["finished"], called, others(one["others"])]))
+        rest = "; ".join(f"{run.rpartition('/')[2]} {why}" for run, why in one["others"].items())
+        rows.append(_texts([*one["settings"].values(), *own, one["finished"], called, rest]))
     for one in found["refused"]:
         empty, called = [None] * len(titles), " ".join(map(str, one["numbers"]))
         settings = [one["settings"].get(key) for key in keys]

@@ -12,33 +12,51 @@ Entry = Mapping[str, Any]
 
 
 class Shown(NamedTuple):
-    """A table: its rows, headings first, the columns set to the right, and the places in bold."""
+    """A table: its rows, headings first, the columns set to the right, the places in bold, what `[1]` stands for."""
 
     rows: Rows
     numeric: Sequence[int]
     bold: set[tuple[int, int]]
+    below: list[str]
+
+
+class Reasons:
+    """Long reasons as marks in a table and lines below it, the same reason once."""
+
+    def __init__(self) -> None:
+        self.marks: dict[str, str] = {}
+
+    def mark(self, text: str, reason: str | None) -> str:
+        """The text with the mark of its reason, where it has one."""
+        return f"{text} {self.marks.setdefault(reason, f'[{len(self.marks) + 1}]')}" if reason else text
+
+    @property
+    def lines(self) -> list[str]:
+        """The marks and what they stand for."""
+        return [f"{mark} {reason}" for reason, mark in self.marks.items()]
 
 
 def of_runs(found: Entry) -> Shown:
     """A row per run: its name, what differs, errors, metrics, time, steps, status; then what was refused."""
-    entries = found["runs"]
+    entries, reasons = found["runs"], Reasons()
     keys, fields, metrics = list(entries[0]["settings"]), names(entries, "errors"), names(entries, "metrics")
     rows = [["run", *shortest(keys), *(f"error {name}" for name in fields), *metrics, "time", "steps", "status"]]
     for one in entries:
         errors = [_number(one["errors"].get(name)) for name in fields]
         values = [_number(one["metrics"].get(name)) for name in metrics]
-        end = [duration(one["seconds"]), str(one["steps"]), one["status"]]
+        reason = one.get("reason") if one["status"] in ("failed", "stopped") else None
+        end = [duration(one["seconds"]), str(one["steps"]), reasons.mark(one["status"], reason)]
         rows.append([_name(found, one["run"]), *_values(one, keys), *errors, *values, *end])
     for one in found["refused"]:
         dashes = [NONE] * (len(fields) + len(metrics) + 2)
-        rows.append([ranges(one["numbers"]), *_values(one, keys), *dashes, f"refused: {one['reason']}"])
+        rows.append([ranges(one["numbers"]), *_values(one, keys), *dashes, reasons.mark("refused", one["reason"])])
     best = _best([one["errors"] for one in entries], fields, 1 + len(keys))
-    return Shown(rows, range(1, len(rows[0]) - bool(found["refused"])), best)
+    return Shown(rows, range(1, len(rows[0]) - bool(reasons.marks)), best, reasons.lines)
 
 
 def of_groups(found: Entry) -> Shown:
     """A row per group of seeds: median, mean and range of each error, medians of metrics, time and steps."""
-    entries, one_sweep = found["groups"], found["sweep"] is not None
+    entries, one_sweep, reasons = found["groups"], found["sweep"] is not None, Reasons()
     keys, fields, metrics = list(entries[0]["settings"]), names(entries, "errors"), names(entries, "metrics")
     titles = ("error {}", "mean {}", "[min, max] {}") if len(fields) > 1 else ("error {}", "mean", "[min, max]")
     spread = [title.format(name) for name in fields for title in titles]
@@ -48,14 +66,15 @@ def of_groups(found: Entry) -> Shown:
         ends = [_median(one, "seconds", duration), _median(one, "steps", lambda steps: f"{steps:.0f}"), _count(one)]
         named = [ranges([int(run.rpartition("/")[2]) for run in one["runs"]])] if one_sweep else []
         errors = [cell for name in fields for cell in _spread(one["errors"].get(name))]
-        rows.append([*_values(one, keys), *errors, *medians, *ends, *named, others(one["others"])])
+        rows.append([*_values(one, keys), *errors, *medians, *ends, *named, _others(one["others"], reasons)])
     for one in found["refused"]:
         dashes = [NONE] * (3 * len(fields) + len(metrics) + 3)
-        rows.append([*_values(one, keys), *dashes, ranges(one["numbers"]), f"refused: {one['reason']}"])
+        rows.append([*_values(one, keys), *dashes, ranges(one["numbers"]), reasons.mark("refused", one["reason"])])
     best = _best([{name: error["median"] for name, error in one["errors"].items()} for one in entries],
                  fields, len(keys), 3)  # fmt: skip
     noted = any(row[-1] for row in rows[1:])
-    return Shown(rows if noted else [row[:-1] for row in rows], range(len(keys), len(rows[0]) - 1), best)
+    numeric = range(len(keys), len(rows[0]) - 1)
+    return Shown(rows if noted else [row[:-1] for row in rows], numeric, best, reasons.lines)
 
 
 def label(group: Entry) -> str:
@@ -99,10 +118,17 @@ def _count(one: Entry) -> str:
     return f"{one['finished']} of {one['finished'] + len(one['others'])}" if one["others"] else str(one["finished"])
 
 
-def others(others: Mapping[str, str]) -> str:
-    """What is to be said of runs that have not finished: the first of each kind, and how many more."""
-    named = [f"{run.rpartition('/')[2]} {why}" for run, why in others.items()]
-    return named[0] + (f" (and {len(named) - 1} more)" if len(named) > 1 else "") if named else ""
+def _others(others: Mapping[str, str], reasons: Reasons) -> str:
+    """How runs that have not finished stand: ``13 failed [1], 14-16 running``."""
+    found: dict[str, list[str]] = {}
+    for run, why in others.items():
+        found.setdefault(why, []).append(run.rpartition("/")[2])
+    parts = []
+    for why, named in found.items():
+        status, _, reason = why.partition(": ")
+        numbered = ranges([int(name) for name in named]) if all(map(str.isdecimal, named)) else " ".join(named)
+        parts.append(f"{numbered} {reasons.mark(status, reason)}")
+    return ", ".join(parts)
 
 
 def _best(
