@@ -132,15 +132,15 @@ def assert_equal(run: Planned, other: Planned) -> None:
 def test_requeued_and_preempted_runs_end_as_undisturbed_ones(here):
     """An array of 4: one is requeued, then all are preempted by the partition `urgent`, and go on."""
     sweep = submit(*LONG, "seed=0,1,2,3")
-    until(lambda: all(step(run) > 20 for run in sweep.runs), 120)
+    until(lambda: all(step(run) > 20 for run in sweep.runs), 300)
     slurm("scontrol", "requeue", f"{sweep.jobs[0]}_0")
     slurm("sbatch", "--partition=urgent", "--ntasks=4", "--output=/dev/null", "--wrap=sleep 2")
-    until(lambda: is_over(sweep), 240)
+    until(lambda: is_over(sweep), 900)
     assert "DUE TO JOB REQUEUE" in logs(sweep)
     assert "DUE TO PREEMPTION" in logs(sweep)
     assert logs(sweep).count("resume   ") >= 4
     alone = submit(*LONG, "seed=0,1,2,3")
-    until(lambda: is_over(alone), 240)
+    until(lambda: is_over(alone), 900)
     assert "resume" not in logs(alone)
     for run, other in zip(sweep.runs, alone.runs, strict=True):
         assert_equal(run, other)
@@ -152,11 +152,11 @@ def test_a_time_limit_that_a_run_needs_three_times(here):
     words = ["problem=helmholtz", "recipe=adam", "points.interior=256", "points.face=64", "compile=off", "threads=1"]
     words += ["stop.steps=12000", "record.every=1000", "seed=0"]
     sweep = submit(*words, "hydra.launcher.time=0:01:00", "hydra.launcher.warning=5")
-    until(lambda: is_over(sweep), 1200)
+    until(lambda: is_over(sweep), 900)
     print(logs(sweep))
     assert logs(sweep).count("saved and requeued") >= 2
     alone = submit(*words)
-    until(lambda: is_over(alone), 1200)
+    until(lambda: is_over(alone), 900)
     assert "resume" not in logs(alone)
     assert_equal(sweep.runs[0], alone.runs[0])
 
@@ -172,7 +172,7 @@ def test_a_sweep_larger_than_an_array_by_an_ordinary_user_without_his_environmen
     words = [*SMALL, "stop.steps=2", "seed=range(7)", "hydra.launcher.options=['--export=NONE']"]
     sweep = submit(*words, pinn=pinn)
     assert len(sweep.jobs) == 2
-    until(lambda: is_over(sweep), 180)
+    until(lambda: is_over(sweep), 900)
     assert [status(run) for run in sweep.runs] == ["finished"] * 7, logs(sweep)
     assert {run.folder.owner() for run in sweep.runs} == {NOBODY}
 
@@ -181,11 +181,28 @@ def test_runs_packed_into_tasks_where_one_fails_and_one_is_refused(here):
     """One task, two runs at a time: it says that a run has failed, and the others finish."""
     words = [*SMALL, "stop.steps=40", "recipe=adam", "optimizer.adam.lr=1e-3,1e30", "problem.a1=1,nan"]
     sweep = submit(*words, "hydra.launcher.runs_per_task=4", "hydra.launcher.workers_per_gpu=2")
-    until(lambda: is_over(sweep), 180)
+    until(lambda: is_over(sweep), 900)
     sweep = Sweep.read(sweep.folder)
     assert [run.number for run in sweep.runs if run.refused] == [1, 3]
     assert [status(run) for run in sweep.wanted] == ["finished", "failed"]
     assert "JobState=FAILED" in slurm("scontrol", "--oneliner", "show", "job", sweep.jobs[0])
+
+
+def test_a_cancelled_sweep_saves_stays_away_and_goes_on_when_asked_to(here):
+    sweep = submit(*LONG, "seed=0", "stop.steps=200000")
+    until(lambda: step(sweep.runs[0]) > 20, 120)
+    done = subprocess.run([*PINN, "cancel", str(sweep.folder)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    until(lambda: is_over(sweep), 900)
+    assert status(sweep.runs[0]) == "stopped"
+    assert "Slurm decides whether it goes on" in logs(sweep)
+    assert "requeued" not in logs(sweep)
+    done = subprocess.run([*PINN, "resume", str(sweep.folder)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    again = Sweep.read(sweep.folder)
+    assert len(again.jobs) == 2
+    until(lambda: "resume   " in logs(again), 120)
+    slurm("scancel", *again.jobs)
 
 
 def test_submitting_takes_less_than_two_seconds(here):
@@ -209,20 +226,20 @@ def test_code_that_is_edited_while_jobs_queue_changes_nothing(here):
     sweep = submit(*words, "hydra.launcher.options=[--hold]")
     (here / "problems" / "mine.py").write_text("raise ImportError('edited')\n")
     slurm("scontrol", "release", sweep.jobs[0])
-    until(lambda: is_over(sweep), 120)
+    until(lambda: is_over(sweep), 900)
     assert status(sweep.runs[0]) == "finished", logs(sweep)
     assert Results(sweep.runs[0].folder / "results.h5").read("source")["problems.mine"] == source
 
 
 def test_a_task_can_be_repeated_by_hand_and_what_is_finished_is_not_repeated(here):
     sweep = submit(*SMALL, "stop.steps=2", "seed=0")
-    until(lambda: is_over(sweep), 120)
+    until(lambda: is_over(sweep), 900)
     (command,) = (sweep.folder / "slurm" / "runs.txt").read_text().splitlines()
     done = subprocess.run([*PINN, *shlex.split(command)[1:]], capture_output=True, text=True, cwd="/", check=True)
     assert "holds this very run, finished" in done.stdout
     stamp = (sweep.runs[0].folder / "results.h5").stat().st_mtime_ns
     slurm("scontrol", "requeue", f"{sweep.jobs[0]}_0")
-    until(lambda: is_over(sweep), 120)
+    until(lambda: is_over(sweep), 900)
     assert (sweep.runs[0].folder / "results.h5").stat().st_mtime_ns == stamp
 
 
