@@ -19,7 +19,9 @@ def rate(steps_per_second: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """``0:26``, ``12:05``, ``3:07:41``."""
+    """``0:26``, ``12:05``, ``3:07:41``; ``?`` for what is no number."""
+    if not math.isfinite(seconds):
+        return "?"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

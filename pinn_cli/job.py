@@ -189,7 +189,7 @@ def _draw(folder: Path, screen: Screens) -> list[str]:
 
     try:
         return [str(path) for path in write(folder)]
-    except TrainingError as error:  # the results are there; figures can be drawn at any time
+    except (TrainingError, UsageError) as error:  # the results are there; figures can be drawn at any time
         screen.plan(f"no figures: {error}, or `pinn plot {folder}`")
         return []
 

@@ -20,6 +20,7 @@ LAYOUT = [  # what a name may hold: kinds of values, and axes
     (re.compile(r"config|source/.+|guard/verdict"), TEXT, (0,)),
     (re.compile(r"stages"), TEXT, (1,)),
     (re.compile(r"(error|metrics|timing|unknowns|guard)/.+"), NUMBER, (0,)),
+    (re.compile(r"history/(step|stage)"), "iu", (1,)),
     (re.compile(r"history/.+|seams/.+|fields/(prediction|reference)/.+|residuals/.+/values"), NUMBER, (1,)),
     (re.compile(r"fields/points|residuals/.+/points|collocation/.+"), NUMBER, (2,)),
     (re.compile(r"diagnostics/.+"), NUMBER, range(1, 9)),
@@ -83,8 +84,8 @@ def attribute(name: str, value: Any) -> Any:
 def columns(history: h5py.Group) -> dict[str, h5py.Dataset]:
     """The columns of a history by name; if there are any, one of them counts steps."""
     columns = dict(datasets(history))
-    if columns and ("step" not in columns or columns["step"].dtype.kind not in "iu"):
-        raise ValueError("history/step is no column of whole numbers")
+    if columns and "step" not in columns:
+        raise ValueError("history/step is missing")
     return columns
 
 

@@ -5,6 +5,7 @@
 
 import json
 import os
+import resource
 import select
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+ROOM = 2 << 30  # bytes that a life may take on top of what has been imported
 OPERATIONS = {"os.rename", "os.mkdir", "os.remove", "os.truncate", "os.symlink", "fcntl.flock"}
 
 
@@ -84,6 +86,8 @@ def _be(words: list[str], cwd: str, at: int | None, fill: bool, errors: Path, do
     from pinn_cli import cli
 
     os.chdir(cwd)
+    size = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    resource.setrlimit(resource.RLIMIT_AS, (size + ROOM, size + ROOM))
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), 2)
     sys.stdin.close()

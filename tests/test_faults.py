@@ -4,6 +4,7 @@ A life is killed before one of its operations on files (so that every moment of 
 of the end and of the figures comes up), or after a random time.
 """
 
+import json
 import random
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from lives import Lives
 from matplotlib.image import imread
 from omegaconf import OmegaConf
 
-from pinn_cli import checkpoint
+from pinn_cli import checkpoint, cli
 from pinn_cli.results import Results
 
 SMALL = ["problem=wave", "points.interior=64", "points.face=8", "architecture.width=8", "architecture.depth=2"]
@@ -108,6 +109,23 @@ def _moment(chance: random.Random, whole: dict[str, float]) -> dict[str, float]:
 @pytest.mark.parametrize(("case", "kills"), [("levenberg_marquardt", 7), ("adam", 7), ("stages", 6)])
 def test_a_killed_run_goes_on_bit_for_bit(lives, tmp_path, case, kills):
     killed_runs(lives, tmp_path, case, kills, seed=0)
+
+
+def test_one_failing_run_of_twenty_does_not_stop_the_others(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    few = ["points.interior=16", "points.face=4", "stop.steps=5", "compile=off", "figures=off"]
+    rates = ",".join("1e30" if k == 7 else f"{k + 1}e-4" for k in range(20))
+    words = [*SMALL, *few, "recipe=adam", f"optimizer.adam.lr={rates}", "folder=sweep"]
+    assert cli.main(["train", "-m", *words]) == cli.FAILED
+    err = capsys.readouterr().err
+    assert "run 7" in err
+    assert "is not finite" in err
+    assert cli.main(["status", "sweep", "--json"]) == 0
+    states = {run["number"]: run for run in json.loads(capsys.readouterr().out)["runs"]}
+    assert [number for number, run in states.items() if run["state"] != "finished"] == [7]
+    assert states[7]["state"] == "failed"
+    assert "is not finite" in states[7]["note"]
+    assert len(states) == 20
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from pinn_cli import atomic
-from pinn_cli.errors import TrainingError
+from pinn_cli.errors import TrainingError, UsageError
 from pinn_cli.plots.fields import draw_collocation, draw_solution
 from pinn_cli.plots.gradient_alignment import draw_gradient_alignment
 from pinn_cli.plots.gradient_histograms import draw_gradient_histograms
@@ -48,15 +48,26 @@ def write(
     results, target = Results(Path(folder) / "results.h5"), Path(out or Path(folder) / "figures")
     written = []
     for name in names:
+        image = _image(results, name, kind, resolution)
+        if image is not None:
+            _make(target)
+            atomic.write(target / f"{name}.{kind}", image)
+            written.append(target / f"{name}.{kind}")
+    return written
+
+
+def _image(results: Results, name: str, kind: str, resolution: int) -> bytes | None:
+    """A figure as a file's content; None where there is nothing to draw. Raises UsageError for what cannot be drawn."""
+    image = BytesIO()
+    try:
         with style():
             figure = FIGURES[name](results)
             if figure is not None:
-                image = BytesIO()
                 figure.savefig(image, format=kind, dpi=resolution)
-                _make(target)
-                atomic.write(target / f"{name}.{kind}", image.getvalue())
-                written.append(target / f"{name}.{kind}")
-    return written
+    except (ValueError, LookupError, TypeError, ArithmeticError, AttributeError, RuntimeError, MemoryError) as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise UsageError(f"the figure `{name}` cannot be drawn from {results.path} ({reason})") from error
+    return image.getvalue() if figure is not None else None
 
 
 def _make(folder: Path) -> None:

@@ -32,6 +32,7 @@ from pinn_cli.reproduction.table import Cell, Note, Quantity, Table
 
 NEEDED = ("source", "number", "seeds", "every", "rows", "columns", "quantities", "quick")
 OTHERS = ("without", "ratios", "says", "stated", "notes")
+MOST = 1000  # seeds
 TAKES = ("last", "max", "min")
 
 
@@ -51,6 +52,9 @@ def read(name: str) -> Table:
 
 def _table(name: str, title: str, node: Any) -> Table:
     _check_keys(node, NEEDED, OTHERS)
+    for count in (node["seeds"], node["quick"]["seeds"]):
+        if type(count) is not int or not 0 < count <= MOST:
+            raise UsageError(f"seeds: {count}; expected a whole number from 1 to {MOST}")
     rows, columns = ({str(key): words or [] for key, words in node[axis].items()} for axis in ("rows", "columns"))
     without = list(map(str, node.get("without", ())))
     cells = {
@@ -91,6 +95,7 @@ def _cell(row: str, column: str, words: Iterable[str]) -> Cell:
 
 def _quantity(node: dict[str, Any], rows: list[str], columns: list[str]) -> Quantity:
     _check_keys(node, ("title", "read"), ("over", "attribute", "take", "paper", "rows"))
+    _check_texts(node, ("title", "read", "over", "attribute"))
     if node.get("take", "last") not in TAKES:
         raise UsageError(f"take: {node['take']}; expected one of {', '.join(TAKES)}")
     own = tuple(map(str, node.get("rows", rows)))
@@ -107,10 +112,17 @@ def _quantity(node: dict[str, Any], rows: list[str], columns: list[str]) -> Quan
 
 def _note(node: dict[str, Any], rows: Iterable[str], columns: Iterable[str]) -> Note:
     _check_keys(node, ("text",), ("rows", "columns"))
+    _check_texts(node, ("text",))
     of_rows, of_columns = (tuple(map(str, node.get(k, every))) for k, every in (("rows", rows), ("columns", columns)))
     _check_names(of_rows, rows)
     _check_names(of_columns, columns)
     return Note(node["text"], of_rows, of_columns)
+
+
+def _check_texts(node: Mapping[str, Any], keys: Sequence[str]) -> None:
+    for key in keys:
+        if not isinstance(node.get(key, ""), str):
+            raise UsageError(f"`{key}`: {node[key]}; expected a text")
 
 
 def _check_keys(node: Mapping[str, Any], needed: Sequence[str], others: Sequence[str] = ()) -> None:
