@@ -287,23 +287,31 @@ def _copy(file: h5py.File, image: h5py.File, place: str, groups: Collection[str]
     image.pop(place, None)  # of an attempt that failed
     for name in file:
         soundness.found(file, name)
-    for name in groups:
-        for _ in soundness.datasets(file[name]) if isinstance(file.get(name), h5py.Group) else ():
+    there = {name: node for name in groups if isinstance(node := file.get(name), h5py.Group)}
+    columns = soundness.columns(there.pop("history")) if "history" in there else {}
+    for node in there.values():
+        for _ in soundness.datasets(node):
             pass
     file.copy(file["/"], image, place, shallow=True)
     target = image[place]
     for name in list(target):
         if isinstance(target[name], h5py.Group) or name not in groups:
             del target[name]
-    for name in groups:
-        if name == "history":
-            columns = soundness.columns(file[name])
-            rows = _rows(columns)
-            for column, data in columns.items():
-                group, leaf = _place(target, f"history/{column}")
-                _note(group.create_dataset(leaf, data=data[:rows]), dict(data.attrs))
-        elif name in file and name not in target:
-            file.copy(file[name], target, name)
+    rows = _rows(columns)
+    for name, data in columns.items():
+        group, leaf = _place(target, f"history/{name}")
+        _copy_attributes(data, group.create_dataset(leaf, data=data[:rows]))
+    for name, node in there.items():
+        file.copy(node, target, name)
+
+
+def _copy_attributes(source: h5py.Dataset, target: h5py.Dataset) -> None:
+    """As they are stored: thousands of them would take seconds the long way."""
+    for name in source.attrs:
+        old = h5py.h5a.open(source.id, name.encode())
+        value = np.empty(old.shape, old.dtype)
+        old.read(value)
+        h5py.h5a.create(target.id, name.encode(), old.get_type(), old.get_space()).write(value)
 
 
 def _refuse_other(path: Path) -> None:
