@@ -14,11 +14,13 @@ import os
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from pinn_cli import atomic
 from pinn_cli.errors import UsageError
 from pinn_cli.run_folder import OUTPUTS, check_writable, make, unique
 
@@ -98,7 +100,7 @@ class Sweep:
             raise UsageError(f"there is no sweep in {folder} (expected {FILE}); type e.g. latest") from None
         except OSError as error:
             raise UsageError(f"{file} cannot be read ({error.strerror})") from None
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             reason = " ".join(str(error).split())[:120]
             raise UsageError(f"{file} is damaged or no manifest ({reason}); the runs beside it are untouched") from None
 
@@ -125,14 +127,13 @@ class Sweep:
         return sweep
 
     def write(self) -> None:
-        """Put the manifest in its place, whole: there is never half of one."""
+        """Put the manifest in its place, whole: there is never half of one (Raises TrainingError)."""
         keys = ("command", "created", "launcher", "cwd", "jobs")
         about = {"format": FORMAT} | {key: getattr(self, key) for key in keys}
         runs = [{"number": run.number, "words": run.words, "refused": run.refused} for run in self.runs]
         lines = ",\n  ".join(map(json.dumps, runs))  # one run, one line
-        part = self.folder / f".{FILE}.{os.getpid()}"
-        part.write_text(f'{json.dumps(about, indent=1)[:-2]},\n "runs": [\n  {lines}\n ]\n}}\n', encoding="utf-8")
-        os.replace(part, self.folder / FILE)
+        text = f'{json.dumps(about, indent=1)[:-2]},\n "runs": [\n  {lines}\n ]\n}}\n'
+        atomic.write(self.folder / FILE, text)
 
 
 def find(name: str = LATEST, root: Path = OUTPUTS) -> Sweep:
@@ -163,7 +164,8 @@ def every(root: Path = OUTPUTS) -> list[Path]:
 def refuse(folder: Path, reason: str) -> None:
     """Note that the run of this folder, if it is one of a sweep's, was refused when it started."""
     if (folder.parent / FILE).is_file() and folder.name.isdecimal() and not (folder / "results.h5").exists():
-        _note(folder).write_text(f"{reason}\n", encoding="utf-8")
+        with suppress(OSError):  # on a full disk the line on the screen must do
+            _note(folder).write_text(f"{reason}\n", encoding="utf-8")
 
 
 def counted(number: int, thing: str) -> str:
@@ -187,6 +189,9 @@ def _sweep(folder: Path, about: Mapping[str, Any]) -> Sweep:
 
 def _planned(sweep: Path, number: int, words: Sequence[str], refused: str | None) -> Planned:
     """A run in its own folder, which its words may name; what it said when it started counts until it has results."""
+    for word in words:
+        if not isinstance(word, str) or re.match(r"[+~]*hydra\b|-", word):  # Hydra would build anything it is told to
+            raise ValueError(f"run {number} has the word {word}, which no run has")
     chosen = [word.partition("=")[2] for word in words if word.startswith("folder=")]
     folder = Path(chosen[-1]) if chosen else sweep / str(number)
     if refused is None and not (folder / "results.h5").exists() and _note(folder).is_file():

@@ -1,5 +1,6 @@
 """Files from somebody else: they run nothing, write nothing outside their run folder, and end in one clear line."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -281,6 +282,20 @@ def test_a_yaml_that_a_recipe_names_is_looked_at_too(own, capsys):
 def test_another_yaml_that_is_broken_does_not_matter(own):
     (own / "problem" / "draft.yaml").write_text("_target_: [")
     assert cli.main(["train", "problem=mine", *SMALL]) == 0
+
+
+WORDS = ["hydra.callbacks.a._target_=canary.Bird", "+hydra/callbacks=evil", "--config-dir=x", 7]
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_the_words_of_a_manifest_set_what_a_run_has(word, capsys):
+    run = {"number": 0, "words": ["problem=helmholtz", word], "refused": None}
+    about = {"format": 1, "command": "", "created": "", "launcher": "basic", "cwd": ".", "jobs": [], "runs": [run]}
+    Path("sweep").mkdir()
+    Path("sweep/sweep.json").write_text(json.dumps(about))
+    for words in (["resume", "sweep"], ["status", "sweep"]):
+        assert cli.main(words) == cli.USAGE
+        assert "which no run has" in one_line(capsys)
 
 
 @pytest.mark.parametrize("name", ["../../../evil", "/evil", "..", ".hidden"])
