@@ -183,15 +183,22 @@ def _sweep(folder: Path, about: Mapping[str, Any]) -> Sweep:
     if about["format"] != FORMAT:
         raise ValueError(f"format {about['format']}, expected {FORMAT}")
     texts = {key: str(about[key]) for key in ("command", "launcher", "created", "cwd")}
-    runs = tuple(_planned(folder, n, run["words"], run["refused"]) for n, run in enumerate(about["runs"]))
+    runs = tuple(_planned(folder, n, *_checked(n, run["words"], run["refused"])) for n, run in enumerate(about["runs"]))
     return Sweep(folder=folder, jobs=tuple(map(str, about["jobs"])), runs=runs, **texts)
+
+
+def _checked(number: int, words: Any, refused: Any) -> tuple[list[str], str | None]:
+    """What a manifest says of a run. Raises ValueError for what no run has: Hydra would build all it is told to."""
+    if not isinstance(words, list) or not (refused is None or isinstance(refused, str)):
+        raise ValueError(f"run {number} is {str(words)[:40]}, refused: {str(refused)[:40]}")
+    for word in words:
+        if not isinstance(word, str) or re.match(r"[+~]*hydra\b|-", word):
+            raise ValueError(f"run {number} has the word {word}, which no run has")
+    return words, refused
 
 
 def _planned(sweep: Path, number: int, words: Sequence[str], refused: str | None) -> Planned:
     """A run in its own folder, which its words may name; what it said when it started counts until it has results."""
-    for word in words:
-        if not isinstance(word, str) or re.match(r"[+~]*hydra\b|-", word):  # Hydra would build anything it is told to
-            raise ValueError(f"run {number} has the word {word}, which no run has")
     chosen = [word.partition("=")[2] for word in words if word.startswith("folder=")]
     folder = Path(chosen[-1]) if chosen else sweep / str(number)
     if refused is None and not (folder / "results.h5").exists() and _note(folder).is_file():
