@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pinn_cli import states
+from pinn_cli.cli import main
 from pinn_cli.errors import UsageError
 from pinn_cli.results import Results
 from pinn_cli.sweep import Planned, Sweep
@@ -146,6 +148,30 @@ def test_requeued_and_preempted_runs_end_as_undisturbed_ones(here):
         assert_equal(run, other)
 
 
+def test_a_sweep_is_watched_cancelled_and_submitted_again(here, capsys):
+    """`pinn status`, `cancel` and `resume` ask the queue: what waits there is queued, and afterwards missing."""
+    def told(sweep: Sweep) -> list[str]:
+        return [entry["state"] for entry in states.states(Sweep.read(sweep.folder))]
+
+    sweep = submit(*SMALL, "stop.steps=100000", "seed=0,1", "hydra.launcher.tasks_at_once=1")
+    until(lambda: step(sweep.runs[0]) > 2, 300)
+    assert told(sweep) == ["running", "queued"]
+    assert main(["resume", "latest"]) == 2
+    assert "still goes on (run 0 is running)" in capsys.readouterr().err
+    assert main(["cancel", "latest"]) == 0
+    until(lambda: is_over(sweep), 120)
+    assert told(sweep) == ["stopped", "missing"]
+    assert slurm("squeue", "-h") == ""
+    environment = {"PATH": os.environ["PATH"], "HOME": str(here)}
+    done = subprocess.run([*PINN, "resume", "latest"], capture_output=True, text=True, timeout=60, env=environment)
+    assert done.returncode == 0, done.stderr
+    again = Sweep.read(sweep.folder)
+    assert len(again.jobs) == 2
+    until(lambda: told(again)[0] == "running", 300)
+    assert main(["cancel", "latest"]) == 0
+    until(lambda: is_over(again), 120)
+
+
 @pytest.mark.slow
 def test_a_time_limit_that_a_run_needs_three_times(here):
     """Slurm's limits are whole minutes, and its warning may come up to a minute early."""
@@ -195,7 +221,6 @@ def test_a_cancelled_sweep_saves_stays_away_and_goes_on_when_asked_to(here):
     assert done.returncode == 0, done.stderr
     until(lambda: is_over(sweep), 900)
     assert status(sweep.runs[0]) == "stopped"
-    assert "Slurm decides whether it goes on" in logs(sweep)
     assert "requeued" not in logs(sweep)
     done = subprocess.run([*PINN, "resume", str(sweep.folder)], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
@@ -206,7 +231,9 @@ def test_a_cancelled_sweep_saves_stays_away_and_goes_on_when_asked_to(here):
 
 
 def test_submitting_takes_less_than_two_seconds(here):
-    """The best of three, since the machine may be busy otherwise; the tasks are held and never start."""
+    """The best of three; the tasks are held and never start."""
+    if os.getloadavg()[0] > 2 * (os.cpu_count() or 1):
+        pytest.skip(f"the machine is busy with other things: a load of {os.getloadavg()[0]:.0f}")
     seconds = []
     for _ in range(3):
         begun = time.monotonic()
