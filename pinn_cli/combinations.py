@@ -26,7 +26,7 @@ def combinations(words: Sequence[str]) -> list[Combination]:
         base = _first_composed(fixed) if values else None
         wrong = _wrong(values, base) if base is not None else {}
         kept = [column if column in fixed else _right(column, wrong) for column in columns]
-        reasons = {parts: _reason(parts) for parts in product(*kept)}
+        reasons = {parts: _composed(parts)[1] for parts in product(*kept)}
     found: list[Combination] = []
     for combination in product(*columns):
         parts = tuple(word if word in few else few[0] for word, few in zip(combination, kept, strict=True))
@@ -37,18 +37,17 @@ def combinations(words: Sequence[str]) -> list[Combination]:
     return found
 
 
-def _reason(words: Sequence[str]) -> str | None:
-    """Why these words of one run do not compose."""
+def _composed(words: Sequence[str]) -> tuple[DictConfig | None, str | None]:
+    """The configuration of one run, or why these words have none."""
     try:
-        compose(list(words))
+        return compose(list(words)), None
     except UsageError as error:
-        return str(error)
-    return None
+        return None, str(error)
 
 
 def _first_composed(columns: Sequence[list[str]]) -> DictConfig | None:
-    words = next((words for words in product(*columns) if _reason(words) is None), None)
-    return None if words is None else compose(list(words))
+    found = (_composed(words)[0] for words in product(*columns))
+    return next((config for config in found if config is not None), None)
 
 
 def _wrong(words: Sequence[str], config: DictConfig) -> dict[str, str]:

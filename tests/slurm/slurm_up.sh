@@ -106,7 +106,7 @@ DefMemPerCPU=100
 SchedulerType=sched/backfill
 SchedulerParameters=sched_interval=2,bf_interval=2
 MinJobAge=3600
-KillWait=10
+KillWait=30
 OverTimeLimit=0
 JobRequeue=1
 ReturnToService=2
