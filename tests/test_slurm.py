@@ -161,6 +161,7 @@ def test_a_sweep_is_watched_cancelled_and_submitted_again(here, capsys):
     assert main(["cancel", "latest"]) == 0
     until(lambda: is_over(sweep), 120)
     assert told(sweep) == ["stopped", "missing"]
+    assert "requeued" not in logs(sweep)
     assert slurm("squeue", "-h") == ""
     environment = {"PATH": os.environ["PATH"], "HOME": str(here)}
     done = subprocess.run([*PINN, "resume", "latest"], capture_output=True, text=True, timeout=60, env=environment)
@@ -212,22 +213,6 @@ def test_runs_packed_into_tasks_where_one_fails_and_one_is_refused(here):
     assert [run.number for run in sweep.runs if run.refused] == [1, 3]
     assert [status(run) for run in sweep.wanted] == ["finished", "failed"]
     assert "JobState=FAILED" in slurm("scontrol", "--oneliner", "show", "job", sweep.jobs[0])
-
-
-def test_a_cancelled_sweep_saves_stays_away_and_goes_on_when_asked_to(here):
-    sweep = submit(*LONG, "seed=0", "stop.steps=200000")
-    until(lambda: step(sweep.runs[0]) > 20, 120)
-    done = subprocess.run([*PINN, "cancel", str(sweep.folder)], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    until(lambda: is_over(sweep), 900)
-    assert status(sweep.runs[0]) == "stopped"
-    assert "requeued" not in logs(sweep)
-    done = subprocess.run([*PINN, "resume", str(sweep.folder)], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    again = Sweep.read(sweep.folder)
-    assert len(again.jobs) == 2
-    until(lambda: "resume   " in logs(again), 120)
-    slurm("scancel", *again.jobs)
 
 
 def test_submitting_takes_less_than_two_seconds(here):
