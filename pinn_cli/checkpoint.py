@@ -16,8 +16,8 @@ from pinn_cli import atomic
 from pinn_cli.errors import UsageError
 
 RUN = {
-    "progress": dict, "seconds": float, "finished": list, "model": dict, "values": dict, "optimizer": dict,
-    "sampler": dict, "weighting": dict, "generator": Tensor,
+    "progress": dict, "seconds": float, "finished": list, "model": dict, "values": dict, "generator": Tensor,
+    "optimizer": object, "sampler": object, "weighting": object,
 }  # fmt: skip
 
 
@@ -51,7 +51,7 @@ def load_run(path: str | Path, device: str | torch.device = "cpu") -> dict[str, 
     """The state of a run saved at `path`. Raises CheckpointError also where something that a run needs is missing."""
     state = load(path, device)
     for name, kind in RUN.items():
-        if not isinstance(state.get(name), kind):
+        if name not in state or not isinstance(state[name], kind):
             raise CheckpointError(f"{path} holds no `{name}`; expected the checkpoint of a run")
     if not {"step", "stage", "stage_step"} <= {key for key, value in state["progress"].items() if type(value) is int}:
         raise CheckpointError(f"{path} does not say how far the run was; expected the checkpoint of a run")
