@@ -7,7 +7,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -36,13 +37,18 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
 
-def started(*words: str) -> subprocess.Popen:
-    """`pinn train -m ...` as a process of its own."""
-    words_ = [sys.executable, "-m", "pinn_cli.cli", "train", "-m", *TINY, *words]
-    return subprocess.Popen(words_, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+@contextmanager
+def started(*words: str) -> Iterator[subprocess.Popen]:
+    """`pinn train -m ...` as a process of its own, which never outlives its test."""
+    command = [sys.executable, "-m", "pinn_cli.cli", "train", "-m", *TINY, *words]
+    with subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
-def wait_until(true: Callable[[], bool], seconds: float = 60.0) -> None:
+def wait_until(true: Callable[[], bool], seconds: float = 240.0) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "it has not happened"
@@ -89,7 +95,7 @@ def test_a_cancelled_sweep_saves_stops_and_can_go_on(capfd: pytest.CaptureFixtur
         assert main(["cancel", "s"]) == 0
         said = f"process {process.pid} is asked to save and leave\ns is cancelled; pinn resume s goes on\n"
         assert capfd.readouterr().out == said
-        assert process.wait(timeout=30) == 3
+        assert process.wait(timeout=240) == 3
     assert told("s") == ["stopped", "missing"]
     assert states.states(Sweep.read("s"))[0]["note"] == "interrupted (SIGTERM)"
     assert main(["cancel", "s"]) == 0

@@ -1,6 +1,5 @@
 """One run on a page: what it is, how far it came, how good it is, where its files lie."""
 
-import json
 from argparse import ArgumentParser, Namespace
 from math import isfinite
 from pathlib import Path
@@ -17,16 +16,17 @@ def add(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Print the page (Raises UsageError)."""
     from pinn_cli import names, runs
+    from pinn_cli.formatting import as_json
     from pinn_cli.results import Results
 
     folder = names.find(arguments.run)
     results = Results(folder / runs.FILE)
     if arguments.config:
-        print(json.dumps(runs.settings(folder), indent=2) if arguments.json else results.read_config().rstrip())
+        print(as_json(runs.settings(folder)) if arguments.json else results.read_config().rstrip())
         return 0
     found = facts(results) | {"summary": runs.summary(folder)}
     if arguments.json:
-        print(json.dumps(found | {"settings": runs.settings(folder)}, indent=2))
+        print(as_json(found | {"settings": runs.settings(folder)}))
     else:
         print(page(found))
     return 0
