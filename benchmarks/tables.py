@@ -98,14 +98,17 @@ def failure_modes(ours: dict[str, Any], *published: dict[str, Any]) -> str:
     """Plain training, curriculum and windows in time, theirs and ours, beside the default: a row per coefficient."""
     ways = ("plain", "curriculum", "windows")
     head = ["", *(f"{way}, {whose}" for way in ways for whose in ("paper", "ours")), "the default", "seconds"]
-    of, rows = {table["name"].rpartition("/")[2]: table["cells"] for table in published}, []
-    for case, m in ours["medians"].items():
-        problem, _, value = case.rpartition("_")
-        if problem in FAILURE_MODES:
-            coefficient = FAILURE_MODES[problem]
-            cells = [of[problem].get(f"{coefficient}{value}_{way}") for way in ways]
+    rows = []
+    for (problem, coefficient), table in zip(FAILURE_MODES.items(), published, strict=True):
+        split = [(*case.rpartition("_")[::2], m) for case, m in ours["medians"].items()]
+        cases = {value: m for name, value, m in split if name == problem}
+        printed = [row.removeprefix(coefficient) for row in table["rows"]]
+        for value in sorted({*cases, *filter(str.isdecimal, printed)}, key=int):
+            cells = [table["cells"].get(f"{coefficient}{value}_{way}") for way in ways]
+            m = cases.get(value, {"errors": {}, "seconds": None})
             name = f"{problem.replace('_', '-')}, {coefficient} = {value}"
-            rows.append([name, *(n for c in cells for n in _both(c)), _errors(m["errors"]), _whole(m["seconds"])])
+            rows.append([name, *(number for cell in cells for number in _both(cell)), _errors(m["errors"]),
+                         _whole(m["seconds"])])  # fmt: skip
     return f"{_table(head, rows)}\n\n{_machines(ours)}"
 
 

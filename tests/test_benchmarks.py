@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ RUN = {
 def modules(monkeypatch):
     """The scripts of benchmarks/, by name."""
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    return {name: importlib.import_module(name) for name in ("run", "accuracy", "cavity", "tables")}
+    return {name: importlib.import_module(name) for name in ("run", "accuracy", "cavity", "failure_modes", "tables")}
 
 
 @pytest.mark.parametrize(("values", "expected"), [((1, 3, 2), 2), ((1, None, None), None), ((1, 2, None), 2)])
@@ -84,9 +85,48 @@ def test_published_tables_show_what_is_kept(modules, tmp_path):
     assert "not measured yet: `pinn reproduce" in modules["tables"]._block("cavity", tmp_path)
 
 
+def test_the_failure_modes_stand_beside_the_paper(modules, tmp_path):
+    from pinn_cli.reproduction import published
+    from pinn_cli.reproduction.report import report
+
+    run, failure_modes, tables = (modules[name] for name in ("run", "failure_modes", "tables"))
+    kept = run.Kept(tmp_path / "failure_modes.json", {}, failure_modes.summary)
+    for seed, error in enumerate((1e-6, 9e-6, 2e-6)):
+        found = RUN | {"errors": {"u": error}, "command": "pinn train"}
+        for case in ("reaction_5", "reaction_20", "reaction_20_causal"):
+            kept.put(run.Cell(case, seed, ()), found)
+    for name in tables.FAILURE_MODES:
+        cells = {"rho5_plain": {0: RUN | {"command": "pinn train", "commit": "", "machine": "CPU", "stated": {},
+                                          "values": {"u": 0.97, "absolute": 0.5}}}}  # fmt: skip
+        found = report(published.read(f"failure_modes/{name}"), cells if name == "reaction" else {}, seeds=3)
+        (tmp_path / "failure_modes").mkdir(exist_ok=True)
+        (tmp_path / "failure_modes" / f"{name}.json").write_text(json.dumps(found))
+    text = tables._block("failure-modes", tmp_path)
+    assert "| reaction, rho = 5 | 9.79e-01 | 9.70e-01 | – | – | 7.09e-02 | – | 2.00e-06 | 60 |" in text
+    assert "| convection, beta = 40 | 9.61e-01 | – | 5.33e-02 | – | 2.41e-01 | – | – | – |" in text
+    text = tables._block("failure-modes-strategies", tmp_path)
+    assert "causal.every=1 stop.steps=1000 stop.seconds=590 threads=1` | 2.00e-06 | [1.0e-06, 9.0e-06] | 60 |" in text
+    assert "rho=5" not in text
+
+
+def test_cells_are_run_several_at_a_time_and_kept(modules, tmp_path, monkeypatch):
+    run = modules["run"]
+    both = threading.Barrier(2, timeout=30)  # breaks unless two cells are under way together
+
+    def measured(cell, read):
+        both.wait()
+        return RUN | {"command": cell.command}
+
+    monkeypatch.setattr(run, "measure", measured)
+    kept = run.Kept(tmp_path / "all.json", {}, lambda case, seeds: {})
+    cells = [run.Cell("wave", seed, ("problem=wave",)) for seed in range(4)]
+    run.carry_out(cells, kept, lambda case, folder: {}, again=False, jobs=2)
+    assert all(kept.has(cell) for cell in cells)
+
+
 def test_every_case_is_a_command(modules):
     from pinn_cli.composition import compose
 
-    for words in modules["accuracy"].CASES.values():
+    for words in (*modules["accuracy"].CASES.values(), *modules["failure_modes"].CASES.values()):
         compose(list(words))
     assert set(modules["accuracy"].UNTUNED) <= set(modules["accuracy"].CASES)
