@@ -19,6 +19,9 @@ RUN = {
     "progress": dict, "seconds": float, "finished": list, "model": dict, "values": dict, "generator": Tensor,
     "optimizer": object, "sampler": object, "weighting": object,
 }  # fmt: skip
+PROGRESS = {
+    "step": int, "stage": int, "stage_step": int, "idle": int, "loss": float, "error": float, "best": float,
+}  # fmt: skip
 
 
 class CheckpointError(UsageError):
@@ -53,7 +56,7 @@ def load_run(path: str | Path, device: str | torch.device = "cpu") -> dict[str, 
     for name, kind in RUN.items():
         if name not in state or not isinstance(state[name], kind):
             raise CheckpointError(f"{path} holds no `{name}`; expected the checkpoint of a run")
-    if not {"step", "stage", "stage_step"} <= {key for key, value in state["progress"].items() if type(value) is int}:
+    if {key: type(value) for key, value in state["progress"].items()} != PROGRESS:
         raise CheckpointError(f"{path} does not say how far the run was; expected the checkpoint of a run")
     return state
 

@@ -427,7 +427,7 @@ def test_what_is_looked_at_is_no_difference_between_runs(here, capsys):
     assert cli.main(["train", *SMALL, "stop.steps=1", "folder=a"]) == 0
     assert cli.main(["train", *SMALL, *LOOKED_AT, "stop.steps=1", "folder=b", "seed=1"]) == 0
     assert "look at  ntk_spectrum every 2 steps" in capsys.readouterr().out
-    assert cli.main(["compare", "a", "b"]) == 0
+    assert cli.main(["compare", "a", "b", "--runs"]) == 0
     assert capsys.readouterr().out.split()[:3] == ["run", "seed", "error"]
 
 
