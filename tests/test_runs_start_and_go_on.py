@@ -1,6 +1,5 @@
 """Whole runs through the command line: short ones, on few points."""
 
-import json
 import signal
 import sys
 from pathlib import Path
