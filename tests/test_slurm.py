@@ -25,7 +25,7 @@ HERE = Path(__file__).parent
 LARGEST = 5  # MaxArraySize of this Slurm: small, so that a sweep soon exceeds it
 PINN = [sys.executable, "-m", "pinn_cli.cli"]
 SMALL = ["problem=helmholtz", "points.interior=32", "points.face=8", "compile=off", "threads=1"]
-LONG = [*SMALL, "stop.steps=600"]  # some 20 s: time enough to be disturbed
+LONG = [*SMALL, "stop.steps=2400"]  # more than a minute: time enough to be disturbed
 ARRAY = "hydra/launcher=slurm_array"
 NOBODY = "nobody"
 
