@@ -91,9 +91,12 @@ def carry_out(cells: Iterable[Cell], kept: Kept, read: Read, again: bool, jobs: 
     missing = [cell for cell in cells if again or not kept.has(cell)]
     with ThreadPoolExecutor(jobs) as pool:
         running = {pool.submit(measure, cell, read): cell for cell in missing}
-        for done in as_completed(running):
-            kept.put(running[done], done.result())
-            print(*_line(done.result()), sep="  ", flush=True)
+        try:
+            for done in as_completed(running):
+                kept.put(running[done], done.result())
+                print(*_line(done.result()), sep="  ", flush=True)
+        finally:
+            pool.shutdown(cancel_futures=True)  # after a failure, or Ctrl-C, no further one begins
 
 
 def medians(words: Sequence[str], seeds: Mapping[str, dict[str, Any]]) -> dict[str, Any]:

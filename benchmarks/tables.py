@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from pinn_cli import typeset
 from pinn_cli.reproduction import views
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -173,8 +174,7 @@ def _block(name: str, results: Path) -> str:
 
 def _table(head: Sequence[str], rows: Rows, numbers: Iterable[int] | None = None) -> str:
     right = range(1, len(head)) if numbers is None else set(numbers)
-    rule = ["---:" if i in right else "---" for i in range(len(head))]
-    return "\n".join(f"| {' | '.join(row)} |" for row in [head, rule, *rows])
+    return typeset.markdown([head, *rows], right)
 
 
 def _runs(found: dict[str, Any]) -> list[dict[str, Any]]:

@@ -70,11 +70,3 @@ def _finite(found: Any) -> Any:
     if isinstance(found, list | tuple):
         return [_finite(value) for value in found]
     return None if isinstance(found, float) and not math.isfinite(found) else found
-
-
-def table(rows: Sequence[Sequence[str]], numeric: Sequence[int] = ()) -> str:
-    """Rows, the first the headings, in aligned columns; the columns listed in `numeric` are set to the right."""
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    sides = [">" if i in numeric else "<" for i in range(len(widths))]
-    lines = ([f"{cell:{side}{w}}" for cell, side, w in zip(row, sides, widths, strict=True)] for row in rows)
-    return "\n".join("  ".join(cells).rstrip() for cells in lines)

@@ -3,6 +3,7 @@
 import importlib
 import json
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,30 @@ def test_cells_are_run_several_at_a_time_and_kept(modules, tmp_path, monkeypatch
     cells = [run.Cell("wave", seed, ("problem=wave",)) for seed in range(4)]
     run.carry_out(cells, kept, lambda case, folder: {}, again=False, jobs=2)
     assert all(kept.has(cell) for cell in cells)
+
+
+def test_after_a_failure_no_further_cell_begins(modules, tmp_path, monkeypatch):
+    begun = []
+
+    def measured(cell, read):
+        begun.append(cell.seed)
+        time.sleep(0.01)
+        raise RuntimeError("no results")
+
+    monkeypatch.setattr(modules["run"], "measure", measured)
+    kept = modules["run"].Kept(tmp_path / "none.json", {}, lambda case, seeds: {})
+    cells = [modules["run"].Cell("wave", seed, ()) for seed in range(500)]
+    with pytest.raises(RuntimeError, match="no results"):
+        modules["run"].carry_out(cells, kept, lambda case, folder: {}, again=False)
+    assert len(begun) < 500
+
+
+def test_what_a_strategy_shows_on_its_way_meets_no_goal(modules, tmp_path):
+    failure_modes, results = modules["failure_modes"], Results(tmp_path / "results.h5")
+    results.create({}, "", {})
+    results.append([{"step": k, "time": float(k), "error/u": 10.0**-k} for k in range(1, 9)])
+    assert failure_modes.first_below("convection_30", tmp_path) == {"seconds_to_goal": 5.0}
+    assert failure_modes.first_below("convection_100_marching", tmp_path) == {"seconds_to_goal": None}
 
 
 def test_every_case_is_a_command(modules):

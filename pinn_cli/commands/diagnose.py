@@ -77,7 +77,8 @@ def _objective(objective: Any, folder: Path, results: Any) -> Any:
 
 def _table(record: dict[str, Any]) -> str:
     """The single numbers of a record: a row per quantity, a column per term."""
-    from pinn_cli.formatting import scientific, table
+    from pinn_cli import typeset
+    from pinn_cli.formatting import scientific
 
     rows: dict[str, dict[str, str]] = {}
     for name, value in record.items():
@@ -86,4 +87,4 @@ def _table(record: dict[str, Any]) -> str:
             rows.setdefault(quantity, {})[term] = scientific(float(value))
     terms = list(dict.fromkeys(term for row in rows.values() for term in row))
     lines = [[quantity, *(row.get(term, "") for term in terms)] for quantity, row in rows.items()]
-    return table([["", *terms], *lines], numeric=range(1, len(terms) + 1))
+    return typeset.text([["", *terms], *lines], range(1, len(terms) + 1))

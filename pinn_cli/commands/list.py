@@ -35,7 +35,8 @@ def run(arguments: Namespace) -> int:
 
 def _list_runs(in_json: bool) -> None:
     """Every run below ./outputs with its status, steps, time and errors."""
-    from pinn_cli.formatting import as_json, table
+    from pinn_cli import typeset
+    from pinn_cli.formatting import as_json
     from pinn_cli.names import every
     from pinn_cli.run_folder import OUTPUTS
     from pinn_cli.runs import cells, summary
@@ -47,7 +48,7 @@ def _list_runs(in_json: bool) -> None:
         print(f"no runs in {OUTPUTS}/ yet; start one: pinn train problem=helmholtz")
     else:
         rows = [[os.path.relpath(s["folder"]), s["status"], *cells(s)] for s in summaries]
-        print(table([["run", "status", "steps", "time", "relative L2 error"], *rows], numeric=(2, 3)))
+        print(typeset.text([["run", "status", "steps", "time", "relative L2 error"], *rows], (2, 3)))
 
 
 def _counts() -> dict[str, Any]:

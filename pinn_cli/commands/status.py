@@ -41,8 +41,8 @@ def _facts(found: Any) -> dict[str, Any]:
 
 
 def _page(found: Any, every: bool) -> str:
+    from pinn_cli import typeset
     from pinn_cli.dashboard import FEW, HEADINGS, NUMERIC, cells, chosen, counted, refusals, used
-    from pinn_cli.formatting import table
     from pinn_cli.states import counts, seconds_left, states
 
     entries = states(found)
@@ -54,7 +54,7 @@ def _page(found: Any, every: bool) -> str:
     if rows:
         shown = used(rows)
         picked = [[row[k] for k in shown] for row in [HEADINGS, *rows]]
-        lines += ["", table(picked, numeric=[i for i, k in enumerate(shown) if k in NUMERIC])]
+        lines += ["", typeset.text(picked, [i for i, k in enumerate(shown) if k in NUMERIC])]
     return "\n".join([*lines, *refusals(entries, most), *_next(found, counts(entries))])
 
 

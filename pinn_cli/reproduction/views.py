@@ -1,13 +1,14 @@
 """A report as text, as Markdown, and as arrays for an HDF5 file."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from statistics import fmean
 from typing import Any
 
 import numpy as np
 
-from pinn_cli.formatting import scientific, table
+from pinn_cli import typeset
+from pinn_cli.formatting import scientific
 from pinn_cli.reproduction.report import AGREES, DIFFERS, ONE
 
 NONE = "–"
@@ -23,9 +24,9 @@ def text(report: dict[str, Any]) -> str:
     """For the terminal: every cell, empty ones as a dash."""
     parts = [f"{report['name']}: {report['title']}", report["source"], _caption(report)]
     for name, title in report["quantities"].items():
-        parts += ["", title, table(shown := rows(report, name), _numbers(shown))]
+        parts += ["", title, typeset.text(shown := rows(report, name), _numbers(shown))]
         if quotients := ratios(report, name):
-            parts += ["", table(quotients, (1, 2))]
+            parts += ["", typeset.text(quotients, (1, 2))]
     return "\n".join([*parts, "", *_below(report)])
 
 
@@ -44,9 +45,9 @@ def tables(report: dict[str, Any], empty: bool = True) -> str:
         shown = rows(report, name, empty)
         if not shown[1:]:
             continue
-        parts += [_markdown([[title, *shown[0][1:]], *shown[1:]], _numbers(shown))]
+        parts += [typeset.markdown([[title, *shown[0][1:]], *shown[1:]], _numbers(shown))]
         if quotients := ratios(report, name, empty):
-            parts += [_markdown(quotients, (1, 2))]
+            parts += [typeset.markdown(quotients, (1, 2))]
     return "\n\n".join(parts)
 
 
@@ -143,11 +144,6 @@ def _below(report: dict[str, Any]) -> Iterator[str]:
     machines = dict.fromkeys(run["machine"] for cell in report["cells"].values() for run in cell["runs"].values())
     if machines:
         yield f"machine: {'; '.join(machines)}"
-
-
-def _markdown(shown: Rows, right: Sequence[int]) -> str:
-    rule = ["---:" if i in right else "---" for i in range(len(shown[0]))]
-    return "\n".join(f"| {' | '.join(row)} |" for row in [shown[0], rule, *shown[1:]])
 
 
 def _numbers(shown: Rows) -> range:

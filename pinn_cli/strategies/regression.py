@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from pinn_cli.problem import Constraint
 from pinn_cli.references import Reference, reference_of
+from pinn_cli.references.remembered import Remembered
 from pinn_cli.stages import Stage
 
 
@@ -50,11 +51,12 @@ class Fit:
         return [self._fit(c, field) for c in reversed(first.values()) for field in self.known.fields]
 
     def _fit(self, c: Constraint, field: str) -> Constraint:
+        known = Remembered(self.known)  # the points of a region are asked for at every step, and rarely change
         names, grammar = self.problem.coordinates, self.problem.grammar
         symbols = {name: grammar.parse(name, c.name, c.region) for name in (*names, field)}
 
         def residual(**values: Tensor) -> Tensor:
-            truth = self.known(torch.stack([values[x] for x in names], 1).detach().cpu().double())
+            truth = known(torch.stack([values[x] for x in names], 1).detach().cpu().double())
             return values[field] - truth[field].to(values[field])
 
         name = c.name if len(self.known.fields) == 1 else f"{c.name}_{field}"
