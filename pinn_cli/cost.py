@@ -1,7 +1,9 @@
-"""What a least-squares step costs in memory and time, known before the first one is made."""
+"""What a network, its points and a least-squares step cost in memory and time, known before they are made."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -50,6 +52,16 @@ def refuse_too_many(points: int, values: int, device: torch.device, what: str) -
     if free is not None and needed > 0.9 * free:
         sizes = f"{needed / 1e9:.2g} GB, and {free / 1e9:.2g} GB are free"
         raise UsageError(f"{points} points take at least {sizes}; {what}")
+
+
+def refuse_too_wide(sizes: Sequence[int]) -> None:
+    """Refuse layers of these sizes whose weights, of 8 bytes each, do not fit the memory that is free (UsageError)."""
+    weights, free = sum(inputs * outputs for inputs, outputs in pairwise(sizes)), free_memory(torch.device("cpu"))
+    if free is not None and 8.0 * weights > 0.9 * free:
+        raise UsageError(
+            f"the network's {weights} weights take {8e-9 * weights:.2g} GB, and {free / 1e9:.2g} GB are free; type a "
+            "smaller architecture.width or architecture.depth"
+        )
 
 
 def _rate(dtype: torch.dtype, device: torch.device) -> float:

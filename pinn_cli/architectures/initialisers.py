@@ -5,6 +5,7 @@ from itertools import pairwise
 
 from torch import nn
 
+from pinn_cli.cost import refuse_too_wide
 from pinn_cli.errors import UsageError
 
 Initialiser = Callable[[nn.Linear], None]
@@ -43,6 +44,7 @@ def dense(sizes: list[int], name: str) -> nn.ModuleList:
     """Linear layers sizes[0] -> sizes[1] -> ... , each started by the initialiser called `name`."""
     if min(sizes) < 1:
         raise UsageError(f"layers of sizes {sizes}: expected whole numbers above 0, e.g. architecture.width=24")
+    refuse_too_wide(sizes)
     start = initialiser(name)
     layers = [nn.Linear(inputs, outputs) for inputs, outputs in pairwise(sizes)]
     for layer in layers:
