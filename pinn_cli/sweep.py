@@ -198,16 +198,9 @@ def _checked(number: int, words: Any, refused: Any) -> tuple[list[str], str | No
 
 
 def _planned(sweep: Path, number: int, words: Sequence[str], refused: str | None) -> Planned:
-    """A run in its own folder, which its words may name; what it said when it started counts until it has results.
-
-    Raises UsageError for a folder elsewhere: a manifest may come from a stranger.
-    """
+    """A run in its own folder, which its words may name; what it said when it started counts until it has results."""
     chosen = [word.partition("=")[2] for word in words if word.startswith("folder=")]
     folder = Path(chosen[-1]) if chosen else sweep / str(number)
-    if chosen and not folder.resolve().is_relative_to(Path.cwd().resolve()):
-        raise UsageError(
-            f"run {number} would write to {folder}, outside of {Path.cwd()}; type folder=NAME for the whole sweep"
-        )
     if refused is None and not (folder / "results.h5").exists() and _note(folder).is_file():
         refused = _note(folder).read_text(encoding="utf-8").strip()
     return Planned(number, tuple(map(str, words)), refused, folder)
