@@ -41,7 +41,8 @@ def table(sweep: Sweep, entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "steps": np.array([entry.get("steps", -1) for entry in entries], int),
         "seconds": np.array([entry.get("seconds", np.nan) for entry in entries], float),
     }
-    columns |= {f"settings/{key}": _column([own.get(key) for own in settings]) for key in settings[0]}
+    keys = settings[0] if settings else {}
+    columns |= {f"settings/{key}": _column([own.get(key) for own in settings]) for key in keys}
     for kind, name in (("errors", "error"), ("metrics", "metric")):
         known = dict.fromkeys(key for entry in entries for key in entry.get(kind, {}))
         for key in known:

@@ -6,6 +6,7 @@ runs stands for the latest in it, or for all of them where several are asked for
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from math import inf, isfinite
 from pathlib import Path
@@ -27,7 +28,7 @@ def find(text: str = LATEST, root: Path = OUTPUTS) -> Path:
 
 def find_all(texts: Sequence[str], root: Path = OUTPUTS) -> list[Path]:
     """The runs that several names stand for; here a folder of runs means every run in it. Each run comes once."""
-    found = [run for text in texts for run in ([find(text, root)] if _is_best(text) else _named(text, root))]
+    found = [run for text in texts for run in ([find(text, root)] if _is_best(text) else _several(text, root))]
     return list({run.resolve(): run for run in found}.values())
 
 
@@ -69,6 +70,17 @@ def largest_error(summary: dict[str, Any]) -> float:
     """The largest relative L2 error over the fields of a run; infinite where it has none, or one that is no number."""
     errors = list(summary.get("errors", {}).values())
     return max(errors) if errors and all(map(isfinite, errors)) else inf
+
+
+def _several(text: str, root: Path) -> list[Path]:
+    """All runs that a name stands for; of a sweep also those whose words gave them folders elsewhere."""
+    try:
+        return _named(text, root)
+    except UsageError:
+        with suppress(UsageError):
+            if begun := [run.folder for run in sweep.find(text, root).runs if (run.folder / FILE).exists()]:
+                return begun
+        raise
 
 
 def _around(text: str, root: Path) -> list[Path]:

@@ -33,7 +33,7 @@ def summary(folder: Path) -> dict[str, Any]:
         found = Results(folder / FILE).overview()
         return _summary(folder, **{name.replace("/", "_"): values for name, values in found.items()})
     except (UsageError, TypeError, ValueError) as error:
-        return {"run": label(folder), "folder": str(folder), "status": "damaged", "note": str(error)}
+        return _summary(folder, {}, {}, {}, {}, {}, {}) | {"status": "damaged", "reason": str(error)}
 
 
 def _summary(

@@ -128,7 +128,7 @@ def _note(folder: Path, found: dict[str, Any]) -> str:
             return str(found["reason"] or "") or last_line(folder / LOG)
         case "interrupted":
             return f"its process is gone; last: {last_line(folder / LOG)}"
-        case "stopped":
+        case "stopped" | "damaged":
             return str(found["reason"] or "")
         case _:
-            return str(found.get("note", ""))
+            return ""

@@ -73,6 +73,35 @@ def test_some_seeds_refused_are_named_beside_their_group() -> None:
     assert of_groups(found).below == ["[1] no", f"[2] {REASON}"]
 
 
+def test_a_run_that_never_began_is_missed(capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.rmtree(FOLDER / "5")
+    rows = printed(capsys).splitlines()
+    assert "2 of 3" in rows[2]
+    assert rows[2].split()[-3:] == ["5", "not", "begun"]
+    shutil.rmtree(FOLDER / "3")
+    shutil.rmtree(FOLDER / "4")  # of this combination nothing has begun: there is nothing to compare
+    assert [row.split()[0] for row in printed(capsys).splitlines()[:-1]] == ["weighting", "fixed", "grad_norm"]
+
+
+@pytest.mark.parametrize("shape", [[], ["--runs"], ["--csv"], ["--json"], ["--md", "--runs"], ["--figure", "a.png"]])
+def test_a_damaged_file_and_a_run_added_by_hand_stop_nothing(shape, capsys: pytest.CaptureFixture[str]) -> None:
+    (FOLDER / "2" / "results.h5").write_bytes(b"no results")
+    shutil.copytree(FOLDER / "1", FOLDER / "20")
+    text = printed(capsys, "latest", *shape)
+    assert "damaged" in text
+    assert "20" in text
+
+
+def test_runs_in_folders_of_their_own_are_compared_by_their_sweeps_name(capsys: pytest.CaptureFixture[str]) -> None:
+    manifest = json.loads((FOLDER / "sweep.json").read_text())
+    Path("mine").mkdir()
+    for run in manifest["runs"][:6]:
+        run["words"].append(f"folder={Path('mine', str(run['number'])).absolute()}")
+        (FOLDER / str(run["number"])).rename(Path("mine", str(run["number"])))
+    (FOLDER / "sweep.json").write_text(json.dumps(manifest))
+    assert "lr_annealing" in printed(capsys, str(FOLDER))
+
+
 def test_the_best_median_is_bold(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     assert of_groups(compare([FOLDER / str(k) for k in range(6)])).bold == {(2, 1)}
     assert "| lr_annealing | **2.00e-05** | 2.00e-05 |" in printed(capsys, "--md")

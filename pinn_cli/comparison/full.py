@@ -17,7 +17,7 @@ def of_runs(found: Entry) -> Rows:
     for one in entries:
         values = [one["errors"].get(name) for name in fields] + [one["metrics"].get(name) for name in metrics]
         own = [one["run"], *(one["settings"].get(key) for key in keys), *values, one["seconds"], one["steps"]]
-        rows.append(_texts([*own, one["status"], one.get("reason")]))
+        rows.append(_texts([*own, one["status"], one["reason"]]))
     for one in found["refused"]:
         empty = [None] * (len(kinds) + 2)
         called = " ".join(map(str, one["numbers"]))

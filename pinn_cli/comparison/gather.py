@@ -24,15 +24,13 @@ def compare(folders: Sequence[Path]) -> dict[str, Any]:
     sweep = _common_sweep(folders)
     folders = folders if sweep is None else sorted(folders, key=lambda folder: int(folder.name))
     if sweep is None:
-        settings, refused = differences([runs.settings(folder) for folder in folders]), []
+        settings, unstarted = differences([runs.settings(folder) for folder in folders]), []
     else:
-        settings, refused = by_words(sweep, folders), _refused(sweep)
+        settings, unstarted = by_words(sweep, folders), _unstarted(sweep)
     found = [runs.summary(folder) | {"settings": own} for folder, own in zip(folders, settings, strict=True)]
     groups = _groups(found)
-    for one in [one for one in refused if any(group["settings"] == one["settings"] for group in groups)]:
-        refused.remove(one)  # only some of its seeds
-        group = next(group for group in groups if group["settings"] == one["settings"])
-        group["others"] |= {str(number): f"refused: {one['reason']}" for number in one["numbers"]}
+    rest = [one for one in unstarted if not _joined(groups, one)]
+    refused = [one for one in rest if one["reason"] is not None]
     folder = None if sweep is None else str(sweep.folder)
     return {"sweep": folder, "runs": found, "groups": groups, "refused": refused}
 
@@ -69,19 +67,29 @@ def by_words(sweep: Sweep, folders: Sequence[Path]) -> list[Settings]:
     typed = {run.number: _settings(run.words) for run in sweep.runs}
     keys = dict.fromkeys(key for own in typed.values() for key in own)
     kept = [key for key in keys if key not in UNIMPORTANT and len({own.get(key) for own in typed.values()}) > 1]
-    return [{key: typed[int(folder.name)].get(key) for key in kept} for folder in folders]
+    own = [typed.get(int(folder.name), {}) for folder in folders]  # a run may have been added by hand
+    return [{key: words.get(key) for key in kept} for words in own]
 
 
-def _refused(sweep: Sweep) -> list[dict[str, Any]]:
-    """Combinations that never run, those that differ only in their seed together."""
-    refused = [run for run in sweep.runs if run.refused]
-    settings = by_words(sweep, [sweep.folder / str(run.number) for run in refused])
+def _unstarted(sweep: Sweep) -> list[dict[str, Any]]:
+    """Combinations that never run, or have not begun (`reason` None), those that differ only in their seed together."""
+    unstarted = [run for run in sweep.runs if run.refused or not (run.folder / runs.FILE).exists()]
+    settings = by_words(sweep, [sweep.folder / str(run.number) for run in unstarted])
     found: dict[str, dict[str, Any]] = {}
-    for run, own in zip(refused, settings, strict=True):
+    for run, own in zip(unstarted, settings, strict=True):
         rest = {key: value for key, value in own.items() if key != SEED}
         one = found.setdefault(repr((rest, run.refused)), {"settings": rest, "reason": run.refused, "numbers": []})
         one["numbers"].append(run.number)
     return list(found.values())
+
+
+def _joined(groups: Sequence[dict[str, Any]], one: Mapping[str, Any]) -> bool:
+    """Name runs that did not start beside the rest of their seeds, if there are such."""
+    why = "not begun" if one["reason"] is None else f"refused: {one['reason']}"
+    for group in (group for group in groups if group["settings"] == one["settings"]):
+        group["others"] |= {str(number): why for number in one["numbers"]}
+        return True
+    return False
 
 
 def _settings(words: Iterable[str]) -> Settings:
@@ -102,7 +110,7 @@ def _group(members: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {
         "settings": {key: value for key, value in members[0]["settings"].items() if key != SEED},
         "runs": [run["run"] for run in members],
-        "folders": [run["folder"] for run in members],
+        "folders": [run["folder"] for run in members if run["status"] != "damaged"],
         "finished": len(finished),
         **{kind: _spreads([run[kind] for run in finished]) for kind in ("errors", "metrics")},
         **_spreads([{"seconds": run["seconds"], "steps": run["steps"]} for run in finished]),
@@ -118,8 +126,7 @@ def _spreads(numbers: Sequence[Mapping[str, float]]) -> dict[str, dict[str, floa
 
 def _why(run: Mapping[str, Any]) -> str:
     """How a run that has not finished stands, and the reason."""
-    reason = run.get("reason") or run.get("note")
-    return f"{run['status']}: {reason}" if reason else str(run["status"])
+    return f"{run['status']}: {run['reason']}" if run["reason"] else str(run["status"])
 
 
 def _named(settings: Settings) -> Settings:

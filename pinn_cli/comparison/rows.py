@@ -44,7 +44,7 @@ def of_runs(found: Entry) -> Shown:
     for one in entries:
         errors = [_number(one["errors"].get(name)) for name in fields]
         values = [_number(one["metrics"].get(name)) for name in metrics]
-        reason = one.get("reason") if one["status"] in ("failed", "stopped") else None
+        reason = one["reason"] if one["status"] in ("failed", "stopped", "damaged") else None
         end = [duration(one["seconds"]), str(one["steps"]), reasons.mark(one["status"], reason)]
         rows.append([_name(found, one["run"]), *_values(one, keys), *errors, *values, *end])
     for one in found["refused"]:

@@ -90,7 +90,7 @@ def _placed(runs: list[Combination]) -> list[Combination]:
     placed: list[Combination] = []
     for words, reason in runs:
         if reason is None and any(word.startswith("folder=") for word in words):
-            folder = compose(words).folder
+            folder = Path(compose(words).folder).absolute()
             words = [*(word for word in words if not word.startswith("folder=")), f"folder={folder}"]
             if any(f"folder={folder}" in others for others, _ in placed):
                 raise UsageError(f"two runs would share {folder}; type folder=NAME for the whole sweep")
