@@ -110,7 +110,9 @@ def test_one_process_at_a_sweep_at_a_time(capsys: pytest.CaptureFixture[str]) ->
     shutil.rmtree(FOLDER / "5")
     with Lock(FOLDER):
         assert told(FOLDER)[5] == "queued"
-        assert main(["train", "-m", "problem=helmholtz", f"folder={FOLDER}", "seed=0"]) == 2
+        again = ["problem=helmholtz", "weighting=fixed,lr_annealing,grad_norm", "seed=0,1,2", f"folder={FOLDER}"]
+        assert main(["train", "-m", *again]) == 2
+    assert f"{FOLDER} is being written by process {os.getpid()}" in capsys.readouterr().err
     assert told(FOLDER)[5] == "missing"
     assert main(["status"]) == 0
     assert capsys.readouterr().out.endswith(f"next     pinn resume {FOLDER}\n")
