@@ -7,8 +7,9 @@ from omegaconf import DictConfig
 
 from pinn_cli import device
 from pinn_cli.assembly import Parts
-from pinn_cli.cost import SLOW, Cost, cost, refuse_too_large, refuse_too_many
+from pinn_cli.cost import SLOW, Cost, cost, refuse_too_large
 from pinn_cli.errors import UsageError
+from pinn_cli.memory import refuse_too_many
 from pinn_cli.objective import Objective
 from pinn_cli.stages import Stage
 from pinn_cli.streams import Streams

@@ -20,8 +20,8 @@ from omegaconf import DictConfig
 from pinn_cli import checkpoint, names, runs
 from pinn_cli.assembly import assemble
 from pinn_cli.catalogue import find_own_modules
-from pinn_cli.cost import refuse_too_many
 from pinn_cli.errors import UsageError
+from pinn_cli.memory import refuse_too_many
 from pinn_cli.objective import Objective
 from pinn_cli.results import Results
 from pinn_cli.settings import read_back

@@ -13,6 +13,7 @@ FLOORS = [
     # words
     {"errors", "reports", "formatting", "typeset", "descriptions"},
     # the ground: torch only
+    {"memory"},
     {"symbols", "domains", "architectures"},
     {"jets"},
     # physics

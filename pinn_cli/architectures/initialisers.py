@@ -5,8 +5,8 @@ from itertools import pairwise
 
 from torch import nn
 
-from pinn_cli.cost import refuse_too_wide
 from pinn_cli.errors import UsageError
+from pinn_cli.memory import refuse_too_wide
 
 Initialiser = Callable[[nn.Linear], None]
 
