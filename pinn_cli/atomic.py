@@ -18,7 +18,8 @@ def write(path: str | Path, content: bytes | str, kept: str = "", then: str = ""
     path = Path(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")  # hidden, so that what a kill leaves of it is no content
     try:
-        with open(part, "wb") as file:
+        part.unlink(missing_ok=True)  # of a process of the same number; and in a folder from elsewhere it may be a link
+        with open(part, "xb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())

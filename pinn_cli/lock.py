@@ -2,13 +2,11 @@
 
 Some file systems refuse locks, and on others a lock does not reach other machines. So a writer also leaves his name in
 the lock file and touches it every few seconds: on one machine the process is looked for, from another one its last sign
-of life counts. Readers take no lock; they read who wrote his name into it.
+of life counts (`signature`). Readers take no lock; they read who wrote his name into it.
 """
 
 import fcntl
-import json
 import os
-import socket
 import threading
 import time
 from contextlib import suppress
@@ -17,15 +15,18 @@ from types import TracebackType
 
 from pinn_cli import atomic
 from pinn_cli.errors import TrainingError, UsageError
+from pinn_cli.signature import signatory, signature
 
 NAME = ".lock"
 BEAT = 10.0  # seconds between two signs of life
 SILENCE = 90.0  # seconds without one after which a writer on another machine is gone (network mounts look back 60 s)
 REQUEUED = 120.0  # seconds that a requeued job waits for the process before it, which may still be saving
+SETTLING = 0.5  # seconds in which all who saw no name have signed, where there are no locks
+IN_PLACE = (NAME, "run.log", "figures")  # what a writer opens where it lies; all other files are replaced as a whole
 
 
 class Lock:
-    """``with Lock(folder): ...`` while a run writes there. Raises UsageError if another process does.
+    """``with Lock(folder): ...`` while a run writes there. Raises UsageError if another one does, or as `check_own`.
 
     `patience`: seconds to wait for the other one to leave; by default none, or `REQUEUED` in a job that was requeued.
     """
@@ -38,6 +39,7 @@ class Lock:
         self._beating = threading.Thread(target=self._beat, name="sign of life", daemon=True)
 
     def __enter__(self) -> "Lock":
+        check_own(self.path.parent)
         end = time.monotonic() + self.patience
         while not self._take():
             if time.monotonic() >= end:
@@ -62,22 +64,40 @@ class Lock:
         """Lock the file and sign it; False if somebody else holds it. Raises TrainingError if it cannot be signed."""
         file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
-            if not _locked(file) or holder(self.path.parent) is not None:
+            locked = _locked(file)
+            if locked is False or holder(self.path.parent) is not None or not self._signed(file, bool(locked)):
                 os.close(file)
                 return False
-            name = {"pid": os.getpid(), "host": socket.gethostname(), "born": _born(os.getpid())}
-            os.ftruncate(file, 0)
-            os.write(file, json.dumps(name).encode())
         except OSError as error:
             os.close(file)
             raise TrainingError(atomic.reason(self.path, error, "nothing has been touched")) from error
         self._file = file
         return True
 
+    def _signed(self, file: int, locked: bool) -> bool:
+        """Write our name. Without a lock several may have seen none and do so: the last one counts, for all of them."""
+        name = signature()
+        os.ftruncate(file, 0)
+        os.write(file, name)
+        if locked:
+            return True
+        time.sleep(SETTLING)
+        return self.path.read_bytes() == name
+
     def _beat(self) -> None:
         while not self._left.wait(BEAT):
             with suppress(OSError):  # the next one may succeed
                 os.utime(self.path)
+
+
+def check_own(folder: Path) -> None:
+    """Refuse a folder that would lead its writer elsewhere: it may come from somebody else (Raises UsageError).
+
+    The folder itself may be a link that a person has made, but not one with a number, as in a sweep.
+    """
+    for path in (*([folder] if folder.name.isdecimal() else []), *(folder / name for name in IN_PLACE)):
+        if path.is_symlink() or (path.exists() and not path.is_file() and not path.is_dir()):
+            raise UsageError(f"{path} leads elsewhere; expected a file or folder of the run's own (remove the link)")
 
 
 def holder(folder: str | Path) -> str | None:
@@ -88,41 +108,15 @@ def holder(folder: str | Path) -> str | None:
 
 def writer(folder: str | Path) -> tuple[int, str] | None:
     """The number and the machine of the process that writes to the folder, or None when nobody does."""
-    path = Path(folder) / NAME
-    try:
-        owner, last = json.loads(path.read_text(encoding="utf-8")), path.stat().st_mtime
-        pid, host, born = int(owner["pid"]), str(owner["host"]), str(owner["born"])
-    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
-        return None
-    here = host == socket.gethostname()
-    lives = _alive(pid) and _born(pid) == born if here else time.time() - last < SILENCE
-    return (pid, host) if lives else None
+    return signatory(Path(folder) / NAME, SILENCE)
 
 
-def _locked(file: int) -> bool:
-    """Whether nobody else has locked the file, so far as the file system has locks."""
+def _locked(file: int) -> bool | None:
+    """Whether nobody else had locked the file, which now is; None where the file system has no locks."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError:  # no locks on this file system: the name in the file is then the only protection
-        return True
+    except OSError:
+        return None
     return True
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError, ValueError):
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _born(pid: int) -> str:
-    """Start of a process (clock ticks since boot; "" if unknown): a process number may be in use again."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return ""

@@ -114,7 +114,8 @@ def _runs_in(text: str, root: Path) -> list[Path]:
     """The runs at or below the folder that `text` names: as a path, as a path below `root`, or as one's ``latest``."""
     path = Path(text).parent if Path(text).name == FILE else Path(text)
     for place in (path, root / path):
-        runs = every(place.parent / place.readlink() if place.is_symlink() else place)
+        named = place.is_symlink() and not place.name.isdecimal()  # a number is a sweep's run, and never a link
+        runs = every(place.parent / place.readlink() if named else place)
         if runs:
             return runs
     if path.name == LATEST:  # no link of that name, or one to a run that has been removed

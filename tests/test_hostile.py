@@ -1,6 +1,8 @@
 """Files from somebody else: they run nothing, write nothing outside their run folder, and end in one clear line."""
 
 import json
+import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -10,8 +12,9 @@ import pytest
 from omegaconf import OmegaConf
 from run_files import write_run
 
-from pinn_cli import cli
+from pinn_cli import atomic, cli
 from pinn_cli.composition import compose
+from pinn_cli.lock import Lock
 from pinn_cli.results import Results
 
 SMALL = ["points.interior=32", "points.face=8", "architecture.width=4", "figures=off", "compile=off", "stop.steps=2"]
@@ -143,6 +146,59 @@ def test_a_results_file_cannot_lead_the_writer_into_another_file(kind, capsys):
         assert "history/step" in one_line(capsys)
     assert Path("precious.bin").read_bytes() == LINES
     assert Path("other.h5").read_bytes() == before
+
+
+def elsewhere(path: str, target: Path) -> None:
+    """Let a file or folder of a run that was sent be a link to one outside."""
+    kept = Path(path)
+    if kept.is_dir():
+        shutil.rmtree(kept)
+    kept.unlink(missing_ok=True)
+    kept.symlink_to(target)
+
+
+@pytest.mark.parametrize(("name", "is_folder"), [(".lock", False), ("run.log", False), ("figures", True)])
+def test_a_link_in_a_run_folder_leads_no_writer_elsewhere(name, is_folder, tmp_path, capsys):
+    assert cli.main([*RUN, "folder=run"]) == 0
+    target = tmp_path / "theirs"
+    if is_folder:
+        target.mkdir()
+        (target / "losses.png").write_bytes(LINES)
+    else:
+        target.write_bytes(LINES)
+    before = Path("run/results.h5").read_bytes()
+    elsewhere(f"run/{name}", target)
+    capsys.readouterr()
+    for words in (["resume", "run", "stop.steps=4"], ["diagnose", "run", "gradient_histograms"], ["plot", "run"]):
+        assert cli.main(words) == cli.USAGE
+        assert f"run/{name} leads elsewhere" in one_line(capsys)
+    assert (target / "losses.png" if is_folder else target).read_bytes() == LINES
+    assert Path("run/results.h5").read_bytes() == before
+
+
+def test_a_run_of_a_sweep_that_is_a_link_leads_no_writer_elsewhere(tmp_path, capsys):
+    """Not even to another run: its process is not the sweep's either."""
+    assert cli.main([*RUN, "folder=mine"]) == 0
+    Results(Path("mine/results.h5")).attributes(status="stopped")
+    manifest([RUN[1:]])
+    elsewhere("sweep/0", tmp_path / "work" / "mine")
+    before = Path("mine/results.h5").read_bytes()
+    capsys.readouterr()
+    for words in (["resume", "sweep/0"], ["train", *RUN[1:], "folder=sweep/0"], ["plot", "sweep/0"]):
+        assert cli.main(words) == cli.USAGE
+        assert "sweep/0 leads elsewhere" in one_line(capsys)
+    with Lock("mine"):
+        assert cli.main(["cancel", "sweep"]) == 0
+    assert "nothing of sweep is running" in capsys.readouterr().out
+    assert Path("mine/results.h5").read_bytes() == before
+
+
+def test_a_link_for_what_is_half_written_leads_no_writer_elsewhere(tmp_path):
+    (tmp_path / "theirs").write_bytes(LINES)
+    elsewhere(f".collected.h5.{os.getpid()}.part", tmp_path / "theirs")
+    atomic.write("collected.h5", b"whole")
+    assert Path("collected.h5").read_bytes() == b"whole"
+    assert (tmp_path / "theirs").read_bytes() == LINES
 
 
 def damage(kind: str) -> None:
@@ -285,15 +341,21 @@ def test_another_yaml_that_is_broken_does_not_matter(own):
     assert cli.main(["train", "problem=mine", *SMALL]) == 0
 
 
+def manifest(runs: list, **more) -> Path:
+    """A sweep that was sent, as its manifest tells it."""
+    runs = [{"number": number, "words": words, "refused": None} for number, words in enumerate(runs)]
+    about = {"format": 1, "command": "", "created": "", "launcher": "basic", "cwd": ".", "jobs": [], "runs": runs}
+    Path("sweep").mkdir(exist_ok=True)
+    Path("sweep/sweep.json").write_text(json.dumps(about | more))
+    return Path("sweep")
+
+
 WORDS = ["hydra.callbacks.a._target_=canary.Bird", "+hydra/callbacks=evil", "--config-dir=x", 7]
 
 
 @pytest.mark.parametrize("word", WORDS)
 def test_the_words_of_a_manifest_set_what_a_run_has(word, capsys):
-    run = {"number": 0, "words": ["problem=helmholtz", word], "refused": None}
-    about = {"format": 1, "command": "", "created": "", "launcher": "basic", "cwd": ".", "jobs": [], "runs": [run]}
-    Path("sweep").mkdir()
-    Path("sweep/sweep.json").write_text(json.dumps(about))
+    manifest([["problem=helmholtz", word]])
     for words in (["resume", "sweep"], ["status", "sweep"]):
         assert cli.main(words) == cli.USAGE
         assert "which no run has" in one_line(capsys)

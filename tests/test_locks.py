@@ -1,5 +1,6 @@
 """One writer per folder, many readers, and file systems that refuse locks."""
 
+import contextlib
 import ctypes
 import json
 import os
@@ -14,11 +15,13 @@ from pathlib import Path
 
 import h5py
 import pytest
+from sweep_files import write_sweep
 
 from pinn_cli import cli, lock
 from pinn_cli.errors import TrainingError, UsageError
 from pinn_cli.lock import Lock, holder
 from pinn_cli.results import Results
+from pinn_cli.signature import signature
 
 SMALL = ["problem=wave", "points.interior=64", "points.face=8", "architecture.width=8", "figures=off"]
 PINN = [sys.executable, "-m", "pinn_cli.cli"]
@@ -126,6 +129,82 @@ def test_a_lock_file_that_says_nothing_holds_nobody(content):
     assert holder(".") is None
     with Lock("."):
         assert holder(".") is not None
+
+
+def signed_here(**name: object) -> None:
+    """A lock file that claims this machine; what is not said is said as of this process, which has not opened it."""
+    own = json.loads(signature())
+    Path(".lock").write_text(json.dumps(own | name))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        {"pid": -1, "born": ""},  # every process of the user
+        {"pid": 0, "born": ""},  # its group
+        {"pid": 1, "born": ""},
+        {"pid": 10**30, "born": ""},
+        {},  # a process that is there, and has nothing to do with it
+    ],
+)
+def test_an_invented_name_holds_nothing_and_nobody_is_signalled(name, monkeypatch, capsys):
+    sweep = write_sweep()
+    signals = []
+    kill = os.kill
+    monkeypatch.setattr(os, "kill", lambda pid, number: signals.append((pid, number)) if number else kill(pid, 0))
+    for folder in (sweep.folder, sweep.folder / "1"):
+        signed_here(**name)
+        Path(".lock").rename(folder / ".lock")
+        assert holder(folder) is None
+    assert cli.main(["cancel", str(sweep.folder)]) == 0
+    assert capsys.readouterr().out == f"nothing of {sweep.folder} is running\n"
+    assert signals == []
+
+
+def test_the_name_in_another_runs_lock_is_not_borrowed(tmp_path):
+    """A link, or a pipe that nobody writes to."""
+    for name in ("running", "sent", "pipe"):
+        Path(name).mkdir()
+    os.mkfifo("pipe/.lock")
+    Path("sent/.lock").symlink_to(tmp_path / "running/.lock")
+    with Lock("running"):
+        assert holder("running") is not None
+        assert holder("sent") is None
+        assert holder("pipe") is None
+
+
+def test_of_two_that_saw_no_name_where_there_are_no_locks_one_writes(monkeypatch):
+    def refuse(*_: object) -> None:
+        raise OSError(37, "No locks available")
+
+    def look(folder: object) -> str | None:
+        found = holder(folder)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            seen.wait(0.2)  # nobody signs before both have looked
+        return found
+
+    def write() -> None:
+        try:
+            with Lock("."):
+                done.wait(60)
+                ends.append("written")
+        except UsageError:
+            ends.append("refused")
+            done.set()
+
+    seen, done, ends = threading.Barrier(2), threading.Event(), []
+    monkeypatch.setattr(lock.fcntl, "flock", refuse)
+    monkeypatch.setattr(lock, "holder", look)
+    monkeypatch.setattr(lock, "SETTLING", 0.3)
+    writers = [threading.Thread(target=write) for _ in range(2)]
+    for one in writers:
+        one.start()
+    for one in writers:
+        one.join(3)
+    done.set()
+    for one in writers:
+        one.join()
+    assert sorted(ends) == ["refused", "written"]
 
 
 def test_a_name_that_cannot_be_written_is_one_line(monkeypatch):

@@ -59,8 +59,9 @@ def _tell(found: Any) -> None:
 
 
 def _writers(found: Any) -> set[tuple[int, str]]:
-    """Who starts the runs of the sweep, and who writes to them."""
+    """Who starts the runs of the sweep, and who writes to them; a link leads to the run of something else."""
     from pinn_cli.lock import writer
 
-    writers = (writer(folder) for folder in (found.folder, *(run.folder for run in found.runs)))
+    folders = [run.folder for run in found.runs if not run.folder.is_symlink()]
+    writers = (writer(folder) for folder in (found.folder, *folders))
     return {one for one in writers if one is not None}

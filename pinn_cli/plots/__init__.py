@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from pinn_cli import atomic
 from pinn_cli.errors import TrainingError, UsageError
+from pinn_cli.lock import check_own
 from pinn_cli.plots.fields import draw_collocation, draw_solution
 from pinn_cli.plots.gradient_alignment import draw_gradient_alignment
 from pinn_cli.plots.gradient_histograms import draw_gradient_histograms
@@ -42,9 +43,11 @@ def write(
 ) -> list[Path]:
     """Draw figures of the run in `folder` into `out` (its own ``figures/``); the paths of those the file has data for.
 
-    `kind` is png, pdf or svg; `resolution` in dots per inch. Raises UsageError for a file that is no run's, and
-    TrainingError where a figure cannot be written.
+    `kind` is png, pdf or svg; `resolution` in dots per inch. Raises UsageError for a file that is no run's or a folder
+    that leads elsewhere, and TrainingError where a figure cannot be written.
     """
+    if out is None:
+        check_own(Path(folder))
     results, target = Results(Path(folder) / "results.h5"), Path(out or Path(folder) / "figures")
     written = []
     for name in names:
