@@ -1,4 +1,4 @@
-"""Numbers, durations and trends as short texts."""
+"""Numbers, durations and trends as short texts, and texts of others as they can be shown."""
 
 import json
 import math
@@ -57,6 +57,11 @@ def trend(values: Sequence[float], width: int) -> str:
     low, span = (min(known), max(known) - min(known)) if known else (0.0, 0.0)
     levels = [None if log is None else round((log - low) / span * 7) if span else 0 for log in logs]
     return "".join(" " if level is None else BARS[level] for level in levels)
+
+
+def printable(text: str) -> str:
+    """A text without the characters by which a terminal is told to do something."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def as_json(found: Any) -> str:

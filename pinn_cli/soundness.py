@@ -1,7 +1,8 @@
 """What a results file may hold. It may come from somebody else, or be damaged, so it is looked at before it is used.
 
 Refused is what lies elsewhere (links and data in other files: to append a row would write there), what is said to be
-far larger than what is stored (it would fill the memory), and what is of another kind than the layout in `results.py`.
+larger than what is stored (it would fill the memory: ours is not compressed), and what is of another kind than the
+layout in `results.py`.
 Every function raises ValueError, saying what is wrong.
 """
 
@@ -12,7 +13,7 @@ from typing import Any
 
 import h5py
 
-FACTOR, SPARE = 1100, 1 << 20  # no filter of HDF5 shrinks data further; columns are made longer before they are filled
+SPARE = 1 << 20  # bytes that may be missing: columns are made longer before they are filled
 LONGEST = 1 << 16  # characters of an attribute
 STATUS = ("running", "finished", "stopped", "failed")
 TEXT, NUMBER = "O", "biuf"  # kinds of arrays
@@ -28,22 +29,23 @@ LAYOUT = [  # what a name may hold: kinds of values, and axes
 ]
 ATTRIBUTES: dict[str, Callable[[Any], bool]] = {  # of the run; others are texts or numbers of no consequence
     "status": lambda value: value in STATUS,
+    "problem": lambda value: isinstance(value, str) and value.isprintable(),
     "threads": lambda value: isinstance(value, int) and 0 < value <= 4096,
     "seed": lambda value: isinstance(value, int),
     "versions": lambda value: isinstance(json.loads(value), dict),
-    **dict.fromkeys(("problem", "started", "finished", "reason", "command", "device", "dtype", "machine", "commit"),
+    **dict.fromkeys(("started", "finished", "reason", "command", "device", "dtype", "machine", "commit"),
                     lambda value: isinstance(value, str)),
 }  # fmt: skip
 
 
-def datasets(group: h5py.Group, prefix: str = "") -> Iterator[tuple[str, h5py.Dataset]]:
-    """Every dataset below a group with its name relative to it, each looked at."""
-    for name in group:
-        node = _held(group, name)
-        if isinstance(node, h5py.Dataset):
-            yield prefix + name, checked(node)
-        else:
-            yield from datasets(node, f"{prefix}{name}/")
+def datasets(group: h5py.Group) -> Iterator[tuple[str, h5py.Dataset]]:
+    """Every dataset below a group with its name relative to it, each looked at, and all of them together."""
+    room = group.file.id.get_filesize() + SPARE
+    for name, data in _every(group):
+        room -= data.nbytes
+        if room < 0:
+            raise ValueError(f"{group.name} is said to be larger than the whole file")
+        yield name, data
 
 
 def found(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
@@ -64,7 +66,9 @@ def checked(data: h5py.Dataset) -> h5py.Dataset:
     if data.shape is None:
         raise ValueError(f"{name} is empty")
     stored = data.id.get_storage_size()
-    if data.nbytes > FACTOR * stored + SPARE:
+    if plan.get_nfilters():
+        raise ValueError(f"{name} is compressed, which no run's is")
+    if data.nbytes > stored + SPARE:
         raise ValueError(f"{name} is said to be of shape {data.shape}, and has {stored} bytes")
     kinds, axes = next((kinds, axes) for pattern, kinds, axes in LAYOUT if pattern.fullmatch(name))
     kind = "O" if h5py.check_string_dtype(data.dtype) else data.dtype.kind.replace("O", "")
@@ -89,9 +93,13 @@ def columns(history: h5py.Group) -> dict[str, h5py.Dataset]:
     return columns
 
 
-def printable(text: str) -> str:
-    """A text without the characters by which a terminal is told to do something."""
-    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
+def _every(group: h5py.Group, prefix: str = "") -> Iterator[tuple[str, h5py.Dataset]]:
+    for name in group:
+        node = _held(group, name)
+        if isinstance(node, h5py.Dataset):
+            yield prefix + name, checked(node)
+        else:
+            yield from _every(node, f"{prefix}{name}/")
 
 
 def _held(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset:
@@ -102,4 +110,3 @@ def _held(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset:
     if h5py.h5o.get_info(node.id).rc > 1 or not isinstance(node, h5py.Group | h5py.Dataset):
         raise ValueError(f"{group.name.strip('/')}/{name} is no dataset or group of its own")
     return node
-

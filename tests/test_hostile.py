@@ -206,6 +206,13 @@ def damage(kind: str) -> None:
         if kind == "much":  # said to be 8 TB, and nothing is stored
             del file["fields/prediction/u"]
             file["fields/prediction"].create_dataset("u", (10**12,), "f8", chunks=(1 << 20,))
+        elif kind == "dense":  # 80 MB of nothing
+            del file["history/time"]
+            zeros = np.zeros(10**7)
+            file["history"].create_dataset("time", data=zeros, maxshape=(None,), chunks=(1 << 16,), compression="gzip")
+        elif kind == "many":  # no one of them is large
+            for k in range(100):
+                file["fields/prediction"].create_dataset(f"u{k}", (1 << 15,), "f8", chunks=(1 << 10,))
         elif kind == "endless":
             file["fields/again"] = file["fields"]
         elif kind == "twice":
@@ -215,13 +222,15 @@ def damage(kind: str) -> None:
             file["error/u"] = "small"
         elif kind == "status":
             file.attrs["status"] = "done\x1b[2J"
+        elif kind == "name":
+            file.attrs["problem"] = "helmholtz\na line of its own"
 
 
-@pytest.mark.parametrize("kind", ["much", "endless", "twice", "text", "status"])
+@pytest.mark.parametrize("kind", ["much", "dense", "many", "endless", "twice", "text", "status", "name"])
 def test_a_results_file_of_another_layout_is_one_line(kind, capsys):
     hostile_run(compose(RUN[1:]))
     damage(kind)
-    for words in (["resume", "run"], *([["show", "run"]] if kind in ("text", "status") else [["plot", "run"]])):
+    for words in (["resume", "run"], *([["show", "run"]] if kind in ("text", "status", "name") else [["plot", "run"]])):
         assert cli.main(words) == cli.USAGE
         assert "damaged" in one_line(capsys)
 
@@ -229,10 +238,12 @@ def test_a_results_file_of_another_layout_is_one_line(kind, capsys):
 def test_a_text_in_a_results_file_cannot_speak_to_the_terminal(capsys):
     hostile_run(compose(RUN[1:]))
     Results(Path("run/results.h5")).attributes(command="pinn train \x1b]0;owned\x07")
-    assert cli.main(["show", "run"]) == 0
-    out = capsys.readouterr().out
-    assert "owned" in out
-    assert "\x1b" not in out
+    Path("run/run.log").write_text("step 1 \x1b]0;owned\x07\n")
+    for words in (["show", "run"], ["logs", "run"]):
+        assert cli.main(words) == 0
+        out = capsys.readouterr().out
+        assert "owned" in out
+        assert "\x1b" not in out
 
 
 BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(

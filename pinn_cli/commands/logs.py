@@ -31,11 +31,12 @@ def run(arguments: Namespace) -> int:
 
 
 def _print(log: IO[str], folder: Path, follow: bool) -> None:
+    from pinn_cli.formatting import printable
     from pinn_cli.lock import holder
 
     goes_on = follow
     while True:
-        print(log.read(), end="", flush=True)
+        print(printable(log.read()), end="", flush=True)
         if not goes_on:
             return
         time.sleep(PAUSE)

@@ -12,6 +12,7 @@ import numpy as np
 
 from pinn_cli import soundness
 from pinn_cli.descriptions import describe
+from pinn_cli.formatting import printable
 
 ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, MemoryError, OverflowError)
 
@@ -72,7 +73,7 @@ def datasets(file: h5py.File, name: str) -> dict[str, h5py.Dataset]:
 def attribute_of(node: h5py.HLObject, name: str) -> Any:
     """One attribute as Python has it, its text safe to print."""
     value = python_of(node.attrs[name])
-    value = soundness.printable(value) if isinstance(value, str) else value
+    value = printable(value) if isinstance(value, str) else value
     return soundness.attribute(name, value) if node.name == "/" else value
 
 
@@ -91,7 +92,7 @@ def value_of(data: h5py.Dataset) -> Any:
     value = python_of(data.asstr()[()])
     if data.name.startswith("/source/"):  # compared character by character, and never printed
         return value
-    return [soundness.printable(text) for text in value] if isinstance(value, list) else soundness.printable(value)
+    return [printable(text) for text in value] if isinstance(value, list) else printable(value)
 
 
 def python_of(value: Any) -> Any:
