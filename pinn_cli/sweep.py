@@ -22,11 +22,13 @@ from typing import Any
 
 from pinn_cli import atomic
 from pinn_cli.errors import UsageError
+from pinn_cli.formatting import printable
 from pinn_cli.run_folder import OUTPUTS, check_writable, make, unique
 
 FILE = "sweep.json"
 FORMAT = 1
 LATEST = "latest"
+JOB = re.compile(r"[0-9]+(_[0-9]+)?")  # what Slurm takes for a job: a word would be one of its options
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,11 @@ class Sweep:
         cls, folder: Path, command: str, launcher: str, runs: Sequence[tuple[Sequence[str], str | None]]
     ) -> "Sweep":
         """What a sweep would be, with nothing made."""
+        try:
+            for text in (command, os.getcwd(), *(word for words, _ in runs for word in words)):
+                _line(text)
+        except ValueError as error:  # no later command would read it back
+            raise UsageError(f"{error}; type it without line breaks and other signs that cannot be seen") from None
         planned = tuple(_planned(folder, n, words, reason) for n, (words, reason) in enumerate(runs))
         created = datetime.now().astimezone().isoformat(timespec="seconds")
         return cls(folder, command, launcher, created, os.getcwd(), (), planned)
@@ -101,7 +108,7 @@ class Sweep:
         except OSError as error:
             raise UsageError(f"{file} cannot be read ({error.strerror})") from None
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            reason = " ".join(str(error).split())[:120]
+            reason = printable(" ".join(str(error).split())[:120])
             raise UsageError(f"{file} is damaged or no manifest ({reason}); the runs beside it are untouched") from None
 
     @property
@@ -182,9 +189,20 @@ def quoted(path: str | Path) -> str:
 def _sweep(folder: Path, about: Mapping[str, Any]) -> Sweep:
     if about["format"] != FORMAT:
         raise ValueError(f"format {about['format']}, expected {FORMAT}")
-    texts = {key: str(about[key]) for key in ("command", "launcher", "created", "cwd")}
+    texts = {key: _line(about[key]) for key in ("command", "launcher", "created", "cwd")}
+    jobs = tuple(map(str, about["jobs"]))
+    if wrong := [job for job in jobs if not JOB.fullmatch(job)]:
+        raise ValueError(f"{wrong[0]!a} is no number of a job")
+    shlex.split(texts["command"])  # what no shell has had raises
     runs = tuple(_planned(folder, n, *_checked(n, run["words"], run["refused"])) for n, run in enumerate(about["runs"]))
-    return Sweep(folder=folder, jobs=tuple(map(str, about["jobs"])), runs=runs, **texts)
+    return Sweep(folder=folder, jobs=jobs, runs=runs, **texts)
+
+
+def _line(text: Any) -> str:
+    """A text that can be printed and stays in its line. Raises ValueError for what could speak to a terminal."""
+    if not isinstance(text, str) or not text.isprintable():
+        raise ValueError(f"{ascii(text)[:80]} is no line of text")
+    return text
 
 
 def _checked(number: int, words: Any, refused: Any) -> tuple[list[str], str | None]:
@@ -192,8 +210,8 @@ def _checked(number: int, words: Any, refused: Any) -> tuple[list[str], str | No
     if not isinstance(words, list) or not (refused is None or isinstance(refused, str)):
         raise ValueError(f"run {number} is {str(words)[:40]}, refused: {str(refused)[:40]}")
     for word in words:
-        if not isinstance(word, str) or re.match(r"[+~]*hydra\b|-", word):
-            raise ValueError(f"run {number} has the word {word}, which no run has")
+        if not isinstance(word, str) or not word.isprintable() or re.match(r"[+~]*hydra\b|-", word):
+            raise ValueError(f"run {number} has the word {ascii(word)[:60]}, which no run has")
     return words, refused
 
 
@@ -203,7 +221,8 @@ def _planned(sweep: Path, number: int, words: Sequence[str], refused: str | None
     folder = Path(chosen[-1]) if chosen else sweep / str(number)
     if refused is None and not (folder / "results.h5").exists() and _note(folder).is_file():
         refused = _note(folder).read_text(encoding="utf-8").strip()
-    return Planned(number, tuple(map(str, words)), refused, folder)
+    reason = refused if refused is None else " ".join(printable(refused).split())
+    return Planned(number, tuple(map(str, words)), reason, folder)
 
 
 def _note(folder: Path) -> Path:

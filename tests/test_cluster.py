@@ -10,6 +10,7 @@ import pytest
 from pinn_cli import checkout, cli
 from pinn_cli.cluster import array, slurm
 from pinn_cli.cluster.freeze import freeze
+from pinn_cli.errors import UsageError
 
 WORDS = ["train", "-m", "problem=helmholtz", "points.interior=32", "points.face=8", "stop.steps=2"]
 ARRAY = [*WORDS, "hydra/launcher=slurm_array"]
@@ -179,6 +180,19 @@ def test_a_folder_that_slurm_cannot_name_is_refused(here, submitted, capsys):
     assert "type folder=ANOTHER" in capsys.readouterr().err
     assert list(here.iterdir()) == []
     assert submitted == []
+
+
+def test_the_number_of_a_job_is_found_among_what_a_cluster_says(here, monkeypatch):
+    (here / "sbatch").write_text('#!/bin/sh\necho welcome to 2026\necho "$NUMBER"\n')
+    (here / "sbatch").chmod(0o755)
+    monkeypatch.setattr(slurm, "which", lambda name: name)
+    monkeypatch.setenv("PATH", f"{here}:{os.environ['PATH']}")
+    monkeypatch.setenv("NUMBER", "17;here")
+    assert slurm.submit([], "array.sh") == "17"
+    monkeypatch.setenv("NUMBER", "queued")
+    with pytest.raises(UsageError, match="gave no number of a job"):
+        slurm.submit([], "array.sh")
+    assert slurm.submit(["--test-only"], "array.sh") == ""
 
 
 # ---- the script itself, run by hand: bash is all it needs

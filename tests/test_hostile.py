@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from run_files import write_run
 
 from pinn_cli import atomic, cli
+from pinn_cli.cluster import slurm
 from pinn_cli.composition import compose
 from pinn_cli.lock import Lock
 from pinn_cli.results import Results
@@ -361,7 +362,14 @@ def manifest(runs: list, **more) -> Path:
     return Path("sweep")
 
 
-WORDS = ["hydra.callbacks.a._target_=canary.Bird", "+hydra/callbacks=evil", "--config-dir=x", 7]
+WORDS = [
+    "hydra.callbacks.a._target_=canary.Bird",
+    "+hydra/callbacks=evil",
+    "--config-dir=x",
+    7,
+    "seed=1\nrm -r ~",
+    "seed=1\x1b[2J",
+]
 
 
 @pytest.mark.parametrize("word", WORDS)
@@ -370,6 +378,51 @@ def test_the_words_of_a_manifest_set_what_a_run_has(word, capsys):
     for words in (["resume", "sweep"], ["status", "sweep"]):
         assert cli.main(words) == cli.USAGE
         assert "which no run has" in one_line(capsys)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("jobs", ["--me"]), ("jobs", ["7", "-u root"]), ("jobs", ["7\n"]), ("jobs", ["7_*"]), ("jobs", ["\u0667"]),
+        ("command", "pinn train -m \x1b]0;owned\x07"), ("command", "pinn train -m 'seed=1"), ("command", ["pinn"]),
+        ("launcher", "basic\n"), ("cwd", "/tmp\x1b[2J"), ("cwd", "\0"), ("created", "\ud800"),
+    ],
+)  # fmt: skip
+def test_a_manifest_holds_lines_of_text_and_numbers_of_jobs(key, value, monkeypatch, capsys):
+    cancelled = []
+    monkeypatch.setattr(slurm, "cancel", cancelled.append)
+    manifest([["problem=helmholtz", "seed=1"]], **{key: value})
+    for command in ("status", "cancel", "resume", "collect"):
+        assert cli.main([command, "sweep"]) == cli.USAGE
+        assert "damaged or no manifest" in one_line(capsys)
+    assert cancelled == []
+
+
+def test_why_a_run_was_refused_is_one_line_that_cannot_speak_to_the_terminal(capsys):
+    manifest([["seed=1"], ["seed=2"]])
+    Path("sweep/1.refused").write_text("no GPU\x1b[2J\nhere\n")
+    assert cli.main(["status", "sweep"]) == 0
+    assert "no GPU\N{REPLACEMENT CHARACTER}[2J here" in capsys.readouterr().out
+
+
+def test_commands_that_read_a_sweep_run_nothing_of_it(here, tmp_path, capsys):
+    """Its code, its working directory and its launcher's settings are for `resume`, which runs them."""
+    evil = f"open({str(tmp_path / 'harmed')!r}, 'w')\n"
+    for place in (Path("sweep/code"), tmp_path / "theirs"):
+        (place / "problems").mkdir(parents=True)
+        for name in ("problems/__init__.py", "problems/helmholtz.py", "sitecustomize.py", "h5py.py", "yaml.py"):
+            (place / name).write_text(evil)
+    command = f"pinn train -m hydra/launcher=slurm_array 'hydra.launcher.setup=[\"touch {tmp_path / 'harmed'}\"]'"
+    manifest([["problem=helmholtz"], ["seed=1"]], cwd=str(tmp_path / "theirs"), command=command, jobs=["7"])
+    write_run(Path("sweep/0"))
+    Path("sweep/0/run.log").write_text("step 1\n")
+    before = list(sys.path), os.environ.get("PYTHONPATH"), Path.cwd()
+    for words in (["status", "sweep"], ["status", "sweep", "--json"], ["compare", "sweep"], ["collect", "sweep"],
+                  ["logs", "sweep/0"], ["show", "sweep/0"], ["plot", "sweep/0", "--only", "losses"],
+                  ["list", "runs"]):  # fmt: skip
+        assert cli.main(words) == 0, capsys.readouterr().err
+        assert (list(sys.path), os.environ.get("PYTHONPATH"), Path.cwd()) == before
+    assert [name for name in sys.modules if name.partition(".")[0] == "problems"] == []
 
 
 @pytest.mark.parametrize("name", ["../../../evil", "/evil", "..", ".hidden"])

@@ -42,6 +42,14 @@ def test_a_run_may_have_a_folder_of_its_own():
     assert run.command == "pinn train seed=1 folder=elsewhere/seed1"
 
 
+@pytest.mark.parametrize("text", ["folder='a\nb'", "seed='\x1b[2J'", "seed=1\u00a0"])
+def test_a_word_that_goes_over_several_lines_is_refused_before_anything_is_made(text, here):
+    with pytest.raises(UsageError, match="is no line of text; type it without"):
+        created([([text], None)])
+    with pytest.raises(UsageError, match="is no line of text; type it without"):
+        Sweep.planned(Path("s"), f"pinn train -m {text}", "basic", WORDS)
+
+
 def test_numbers_of_jobs_are_added():
     made = created().with_jobs(["17"]).with_jobs(["18"])
     assert Sweep.read(made.folder).jobs == ("17", "18")

@@ -23,7 +23,7 @@ def largest_array() -> int:
 
 
 def submit(options: Sequence[str], script: str | Path, *arguments: str) -> str:
-    """The number that Slurm gives to a job. Raises UsageError with Slurm's own reason if it takes none."""
+    """The number that Slurm gives to a job ("" in a test). Raises UsageError, with its reason, if it takes none."""
     if which("sbatch") is None:
         raise UsageError("there is no Slurm here (no `sbatch`); type --dry-run to see the script, or another launcher")
     words = ["sbatch", "--parsable", *options, str(script), *arguments]
@@ -34,7 +34,10 @@ def submit(options: Sequence[str], script: str | Path, *arguments: str) -> str:
     if done.returncode:
         reason = " ".join(done.stderr.replace("sbatch: error:", "").split())
         raise UsageError(f"sbatch refused the array ({reason}); see hydra.launcher.partition, account, time ...")
-    return done.stdout.strip().partition(";")[0]
+    number = re.search(r"^[0-9]+(?=;|$)", done.stdout, re.MULTILINE)  # some clusters' sbatch says more
+    if number is None and "--test-only" not in options:
+        raise UsageError(f"sbatch gave no number of a job ({ascii(done.stdout)[:80]}); see squeue --me")
+    return number[0] if number else ""
 
 
 def is_here() -> bool:
