@@ -10,6 +10,7 @@ import json
 import os
 import pickle
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,10 @@ from run_files import write_run
 
 from pinn_cli import checkpoint, cli, plain_yaml
 from pinn_cli.checkpoint import CheckpointError
+from pinn_cli.cluster import SlurmArray
 from pinn_cli.composition import compose
 from pinn_cli.errors import UsageError
+from pinn_cli.launching.plugins import Plugin
 from pinn_cli.results import Results
 from pinn_cli.settings import read_back
 from pinn_cli.sweep import Sweep
@@ -259,22 +262,32 @@ def test_a_problem_of_other_values(here):
     file.write_text(text)
 
 
-def test_a_manifest_of_other_values(here):
+def test_a_manifest_of_other_values(here, monkeypatch):
+    """Read by whatever reads sweeps, and resumed up to where its runs would start."""
+    monkeypatch.setattr(Plugin, "launch", lambda self, sweep: 0)
+    monkeypatch.setattr(SlurmArray, "check", lambda self: None)
+    monkeypatch.setattr(SlurmArray, "launch", lambda self, sweep: 0)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
+    command = "pinn train -m seed=0,1 hydra/launcher=slurm_array 'hydra.launcher.setup=[\"module load x\"]'"
     about = {
-        "format": 1, "command": "pinn train -m", "created": "2026", "launcher": "basic", "cwd": str(here),
-        "jobs": ["1"],
+        "format": 1, "command": command, "created": "2026", "launcher": "basic", "cwd": str(here),
+        "jobs": [],
         "runs": [{"number": k, "words": ["problem=mine", f"seed={k}"], "refused": None} for k in range(2)],
     }  # fmt: skip
-    Path("sweep").mkdir()
+    shutil.copytree("small", "sweep/0")
 
     @cases(0.04)
-    @given(st.sampled_from(paths(about)), values, changes, st.booleans())
-    def read(path, value, script, bytewise) -> None:
+    @given(st.sampled_from(paths(about)), values, changes, st.booleans(), st.sampled_from(["", "1", "--me"]))
+    def read(path, value, script, bytewise, job) -> None:
+        about["jobs"] = [job] if job else []
         node = json.dumps(about if bytewise else replaced(about, path, value)).encode()
         Path("sweep/sweep.json").write_bytes(changed(node, script) if bytewise else node)
         with contextlib.suppress(UsageError):
             Sweep.read("sweep")
-        said(["status", "sweep"])
+        for name in ("status", "compare", "collect", "resume"):
+            said([name, "sweep"])
+        assert Path.cwd() == here
 
     read()
 
