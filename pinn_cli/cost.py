@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from pinn_cli.errors import UsageError
+from pinn_cli.errors import MachineError
 from pinn_cli.memory import free_memory
 
 PROBE = 512  # side of the product that is timed
@@ -35,10 +35,10 @@ def cost(parameters: int, rows: int, dtype: torch.dtype, device: torch.device) -
 
 
 def refuse_too_large(found: Cost, device: torch.device) -> None:
-    """Refuse a matrix that does not fit the memory that is free (UsageError)."""
+    """Refuse a matrix that does not fit the memory that is free (MachineError)."""
     free = free_memory(device)
     if free is not None and found.memory > 0.9 * free:
-        raise UsageError(
+        raise MachineError(
             f"the least-squares step needs a {found}, and {free / 1e9:.2g} GB are free; type a smaller "
             "architecture.width, fewer points.interior, or optimizer=lbfgs"
         )

@@ -4,13 +4,13 @@ import re
 
 import torch
 
-from pinn_cli.errors import UsageError
+from pinn_cli.errors import MachineError, UsageError
 
 
 def choose(name: str, dtype: torch.dtype) -> torch.device:
     """The device called `auto`, `cpu`, `cuda`, `cuda:1` ...
 
-    Raises UsageError if there is no such device, or if it cannot compute in `dtype`.
+    Raises MachineError if there is no such device here, and UsageError if it cannot compute in `dtype`.
     """
     kind = name.partition(":")[0]
     if kind == "auto":
@@ -42,6 +42,6 @@ def notes(device: torch.device, dtype: torch.dtype) -> list[str]:
 def _require(name: str, kind: str, index: int) -> None:
     backend = getattr(torch, kind)
     if not backend.is_available():
-        raise UsageError(f"device={name}: torch {torch.__version__} finds no such device here; type device=cpu")
+        raise MachineError(f"device={name}: torch {torch.__version__} finds no such device here; type device=cpu")
     if index >= backend.device_count():
-        raise UsageError(f"device={name}: there are {backend.device_count()}, counted from 0; type device={kind}:0")
+        raise MachineError(f"device={name}: there are {backend.device_count()}, counted from 0; type device={kind}:0")

@@ -8,6 +8,13 @@ class UsageError(Exception):
     """A command that cannot be carried out as typed; the command line prints it and exits with 2."""
 
 
+class MachineError(UsageError):
+    """What this machine cannot do at the moment, and another may: a device, memory, a folder that are not there.
+
+    A command ends with 2 for it as for the others; a run of a sweep has failed, and is not refused for good.
+    """
+
+
 class TrainingError(Exception):
     """A run that cannot go on (a loss that is not finite, memory that does not suffice); exits with 1."""
 

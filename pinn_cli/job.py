@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from pinn_cli import atomic, checkpoint, compiler, plan, run_folder, runs
+from pinn_cli import atomic, checkpoint, compiler, plan, run_folder, runs, sweep
 from pinn_cli.assembly import Parts, assemble
 from pinn_cli.clock import Clock
 from pinn_cli.composition import drop_leftovers
@@ -38,8 +38,10 @@ FILE = "results.h5"
 
 def start(config: DictConfig, name: str, typed: Collection[str] = (), prefix: str = "") -> int:
     """Train a new run of the problem called `name`; the exit code. Raises UsageError with nothing made on disk."""
-    if config.folder is not None and (Path(config.folder) / FILE).exists():
-        return _again(Path(config.folder), config)
+    if config.folder is not None:
+        sweep.forget(Path(config.folder))
+        if (Path(config.folder) / FILE).exists():
+            return _again(Path(config.folder), config)
     with _surroundings(config):
         clock = Clock()
         run_folder.check_writable(config.folder)
@@ -67,6 +69,7 @@ def go_on(folder: Path, changes: Mapping[str, Any] | None = None, changed: bool 
     """Go on with a run that was stopped or killed; the exit code. `changed`: even if formulas have changed since."""
     if not (folder / FILE).exists():  # nothing is made there
         Results(folder / FILE).read_attributes()
+    sweep.forget(folder)
     with Lock(folder):
         return _go_on(folder, changes or {}, changed)
 

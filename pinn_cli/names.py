@@ -16,7 +16,7 @@ from pinn_cli import sweep
 from pinn_cli.errors import UsageError
 from pinn_cli.results import Results
 from pinn_cli.run_folder import OUTPUTS
-from pinn_cli.runs import FILE, summary, sweep_of
+from pinn_cli.runs import FILE, summary
 
 LATEST, BEST = "latest", "best"
 
@@ -43,7 +43,7 @@ def find_sweep(text: str, root: Path = OUTPUTS) -> sweep.Sweep | None:
         found = _named(text, root)
     except UsageError:
         return sweep.find(text, root)  # none of its runs may have started yet
-    places = {sweep_of(run) for run in found}
+    places = {sweep.sweep_of(run) for run in found}
     place = places.pop() if len(places) == 1 and not (Path(text) / FILE).exists() else None
     return None if place is None else sweep.Sweep.read(place)
 
@@ -101,7 +101,7 @@ def _named(text: str, root: Path) -> list[Path]:
     matches: dict[Path, list[Path]] = {}
     for run in every(root):
         if _begins(run, text, root):
-            matches.setdefault(sweep_of(run) or run, []).append(run)
+            matches.setdefault(_place(run), []).append(run)
     if len(matches) == 1:
         return next(iter(matches.values()))
     if matches:
@@ -121,7 +121,7 @@ def _runs_in(text: str, root: Path) -> list[Path]:
     if path.name == LATEST:  # no link of that name, or one to a run that has been removed
         parents = [root / path.parent, *([path.parent] if path.parent != Path() else [])]
         runs = next((runs for runs in map(every, parents) if runs), [])
-        return [run for run in runs if (sweep_of(run) or run) == (sweep_of(runs[-1]) or runs[-1])]
+        return [run for run in runs if _place(run) == _place(runs[-1])]
     return []
 
 
@@ -135,14 +135,27 @@ def _of_a_sweep(text: str, root: Path) -> list[Path]:
     if planned is None:
         raise UsageError(f"{found.folder} has runs 0 to {len(found.runs) - 1}; found {number}")
     if not (planned.folder / FILE).exists():
-        reason = f"was refused: {planned.refused}" if planned.refused else f"has not started; pinn status {name}"
-        raise UsageError(f"run {number} of {found.folder} {reason}")
+        raise UsageError(f"run {number} of {found.folder} {_why_not(planned, name)}")
     return [planned.folder]
+
+
+def _why_not(run: sweep.Planned, name: str) -> str:
+    """Why a run of the sweep called `name` has no results."""
+    if run.refused is not None:
+        return f"was refused: {run.refused}"
+    if run.failed is not None:
+        return f"failed before its first step: {run.failed}"
+    return f"has not started; pinn status {name}"
+
+
+def _place(run: Path) -> Path:
+    """The folder of its sweep, or its own."""
+    return sweep.sweep_of(run) or run
 
 
 def _begins(folder: Path, text: str, root: Path) -> bool:
     """Whether the name, the short id or the path of a run, or of its sweep, begins like that."""
-    place = sweep_of(folder) or folder
+    place = _place(folder)
     names = (place.name, place.name.rpartition("-")[2], str(place.relative_to(root)))
     return bool(text) and any(name.startswith(text) for name in names)
 

@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 from pinn_cli import device
 from pinn_cli.assembly import Parts
 from pinn_cli.cost import SLOW, Cost, cost, refuse_too_large
-from pinn_cli.errors import UsageError
+from pinn_cli.errors import MachineError, UsageError
 from pinn_cli.memory import refuse_too_many
 from pinn_cli.objective import Objective
 from pinn_cli.stages import Stage
@@ -35,7 +35,7 @@ def preview(parts: Parts) -> Objective:
         if "memory" not in str(error) and not isinstance(error, MemoryError):
             raise
         way = "type fewer points, e.g. points.interior=512, or a smaller architecture.width"
-        raise UsageError(f"the first step does not fit the memory ({str(error).splitlines()[0]}); {way}") from error
+        raise MachineError(f"the first step does not fit the memory ({str(error).splitlines()[0]}); {way}") from error
     return objective
 
 
@@ -66,7 +66,7 @@ def text(config: DictConfig, name: str, parts: Parts, objective: Objective, comp
 
 
 def _algebra(parts: Parts, size: int, rows: int) -> list[tuple[str, str]]:
-    """The linear algebra of a least-squares phase, if there is one (Raises UsageError if it cannot fit)."""
+    """The linear algebra of a least-squares phase, if there is one (Raises MachineError if it cannot fit)."""
     if not any(getattr(phase.optimizer(), "least_squares", False) for phase in parts.schedule):
         return []
     found = cost(size, rows, parts.dtype, parts.device)

@@ -6,7 +6,7 @@ import secrets
 from datetime import datetime
 from pathlib import Path
 
-from pinn_cli.errors import UsageError
+from pinn_cli.errors import MachineError, UsageError
 
 OUTPUTS = Path("outputs")
 
@@ -32,18 +32,18 @@ def unique(place: Path) -> Path:
 
 
 def check_writable(chosen: str | None) -> None:
-    """Refuse, before anything is made, a place where the run folder could not be made (UsageError)."""
+    """Refuse, before anything is made, a place where the run folder could not be made (UsageError, MachineError)."""
     place = (OUTPUTS if chosen is None else Path(chosen)).absolute()
     while not place.exists():
         place = place.parent
     if not place.is_dir():
         raise UsageError(f"{place} is a file, and the run needs a folder there; type folder=ANOTHER")
     if not os.access(place, os.W_OK | os.X_OK):
-        raise UsageError(f"{place} cannot be written; type folder=ANOTHER")
+        raise MachineError(f"{place} cannot be written; type folder=ANOTHER")
 
 
 def make(folder: Path, may_exist: bool = False) -> Path:
-    """Make a folder; one that exists must hold nothing (Raises UsageError)."""
+    """Make a folder; one that exists must hold nothing (Raises UsageError, MachineError)."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(exist_ok=may_exist)
@@ -52,7 +52,7 @@ def make(folder: Path, may_exist: bool = False) -> Path:
             raise UsageError(f"{folder} is a file; type folder=ANOTHER") from None
         raise
     except OSError as error:
-        raise UsageError(f"{folder} cannot be made ({error.strerror}); type folder=ANOTHER") from None
+        raise MachineError(f"{folder} cannot be made ({error.strerror}); type folder=ANOTHER") from None
     others = [path.name for path in folder.iterdir() if not path.name.startswith(".")]
     if others:
         raise UsageError(f"{folder} holds {others[0]}, which is not pinn's; type folder=ANOTHER")

@@ -9,11 +9,11 @@ from typing import Any
 import yaml
 from omegaconf import OmegaConf
 
-from pinn_cli import sweep
 from pinn_cli.errors import UsageError
 from pinn_cli.formatting import duration, scientific
 from pinn_cli.lock import holder
 from pinn_cli.results import Results
+from pinn_cli.sweep import sweep_of
 
 FILE = "results.h5"
 
@@ -92,11 +92,6 @@ def cells(run: dict[str, Any]) -> list[str]:
 def label(folder: Path) -> str:
     """What a run is called in a table: its folder's name, behind that of its sweep if it is a number there."""
     return f"{folder.parent.name}/{folder.name}" if sweep_of(folder) else folder.name
-
-
-def sweep_of(folder: Path) -> Path | None:
-    """The folder of the sweep that a run is part of."""
-    return folder.parent if folder.name.isdecimal() and (folder.parent / sweep.FILE).is_file() else None
 
 
 def _status(folder: Path, status: str) -> str:

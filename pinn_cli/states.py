@@ -45,10 +45,12 @@ def state(run: Planned) -> dict[str, Any]:
     entry = {"folder": str(run.folder), "words": list(run.words)}
     if run.refused is not None:
         return entry | {"state": "refused", "note": run.refused}
+    failed = {} if (reason := run.failed) is None else {"state": "failed", "note": reason}
     if not (run.folder / runs.FILE).exists():
-        return entry | {"state": "queued", "note": ""}
+        return entry | ({"state": "queued", "note": ""} | failed)
     found = runs.summary(run.folder)
     entry |= {"state": found["status"], "note": _note(run.folder, found)}
+    entry |= failed if found["status"] in ("stopped", "interrupted") else {}  # it could not go on
     if found["status"] == "damaged":
         return entry
     kept = ("problem", "seed", "steps", "seconds", "errors", "metrics", "loss", "started", "finished")

@@ -5,6 +5,7 @@
                         before the first run starts; a cluster's job numbers are added
         0/ 1/ 2/ ...    run folders, as `pinn train WORDS folder=<sweep>/<number>` makes them by hand too
         3.refused       why run 3, although its words compose, was refused when it started
+        4.failed        why run 4 failed when it was last started; both are gone when it begins anew
 
 Nothing here reads a configuration or a results file: what state a run is in, its own folder says.
 """
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from pinn_cli import atomic
-from pinn_cli.errors import UsageError
+from pinn_cli.errors import TrainingError, UsageError
 from pinn_cli.formatting import printable
 from pinn_cli.run_folder import OUTPUTS, check_writable, make, unique
 
@@ -29,16 +30,29 @@ FILE = "sweep.json"
 FORMAT = 1
 LATEST = "latest"
 JOB = re.compile(r"[0-9]+(_[0-9]+)?")  # what Slurm takes for a job: a word would be one of its options
+REFUSED, FAILED = "refused", "failed"  # what a note beside a run's folder says of its last start
+NOTE = 4096  # characters of a note that are read
 
 
 @dataclass(frozen=True)
 class Planned:
-    """One run of a sweep: its words behind `pinn train`, its folder, and why it is refused (None: it is not)."""
+    """One run of a sweep: its words behind `pinn train`, why they make no run (None: they do), and its folder."""
 
     number: int
     words: tuple[str, ...]
-    refused: str | None
+    senseless: str | None
     folder: Path
+
+    @property
+    def refused(self) -> str | None:
+        """Why it is never to be run: its words make no run, or it said so when it started, and has no results."""
+        begun = self.senseless is None and (self.folder / "results.h5").exists()
+        return self.senseless if self.senseless is not None or begun else _noted(self.folder, REFUSED)
+
+    @property
+    def failed(self) -> str | None:
+        """Why it failed when it was last started; its results file may not know."""
+        return _noted(self.folder, FAILED)
 
     @property
     def command(self) -> str:
@@ -114,7 +128,7 @@ class Sweep:
     @property
     def wanted(self) -> tuple[Planned, ...]:
         """The runs that are not refused."""
-        return tuple(run for run in self.runs if not run.refused)
+        return tuple(run for run in self.runs if run.refused is None)
 
     def counts(self) -> str:
         """`9 runs (and 1 refused)`."""
@@ -137,7 +151,7 @@ class Sweep:
         """Put the manifest in its place, whole: there is never half of one (Raises TrainingError)."""
         keys = ("command", "created", "launcher", "cwd", "jobs")
         about = {"format": FORMAT} | {key: getattr(self, key) for key in keys}
-        runs = [{"number": run.number, "words": run.words, "refused": run.refused} for run in self.runs]
+        runs = [{"number": run.number, "words": run.words, "refused": run.senseless} for run in self.runs]
         lines = ",\n  ".join(map(json.dumps, runs))  # one run, one line
         text = f'{json.dumps(about, indent=1)[:-2]},\n "runs": [\n  {lines}\n ]\n}}\n'
         atomic.write(self.folder / FILE, text)
@@ -168,11 +182,24 @@ def every(root: Path = OUTPUTS) -> list[Path]:
     return sorted(file.parent for file in (root / "sweeps").glob(f"*/{FILE}") if not file.parent.is_symlink())
 
 
-def refuse(folder: Path, reason: str) -> None:
-    """Note that the run of this folder, if it is one of a sweep's, was refused when it started."""
-    if (folder.parent / FILE).is_file() and folder.name.isdecimal() and not (folder / "results.h5").exists():
-        with suppress(OSError):  # on a full disk the line on the screen must do
-            _note(folder).write_text(f"{reason}\n", encoding="utf-8")
+def sweep_of(folder: Path) -> Path | None:
+    """The folder of the sweep that a run is part of."""
+    return folder.parent if folder.name.isdecimal() and (folder.parent / FILE).is_file() else None
+
+
+def note(folder: Path, end: str, reason: str) -> None:
+    """Note that the run of this folder, if it is one of a sweep's, was REFUSED when it started, or has FAILED."""
+    if sweep_of(folder) is not None:
+        with suppress(TrainingError):  # on a full disk the line on the screen must do
+            atomic.write(_note(folder, end), f"{reason}\n")
+
+
+def forget(folder: Path) -> None:
+    """A run begins anew: what it was noted for before counts no more."""
+    if sweep_of(folder) is not None:
+        for end in (REFUSED, FAILED):
+            with suppress(OSError):
+                _note(folder, end).unlink(missing_ok=True)
 
 
 def counted(number: int, thing: str) -> str:
@@ -215,18 +242,24 @@ def _checked(number: int, words: Any, refused: Any) -> tuple[list[str], str | No
     return words, refused
 
 
-def _planned(sweep: Path, number: int, words: Sequence[str], refused: str | None) -> Planned:
-    """A run in its own folder, which its words may name; what it said when it started counts until it has results."""
+def _planned(sweep: Path, number: int, words: Sequence[str], senseless: str | None) -> Planned:
+    """A run in its own folder, which its words may name."""
     chosen = [word.partition("=")[2] for word in words if word.startswith("folder=")]
     folder = Path(chosen[-1]) if chosen else sweep / str(number)
-    if refused is None and not (folder / "results.h5").exists() and _note(folder).is_file():
-        refused = _note(folder).read_text(encoding="utf-8").strip()
-    reason = refused if refused is None else " ".join(printable(refused).split())
+    reason = senseless if senseless is None else " ".join(printable(senseless).split())
     return Planned(number, tuple(map(str, words)), reason, folder)
 
 
-def _note(folder: Path) -> Path:
-    return folder.with_name(f"{folder.name}.refused")
+def _note(folder: Path, end: str) -> Path:
+    return folder.with_name(f"{folder.name}.{end}")
+
+
+def _noted(folder: Path, end: str) -> str | None:
+    """What a note says; None if there is none."""
+    if not _note(folder, end).is_file():
+        return None
+    with open(_note(folder, end), encoding="utf-8", errors="replace") as file:
+        return " ".join(printable(file.read(NOTE)).split())
 
 
 def _again(folder: Path, words: list[tuple[str, ...]]) -> Sweep:

@@ -59,14 +59,22 @@ def test_numbers_of_jobs_are_added():
 def test_a_run_refused_when_it_starts_is_refused_until_it_has_results():
     made = created()
     made.runs[1].folder.mkdir()
-    sweep.refuse(made.runs[1].folder, "no GPU here")
+    sweep.note(made.runs[1].folder, sweep.REFUSED, "no GPU here")
     assert [run.refused for run in Sweep.read(made.folder).runs] == [None, "no GPU here", None]
     (made.runs[1].folder / "results.h5").touch()
     assert [run.refused for run in Sweep.read(made.folder).runs] == [None, None, None]
 
 
+def test_what_a_run_said_when_it_started_does_not_get_into_the_manifest():
+    made = created()
+    sweep.note(made.runs[1].folder, sweep.REFUSED, "no GPU here")
+    Sweep.read(made.folder).with_jobs(["17"])
+    (made.folder / "1.refused").unlink()
+    assert [run.refused for run in Sweep.read(made.folder).runs] == [None, None, None]
+
+
 def test_a_folder_that_is_no_run_of_a_sweep_is_left_alone(here):
-    sweep.refuse(here / "mine" / "3", "no GPU here")
+    sweep.note(here / "mine" / "3", sweep.FAILED, "no GPU here")
     assert list(here.iterdir()) == []
 
 

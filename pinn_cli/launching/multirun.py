@@ -14,7 +14,7 @@ from pinn_cli.build import Builder
 from pinn_cli.cluster import slurm
 from pinn_cli.combinations import Combination, combinations
 from pinn_cli.composition import compose, spread, value_of
-from pinn_cli.errors import UsageError
+from pinn_cli.errors import MachineError, UsageError
 from pinn_cli.launching.plugins import Plugin, configuration
 from pinn_cli.sweep import Sweep
 
@@ -107,6 +107,8 @@ def _rehearsed(runs: list[Combination]) -> list[Combination]:
 
         try:
             rehearse(compose(list(words)), [word.partition("=")[0] for word in words])
+        except MachineError:  # it may well start where it is carried out
+            return None
         except UsageError as error:
             return str(error)
         return None
@@ -120,7 +122,7 @@ def _rehearsed(runs: list[Combination]) -> list[Combination]:
 def _show(sweep: Sweep, launcher: Launcher) -> int:
     """Print what would be run, and what not."""
     for run in sweep.runs:
-        text = f"-  {' '.join(run.words)}: refused, {run.refused}" if run.refused else run.command
+        text = f"-  {' '.join(run.words)}: refused, {run.refused}" if run.refused is not None else run.command
         print(f"{run.number:>4}  {text}")
     if text := launcher.preview(sweep):
         print(f"\n{text}")

@@ -62,7 +62,7 @@ class Plugin:
         ends = dict(zip([run.number for run in runs], codes, strict=True))
         code = next((code for code in (STOPPED, FAILED) if code in codes), FINISHED)
         next_ = f"pinn {'resume' if code else 'compare'} {sweep.folder}"
-        print("\n".join(["", *_lines(Sweep.read(sweep.folder), ends), f"next   {next_}"]))
+        print("\n".join(["", *_lines(sweep, ends), f"next   {next_}"]))
         return code
 
     def _codes(self, sweep: Sweep, runs: tuple[Planned, ...]) -> list[int]:
@@ -85,9 +85,9 @@ def _lines(sweep: Sweep, ends: Mapping[int, int]) -> list[str]:
     common = set.intersection(*(set(run.words) for run in sweep.runs)) if len(sweep.runs) > 1 else set()
     lines = []
     for run in sweep.runs:
-        end = "refused" if run.refused else SAYS[ends.get(run.number, FINISHED)]
+        end = "refused" if run.refused is not None else SAYS[ends.get(run.number, FINISHED)]
         varied = [word for word in run.words if word not in common]
-        reason = [f"({run.refused})"] if run.refused else []
+        reason = [] if run.refused is None else [f"({run.refused})"]
         lines.append("  ".join([f"run {run.number}", f"{end:<8}", *varied, *reason]))
     return lines
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from pinn_cli.errors import TrainingError, UsageError
-from pinn_cli.sweep import Planned, refuse
+from pinn_cli import sweep
+from pinn_cli.errors import MachineError, TrainingError, UsageError
+from pinn_cli.sweep import Planned
 
 FINISHED, FAILED, USAGE, STOPPED = 0, 1, 2, 3
 SAYS = {FINISHED: "finished", FAILED: "failed", USAGE: "refused", STOPPED: "stopped"}
@@ -26,18 +27,26 @@ def carry_out(config: DictConfig, name: str = "", prefix: str = "") -> int:
     """Train one configuration; the exit code. What ends it is said in a line, after its `name` in a sweep."""
     about = HydraConfig.get()
     typed = [re.split(r"[=@]", word.lstrip("+~"))[0] for word in about.overrides.task]
+    folder = Path(config.folder) if config.folder is not None else None
     try:
         from pinn_cli.job import start  # imports torch
 
         return start(config, about.runtime.choices["problem"], typed, prefix)
-    except UsageError as error:
-        if config.folder is not None:
-            refuse(Path(config.folder), str(error))
-        return _said(USAGE, name, str(error))
-    except TrainingError as error:
-        return _said(FAILED, name, str(error))
-    except Exception:
-        return _said(FAILED, name, traceback.format_exc().rstrip())
+    except Exception as error:
+        code, expected = _code(error, name, folder), isinstance(error, UsageError | TrainingError)
+        line = str(error) if expected else f"{type(error).__name__}: {error}".splitlines()[0]
+        if folder is not None:
+            sweep.note(folder, sweep.REFUSED if code == USAGE else sweep.FAILED, line)
+        return _said(code, name, line if expected else traceback.format_exc().rstrip())
+
+
+def _code(error: Exception, name: str, folder: Path | None) -> int:
+    """What an error ends a run with; one of a sweep is refused only before it has begun, and for good."""
+    if not isinstance(error, UsageError):
+        return FAILED
+    if folder is None or not (name or sweep.sweep_of(folder)):
+        return USAGE
+    return FAILED if isinstance(error, MachineError) or (folder / "results.h5").exists() else USAGE
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,105 @@
+"""Runs of a sweep that end where no results file can say so: what is refused, and what is tried again."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from pinn_cli import plan, run_folder, states
+from pinn_cli.cli import main
+from pinn_cli.results import Results
+from pinn_cli.sweep import Sweep
+
+TINY = ["train", "problem=helmholtz", "points.interior=16", "points.face=4", "architecture.width=4", "figures=off",
+        "architecture.depth=1", "stop.steps=1"]  # fmt: skip
+SWEEP = [*TINY, "-m", "seed=0", "folder=s"]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def told() -> list[tuple[str, str]]:
+    """State and note of every run."""
+    return [(entry["state"], entry["note"]) for entry in states.states(Sweep.read("s"))]
+
+
+def test_what_this_machine_cannot_do_is_a_failure_that_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert main([*TINY, "device=cuda"]) == 2
+    assert main([*SWEEP, "device=cuda"]) == 1
+    err = capfd.readouterr().err
+    assert err.count("\n") == 2
+    assert "finds no such device here" in err
+    ((state, note),) = told()
+    assert (state, "finds no such device here" in note) == ("failed", True)
+    assert main(["logs", "s/0"]) == 2
+    assert "run 0 of s failed before its first step: device=cuda" in capfd.readouterr().err
+    monkeypatch.setattr("pinn_cli.device.choose", lambda name, dtype: torch.device("cpu"))
+    assert main(["resume", "s"]) == 0
+    assert told() == [("finished", "")]
+    assert not Path("s/0.failed").exists()
+
+
+def test_a_dry_run_elsewhere_refuses_nothing_for_what_another_machine_may_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert main([*SWEEP, "device=cuda", "hydra/launcher=slurm_array", "--dry-run"]) == 0
+    assert "1 run; " in capsys.readouterr().out
+
+
+def test_memory_and_folders_are_the_machines(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as short:
+        short.setattr("pinn_cli.cost.free_memory", lambda device: 10.0)
+        assert main(SWEEP) == 1
+    assert "are free" in told()[0][1]
+    with monkeypatch.context() as full:
+
+        mkdir = Path.mkdir
+
+        def refuse(folder: Path, *arguments: Any, **keywords: Any) -> None:
+            if folder.name == "0":
+                raise OSError(28, "No space left on device")
+            mkdir(folder, *arguments, **keywords)
+
+        full.setattr(run_folder.Path, "mkdir", refuse)
+        assert main(["resume", "s"]) == 1
+    ((state, note),) = told()
+    assert (state, "s/0 cannot be made (No space left on device)" in note) == ("failed", True)
+
+
+def test_an_error_before_there_are_results_is_a_failure_with_its_last_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(parts: object) -> None:
+        raise RuntimeError("CUDA error: an illegal instruction\nCompile with TORCH_USE_CUDA_DSA")
+
+    with monkeypatch.context() as node:
+        node.setattr(plan, "preview", broken)
+        assert main(SWEEP) == 1
+    assert told() == [("failed", "RuntimeError: CUDA error: an illegal instruction")]
+    assert main(["status", "s"]) == 0
+    assert capsys.readouterr().out.endswith("next     pinn resume s\n")
+    assert main(["resume", "s"]) == 0
+    assert told() == [("finished", "")]
+
+
+def test_a_started_run_that_cannot_go_on_has_failed_and_is_not_refused(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(SWEEP) == 0
+    whole = Path("s/0/checkpoint.pt").read_bytes()
+    Results("s/0/results.h5").attributes(status="stopped", reason="interrupted (SIGTERM)")
+    Path("s/0/checkpoint.pt").write_bytes(whole[:100])
+    assert main([*TINY, "seed=0", "folder=s/0"]) == 1  # as a task of a cluster types it
+    assert main(["resume", "s"]) == 1
+    assert "run 0  failed" in capfd.readouterr().out
+    ((state, note),) = told()
+    assert (state, "checkpoint.pt" in note) == ("failed", True)
+    Path("s/0/checkpoint.pt").write_bytes(whole)
+    assert main(["resume", "s"]) == 0
+    assert told() == [("finished", "")]
