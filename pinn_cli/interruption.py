@@ -2,17 +2,21 @@
 
 import signal
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
+
+asked_to_stop = threading.Event()  # this process was told to stop: no further run of a sweep begins in it
 
 
 class Interruption:
     """``with Interruption() as interruption: ... if interruption.reason: stop``.
 
     The handlers are this run's own and are put back after it: a sweep runs many jobs in one process. A second Ctrl-C
-    does not wait for the step to end.
+    does not wait for the step to end. What was `asked_to_stop` before, while the run was set up, counts too.
     """
 
     def __init__(self) -> None:
@@ -22,6 +26,8 @@ class Interruption:
     def __enter__(self) -> "Interruption":
         if threading.current_thread() is threading.main_thread():  # elsewhere Python takes no handlers
             self._before = {number: signal.signal(number, self._handle) for number in SIGNALS}
+        if self.reason is None and asked_to_stop.is_set():
+            self.reason = "before it began"
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -34,4 +40,28 @@ class Interruption:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.reason is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.reason = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+        self.reason = self.reason or ("Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name)
+
+
+@contextmanager
+def stop_waits(first: Callable[[int], None] = lambda number: None) -> Iterator[None]:
+    """Ctrl-C and SIGTERM set `asked_to_stop`, wherever no run has handlers of its own; a second Ctrl-C does not wait.
+
+    `first` is called with the number of the first signal.
+    """
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if not asked_to_stop.is_set():
+            asked_to_stop.set()
+            first(number)
+        elif number == signal.SIGINT:
+            raise KeyboardInterrupt
+
+    handlers: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        handlers = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)

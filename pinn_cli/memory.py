@@ -29,7 +29,7 @@ def refuse_too_many(points: int, values: int, device: torch.device, what: str) -
 
 
 def refuse_too_wide(sizes: Sequence[int]) -> None:
-    """Refuse layers of these sizes whose weights, of 8 bytes each, do not fit the memory that is free (MachineError)."""
+    """Refuse layers of these sizes whose weights, of 8 bytes each, do not fit the free memory (MachineError)."""
     weights, free = sum(inputs * outputs for inputs, outputs in pairwise(sizes)), free_memory(torch.device("cpu"))
     if free is not None and 8.0 * weights > 0.9 * free:
         raise MachineError(

@@ -76,8 +76,14 @@ def test_one_failing_run_ends_no_other_and_the_same_command_does_what_is_left(he
     assert [a == b for a, b in zip(stamps, again, strict=True)] == [False, True]
 
 
-@pytest.mark.parametrize("launcher", ["basic", "joblib"])
-def test_ctrl_c_saves_the_runs_underway_and_begins_no_other(here, launcher):
+@pytest.mark.parametrize(
+    ("launcher", "tell"),
+    [("basic", lambda process: os.killpg(process.pid, signal.SIGINT)),
+     ("joblib", lambda process: os.killpg(process.pid, signal.SIGINT)),
+     ("joblib", lambda process: process.terminate())],  # which tells its workers
+    ids=["basic", "joblib", "joblib-SIGTERM"],
+)  # fmt: skip
+def test_ctrl_c_saves_the_runs_underway_and_begins_no_other(here, launcher, tell):
     module, settings = LAUNCHERS[launcher]
     pytest.importorskip(module)
     command = [*PINN, *SMALL, "seed=range(4)", "stop.steps=100000", "stop.plateau=null", "folder=sweep", *settings]
@@ -87,7 +93,7 @@ def test_ctrl_c_saves_the_runs_underway_and_begins_no_other(here, launcher):
     while not all(path.exists() for path in both):
         assert time.monotonic() < end, process.communicate()
         time.sleep(0.1)
-    os.killpg(process.pid, signal.SIGINT)
+    tell(process)
     out, _ = process.communicate(timeout=60)
     assert process.returncode == cli.STOPPED, out
     begun = sorted(path.parent.name for path in Path("sweep").glob("*/results.h5"))

@@ -1,12 +1,14 @@
 """Runs of a sweep that end where no results file can say so: what is refused, and what is tried again."""
 
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from pinn_cli import plan, run_folder, states
+from pinn_cli import job, plan, run_folder, states
 from pinn_cli.cli import main
 from pinn_cli.results import Results
 from pinn_cli.sweep import Sweep
@@ -60,7 +62,6 @@ def test_memory_and_folders_are_the_machines(monkeypatch: pytest.MonkeyPatch) ->
         assert main(SWEEP) == 1
     assert "are free" in told()[0][1]
     with monkeypatch.context() as full:
-
         mkdir = Path.mkdir
 
         def refuse(folder: Path, *arguments: Any, **keywords: Any) -> None:
@@ -88,6 +89,20 @@ def test_an_error_before_there_are_results_is_a_failure_with_its_last_line(
     assert capsys.readouterr().out.endswith("next     pinn resume s\n")
     assert main(["resume", "s"]) == 0
     assert told() == [("finished", "")]
+
+
+def test_a_sweep_that_is_told_to_stop_while_a_run_is_set_up_begins_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    assemble = job.assemble
+
+    def told_meanwhile(*arguments: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return assemble(*arguments)
+
+    monkeypatch.setattr(job, "assemble", told_meanwhile)
+    assert main([*TINY, "-m", "seed=0,1", "folder=s"]) == 3
+    assert told() == [("stopped", "interrupted (before it began)"), ("missing", "")]
+    monkeypatch.setattr(job, "assemble", assemble)
+    assert main(["resume", "s"]) == 0
 
 
 def test_a_started_run_that_cannot_go_on_has_failed_and_is_not_refused(capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,11 +1,7 @@
 """Stop a sweep: its runs save and can go on later, what has not started does not."""
 
-import os
-import signal
-import socket
 import time
 from argparse import ArgumentParser, Namespace
-from contextlib import suppress
 from typing import Any
 
 from pinn_cli.errors import TrainingError
@@ -26,11 +22,12 @@ def run(arguments: Namespace) -> int:
     """
     from pinn_cli import sweep
     from pinn_cli.cluster import slurm
+    from pinn_cli.launching.tell import writers
 
     found = sweep.find(arguments.sweep)
     if found.jobs:
         slurm.cancel(found.jobs)
-    elif not _writers(found):
+    elif not writers(found):
         print(f"nothing of {found.folder} is running")
         return 0
     _tell(found)
@@ -41,27 +38,21 @@ def run(arguments: Namespace) -> int:
 
 def _tell(found: Any) -> None:
     """Ask every process of the sweep on this machine to save and leave, and wait until it has."""
-    told: set[int] = set()
+    from pinn_cli.launching.tell import AGAIN, ask, here, writers
+
+    told: dict[int, float] = {}  # when, by process
     end = time.monotonic() + PATIENCE
-    while writers := _writers(found):
-        here = {pid for pid, host in writers if host == socket.gethostname()}
-        for pid in sorted(here - told):
-            print(f"process {pid} is asked to save and leave", flush=True)
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
-        told |= here
-        if not here and found.jobs:
+    while there := writers(found):
+        now = time.monotonic()
+        for pid in sorted(here(there)):
+            if pid not in told:
+                print(f"process {pid} is asked to save and leave", flush=True)
+            if now >= told.get(pid, 0.0) + AGAIN:
+                ask([pid])
+                told[pid] = now
+        if not here(there) and found.jobs:
             return  # on other machines, by the cluster
-        if not here or time.monotonic() > end:
-            rest = ", ".join(f"process {pid} on {host}" for pid, host in sorted(writers))
+        if not here(there) or now > end:
+            rest = ", ".join(f"process {pid} on {host}" for pid, host in sorted(there))
             raise TrainingError(f"{found.folder} is still written to by {rest}; there type kill PROCESS, and it saves")
         time.sleep(PAUSE)
-
-
-def _writers(found: Any) -> set[tuple[int, str]]:
-    """Who starts the runs of the sweep, and who writes to them; a link leads to the run of something else."""
-    from pinn_cli.lock import writer
-
-    folders = [run.folder for run in found.runs if not run.folder.is_symlink()]
-    writers = (writer(folder) for folder in (found.folder, *folders))
-    return {one for one in writers if one is not None}

@@ -1,11 +1,12 @@
 """The launchers that Hydra knows: its own, which runs one after the other, and those of installed plugins."""
 
+import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import FrameType
 
 from hydra._internal.callbacks import Callbacks
 from hydra.core.plugins import Plugins
@@ -15,7 +16,9 @@ from omegaconf import DictConfig
 
 from pinn_cli.composition import check_launcher, hydra_loader, rewrite, search_path, spread
 from pinn_cli.errors import TrainingError, UsageError
-from pinn_cli.launching.task import FAILED, FINISHED, SAYS, STOPPED, Task, asked_to_stop
+from pinn_cli.interruption import asked_to_stop, stop_waits
+from pinn_cli.launching.task import FAILED, FINISHED, SAYS, STOPPED, Task
+from pinn_cli.launching.tell import AGAIN, ask, here, writers
 from pinn_cli.lock import Lock
 from pinn_cli.runs import finished
 from pinn_cli.sweep import Planned, Sweep, quoted
@@ -56,7 +59,7 @@ class Plugin:
         process is at this sweep.
         """
         print(f"sweep {sweep.folder}: {sweep.counts()}, hydra/launcher={sweep.launcher}", flush=True)
-        with Lock(sweep.folder), _first_ctrl_c_waits():
+        with _first_ctrl_c_waits(sweep), Lock(sweep.folder):
             runs = tuple(run for run in sweep.wanted if not finished(run.folder))
             codes = self._codes(sweep, runs) if runs else []
         ends = dict(zip([run.number for run in runs], codes, strict=True))
@@ -93,25 +96,28 @@ def _lines(sweep: Sweep, ends: Mapping[int, int]) -> list[str]:
 
 
 @contextmanager
-def _first_ctrl_c_waits() -> Iterator[None]:
-    """After a Ctrl-C the runs underway save, here or in workers, and no other begins; a second one does not wait.
+def _first_ctrl_c_waits(sweep: Sweep) -> Iterator[None]:
+    """After a Ctrl-C or SIGTERM the runs underway save, here or in workers, and no other begins."""
+    over = threading.Event()
 
-    The same goes for SIGTERM, whose sender tells the workers himself.
-    """
+    def tell_workers() -> None:
+        asked_to_stop.wait()
+        while not over.is_set():
+            ask(here(writers(sweep)) - {os.getpid()})
+            over.wait(AGAIN)
 
-    def handle(number: int, frame: FrameType | None) -> None:
-        waited = asked_to_stop.is_set()
-        asked_to_stop.set()
-        if number == signal.SIGTERM:
-            return
-        if waited:
-            raise KeyboardInterrupt
-        print("\nCtrl-C: the runs underway save and stop; a second one does not wait", file=sys.stderr, flush=True)
+    def first(number: int) -> None:
+        if number == signal.SIGINT:
+            print("\nCtrl-C: the runs underway save and stop; a second one does not wait", file=sys.stderr, flush=True)
 
     asked_to_stop.clear()
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    teller = threading.Thread(target=tell_workers, name="tells workers", daemon=True)
+    teller.start()
     try:
-        yield
+        with stop_waits(first):
+            yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        over.set()
+        asked_to_stop.set()  # lets the teller go
+        teller.join()
+        asked_to_stop.clear()

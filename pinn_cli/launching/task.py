@@ -3,10 +3,9 @@
 import os
 import re
 import sys
-import threading
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,12 +14,11 @@ from omegaconf import DictConfig
 
 from pinn_cli import sweep
 from pinn_cli.errors import MachineError, TrainingError, UsageError
+from pinn_cli.interruption import asked_to_stop, stop_waits
 from pinn_cli.sweep import Planned
 
 FINISHED, FAILED, USAGE, STOPPED = 0, 1, 2, 3
 SAYS = {FINISHED: "finished", FAILED: "failed", USAGE: "refused", STOPPED: "stopped"}
-
-asked_to_stop = threading.Event()  # this process was told to stop: no further run of a sweep begins in it
 
 
 def carry_out(config: DictConfig, name: str = "", prefix: str = "") -> int:
@@ -67,7 +65,7 @@ class Task:
         else:
             place = f"({number + 1} of {len(self.runs)})"
             print(f"\nrun {run.number} {place}: pinn train {' '.join(run.words)}", flush=True)
-        with _typed(run):
+        with _typed(run), stop_waits() if worker else nullcontext():  # the launcher's own process has its handlers
             code = carry_out(config, f"run {run.number}: ", f"run {run.number}: " if worker else "")
         if code == STOPPED:
             asked_to_stop.set()
