@@ -33,10 +33,14 @@ def find_all(texts: Sequence[str], root: Path = OUTPUTS) -> list[Path]:
 
 
 def find_sweep(text: str, root: Path = OUTPUTS) -> sweep.Sweep | None:
-    """The sweep that `text` names, ``latest`` if the run that was started last is one of its; None for a run's name.
+    """The sweep that `text` names; None for a run's name. ``latest`` is the newest sweep, unless a lone run is newer.
 
     Raises UsageError if there is neither, or if several begin like that.
     """
+    if text == LATEST and sweep.every(root):
+        newest = sweep.find(LATEST, root)
+        lone = [run for run in every(root) if sweep.sweep_of(run) is None]
+        return None if lone and _started(lone[-1]) > _created(newest) else newest
     if _of_a_sweep(text, root):
         return None
     try:
@@ -167,6 +171,17 @@ def _number(folder: Path) -> int:
 def _started(folder: Path) -> float:
     """When a run began, in seconds; when its file was last written if it does not say."""
     try:
-        return datetime.fromisoformat(Results(folder / FILE).read_attributes()["started"]).timestamp()
+        return _seconds(Results(folder / FILE).read_attributes()["started"])
     except (UsageError, KeyError, ValueError):
         return (folder / FILE).stat().st_mtime
+
+
+def _created(found: sweep.Sweep) -> float:
+    try:
+        return _seconds(found.created)
+    except ValueError:
+        return (found.folder / sweep.FILE).stat().st_mtime
+
+
+def _seconds(moment: str) -> float:
+    return datetime.fromisoformat(moment).timestamp()

@@ -46,6 +46,16 @@ def test_a_run_is_found(text: str, found: Path) -> None:
     assert names.find(text) == found
 
 
+def test_the_latest_sweep_is_the_one_that_was_made_last_even_if_none_of_its_runs_has_begun() -> None:
+    newest = Sweep.create("pinn train -m seed=0", "basic", [(["seed=0"], None)])
+    write_run(SWEEP / "3", seed=3, started="2099-01-01T10:00:00")  # of the older sweep, taken up again
+    found = names.find_sweep("latest")
+    assert found is not None
+    assert found.folder.name == newest.folder.name
+    write_run(Path("outputs/helmholtz/2099-01-02_10-00-00-ef56"), started="2099-01-02T10:00:00")
+    assert names.find_sweep("latest") is None
+
+
 def test_a_sweep_stands_for_all_its_runs_when_several_are_asked_for() -> None:
     assert names.find_all(["ab"]) == names.find_all(["latest"]) == [SWEEP / "0", SWEEP / "1"]
     assert names.find_all(["cd", "ab/best"]) == [Path("outputs/helmholtz/2026-01-01_10-00-00-cd34"), SWEEP / "1"]
