@@ -5,8 +5,8 @@
     missing      nobody is going to start it    refused                     never to be run
     damaged      its results file cannot be read
 
-Who may still start a run is told by the sweep's own lock, or by the queue of a cluster where there is one; a run that
-a cluster has stopped and not yet started again is queued.
+Who may still start a run is told by the sweep's own lock, or by the queue of a cluster (an empty one where there is no
+Slurm); a run that a cluster has stopped and will start again is queued.
 """
 
 from collections import Counter
@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from pinn_cli import runs
-from pinn_cli.cluster import slurm
+from pinn_cli.cluster import queue
+from pinn_cli.errors import UsageError
 from pinn_cli.formatting import shortest
 from pinn_cli.lock import holder
 from pinn_cli.results import Results
@@ -64,6 +65,14 @@ def counts(entries: Sequence[dict[str, Any]]) -> dict[str, int]:
     return {name: found[name] for name in STATES if found[name]}
 
 
+def refuse_busy(sweep: Sweep) -> None:
+    """Refuse to start what of a sweep is left, while some of it is running or queued (UsageError)."""
+    busy = [entry for entry in states(sweep) if entry["state"] in UNDERWAY]
+    if busy:
+        first = f"run {busy[0]['number']} is {busy[0]['state']}"
+        raise UsageError(f"{sweep.folder} still goes on ({first}); wait for it, or pinn cancel {sweep.folder}")
+
+
 def seconds_left(entries: Sequence[dict[str, Any]]) -> float | None:
     """About how long the sweep will take, if runs go on side by side as they do now; None if nothing tells."""
     ended = [entry["seconds"] for entry in entries if entry["state"] == "finished"]
@@ -89,14 +98,19 @@ def last_line(file: Path) -> str:
 
 def _expected(sweep: Sweep, entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The same, with what is known of runs that wait, or wait no more."""
-    tasks = slurm.states(sweep.jobs) if sweep.jobs else None
-    if tasks is None and (sweep.jobs or holder(sweep.folder) is not None):
+    tasks = queue.states(sweep) if sweep.jobs else {}
+    if tasks is None or (not sweep.jobs and holder(sweep.folder) is not None):
         return list(entries)
-    again = {"state": "queued", "note": "goes on when Slurm starts it again"}
-    if tasks and "PENDING" in tasks:
-        return [entry | again if entry["state"] in ("stopped", "interrupted") else entry for entry in entries]
     over = not tasks and not any(entry["state"] == "running" for entry in entries)
-    return [entry | {"state": "missing"} if over and entry["state"] == "queued" else entry for entry in entries]
+    return [entry | _change(entry, tasks.get(entry["number"]), over) for entry in entries]
+
+
+def _change(entry: dict[str, Any], task: str | None, over: bool) -> dict[str, Any]:
+    """What the state of a task (None: no task has the run), or that all is `over`, changes of an entry."""
+    if task == "PENDING" and entry["state"] in ("stopped", "interrupted"):
+        return {"state": "queued", "note": "goes on when Slurm starts it again"}
+    gone = over and entry["state"] == "queued" and holder(entry["folder"]) is None  # else it is being set up
+    return {"state": "missing"} if gone else {}
 
 
 def _speed(folder: Path, found: dict[str, Any]) -> dict[str, Any]:

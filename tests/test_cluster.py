@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from pinn_cli import checkout, cli
-from pinn_cli.cluster import array, slurm
+from pinn_cli import checkout, cli, states
+from pinn_cli.cluster import array, queue, slurm
+from pinn_cli.cluster import freeze as freezing
 from pinn_cli.cluster.freeze import freeze
 from pinn_cli.errors import UsageError
+from pinn_cli.launching import multirun
 
 WORDS = ["train", "-m", "problem=helmholtz", "points.interior=32", "points.face=8", "stop.steps=2"]
 ARRAY = [*WORDS, "hydra/launcher=slurm_array"]
@@ -49,6 +51,8 @@ def test_where_there_is_no_slurm_nothing_is_made(here, capsys):
     [
         ("time=7200", 'in quotes, "2:00:00"'),
         ("time=soon", 'in quotes, "2:00:00"'),
+        ("time=0:02:00", "the warning 120 s before its end would come at once"),
+        ("time=2", "in quotes"),
         ("gpus=many", "or with a type e.g. a100:1"),
         ("cpus=0", "expected a whole number above 0"),
         ("runs_per_task=1.5", "expected int"),
@@ -94,10 +98,18 @@ def test_arrays_stay_below_the_largest_and_leave_no_run_out(monkeypatch, runs, e
 @pytest.mark.parametrize(
     ("settings", "workers"),
     [({}, 1), ({"workers_per_gpu": 4}, 1), ({"runs_per_task": 9, "workers_per_gpu": 4}, 4),
-     ({"runs_per_task": 9, "workers_per_gpu": 3, "gpus": "a100:2"}, 6)],
+     ({"runs_per_task": 9, "workers_per_gpu": 3, "gpus": "a100-80gb.mig_1g:2"}, 6)],
 )  # fmt: skip
 def test_workers_share_the_gpus_of_a_task(settings, workers):
     assert array.SlurmArray(**settings)._workers == workers
+
+
+@pytest.mark.parametrize(
+    ("time", "seconds"),
+    [("5", 300), ("5:30", 330), ("2:00:00", 7200), ("1-0", 86400), ("1-2:30", 95400), ("1-02:30:01", 95401)],
+)
+def test_a_time_limit_is_read_as_slurm_reads_it(time, seconds):
+    assert array._seconds(time) == seconds
 
 
 def test_the_users_code_is_frozen_with_all_that_it_imports(here):
@@ -195,6 +207,85 @@ def test_the_number_of_a_job_is_found_among_what_a_cluster_says(here, monkeypatc
     assert slurm.submit(["--test-only"], "array.sh") == ""
 
 
+def test_code_that_was_frozen_in_part_is_frozen_again(here, submitted, monkeypatch):
+    words = [*ARRAY, "seed=0", "folder=mine"]
+    with monkeypatch.context() as full:
+        full.setattr(freezing.checkout, "copy", lambda place: place.mkdir())
+        full.setattr(freezing, "freeze", lambda place, words: (place.mkdir(), 1 / 0))
+        with pytest.raises(ZeroDivisionError):
+            cli.main(words)
+    assert not (here / "mine" / "code").exists()
+    assert cli.main(words) == 0
+    assert (here / "mine" / "pinn" / "pinn_cli").is_dir()
+    assert (here / "mine" / "code").is_dir()
+    assert not list((here / "mine").glob(".*.part"))
+
+
+@pytest.mark.parametrize("there", [[], [".git"]])
+def test_what_slurm_refuses_leaves_only_what_was_there(here, submitted, monkeypatch, there):
+    def refuse(options, script, *arguments):
+        if "--test-only" not in options:
+            raise UsageError("sbatch refused the array")
+
+    for name in there:
+        (here / "mine" / name).mkdir(parents=True)
+    monkeypatch.setattr(array, "submit", refuse)
+    assert cli.main([*ARRAY, "seed=0", "folder=mine"]) == cli.USAGE
+    assert [path.name for path in (here / "mine").glob("*")] == there
+    assert (here / "mine").exists() == bool(there)
+
+
+def test_a_later_array_that_is_refused_names_those_before_it(here, submitted, monkeypatch, capsys):
+    take = array.submit
+
+    def refuse(options, script, *arguments):
+        if arguments == ("3",):
+            raise UsageError("sbatch refused the array (QOSMaxSubmitJobPerUserLimit)")
+        return take(options, script, *arguments)
+
+    monkeypatch.setattr(array, "submit", refuse)
+    assert cli.main([*ARRAY, "seed=0,1,2", "folder=mine"]) == cli.USAGE
+    error = capsys.readouterr().err
+    assert "submitted before it: 17, and once they have ended pinn resume mine submits the rest" in error
+    assert error.count("\n") == 1
+    assert array.Sweep.read("mine").jobs == ("17",)
+
+
+# ---- what waits in the queue
+
+
+def task_of(state: str, number: int, first: int, script: str = "/elsewhere/mine/slurm/array.sh") -> slurm.Task:
+    return slurm.Task(state, str(number), [script, str(first)])
+
+
+def test_the_queue_tells_which_runs_wait(here, submitted, monkeypatch):
+    assert cli.main([*ARRAY, "seed=range(6)", "folder=mine", "hydra.launcher.runs_per_task=2"]) == 0
+    sweep = array.Sweep.read("mine")
+    tasks = [task_of("PENDING", 1, 1), task_of("RUNNING", 0, 5)]
+    monkeypatch.setattr(slurm, "tasks", lambda jobs: tasks)
+    assert queue.states(sweep) == {2: "PENDING", 3: "PENDING", 4: "RUNNING", 5: "RUNNING"}
+    tasks.append(slurm.Task("PENDING", "N/A", ["(null)"]))  # nobody knows what it carries out
+    assert queue.states(sweep) == dict.fromkeys(range(6), "PENDING")
+
+
+def test_a_sweep_that_waits_in_the_queue_is_not_submitted_again(here, submitted, monkeypatch, capsys):
+    words = [*ARRAY, "seed=0,1", "folder=mine"]
+    assert cli.main(words) == 0
+    monkeypatch.setattr(slurm, "tasks", lambda jobs: [task_of("PENDING", 0, 1), task_of("PENDING", 1, 1)])
+    assert cli.main(words) == cli.USAGE
+    assert "mine still goes on (run 0 is queued)" in capsys.readouterr().err
+    assert len(submitted) == 1
+
+
+def test_where_there_is_no_slurm_nobody_starts_what_was_queued(here, submitted, monkeypatch):
+    assert cli.main([*ARRAY, "seed=0,1", "folder=mine"]) == 0
+    assert [entry["state"] for entry in states.states(array.Sweep.read("mine"))] == ["missing"] * 2
+    launched = []
+    monkeypatch.setattr(multirun.Plugin, "launch", lambda self, sweep: launched.append(sweep.launcher) or 0)
+    assert cli.main(["resume", "mine"]) == 0
+    assert launched == ["basic"]
+
+
 # ---- the script itself, run by hand: bash is all it needs
 
 
@@ -241,3 +332,49 @@ def test_what_has_ended_in_an_earlier_life_is_left_out(here, monkeypatch):
     assert task(here, runs).returncode == 3
     assert (here / "first").read_text() == "once\n"
     assert (here / "second").read_text() == "again\nagain\n"
+
+
+def test_a_failure_of_an_earlier_life_is_not_forgotten(here, monkeypatch):
+    runs = ["bash -c 'exit 1'", "bash -c '[ -e ../again ] || exit 3'"]
+    assert task(here, runs).returncode == 3
+    (here / "again").touch()
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    assert task(here, runs).returncode == 1
+
+
+@pytest.mark.parametrize("end", ["exit 127", "kill -KILL $$"])
+def test_a_run_that_could_not_say_why_it_ended_is_noted_with_the_last_line_of_the_log(here, monkeypatch, end):
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "17")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "0")
+    (here / "sweep.json").touch()
+    (here / "slurm").mkdir()
+    (here / "slurm" / "17_0.log").write_text("module: command not found\n[2026-11-22 07:32:35] pinn train\n")
+    task(here, [f"bash -c '{end}' folder={here}/0"])
+    assert (here / "0.failed").read_text().partition(": ")[2] == "module: command not found\n"
+
+
+@pytest.mark.parametrize(
+    ("signal", "queue", "lives", "says", "asked"),
+    [
+        ("USR1", "RUNNING", 0, "saved and requeued", "requeue 17\n"),
+        ("TERM", "COMPLETING", 0, "saved; Slurm decides whether it goes on", ""),
+        ("TERM", "RUNNING", 0, "saved and requeued", "requeue 17\n"),
+        ("USR1", "RUNNING", 100, "requeued 100 times already", ""),
+    ],
+)
+def test_a_task_that_is_ended_asks_to_go_on_unless_slurm_decides(here, monkeypatch, signal, queue, lives, says, asked):
+    (here / "bin").mkdir()
+    for name, does in (("squeue", f"echo {queue}"), ("scontrol", f'echo "$@" >>{here}/asked')):
+        (here / "bin" / name).write_text(f"#!/bin/sh\n{does}\n")
+        (here / "bin" / name).chmod(0o755)
+    monkeypatch.setattr(array.SlurmArray, "_python", staticmethod(lambda folder: [f"export PATH={here}/bin:$PATH"]))
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    if lives:
+        monkeypatch.setenv("SLURM_RESTART_COUNT", str(lives))
+        (here / "slurm").mkdir()
+        (here / "slurm" / "ended.1").touch()
+    (here / "asked").touch()
+    run = f"bash -c 'trap \"exit 3\" {signal}; kill -{signal} $PPID; while :; do sleep 0.1; done'"
+    done = task(here, [run])
+    assert (done.returncode, says in done.stdout) == (3, True), done.stdout
+    assert (here / "asked").read_text() == asked

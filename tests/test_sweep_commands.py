@@ -17,7 +17,7 @@ from sweep_files import FOLDER, hold, set_status, write_sweep
 
 from pinn_cli import states
 from pinn_cli.cli import main
-from pinn_cli.cluster import SlurmArray, slurm
+from pinn_cli.cluster import SlurmArray, queue, slurm
 from pinn_cli.launching import multirun
 from pinn_cli.lock import Lock
 from pinn_cli.names import find_sweep
@@ -121,23 +121,24 @@ def test_one_process_at_a_sweep_at_a_time(capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.parametrize(
     ("tasks", "state", "note"),
     [
-        (["PENDING", "RUNNING"], "queued", "goes on when Slurm starts it again"),
-        (["RUNNING"], "stopped", "interrupted (SIGUSR1)"),
-        ([], "stopped", "interrupted (SIGUSR1)"),
+        ({3: "PENDING", 1: "RUNNING"}, "queued", "goes on when Slurm starts it again"),
+        ({5: "PENDING"}, "stopped", "interrupted (SIGUSR1)"),
+        ({3: "RUNNING"}, "stopped", "interrupted (SIGUSR1)"),
+        ({}, "stopped", "interrupted (SIGUSR1)"),
         (None, "stopped", "interrupted (SIGUSR1)"),
     ],
 )
 def test_the_queue_of_a_cluster_tells_what_goes_on(
-    tasks: list[str] | None, state: str, note: str, monkeypatch: pytest.MonkeyPatch
+    tasks: dict[int, str] | None, state: str, note: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sweep = write_sweep().with_jobs(["12"])
     set_status(3, status="stopped", reason="interrupted (SIGUSR1)")
     shutil.rmtree(FOLDER / "5")
     asked = []
-    monkeypatch.setattr(slurm, "states", lambda jobs: asked.append(tuple(jobs)) or tasks)
+    monkeypatch.setattr(queue, "states", lambda sweep: asked.append(sweep.jobs) or tasks)
     found = states.states(Sweep.read(FOLDER))
     assert (found[3]["state"], found[3]["note"], found[3]["steps"]) == (state, note, 5900)
-    assert found[5]["state"] == ("missing" if tasks == [] else "queued")
+    assert found[5]["state"] == ("missing" if tasks == {} else "queued")
     assert asked == [sweep.jobs]
 
 

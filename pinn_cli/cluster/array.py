@@ -5,19 +5,21 @@ import shlex
 import shutil
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 
 from pinn_cli import checkout
-from pinn_cli.cluster.freeze import freeze
+from pinn_cli.cluster.freeze import keep
 from pinn_cli.cluster.script import SCRIPT
 from pinn_cli.cluster.slurm import largest_array, submit
 from pinn_cli.errors import UsageError
 from pinn_cli.runs import finished
 from pinn_cli.sweep import Planned, Sweep, counted
 
-TIME = re.compile(r"(\d+-)?\d+(:\d\d){0,2}")
+TIME = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d\d))?(?::(\d\d))?")
+MADE = ("sweep.json", "pinn", "code", ".pinn.part", ".code.part", "slurm")  # what a submission puts into a new folder
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,12 @@ class SlurmArray:
                 raise UsageError(f"hydra.launcher.{name}={getattr(self, name)}: expected a whole number above 0")
         if self.time is not None and not (isinstance(self.time, str) and TIME.fullmatch(self.time)):
             raise UsageError(f'hydra.launcher.time={self.time}: expected hours:minutes:seconds in quotes, "2:00:00"')
-        if self.gpus is not None and not re.fullmatch(r"(\w+:)?\d+", str(self.gpus)):
+        if self.time is not None and _seconds(self.time) <= self.warning:
+            raise UsageError(
+                f"hydra.launcher.time={self.time}: the warning {self.warning} s before its end would come at once; "
+                "type a longer time, or a smaller hydra.launcher.warning"
+            )
+        if self.gpus is not None and not re.fullmatch(r"([\w.-]+:)?\d+", str(self.gpus)):
             raise UsageError(f"hydra.launcher.gpus={self.gpus}: expected a number, or with a type e.g. a100:1")
         for name in ("warning", "requeues"):
             if getattr(self, name) < 0:
@@ -63,12 +70,13 @@ class SlurmArray:
     def launch(self, sweep: Sweep) -> int:
         """Freeze the code, write the script, submit it, print the numbers of the jobs; the runs themselves come later.
 
-        Raises UsageError, with nothing left of a new sweep, if Slurm takes none of it.
+        Raises UsageError if Slurm takes none of it, with nothing left of a new sweep, or if it takes only some arrays.
         """
         runs = [run for run in sweep.wanted if not finished(run.folder)]
         if not runs:
             print(f"nothing is left to do in {sweep.folder}; pinn compare {sweep.folder}")
             return 0
+        before = sweep.jobs
         try:
             script, arrays = self._write(sweep, runs), self._arrays(len(runs))
             for first, tasks in arrays:
@@ -76,9 +84,12 @@ class SlurmArray:
                 job = submit([f"--array=0-{tasks - 1}{limit}"], script, str(first))
                 sweep = sweep.with_jobs([job])
                 print(f"job {job}: {counted(tasks, 'task')}", flush=True)
-        except UsageError:
-            if not sweep.jobs and not any(run.folder.exists() for run in sweep.runs):
-                shutil.rmtree(sweep.folder)
+        except UsageError as error:
+            if taken := sweep.jobs[len(before) :]:
+                raise UsageError(f"{error}; submitted before it: {' '.join(taken)}, and once they have ended "
+                                 f"pinn resume {sweep.folder} submits the rest") from error  # fmt: skip
+            if not before and not any(run.folder.exists() for run in sweep.runs):
+                _unmake(sweep.folder)
             raise
         print(f"sweep {sweep.folder}: {sweep.counts()}, hydra/launcher={sweep.launcher}; pinn status {sweep.folder}")
         return 0
@@ -89,8 +100,7 @@ class SlurmArray:
         if not re.fullmatch(r"[\w./@+,-]+", str(folder)):
             raise UsageError(f"{folder}: Slurm takes no such sign in the name of a log; type folder=ANOTHER")
         if not (folder / "code").exists():
-            freeze(folder / "code", [word for run in runs for word in run.words])
-            checkout.copy(folder / "pinn")
+            keep(folder, [word for run in runs for word in run.words])
         place = next(p for n in count(1) if not (p := folder / (f"slurm-{n}" if n > 1 else "slurm")).exists())
         place.mkdir()
         (place / "runs.txt").write_text("".join(f"{_command(run)}\n" for run in runs), encoding="utf-8")
@@ -145,6 +155,25 @@ class SlurmArray:
         several = f", in {len(arrays)} arrays, since Slurm takes {largest_array()} at most" if len(arrays) > 1 else ""
         each = f" of up to {self.runs_per_task} runs" if self.runs_per_task > 1 else ""
         return f"{counted(sum(tasks for _, tasks in arrays), 'task')}{each}{several}"
+
+
+def _seconds(time: str | int) -> int:
+    """A time limit as Slurm reads it: minutes[:seconds], hours:minutes:seconds, or days-hours[:minutes[:seconds]]."""
+    days, *parts = TIME.findall(str(time))[0]
+    numbers = [int(part) for part in parts if part]
+    units = (3600, 60, 1) if days or len(numbers) == 3 else (60, 1)
+    return 86400 * int(days or 0) + sum(number * unit for number, unit in zip(numbers, units, strict=False))
+
+
+def _unmake(folder: Path) -> None:
+    """Remove what was put into a folder for a sweep that comes to nothing, and the folder if nothing else is there."""
+    for path in [folder / name for name in MADE]:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def _command(run: Planned) -> str:

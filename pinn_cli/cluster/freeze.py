@@ -1,4 +1,4 @@
-"""The user's code as it was submitted: what is edited while jobs queue changes nothing.
+"""The code as it was submitted, the user's and pinn's own: what is edited while jobs queue changes nothing.
 
 Copied are `./conf` and every module of the working directory that a part or a problem may import. Everything else
 there is linked, so that the relative name of a data file still means the same.
@@ -11,10 +11,23 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from pinn_cli import catalogue
+from pinn_cli import catalogue, checkout
 
 TARGET = re.compile(r"_target_\s*[:=]\s*['\"]?([A-Za-z_]\w*)")
 LARGE = 2**24  # bytes from which a file is linked and not copied: data, not code
+
+
+def keep(folder: Path, words: Iterable[str] = ()) -> None:
+    """Put `pinn` and `code` into the folder of a sweep: all of both or, where that is cut short, no `code`."""
+    parts = {name: folder / f".{name}.part" for name in ("pinn", "code")}
+    for name, part in parts.items():
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(folder / name, ignore_errors=True)
+    checkout.copy(parts["pinn"])
+    freeze(parts["code"], words)
+    for name, part in parts.items():  # `code` last
+        if part.exists():  # an installed pinn is not copied
+            part.rename(folder / name)
 
 
 def freeze(place: Path, words: Iterable[str] = ()) -> None:

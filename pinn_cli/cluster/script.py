@@ -10,7 +10,9 @@ SCRIPT = """\
 place={place}
 runs_per_task={runs_per_task} workers={workers} requeues={requeues}
 first=$((${{1:-1}} + ${{SLURM_ARRAY_TASK_ID:-0}} * runs_per_task))  # $1: the line at which this array begins
-ended=$place/ended.$first
+ended=$place/ended.$first  # the code and the command of every run that has ended
+log=$place/${{SLURM_ARRAY_JOB_ID:-}}_${{SLURM_ARRAY_TASK_ID:-}}.log
+[ -e "$log" ] || log=/dev/null
 
 {setup}
 cd {code} || exit 1
@@ -20,10 +22,15 @@ note() {{ # note COMMAND CODE: 3 is stopped, above 128 is killed; both go on. 2 
     if (($2 == 3 || $2 > 128)) || [[ $stopping && $2 != [02] ]]; then # what fails while it is ended is tried again
         unfinished=1
     else
-        echo "$1" >>"$ended"
+        echo "$2 $1" >>"$ended"
         [[ $2 == [02] ]] || failed=1
     fi
+    [[ $stopping || $2 == [023] ]] || tell "$2" "${{1##*folder=}}"
     say "exit $2: $1"
+}}
+tell() {{ # tell CODE FOLDER: where a run could not note why it ended, the log's last line that is not ours is noted
+    [ -e "${{2%/*}}/sweep.json" ] && [ ! -e "$2/results.h5" ] && [ ! -e "$2.failed" ] || return
+    printf 'exit %s: %s\n' "$1" "$(grep -v '^\\[' "$log" | tail -n 1)" >"$2.failed"
 }}
 start() {{ # start SLOT COMMAND: the workers of a task share its GPUs
     if ((${{#gpus[@]}} > 1)); then export CUDA_VISIBLE_DEVICES=${{gpus[$1 % ${{#gpus[@]}}]}}; fi
@@ -44,7 +51,8 @@ trap 'stop TERM' TERM # preempted, requeued or cancelled
 
 [ -n "${{SLURM_RESTART_COUNT:-}}" ] || : >"$ended"
 todo=() pids=() commands=() stopping= unfinished= failed= warmed= leader=
-while IFS= read -r line; do grep -Fxq -- "$line" "$ended" || todo+=("$line"); done \\
+grep -qv '^[02] ' "$ended" && failed=1 # in an earlier life
+while IFS= read -r line; do cut -d' ' -f2- "$ended" | grep -Fxq -- "$line" || todo+=("$line"); done \\
     < <(sed -n "${{first}},$((first + runs_per_task - 1))p" "$place/runs.txt")
 IFS=, read -ra gpus <<<"${{CUDA_VISIBLE_DEVICES:-}}"
 next=0 busy=1

@@ -1,4 +1,4 @@
-"""What is asked of Slurm: a script's number, and the largest array it takes."""
+"""What is asked of Slurm: a script's number, the largest array it takes, the tasks in its queue."""
 
 import os
 import re
@@ -6,11 +6,20 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from shutil import which
+from typing import NamedTuple
 
 from pinn_cli.errors import UsageError
 
 ARRAY = 1001  # Slurm's own MaxArraySize, where it cannot be asked
 PATIENCE = 60  # seconds for a controller that is busy
+
+
+class Task(NamedTuple):
+    """A task in the queue: PENDING, RUNNING ..., its number in its array, and the script with its arguments."""
+
+    state: str
+    number: str
+    command: list[str]
 
 
 def largest_array() -> int:
@@ -45,18 +54,21 @@ def is_here() -> bool:
     return which("sbatch") is not None
 
 
-def states(jobs: Sequence[str]) -> list[str] | None:
-    """How the tasks of these jobs that are still in the queue stand: PENDING, RUNNING ...; None if Slurm cannot say."""
+def tasks(jobs: Sequence[str]) -> list[Task] | None:
+    """The tasks of these jobs that are still in the queue; [] where there is no Slurm, None if it cannot say."""
+    if not is_here():
+        return []
     if which("squeue") is None:
         return None
-    words = ["squeue", "--noheader", "--array", f"--jobs={','.join(jobs)}", "--format=%T"]
+    words = ["squeue", "--noheader", "--array", f"--jobs={','.join(jobs)}", "--format=%T %K %o"]
     try:
         done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, check=False)
     except subprocess.TimeoutExpired:
         return None
     if done.returncode and "Invalid job id" not in done.stderr:  # that is a job which ended long ago
         return None
-    return done.stdout.split()
+    lines = [line.split() for line in done.stdout.splitlines() if line.strip()]
+    return [Task(state, number, command) for state, number, *command in lines]
 
 
 def cancel(jobs: Sequence[str]) -> None:

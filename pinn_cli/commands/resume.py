@@ -42,17 +42,13 @@ def _all(found: Any) -> int:
     """What of a sweep has not finished; its runs start from the folder in which it was typed, or its frozen copy."""
     from pinn_cli.catalogue import find_own_modules
     from pinn_cli.launching import multirun
-    from pinn_cli.states import UNDERWAY, states
+    from pinn_cli.states import refuse_busy, states
     from pinn_cli.sweep import Sweep
 
-    entries = states(found)
-    if all(entry["state"] in ("finished", "refused") for entry in entries):
+    if all(entry["state"] in ("finished", "refused") for entry in states(found)):
         print(f"nothing is left to do in {found.folder}; pinn compare {found.folder}")
         return 0
-    busy = [entry for entry in entries if entry["state"] in UNDERWAY]
-    if busy:
-        first = f"run {busy[0]['number']} is {busy[0]['state']}"
-        raise UsageError(f"{found.folder} still goes on ({first}); wait for it, or pinn cancel {found.folder}")
+    refuse_busy(found)
     if not found.code.is_dir():
         raise UsageError(f"{found.folder} was started from {found.code}, which is not there any more")
     folder = Path(os.path.abspath(found.folder))

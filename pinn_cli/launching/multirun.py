@@ -16,6 +16,7 @@ from pinn_cli.combinations import Combination, combinations
 from pinn_cli.composition import compose, spread, value_of
 from pinn_cli.errors import MachineError, UsageError
 from pinn_cli.launching.plugins import Plugin, configuration
+from pinn_cli.states import refuse_busy
 from pinn_cli.sweep import Sweep
 
 
@@ -47,7 +48,9 @@ def run(words: Sequence[str], command: Sequence[str], dry: bool = False) -> int:
     if dry:
         return _show(Sweep.planned(Path(chosen or "outputs/sweeps/NEW"), *about, _rehearsed(runs)), launcher)
     launcher.check()
-    return launcher.launch(Sweep.create(*about, runs, chosen))
+    sweep = Sweep.create(*about, runs, chosen)
+    refuse_busy(sweep)  # one that was there may be at it
+    return launcher.launch(sweep)
 
 
 def go_on(sweep: Sweep) -> int:
