@@ -83,8 +83,10 @@ def _check(file: Path, seen: set[Path]) -> None:
     plain_yaml.check(text, file, foreign=HYDRA)
     if any(HYDRA in line for line in text.splitlines() if "@package" in line):
         raise UsageError(f"{file}: `# @package {HYDRA}...` is for the command line; expected a group of pinn's")
-    for other in (path for conf in folders()[1:] for path in conf.rglob("*.yaml") if path.stem in text):
-        _check(other, seen)
+    said = "\n".join(plain_yaml.scalars(text))
+    for other in (file for conf in folders()[1:] for file in conf.rglob("*.yaml")):
+        if other.stem in said or "${" in said:  # what a reference becomes may be any name
+            _check(other, seen)
 
 
 def read(file: Path) -> str:

@@ -26,6 +26,11 @@ def check(text: str, where: object, foreign: str | None = None) -> str:
     return text
 
 
+def scalars(text: str) -> list[str]:
+    """The names and values of a checked file as YAML reads them, which may be otherwise than they are written."""
+    return [event.value for event in yaml.parse(text, Loader=Loader) if isinstance(event, yaml.ScalarEvent)]
+
+
 def _count(text: str, foreign: str | None) -> None:
     """Walk through the file without building anything. Raises ValueError where it would grow out of proportion."""
     sizes: dict[str, int] = {}  # values by anchor

@@ -338,9 +338,11 @@ def test_a_yaml_that_is_none_or_wants_more_than_values_is_one_line(text, says, o
     assert cli.main(["list", "problems"]) == (cli.USAGE if isinstance(text, bytes) else 0)
 
 
-def test_a_yaml_that_a_recipe_names_is_looked_at_too(own, capsys):
+@pytest.mark.parametrize("name", ["hidden", r'"\x68idden"', '"${problem}den"', r'"\u0068id\
+    den"'])
+def test_a_yaml_that_a_recipe_names_is_looked_at_too(name, own, capsys):
     (own / "recipe").mkdir()
-    (own / "recipe" / "theirs.yaml").write_text("# @package _global_\ndefaults:\n  - /weighting: [hidden]\n")
+    (own / "recipe" / "theirs.yaml").write_text(f"# @package _global_\ndefaults:\n  - /weighting: [{name}]\n")
     (own / "weighting").mkdir()
     hidden = "# @package _global_\nhydra: {callbacks: {a: {_target_: os.system}}}"
     (own / "weighting" / "hidden.yaml").write_text(hidden)
