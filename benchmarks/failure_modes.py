@@ -4,7 +4,8 @@
 
 Each run is a `pinn train` on one thread, in a process and a folder of its own. The first group is the default, with
 two minutes in place of its 300 steps. The second are the two cases it does not solve, with every strategy that may
-help: a thousand steps in at most ten minutes. A run that the file has already is not repeated.
+help: a thousand steps in at most ten minutes. The third are two that it does solve, without and with the same
+strategies, 400 steps each. A run that the file has already is not repeated.
 """
 
 import argparse
@@ -29,24 +30,39 @@ HARD = {
 }
 TEN_MINUTES = ("stop.steps=2000", "stop.seconds=590", "threads=1")
 THOUSAND_STEPS = ("stop.steps=1000", "stop.seconds=590", "threads=1")  # as many as the windows have together
-MARCHING = ("strategy=time_marching", "strategy.time_marching.windows=10", "strategy.time_marching.steps=100")
 CAUSAL = ("weighting=causal", "weighting.causal.every=1")
 CONTINUATION = {
     "convection_100": ("beta", "{start: 20, step: 20}"),
     "reaction_20": ("rho", "{start: 5, step: 2.5}"),
+    "convection_50": ("beta", "{start: 10, step: 10}"),
+    "reaction_10": ("rho", "{start: 2, step: 2}"),
 }
+SOLVED = {case: DEFAULT[case] for case in ("convection_50", "reaction_10")}
+FOUR_HUNDRED = ("stop.steps=400", "threads=1")
+
+
+def marching(steps: int) -> tuple[str, ...]:
+    """Ten windows of so many steps."""
+    return ("strategy=time_marching", "strategy.time_marching.windows=10", f"strategy.time_marching.steps={steps}")
+
+
+def continuation(case: str, steps: int) -> tuple[str, ...]:
+    """The coefficient in so many steps of training each."""
+    coefficient, through = CONTINUATION[case]
+    words = {"coefficient": coefficient, "through": through, "steps": steps}
+    return ("strategy=continuation", *(f"strategy.continuation.{key}={value}" for key, value in words.items()))
+
+
 CASES: dict[str, tuple[str, ...]] = {
     **{case: (*words, *TWO_MINUTES) for case, words in {**DEFAULT, **HARD}.items()},
-    **{f"{case}_marching": (*words, *MARCHING, *TEN_MINUTES) for case, words in HARD.items()},
+    **{f"{case}_marching": (*words, *marching(100), *TEN_MINUTES) for case, words in HARD.items()},
     **{f"{case}_causal": (*words, *CAUSAL, *THOUSAND_STEPS) for case, words in HARD.items()},
-    **{
-        f"{case}_continuation": (
-            *HARD[case], "strategy=continuation", f"strategy.continuation.coefficient={coefficient}",
-            f"strategy.continuation.through={way}", "strategy.continuation.steps=100", *THOUSAND_STEPS,
-        )
-        for case, (coefficient, way) in CONTINUATION.items()
-    },
-}  # fmt: skip
+    **{f"{case}_continuation": (*words, *continuation(case, 100), *THOUSAND_STEPS) for case, words in HARD.items()},
+    **{f"{case}_400": (*words, *FOUR_HUNDRED) for case, words in SOLVED.items()},
+    **{f"{case}_400_marching": (*words, *marching(40), *FOUR_HUNDRED) for case, words in SOLVED.items()},
+    **{f"{case}_400_causal": (*words, *CAUSAL, *FOUR_HUNDRED) for case, words in SOLVED.items()},
+    **{f"{case}_400_continuation": (*words, *continuation(case, 80), *FOUR_HUNDRED) for case, words in SOLVED.items()},
+}
 
 
 def first_below(case: str, folder: Path) -> dict[str, Any]:
