@@ -20,7 +20,7 @@ from typing import Any
 
 from step_time import machine
 
-from pinn_cli import runs
+from pinn_cli import run_folder, runs
 from pinn_cli.results import Results
 
 RESULTS = Path(__file__).parent / "results"
@@ -52,9 +52,9 @@ def measure(cell: Cell, read: Read) -> dict[str, Any]:
         words = [str(pinn), *shlex.split(cell.command)[1:], f"folder={scratch}/run"]
         done = subprocess.run(words, capture_output=True, text=True, check=False)
         seconds, folder = time.perf_counter() - start, Path(scratch, "run")
-        if done.returncode not in (0, 1) or not (folder / runs.FILE).exists():
+        if done.returncode not in (0, 1) or not (folder / run_folder.RESULTS).exists():
             raise RuntimeError(f"{cell.command}: exit code {done.returncode}\n{done.stderr.strip()}")
-        found, about = runs.summary(folder), Results(folder / runs.FILE).read_attributes()
+        found, about = runs.summary(folder), Results(folder / run_folder.RESULTS).read_attributes()
         return {
             "command": cell.command,
             **{name: found[name] for name in KEPT},

@@ -7,7 +7,9 @@ from importlib import import_module
 from types import ModuleType
 
 from pinn_cli import __version__
-from pinn_cli.errors import TrainingError, UsageError, nearest
+from pinn_cli.errors import FAILED, STOPPED, USAGE, TrainingError, UsageError, nearest
+
+__all__ = ["COMMANDS", "FAILED", "STOPPED", "USAGE", "main"]
 
 COMMANDS = {
     "train": "train a network:  pinn train problem=helmholtz",
@@ -26,7 +28,6 @@ COMMANDS = {
     "check": "look at a problem before training it:  pinn check problem=helmholtz",
     "new": "write a problem to start from:  pinn new problem NAME",
 }
-FAILED, USAGE, STOPPED = 1, 2, 3
 
 
 def main(words: list[str] | None = None) -> int:

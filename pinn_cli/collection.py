@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from pinn_cli import __version__, runs
+from pinn_cli import __version__
 from pinn_cli.comparison.gather import by_words
 from pinn_cli.results import Results, collect
+from pinn_cli.run_folder import RESULTS
 from pinn_cli.states import counts, states
 from pinn_cli.sweep import Sweep
 
@@ -22,7 +23,7 @@ from pinn_cli.sweep import Sweep
 def write(sweep: Sweep, path: Path, groups: Collection[str]) -> dict[str, Any]:
     """Write the file; what is in it, as plain values. Raises UsageError and TrainingError where that cannot be done."""
     entries = states(sweep)
-    files = {str(run.number): run.folder / runs.FILE for run in sweep.runs}
+    files = {str(run.number): run.folder / RESULTS for run in sweep.runs}
     begun = {number: Results(file) for number, file in files.items() if file.exists()}
     about = {"pinn_version": __version__, "sweep": str(sweep.folder)}
     about |= {key: getattr(sweep, key) for key in ("command", "launcher", "created")}

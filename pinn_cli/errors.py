@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+FINISHED, FAILED, USAGE, STOPPED = range(4)  # exit codes; a stopped run can go on
+
 
 class UsageError(Exception):
     """A command that cannot be carried out as typed; the command line prints it and exits with 2."""

@@ -16,7 +16,7 @@ from pinn_cli.clock import Clock
 from pinn_cli.composition import drop_leftovers
 from pinn_cli.console import Summary
 from pinn_cli.diagnosis import Diagnosis
-from pinn_cli.errors import TrainingError, UsageError, nearest
+from pinn_cli.errors import FINISHED, STOPPED, TrainingError, UsageError, nearest
 from pinn_cli.finish import conclude, found_unknowns
 from pinn_cli.interruption import Interruption
 from pinn_cli.lock import Lock
@@ -25,6 +25,7 @@ from pinn_cli.provenance import now, provenance
 from pinn_cli.recorder import Recorder
 from pinn_cli.references import reference_of
 from pinn_cli.results import Results
+from pinn_cli.run_folder import CHECKPOINT, LOG, RESULTS
 from pinn_cli.screens import Screens, screens
 from pinn_cli.settings import check_settings, read_back, switch
 from pinn_cli.sources import refuse_changed, sources
@@ -32,15 +33,12 @@ from pinn_cli.stages import Stage
 from pinn_cli.stopping import Stop, StopRules
 from pinn_cli.train import Run, train
 
-FINISHED, STOPPED = 0, 3  # exit codes; the others belong to the errors that are raised
-FILE = "results.h5"
-
 
 def start(config: DictConfig, name: str, typed: Collection[str] = (), prefix: str = "") -> int:
     """Train a new run of the problem called `name`; the exit code. Raises UsageError with nothing made on disk."""
     if config.folder is not None:
         sweep.forget(Path(config.folder))
-        if (Path(config.folder) / FILE).exists():
+        if (Path(config.folder) / RESULTS).exists():
             return _again(Path(config.folder), config)
     with _surroundings(config):
         clock = Clock()
@@ -49,10 +47,10 @@ def start(config: DictConfig, name: str, typed: Collection[str] = (), prefix: st
         text = job.plan()
         folder = run_folder.create(name, config.folder)
         with Lock(folder):
-            if not (folder / FILE).exists():  # else a process that was here before has made it meanwhile
+            if not (folder / RESULTS).exists():  # else a process that was here before has made it meanwhile
                 atomic.clear(folder)
                 yaml = OmegaConf.to_yaml(config, resolve=True)
-                Results(folder / FILE).create(provenance(config, name, job.parts.device), yaml, sources(config))
+                Results(folder / RESULTS).create(provenance(config, name, job.parts.device), yaml, sources(config))
                 atomic.write(folder / "config.yaml", yaml)
                 return job.train(folder, clock, f"{text}\nfolder   {folder}", prefix=prefix)
     return _again(folder, config)
@@ -67,15 +65,15 @@ def rehearse(config: DictConfig, typed: Collection[str] = ()) -> None:
 
 def go_on(folder: Path, changes: Mapping[str, Any] | None = None, changed: bool = False) -> int:
     """Go on with a run that was stopped or killed; the exit code. `changed`: even if formulas have changed since."""
-    if not (folder / FILE).exists():  # nothing is made there
-        Results(folder / FILE).read_attributes()
+    if not (folder / RESULTS).exists():  # nothing is made there
+        Results(folder / RESULTS).read_attributes()
     sweep.forget(folder)
     with Lock(folder):
         return _go_on(folder, changes or {}, changed)
 
 
 def _go_on(folder: Path, changes: Mapping[str, Any], changed: bool) -> int:
-    results = Results(folder / FILE)
+    results = Results(folder / RESULTS)
     results.examine()
     about = results.read_attributes()
     config = read_back(results.read_config(), results.path)
@@ -92,7 +90,7 @@ def _go_on(folder: Path, changes: Mapping[str, Any], changed: bool) -> int:
     config.threads = about["threads"]  # with others, sums are taken in another order
     with _surroundings(config):
         job = Job(config, about["problem"], assemble(config))
-        path = folder / "checkpoint.pt"
+        path = folder / CHECKPOINT
         saved = checkpoint.load_run(path, job.parts.device) if path.exists() else None  # killed before its first step
         step, seconds = (saved["progress"]["step"], saved["seconds"]) if saved else (0, 0.0)
         for key, done in (("stop.steps", step), ("stop.seconds", seconds)):
@@ -130,13 +128,13 @@ class Job:
         self, folder: Path, clock: Clock, text: str, saved: dict[str, Any] | None = None, prefix: str = ""
     ) -> int:
         """The loop, with signals, screen, log and results around it; the exit code. Raises TrainingError."""
-        results = Results(folder / FILE)
-        with Interruption() as interruption, screens(folder / "run.log", prefix) as screen:
+        results = Results(folder / RESULTS)
+        with Interruption() as interruption, screens(folder / LOG, prefix) as screen:
             screen.plan(text)
             run = self._run(clock, interruption, saved)
             diagnosis = Diagnosis(self.parts.diagnostics, results)
             every = self.config.record.every
-            recorder = Recorder(results, screen, folder / "checkpoint.pt", every=every, diagnosis=diagnosis)
+            recorder = Recorder(results, screen, folder / CHECKPOINT, every=every, diagnosis=diagnosis)
             try:
                 reference_of(self.parts.problem)  # what it refuses, it refuses before the first step
                 stage, objective, stop = train(run, recorder)
@@ -169,9 +167,9 @@ class Job:
 
     def _end(self, folder: Path, run: Run, stage: Stage, objective: Objective, stop: Stop, screen: Screens) -> None:
         """Results, figures, and the summary on the screen."""
-        results, status = Results(folder / FILE), "stopped" if stop.resumable else "finished"
+        results, status = Results(folder / RESULTS), "stopped" if stop.resumable else "finished"
         reason = f"{stop.reason}, on the way in {stage.name}" if stage.underway else stop.reason
-        summary = Summary(status, reason, run.progress.step, run.clock.seconds, str(folder / FILE))
+        summary = Summary(status, reason, run.progress.step, run.clock.seconds, str(folder / RESULTS))
         if objective.batch:  # nothing was trained if the signal came before the first step
             objective, seams = run.found(stage, objective)
             found = conclude(results, run.problem, objective, run.clock, self.config.seed, seams)
@@ -210,7 +208,7 @@ def _again(folder: Path, config: DictConfig) -> int:
 
 def _finished(folder: Path) -> bool:
     """Whether the run has finished, which is said."""
-    finished = Results(folder / FILE).read_attributes()["status"] == "finished"
+    finished = Results(folder / RESULTS).read_attributes()["status"] == "finished"
     if finished:
         print(f"{folder} holds this very run, finished; pinn show {folder}")
     return finished

@@ -15,8 +15,8 @@ from typing import Any
 from pinn_cli import sweep
 from pinn_cli.errors import UsageError
 from pinn_cli.results import Results
-from pinn_cli.run_folder import OUTPUTS
-from pinn_cli.runs import FILE, summary
+from pinn_cli.run_folder import OUTPUTS, RESULTS
+from pinn_cli.runs import summary
 
 LATEST, BEST = "latest", "best"
 
@@ -48,13 +48,13 @@ def find_sweep(text: str, root: Path = OUTPUTS) -> sweep.Sweep | None:
     except UsageError:
         return sweep.find(text, root)  # none of its runs may have started yet
     places = {sweep.sweep_of(run) for run in found}
-    place = places.pop() if len(places) == 1 and not (Path(text) / FILE).exists() else None
+    place = places.pop() if len(places) == 1 and not (Path(text) / RESULTS).exists() else None
     return None if place is None else sweep.Sweep.read(place)
 
 
 def every(root: Path = OUTPUTS) -> list[Path]:
     """The folders of all runs at or below `root`, the one that was started last at the end."""
-    folders = {path.parent for path in root.rglob(FILE)} if root.is_dir() else set()
+    folders = {path.parent for path in root.rglob(RESULTS)} if root.is_dir() else set()
     return sorted(folders, key=lambda folder: (_started(folder), _number(folder), folder.name))
 
 
@@ -82,7 +82,7 @@ def _several(text: str, root: Path) -> list[Path]:
         return _named(text, root)
     except UsageError:
         with suppress(UsageError):
-            if begun := [run.folder for run in sweep.find(text, root).runs if (run.folder / FILE).exists()]:
+            if begun := [run.folder for run in sweep.find(text, root).runs if (run.folder / RESULTS).exists()]:
                 return begun
         raise
 
@@ -116,7 +116,7 @@ def _named(text: str, root: Path) -> list[Path]:
 
 def _runs_in(text: str, root: Path) -> list[Path]:
     """The runs at or below the folder that `text` names: as a path, as a path below `root`, or as one's ``latest``."""
-    path = Path(text).parent if Path(text).name == FILE else Path(text)
+    path = Path(text).parent if Path(text).name == RESULTS else Path(text)
     for place in (path, root / path):
         named = place.is_symlink() and not place.name.isdecimal()  # a number is a sweep's run, and never a link
         runs = every(place.parent / place.readlink() if named else place)
@@ -138,7 +138,7 @@ def _of_a_sweep(text: str, root: Path) -> list[Path]:
     planned = {run.number: run for run in found.runs}.get(int(number))
     if planned is None:
         raise UsageError(f"{found.folder} has runs 0 to {len(found.runs) - 1}; found {number}")
-    if not (planned.folder / FILE).exists():
+    if not (planned.folder / RESULTS).exists():
         raise UsageError(f"run {number} of {found.folder} {_why_not(planned, name)}")
     return [planned.folder]
 
@@ -171,9 +171,9 @@ def _number(folder: Path) -> int:
 def _started(folder: Path) -> float:
     """When a run began, in seconds; when its file was last written if it does not say."""
     try:
-        return _seconds(Results(folder / FILE).read_attributes()["started"])
+        return _seconds(Results(folder / RESULTS).read_attributes()["started"])
     except (UsageError, KeyError, ValueError):
-        return (folder / FILE).stat().st_mtime
+        return (folder / RESULTS).stat().st_mtime
 
 
 def _created(found: sweep.Sweep) -> float:

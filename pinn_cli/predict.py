@@ -17,13 +17,14 @@ import torch
 from numpy.typing import ArrayLike
 from omegaconf import DictConfig
 
-from pinn_cli import checkpoint, names, runs
+from pinn_cli import checkpoint, names
 from pinn_cli.assembly import assemble
 from pinn_cli.catalogue import find_own_modules
 from pinn_cli.errors import UsageError
 from pinn_cli.memory import refuse_too_many
 from pinn_cli.objective import Objective
 from pinn_cli.results import Results
+from pinn_cli.run_folder import CHECKPOINT, RESULTS
 from pinn_cli.settings import read_back
 from pinn_cli.solution import Marched, Piecewise, shaped
 from pinn_cli.sources import refuse_changed
@@ -39,7 +40,7 @@ def load(run: str | Path = names.LATEST, trust_source: bool = False, device: str
     """
     find_own_modules()
     folder = names.find(str(run))
-    results = Results(folder / runs.FILE)
+    results = Results(folder / RESULTS)
     config = read_back(results.read_config(), results.path)
     if not trust_source:
         refuse_changed(results.read("source"), config)
@@ -84,7 +85,7 @@ class Prediction:
     @cached_property
     def history(self) -> dict[str, np.ndarray]:
         """The columns of the history: ``history["loss/pde"]``, each of shape (R,)."""
-        return Results(self.folder / runs.FILE).read_history()
+        return Results(self.folder / RESULTS).read_history()
 
     def __call__(self, derivatives: str | Sequence[str] = (), **coordinates: ArrayLike) -> Any:
         """Values at points: numbers or arrays by coordinate, broadcast against each other.
@@ -139,8 +140,8 @@ def _state(folder: Path, results: Results) -> dict[str, torch.Tensor]:
     """Parameters by name: those kept at the end of a run, or of one that has not ended, those of its checkpoint."""
     network = results.read("network")
     ended = results.read_attributes().get("status") in ("finished", "stopped")  # of a run that failed, the checkpoint
-    if (folder / "checkpoint.pt").is_file() and not (network and ended):
-        saved = checkpoint.load_run(folder / "checkpoint.pt")
+    if (folder / CHECKPOINT).is_file() and not (network and ended):
+        saved = checkpoint.load_run(folder / CHECKPOINT)
         return dict(saved.get("solution") or saved["model"])
     if network:
         return {name: torch.as_tensor(np.asarray(value)) for name, value in network.items()}

@@ -9,6 +9,7 @@ from pathlib import Path
 from pinn_cli.errors import MachineError, UsageError
 
 OUTPUTS = Path("outputs")
+RESULTS, LOG, CHECKPOINT = "results.h5", "run.log", "checkpoint.pt"  # what a run has in its folder
 
 
 def create(problem: str, chosen: str | None = None) -> Path:

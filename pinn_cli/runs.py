@@ -13,9 +13,8 @@ from pinn_cli.errors import UsageError
 from pinn_cli.formatting import duration, scientific
 from pinn_cli.lock import holder
 from pinn_cli.results import Results
+from pinn_cli.run_folder import RESULTS
 from pinn_cli.sweep import sweep_of
-
-FILE = "results.h5"
 
 
 class _Yaml(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -30,7 +29,7 @@ class _Yaml(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc
 def summary(folder: Path) -> dict[str, Any]:
     """A run on a few lines, as plain values: status, steps, seconds, errors, verdict. A damaged file says so."""
     try:
-        found = Results(folder / FILE).overview()
+        found = Results(folder / RESULTS).overview()
         return _summary(folder, **{name.replace("/", "_"): values for name, values in found.items()})
     except (UsageError, TypeError, ValueError) as error:
         return _summary(folder, {}, {}, {}, {}, {}, {}) | {"status": "damaged", "reason": str(error)}
@@ -56,10 +55,10 @@ def _summary(
 def settings(folder: Path) -> dict[str, Any]:
     """The resolved configuration of a run, flat: ``{"optimizer.adam.lr": 0.001, ...}``."""
     try:
-        config = yaml.load(Results(folder / FILE).read_config(), _Yaml)
+        config = yaml.load(Results(folder / RESULTS).read_config(), _Yaml)
     except yaml.YAMLError as error:
         reason = " ".join(str(error).split())[:120]
-        raise UsageError(f"the configuration in {folder / FILE} is no YAML ({reason})") from None
+        raise UsageError(f"the configuration in {folder / RESULTS} is no YAML ({reason})") from None
     return dict(_flat(config)) if isinstance(config, dict) else {}
 
 
@@ -78,7 +77,7 @@ def differences(folder: Path, config: Any) -> str:
 
 def finished(folder: Path) -> bool:
     """Whether a run is there and came to its end."""
-    return (folder / FILE).exists() and summary(folder)["status"] == "finished"
+    return (folder / RESULTS).exists() and summary(folder)["status"] == "finished"
 
 
 def cells(run: dict[str, Any]) -> list[str]:

@@ -17,16 +17,16 @@ from typing import Any
 from pinn_cli import runs
 from pinn_cli.cluster import queue
 from pinn_cli.errors import UsageError
-from pinn_cli.formatting import shortest
+from pinn_cli.formatting import printable, shortest
 from pinn_cli.lock import holder
 from pinn_cli.results import Results
+from pinn_cli.run_folder import LOG, RESULTS
 from pinn_cli.sweep import Planned, Sweep
 
 STATES = ("finished", "running", "queued", "missing", "stopped", "interrupted", "failed", "damaged", "refused")
 UNDERWAY = ("running", "queued")  # what a sweep still waits for
 RATE_WINDOW = 20.0  # seconds of training over which steps per second are measured
 ENDED = ("finished", "refused", "failed", "damaged", "running")  # states that nobody else can change
-LOG = "run.log"
 LOG_END = 4096  # bytes of a log in which its last line is looked for
 
 
@@ -47,7 +47,7 @@ def state(run: Planned) -> dict[str, Any]:
     if run.refused is not None:
         return entry | {"state": "refused", "note": run.refused}
     failed = {} if (reason := run.failed) is None else {"state": "failed", "note": reason}
-    if not (run.folder / runs.FILE).exists():
+    if not (run.folder / RESULTS).exists():
         return entry | ({"state": "queued", "note": ""} | failed)
     found = runs.summary(run.folder)
     entry |= {"state": found["status"], "note": _note(run.folder, found)}
@@ -86,14 +86,16 @@ def seconds_left(entries: Sequence[dict[str, Any]]) -> float | None:
 
 
 def last_line(file: Path) -> str:
-    """The last line of a log that says something; "" if there is none."""
+    """The last line of a log that says something; "" if there is none, or what is there is no file."""
+    if not file.is_file():  # a pipe would be waited for
+        return ""
     try:
         with open(file, "rb") as log:
             log.seek(max(0, file.stat().st_size - LOG_END))
             lines = log.read().decode(errors="replace").splitlines()
     except OSError:
         return ""
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return next((printable(line.strip()) for line in reversed(lines) if line.strip()), "")
 
 
 def _expected(sweep: Sweep, entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -115,7 +117,7 @@ def _change(entry: dict[str, Any], task: str | None, over: bool) -> dict[str, An
 
 def _speed(folder: Path, found: dict[str, Any]) -> dict[str, Any]:
     """Of a running run: the steps it is to make, steps per second over its last seconds, and seconds to its end."""
-    results, limits = Results(folder / runs.FILE), runs.settings(folder)
+    results, limits = Results(folder / RESULTS), runs.settings(folder)
     steps, times = (results.read(f"history/{name}").get("", [0]) for name in ("step", "time"))
     rows = min(len(steps), len(times))
     first = next((k for k in range(rows) if times[k] >= times[rows - 1] - RATE_WINDOW), 0) if rows else 0

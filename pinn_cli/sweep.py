@@ -24,7 +24,7 @@ from typing import Any
 from pinn_cli import atomic
 from pinn_cli.errors import TrainingError, UsageError
 from pinn_cli.formatting import printable
-from pinn_cli.run_folder import OUTPUTS, check_writable, make, unique
+from pinn_cli.run_folder import OUTPUTS, RESULTS, check_writable, make, unique
 
 FILE = "sweep.json"
 FORMAT = 1
@@ -46,7 +46,7 @@ class Planned:
     @property
     def refused(self) -> str | None:
         """Why it is never to be run: its words make no run, or it said so when it started, and has no results."""
-        begun = self.senseless is None and (self.folder / "results.h5").exists()
+        begun = self.senseless is None and (self.folder / RESULTS).exists()
         return self.senseless if self.senseless is not None or begun else _noted(self.folder, REFUSED)
 
     @property

@@ -57,6 +57,13 @@ def test_a_running_run_has_steps_a_rate_and_an_eta(sweep: Sweep) -> None:
     assert states.states(sweep)[1]["eta"] == pytest.approx(4)
 
 
+def test_a_log_cannot_speak_to_the_terminal_nor_be_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "log").write_bytes(b"step 1\nfailed\x1b[2J\n\n")
+    assert states.last_line(tmp_path / "log") == "failed\N{REPLACEMENT CHARACTER}[2J"
+    os.mkfifo(tmp_path / "pipe")
+    assert states.last_line(tmp_path / "pipe") == ""
+
+
 def test_a_failure_without_a_reason_shows_the_last_line_of_its_log(sweep: Sweep) -> None:
     set_status(2, reason="")
     assert states.states(sweep)[2]["note"] == "step 5900/6000  loss 1.0e-03"

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pinn_cli.errors import UsageError
+from pinn_cli.run_folder import RESULTS
 
 
 def add(parser: ArgumentParser) -> None:
@@ -17,7 +18,7 @@ def add(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Print a table per diagnostic; the record takes the place of one at the same step (Raises UsageError)."""
-    from pinn_cli import names, runs
+    from pinn_cli import names
     from pinn_cli.catalogue import find_own_modules
     from pinn_cli.diagnosis import Diagnosis, still
     from pinn_cli.lock import Lock
@@ -26,7 +27,7 @@ def run(arguments: Namespace) -> int:
 
     find_own_modules()
     folder = names.find(arguments.run)
-    results = Results(folder / runs.FILE)
+    results = Results(folder / RESULTS)
     if results.read_attributes()["status"] == "running":
         raise UsageError(f"{folder} has not ended; expected a run at rest (wait for it, or pinn resume {folder})")
     parts = _parts(arguments.words, results)
@@ -39,7 +40,7 @@ def run(arguments: Namespace) -> int:
             diagnosis.keep(name, step, record)
             print(f"{name}, step {step}\n{_table(record)}\n")
         diagnosis.flush()
-    print(f"results   {folder / runs.FILE}\nnext      pinn plot {folder} --only {','.join(parts)}")
+    print(f"results   {folder / RESULTS}\nnext      pinn plot {folder} --only {','.join(parts)}")
     return 0
 
 

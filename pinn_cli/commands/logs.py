@@ -18,10 +18,11 @@ def run(arguments: Namespace) -> int:
     """Print the log (Raises UsageError)."""
     from pinn_cli.errors import UsageError
     from pinn_cli.names import find
+    from pinn_cli.run_folder import LOG
 
     folder = find(arguments.run)
     try:
-        with open(folder / "run.log", encoding="utf-8", errors="replace") as log:
+        with open(folder / LOG, encoding="utf-8", errors="replace") as log:
             _print(log, folder, arguments.follow)
     except FileNotFoundError:
         raise UsageError(f"{folder} has no run.log (yet); pinn show {folder}") from None

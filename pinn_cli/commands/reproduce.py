@@ -12,13 +12,12 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from typing import TYPE_CHECKING, Any
 
 from pinn_cli import catalogue
-from pinn_cli.errors import UsageError
+from pinn_cli.errors import FAILED, FINISHED, STOPPED, UsageError
 
 if TYPE_CHECKING:
     from pinn_cli.reproduction.table import Table
     from pinn_cli.reproduction.work import Task
 
-FINISHED, FAILED, STOPPED = 0, 1, 3
 HOW = "expected e.g. --launcher submitit_slurm hydra.launcher.timeout_min=60"
 
 

@@ -18,9 +18,10 @@ def run(arguments: Namespace) -> int:
     from pinn_cli import names, runs
     from pinn_cli.formatting import as_json
     from pinn_cli.results import Results
+    from pinn_cli.run_folder import RESULTS
 
     folder = names.find(arguments.run)
-    results = Results(folder / runs.FILE)
+    results = Results(folder / RESULTS)
     if arguments.config:
         print(as_json(runs.settings(folder)) if arguments.json else results.read_config().rstrip())
         return 0

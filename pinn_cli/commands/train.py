@@ -8,9 +8,9 @@ from omegaconf import DictConfig
 
 from pinn_cli.catalogue import find_own_modules, groups, options
 from pinn_cli.composition import compose, rewrite, search_path
-from pinn_cli.errors import UsageError
+from pinn_cli.errors import FINISHED, UsageError
 from pinn_cli.launching import multirun
-from pinn_cli.launching.task import FINISHED, carry_out
+from pinn_cli.launching.task import carry_out
 
 SWEEP = ("-m", "--multirun")
 DRY = "--dry-run"

@@ -11,6 +11,7 @@ from statistics import fmean, median, stdev
 from typing import Any
 
 from pinn_cli import runs
+from pinn_cli.run_folder import RESULTS
 from pinn_cli.sweep import Sweep
 
 PARTS = ("weighting", "sampler", "optimizer", "strategy", "architecture", "derivatives")  # groups of parts
@@ -73,7 +74,7 @@ def by_words(sweep: Sweep, folders: Sequence[Path]) -> list[Settings]:
 
 def _unstarted(sweep: Sweep) -> list[dict[str, Any]]:
     """Combinations that never run, or have not begun (`reason` None), those that differ only in their seed together."""
-    unstarted = [run for run in sweep.runs if run.refused or not (run.folder / runs.FILE).exists()]
+    unstarted = [run for run in sweep.runs if run.refused or not (run.folder / RESULTS).exists()]
     settings = by_words(sweep, [sweep.folder / str(run.number) for run in unstarted])
     found: dict[str, dict[str, Any]] = {}
     for run, own in zip(unstarted, settings, strict=True):

@@ -15,9 +15,9 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 
 from pinn_cli.composition import check_launcher, hydra_loader, rewrite, search_path, spread
-from pinn_cli.errors import TrainingError, UsageError
+from pinn_cli.errors import FAILED, FINISHED, STOPPED, TrainingError, UsageError
 from pinn_cli.interruption import asked_to_stop, stop_waits
-from pinn_cli.launching.task import FAILED, FINISHED, SAYS, STOPPED, Task
+from pinn_cli.launching.task import SAYS, Task
 from pinn_cli.launching.tell import AGAIN, ask, here, writers
 from pinn_cli.lock import Lock
 from pinn_cli.runs import finished

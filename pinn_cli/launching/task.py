@@ -13,11 +13,11 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from pinn_cli import sweep
-from pinn_cli.errors import MachineError, TrainingError, UsageError
+from pinn_cli.errors import FAILED, FINISHED, STOPPED, USAGE, MachineError, TrainingError, UsageError
 from pinn_cli.interruption import asked_to_stop, stop_waits
+from pinn_cli.run_folder import RESULTS
 from pinn_cli.sweep import Planned
 
-FINISHED, FAILED, USAGE, STOPPED = 0, 1, 2, 3
 SAYS = {FINISHED: "finished", FAILED: "failed", USAGE: "refused", STOPPED: "stopped"}
 
 
@@ -44,7 +44,7 @@ def _code(error: Exception, name: str, folder: Path | None) -> int:
         return FAILED
     if folder is None or not (name or sweep.sweep_of(folder)):
         return USAGE
-    return FAILED if isinstance(error, MachineError) or (folder / "results.h5").exists() else USAGE
+    return FAILED if isinstance(error, MachineError) or (folder / RESULTS).exists() else USAGE
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from pinn_cli.plots.losses import draw_losses
 from pinn_cli.plots.ntk_spectrum import draw_ntk_spectrum
 from pinn_cli.plots.style import style
 from pinn_cli.results import Results
+from pinn_cli.run_folder import RESULTS
 
 FIGURES: dict[str, Callable[[Results], Figure | None]] = {
     "solution": draw_solution,
@@ -48,7 +49,7 @@ def write(
     """
     if out is None:
         check_own(Path(folder))
-    results, target = Results(Path(folder) / "results.h5"), Path(out or Path(folder) / "figures")
+    results, target = Results(Path(folder) / RESULTS), Path(out or Path(folder) / "figures")
     written = []
     for name in names:
         image = _image(results, name, kind, resolution)

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from pinn_cli.plots.style import PALETTE, logarithmic, style, symbol
 from pinn_cli.results import Results
+from pinn_cli.run_folder import RESULTS
 
 OTHERS = "#BDBDBD"  # groups beyond the colours that can be told apart
 Curve = tuple[np.ndarray, np.ndarray]  # seconds and errors, (R,) each
@@ -19,7 +20,7 @@ def write_comparison(groups: Mapping[str, Sequence[str | Path]], path: Path, res
 
     Of each group the run with the median error at its end is drawn in full, the others thin.
     """
-    curves = {label: [_curves(Results(Path(folder) / "results.h5")) for folder in folders]
+    curves = {label: [_curves(Results(Path(folder) / RESULTS)) for folder in folders]
               for label, folders in groups.items()}  # fmt: skip
     fields = list(dict.fromkeys(name for runs in curves.values() for run in runs for name in run))
     if not fields:

@@ -17,6 +17,7 @@ from pinn_cli.errors import UsageError
 from pinn_cli.lock import holder
 from pinn_cli.reproduction.table import Cell, Quantity, Table
 from pinn_cli.results import Results
+from pinn_cli.run_folder import RESULTS
 
 Record = dict[str, Any]  # one run as plain values
 
@@ -28,7 +29,7 @@ def records(table: Table) -> dict[str, dict[int, Record]]:
 
 def seeds(table: Table, cell: str) -> list[int]:
     """The seeds of a cell that have a results file."""
-    found = (table.folder / cell).glob(f"seed*/{runs.FILE}")
+    found = (table.folder / cell).glob(f"seed*/{RESULTS}")
     names = [re.fullmatch(r"seed(\d+)", path.parent.name) for path in found]
     return sorted(int(name[1]) for name in names if name)
 
@@ -36,7 +37,7 @@ def seeds(table: Table, cell: str) -> list[int]:
 def record(table: Table, cell: str, seed: int) -> Record:
     """One run: its status, what it is to be stated with, and its values by quantity (None where it has none)."""
     folder = table.run(cell, seed)
-    summary, settings, results = runs.summary(folder), runs.settings(folder), Results(folder / runs.FILE)
+    summary, settings, results = runs.summary(folder), runs.settings(folder), Results(folder / RESULTS)
     about = results.read_attributes()
     return {
         **{key: summary[key] for key in ("status", "reason", "steps", "seconds", "started")},
@@ -100,7 +101,7 @@ def composed(words: tuple[str, ...]) -> DictConfig:
 def refuse_busy(table: Table, cell: Cell, seed: int) -> None:
     """Refuse a run that another process is at (UsageError)."""
     folder = table.run(cell.name, seed)
-    if (folder / runs.FILE).exists() and runs.summary(folder)["status"] == "running":
+    if (folder / RESULTS).exists() and runs.summary(folder)["status"] == "running":
         who = holder(folder) or "another process"
         raise UsageError(f"{folder} is being written by {who}; wait for it, or stop it (kill PROCESS: it saves first)")
 

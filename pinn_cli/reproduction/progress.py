@@ -5,11 +5,11 @@ import time
 from collections.abc import Sequence
 
 from pinn_cli import runs
+from pinn_cli.errors import FINISHED, STOPPED
 from pinn_cli.formatting import duration
 from pinn_cli.reproduction.table import Table
 from pinn_cli.reproduction.work import Task
-
-STOPPED = 3  # exit code of a run that was stopped and can go on
+from pinn_cli.run_folder import RESULTS
 
 
 class Progress:
@@ -28,9 +28,9 @@ class Progress:
         self.done += 1
         for cell, seed in task.runs:
             folder = self.table.run(cell, seed)
-            summary = runs.summary(folder) if (folder / runs.FILE).exists() else {"status": "not started"}
+            summary = runs.summary(folder) if (folder / RESULTS).exists() else {"status": "not started"}
             status = summary["status"]
-            self.failed += status == "failed" or (status != "finished" and code not in (0, STOPPED))
+            self.failed += status == "failed" or (status != "finished" and code not in (FINISHED, STOPPED))
             self.stopped += status == "stopped"
             line = f"[{self.done}/{len(self.tasks)}] {cell} seed {seed}: {status}"
             if "steps" in summary:
