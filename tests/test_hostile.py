@@ -185,8 +185,12 @@ def test_a_run_of_a_sweep_that_is_a_link_leads_no_writer_elsewhere(tmp_path, cap
     elsewhere("sweep/0", tmp_path / "work" / "mine")
     before = Path("mine/results.h5").read_bytes()
     capsys.readouterr()
-    for words in (["resume", "sweep/0"], ["train", *RUN[1:], "folder=sweep/0"], ["plot", "sweep/0"]):
-        assert cli.main(words) == cli.USAGE
+    for words, code in (
+        (["resume", "sweep/0"], cli.USAGE),
+        (["train", *RUN[1:], "folder=sweep/0"], cli.FAILED),  # of a sweep, and not refused for good
+        (["plot", "sweep/0"], cli.USAGE),
+    ):
+        assert cli.main(words) == code
         assert "sweep/0 leads elsewhere" in one_line(capsys)
     with Lock("mine"):
         assert cli.main(["cancel", "sweep"]) == 0
