@@ -180,7 +180,7 @@ def _created(found: sweep.Sweep) -> float:
     try:
         return _seconds(found.created)
     except ValueError:
-        return (found.folder / sweep.FILE).stat().st_mtime
+        return (found.folder / sweep.MANIFEST).stat().st_mtime
 
 
 def _seconds(moment: str) -> float:

@@ -1,0 +1,21 @@
+"""A sweep is a folder: ``sweep.json`` says which runs there are, and each is an ordinary run in a folder of its own.
+
+    outputs/sweeps/<time>-<short id>/
+        sweep.json      the command, the launcher, the words of every run and why some were refused: written once,
+                        before the first run starts; a cluster's job numbers are added
+        0/ 1/ 2/ ...    run folders, as `pinn train WORDS folder=<sweep>/<number>` makes them by hand too
+        3.refused       why run 3, although its words compose, was refused when it started
+        4.failed        why run 4 failed when it was last started; both are gone when it begins anew
+
+Nothing here reads a configuration or a results file: what state a run is in, its own folder says.
+"""
+
+from pinn_cli.sweep.finding import LATEST, every, find
+from pinn_cli.sweep.folder import Sweep, counted
+from pinn_cli.sweep.notes import FAILED, MANIFEST, REFUSED, forget, note, sweep_of
+from pinn_cli.sweep.planned import Planned, quoted
+
+__all__ = [
+    "FAILED", "LATEST", "MANIFEST", "REFUSED", "Planned", "Sweep", "counted", "every", "find", "forget", "note",
+    "quoted", "sweep_of",
+]  # fmt: skip
