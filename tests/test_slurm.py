@@ -177,7 +177,11 @@ def test_a_sweep_is_watched_cancelled_and_submitted_again(here, capsys):
 def test_a_time_limit_that_a_run_needs_three_times(here):
     """Slurm's limits are whole minutes, and its warning may come up to a minute early."""
     words = ["problem=helmholtz", "recipe=adam", "points.interior=256", "points.face=64", "compile=off", "threads=1"]
-    words += ["stop.steps=12000", "record.every=1000", "seed=0"]
+    words += ["record.every=1000", "seed=0"]
+    trial = submit(*words, "stop.steps=1000")
+    until(lambda: is_over(trial), 300)
+    seconds = Results(trial.runs[0].folder / "results.h5").read_history()["time"][-1]
+    words += [f"stop.steps={round(150 / seconds)}000"]  # two and a half minutes, however fast the machine is
     sweep = submit(*words, "hydra.launcher.time=0:01:00", "hydra.launcher.warning=5")
     until(lambda: is_over(sweep), 900)
     print(logs(sweep))
