@@ -81,7 +81,8 @@ def killed_runs(lives: Lives, here: Path, case: str, kills: int, seed: int) -> i
     expected, chance, done, number, early = rows(here / "whole"), random.Random(seed), 0, 0, 0
     while done < kills:
         number += 1
-        folder, words = here / f"run{number}", [*command, f"folder={here}/run{number}"]
+        folder = here / f"run{number}"
+        words = begin = [*command, f"folder={folder}"]
         for _ in range(min(5, kills - done)):
             life = lives.live(words, here, **_moment(chance, whole))
             if not life["killed"]:
@@ -92,8 +93,9 @@ def killed_runs(lives: Lives, here: Path, case: str, kills: int, seed: int) -> i
                 check_files(folder, expected)
             there = (folder / "results.h5").exists()
             early += not there
-            words = ["resume", str(folder)] if there and chance.random() < 0.5 else words
-        life = lives.live([*command, f"folder={folder}"], here)
+            goes_on = there and Results(folder / "results.h5").read_attributes()["status"] != "finished"
+            words = ["resume", str(folder)] if goes_on and chance.random() < 0.5 else begin
+        life = lives.live(begin, here)
         assert life["code"] == 0, life["errors"]
         check_end(folder, here / "whole")
     return early
