@@ -289,7 +289,7 @@ def test_where_there_is_no_slurm_nobody_starts_what_was_queued(here, submitted, 
 # ---- the script itself, run by hand: bash is all it needs
 
 
-def task(here: Path, commands: list[str], **settings: int) -> subprocess.CompletedProcess:
+def task(here: Path, commands: list[str], **settings: int | list[str]) -> subprocess.CompletedProcess:
     """Carry out a script of these commands, in place of `pinn train`."""
     (here / "code").mkdir(exist_ok=True)
     (here / "slurm").mkdir(exist_ok=True)
@@ -346,11 +346,28 @@ def test_a_failure_of_an_earlier_life_is_not_forgotten(here, monkeypatch):
 def test_a_run_that_could_not_say_why_it_ended_is_noted_with_the_last_line_of_the_log(here, monkeypatch, end):
     monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "17")
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "0")
-    (here / "sweep.json").touch()
     (here / "slurm").mkdir()
     (here / "slurm" / "17_0.log").write_text("module: command not found\n[2026-11-22 07:32:35] pinn train\n")
     task(here, [f"bash -c '{end}' folder={here}/0"])
     assert (here / "0.failed").read_text().partition(": ")[2] == "module: command not found\n"
+
+
+def test_a_task_that_ends_in_its_set_up_is_noted_for_its_runs(here, monkeypatch):
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "17")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "0")
+    runs = [f"bash -c 'touch {here}/begun' folder={here}/{number}" for number in (0, 1)]
+    (here / "slurm").mkdir()
+    (here / "slurm" / "17_0.log").write_text("the scratch disk is not there\n")
+    assert task(here, runs, setup=["[ -d /scratch/me ] || exit 7"]).returncode == 7
+    assert [(here / f"{n}.failed").read_text() for n in (0, 1)] == ["exit 7: the scratch disk is not there\n"] * 2
+    assert not (here / "begun").exists()
+
+
+def test_a_warning_that_comes_while_a_task_is_set_up_is_no_failure(here):
+    done = task(here, [f"touch {here}/begun folder={here}/0"], setup=["kill -USR1 $$"])
+    assert done.returncode == 3  # it goes on when it is started again
+    assert not (here / "begun").exists()
+    assert not (here / "0.failed").exists()
 
 
 @pytest.mark.parametrize(

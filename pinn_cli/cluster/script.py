@@ -14,9 +14,6 @@ ended=$place/ended.$first  # the code and the command of every run that has ende
 log=$place/${{SLURM_ARRAY_JOB_ID:-}}_${{SLURM_ARRAY_TASK_ID:-}}.log
 [ -e "$log" ] || log=/dev/null
 
-{setup}
-cd {code} || exit 1
-
 say() {{ printf '[%(%F %T)T] %s\\n' -1 "$1"; }}
 note() {{ # note COMMAND CODE: 3 is stopped, above 128 is killed; both go on. 2 is refused, which is no failure
     if (($2 == 3 || $2 > 128)) || [[ $stopping && $2 != [02] ]]; then # what fails while it is ended is tried again
@@ -25,12 +22,13 @@ note() {{ # note COMMAND CODE: 3 is stopped, above 128 is killed; both go on. 2 
         echo "$2 $1" >>"$ended"
         [[ $2 == [02] ]] || failed=1
     fi
-    [[ $stopping || $2 == [023] ]] || tell "$2" "${{1##*folder=}}"
+    [[ $stopping || $2 == [03] || -e ${{1##*folder=}}/results.h5 ]] || tell "$2" "$1"
     say "exit $2: $1"
 }}
-tell() {{ # tell CODE FOLDER: where a run could not note why it ended, the log's last line that is not ours is noted
-    [ -e "${{2%/*}}/sweep.json" ] && [ ! -e "$2/results.h5" ] && [ ! -e "$2.failed" ] || return
-    printf 'exit %s: %s\n' "$1" "$(grep -v '^\\[' "$log" | tail -n 1)" >"$2.failed"
+tell() {{ # tell CODE COMMAND: where a run could not note why it ended, the log's last line that is not ours is noted
+    local folder=${{2##*folder=}}
+    [ -e "$folder.failed" ] || [ -e "$folder.refused" ] ||
+        printf 'exit %s: %s\n' "$1" "$(grep -v '^\\[' "$log" | tail -n 1)" >"$folder.failed"
 }}
 start() {{ # start SLOT COMMAND: the workers of a task share its GPUs
     if ((${{#gpus[@]}} > 1)); then export CUDA_VISIBLE_DEVICES=${{gpus[$1 % ${{#gpus[@]}}]}}; fi
@@ -46,14 +44,20 @@ stop() {{ # stop SIGNAL: hand it on; nothing new starts
 warm() {{ # the first run of a task goes alone until its first step is saved: the others find what it has compiled
     [ -n "$warmed" ] || [ -z "${{pids[0]:-}}" ] || {{ [ -e "$leader/checkpoint.pt" ] && warmed=1; }}
 }}
-trap 'stop USR1' USR1 # the time limit is near
-trap 'stop TERM' TERM # preempted, requeued or cancelled
 
 [ -n "${{SLURM_RESTART_COUNT:-}}" ] || : >"$ended"
 todo=() pids=() commands=() stopping= unfinished= failed= warmed= leader=
 grep -qv '^[02] ' "$ended" && failed=1 # in an earlier life
 while IFS= read -r line; do cut -d' ' -f2- "$ended" | grep -Fxq -- "$line" || todo+=("$line"); done \\
     < <(sed -n "${{first}},$((first + runs_per_task - 1))p" "$place/runs.txt")
+
+trap 'stop USR1' USR1 # the time limit is near
+trap 'stop TERM' TERM # preempted, requeued or cancelled
+trap 'code=$?; for run in "${{todo[@]}}"; do tell $code "$run"; done' EXIT # the set-up ends the task before it begins
+{setup}
+cd {code} || exit 1
+trap - EXIT
+
 IFS=, read -ra gpus <<<"${{CUDA_VISIBLE_DEVICES:-}}"
 next=0 busy=1
 while ((busy)); do
