@@ -71,7 +71,7 @@ def used(rows: Sequence[Sequence[str]]) -> list[int]:
     return [k for k in range(len(HEADINGS)) if any(row[k] for row in rows)]
 
 
-def counted(counts: dict[str, int], left: float | None) -> str:
+def tally(counts: dict[str, int], left: float | None) -> str:
     """``200 runs: 150 finished, 3 running, 47 queued; about 12:30 left``."""
     total = sum(counts.values())
     states = ", ".join(f"{number} {state}" for state, number in counts.items())
@@ -91,7 +91,7 @@ def picture(title: str, entries: Sequence[dict[str, Any]], counts: dict[str, int
     for row in rows:
         style = STYLES.get(row[1], "")
         table.add_row(*(Text(row[k], style if HEADINGS[k] in ("state", "note") else "") for k in shown))
-    parts: list[Any] = [Text(title, "bold"), bar(counts), Text(counted(counts, left)), *([table] if rows else [])]
+    parts: list[Any] = [Text(title, "bold"), bar(counts), Text(tally(counts, left)), *([table] if rows else [])]
     return Group(*parts, *(Text(line, STYLES["refused"]) for line in refusals(entries, most)))
 
 

@@ -17,11 +17,11 @@ from typing import Any
 from pinn_cli import runs
 from pinn_cli.cluster import queue
 from pinn_cli.errors import UsageError
-from pinn_cli.formatting import printable, shortest
+from pinn_cli.formatting import printable
 from pinn_cli.lock import holder
 from pinn_cli.results import Results
 from pinn_cli.run_folder import LOG, RESULTS
-from pinn_cli.sweep import Planned, Sweep
+from pinn_cli.sweep import Planned, Sweep, labels
 
 STATES = ("finished", "running", "queued", "missing", "stopped", "interrupted", "failed", "damaged", "refused")
 UNDERWAY = ("running", "queued")  # what a sweep still waits for
@@ -33,10 +33,10 @@ LOG_END = 4096  # bytes of a log in which its last line is looked for
 def states(sweep: Sweep, seen: dict[int, dict[str, Any]] | None = None) -> list[dict[str, Any]]:
     """One entry per run, as plain values. `seen`: entries by number, of which those of finished runs are kept."""
     seen = {} if seen is None else seen
-    varied = _varied([run.words for run in sweep.runs])
+    settings = labels(sweep.runs)
     for run in sweep.runs:
         if seen.get(run.number, {}).get("state") not in ("finished", "refused"):
-            seen[run.number] = {"number": run.number, "settings": varied[run.number], **state(run)}
+            seen[run.number] = {"number": run.number, "settings": settings[run.number], **state(run)}
     entries = [seen[run.number] for run in sweep.runs]
     return entries if all(entry["state"] in ENDED for entry in entries) else _expected(sweep, entries)
 
@@ -128,15 +128,6 @@ def _speed(folder: Path, found: dict[str, Any]) -> dict[str, Any]:
     by_time = None if limit is None else max(0.0, limit - found["seconds"])
     eta = min((left for left in (by_steps, by_time) if left is not None), default=None)
     return {"total": total, "rate": rate, "eta": eta}
-
-
-def _varied(words: Sequence[Sequence[str]]) -> list[str]:
-    """Of each run's words those that not all runs have, their keys as short as can be."""
-    often = Counter(word for own in words for word in set(own))
-    keys = list(dict.fromkeys(word.partition("=")[0] for word in often if often[word] < len(words)))
-    short = dict(zip(keys, shortest(keys), strict=True))
-    pairs = [[word.partition("=") for word in own if often[word] < len(words)] for own in words]
-    return [" ".join(f"{short[key]}={value}" for key, _, value in own) for own in pairs]
 
 
 def _note(folder: Path, found: dict[str, Any]) -> str:

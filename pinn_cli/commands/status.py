@@ -42,13 +42,13 @@ def _facts(found: Any) -> dict[str, Any]:
 
 def _page(found: Any, every: bool) -> str:
     from pinn_cli import typeset
-    from pinn_cli.dashboard import FEW, HEADINGS, NUMERIC, cells, chosen, counted, refusals, used
+    from pinn_cli.dashboard import FEW, HEADINGS, NUMERIC, cells, chosen, refusals, tally, used
     from pinn_cli.states import counts, seconds_left, states
 
     entries = states(found)
     by = f"{found.launcher}, jobs {' '.join(found.jobs)}" if found.jobs else found.launcher
     lines = [f"sweep    {found.folder}  ({by})", f"command  {found.command}"]
-    lines.append(f"runs     {counted(counts(entries), seconds_left(entries))}")
+    lines.append(f"runs     {tally(counts(entries), seconds_left(entries))}")
     most = inf if every else FEW
     rows = [cells(entry) for entry in chosen(entries, most)]
     if rows:
@@ -69,7 +69,7 @@ def _next(found: Any, there: dict[str, int]) -> list[str]:
 
 
 def _watch(found: Any) -> None:
-    from pinn_cli.dashboard import counted, live, picture, watch
+    from pinn_cli.dashboard import live, picture, tally, watch
     from pinn_cli.states import UNDERWAY, counts, seconds_left, states
     from pinn_cli.sweep import Sweep
 
@@ -81,6 +81,6 @@ def _watch(found: Any) -> None:
         there.clear()
         there.update(counts(entries))
         about = there, seconds_left(entries)
-        return picture(str(found.folder), entries, *about) if live() else counted(*about)
+        return picture(str(found.folder), entries, *about) if live() else tally(*about)
 
     watch(look, lambda: any(state in there for state in UNDERWAY), INTERVAL)

@@ -4,7 +4,7 @@ Runs that differ in nothing but their seed are one group. Its numbers count its 
 the least and the greatest, and the standard deviation where there are several.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from math import inf, isfinite
 from pathlib import Path
 from statistics import fmean, median, stdev
@@ -12,7 +12,7 @@ from typing import Any
 
 from pinn_cli import runs
 from pinn_cli.run_folder import RESULTS
-from pinn_cli.sweep import Sweep
+from pinn_cli.sweep import Sweep, varied
 
 PARTS = ("weighting", "sampler", "optimizer", "strategy", "architecture", "derivatives")  # groups of parts
 UNIMPORTANT = ("folder", "figures", "record", "diagnostics")  # they do not change what is trained
@@ -65,9 +65,8 @@ def _common_sweep(folders: Sequence[Path]) -> Sweep | None:
 
 def by_words(sweep: Sweep, folders: Sequence[Path]) -> list[Settings]:
     """The words of each run that not all runs of the sweep have, as settings."""
-    typed = {run.number: _settings(run.words) for run in sweep.runs}
-    keys = dict.fromkeys(key for own in typed.values() for key in own)
-    kept = [key for key in keys if key not in UNIMPORTANT and len({own.get(key) for own in typed.values()}) > 1]
+    typed = varied(sweep.runs)
+    kept = [key for key in dict.fromkeys(key for own in typed.values() for key in own) if key not in UNIMPORTANT]
     own = [typed.get(int(folder.name), {}) for folder in folders]  # a run may have been added by hand
     return [{key: words.get(key) for key in kept} for words in own]
 
@@ -91,10 +90,6 @@ def _joined(groups: Sequence[dict[str, Any]], one: Mapping[str, Any]) -> bool:
         group["others"] |= {str(number): why for number in one["numbers"]}
         return True
     return False
-
-
-def _settings(words: Iterable[str]) -> Settings:
-    return {word.partition("=")[0].lstrip("+~"): word.partition("=")[2] for word in words}
 
 
 def _groups(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ from pinn_cli.launching.task import SAYS, Task
 from pinn_cli.launching.tell import AGAIN, ask, here, writers
 from pinn_cli.lock import Lock
 from pinn_cli.runs import finished
-from pinn_cli.sweep import Planned, Sweep, quoted
+from pinn_cli.sweep import Planned, Sweep, labels, quoted
 
 
 def configuration(settings: Sequence[str], folder: str) -> DictConfig:
@@ -85,13 +85,11 @@ class Plugin:
 
 def _lines(sweep: Sweep, ends: Mapping[int, int]) -> list[str]:
     """One line per run: how it ended, and the values that the sweep varies."""
-    common = set.intersection(*(set(run.words) for run in sweep.runs)) if len(sweep.runs) > 1 else set()
-    lines = []
+    lines, settings = [], labels(sweep.runs)
     for run in sweep.runs:
         end = "refused" if run.refused is not None else SAYS[ends.get(run.number, FINISHED)]
-        varied = [word for word in run.words if word not in common]
         reason = [] if run.refused is None else [f"({run.refused})"]
-        lines.append("  ".join([f"run {run.number}", f"{end:<8}", *varied, *reason]))
+        lines.append("  ".join([f"run {run.number}", f"{end:<8}", settings[run.number], *reason]).rstrip())
     return lines
 
 

@@ -14,8 +14,9 @@ from pinn_cli.sweep.finding import LATEST, every, find
 from pinn_cli.sweep.folder import Sweep, counted
 from pinn_cli.sweep.notes import FAILED, MANIFEST, REFUSED, forget, note, sweep_of
 from pinn_cli.sweep.planned import Planned, quoted
+from pinn_cli.sweep.varied import labels, varied
 
 __all__ = [
-    "FAILED", "LATEST", "MANIFEST", "REFUSED", "Planned", "Sweep", "counted", "every", "find", "forget", "note",
-    "quoted", "sweep_of",
+    "FAILED", "LATEST", "MANIFEST", "REFUSED", "Planned", "Sweep", "counted", "every", "find", "forget", "labels",
+    "note", "quoted", "sweep_of", "varied",
 ]  # fmt: skip
