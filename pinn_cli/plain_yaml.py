@@ -1,5 +1,7 @@
 """YAML as plain data, also from somebody else: broken syntax is one line, and nothing in it multiplies itself."""
 
+from collections import Counter
+
 import yaml
 
 from pinn_cli.errors import UsageError
@@ -12,11 +14,12 @@ Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def check(text: str, where: object, foreign: str | None = None) -> str:
-    """The text, if it is YAML of a usual size in which nothing is called `foreign` (Raises UsageError)."""
+    """The text, if it is YAML of a usual size, no name in it twice and none `foreign` (Raises UsageError)."""
     if len(text) > LARGEST:
         raise UsageError(f"{where}: {len(text)} characters; expected a YAML of a few lines")
     try:
         _count(text, foreign)
+        _refuse_twice(yaml.compose(text, Loader=Loader))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f", line {mark.line + 1}" if mark else ""
@@ -59,3 +62,14 @@ def _count(text: str, foreign: str | None) -> None:
         if total > MOST or len(opened) > DEEPEST or references > REFERENCES:
             most = f"{MOST} values, {REFERENCES} references like ${{seed}}, or {DEEPEST} tables inside each other"
             raise ValueError(f"more than {most}")
+
+
+def _refuse_twice(node: yaml.Node | None) -> None:
+    """Raises ValueError for a table in which a name stands twice: nobody knows which of the two would count."""
+    if isinstance(node, yaml.MappingNode):
+        names = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        if twice := next((name for name in names if names[name] > 1), None):
+            raise ValueError(f"`{twice}` is there twice in the table that begins at line {node.start_mark.line + 1}")
+    inner = [value for _, value in node.value] if isinstance(node, yaml.MappingNode) else getattr(node, "value", None)
+    for value in inner if isinstance(inner, list) else []:
+        _refuse_twice(value)

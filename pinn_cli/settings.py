@@ -146,7 +146,7 @@ def _tables(config: DictConfig, kind: str) -> list[tuple[str, Any]]:
     phases = (config.get("optimizer") or {}).items() if kind == "points" else []
     tables = [(kind, config.get(kind)), *((f"optimizer.{name}.points", phase.get("points")) for name, phase in phases)]
     for where, table in tables:
-        if table is not None and not OmegaConf.is_dict(table):
+        if not OmegaConf.is_dict(table) and (table is not None or where == kind):
             example = f"{where}.interior={'1000' if kind == 'points' else '1'}"
             raise UsageError(f"{where}={shown(table)}: expected numbers by name, e.g. {example}")
     return [(where, table or {}) for where, table in tables]

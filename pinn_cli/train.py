@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from pinn_cli.clock import Clock
-from pinn_cli.errors import TrainingError, UsageError
+from pinn_cli.errors import TrainingError
 from pinn_cli.objective import Batch, Engine, Objective
 from pinn_cli.solution import Piecewise
 from pinn_cli.stages import Stage
@@ -48,11 +48,7 @@ class Run:
         self.weighting.begin_stage(stage.problem)
         stage.sampler.begin_stage(stage.problem)
         if self.saved is not None:
-            try:
-                self._restore(stage, objective, self.saved)
-            except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-                reason = " ".join(str(error).split())[:200]
-                raise UsageError(f"the checkpoint does not fit the run ({type(error).__name__}: {reason})") from error
+            self._restore(stage, objective, self.saved)
         return objective
 
     def _restore(self, stage: Stage, objective: Objective, saved: dict[str, Any]) -> None:

@@ -37,6 +37,8 @@ REFUSED = [
     (f"{HELMHOLTZ} points.interior=-7", "expected a whole number of points above 0"),
     (f"{HELMHOLTZ} points.interior=many", "expected a whole number of points above 0"),
     (f"{HELMHOLTZ} points=7", "e.g. points.interior=1000"),
+    (f"{HELMHOLTZ} points=null", "e.g. points.interior=1000"),
+    (f"{HELMHOLTZ} weights=null", "e.g. weights.interior=1"),
     (f"{HELMHOLTZ} points.wal=7", "did you mean `wall`?"),
     (f"{HELMHOLTZ} weights.wal=7", "did you mean `wall`?"),
     (f"{HELMHOLTZ} weights.wall=-7", "expected a number from 0 on"),

@@ -317,6 +317,7 @@ def own(here):
     [
         ("_target_: [1, 2", "no YAML"),
         ("_target_: problems.mine.Mine\nkappa: {a: b: c}", "mine.yaml, line 2: no YAML"),
+        ("_target_: problems.mine.Mine\nkappa: 1\nkappa: 2", "`kappa` is there twice in the table that begins"),
         (BOMB, "more than 100000 values"),
         ("- 1\n- 2", "problem"),
         ("just a text", "problem"),

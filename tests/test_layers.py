@@ -41,7 +41,7 @@ FLOORS = [
     {"plan", "runs", "checks", "plots"},
     {"names", "comparison"},
     {"job", "predict", "reproduction", "cluster"},
-    {"states"},
+    {"states", "start"},
     {"launching", "collection"},
     {"commands"},
     {"cli"},

@@ -141,10 +141,10 @@ def test_a_sweep_runs_what_is_not_refused(capsys):
     assert "run 1: Helmholtz.pde" in err
     reason = "  (Helmholtz.pde: no field changes the residual; expected one that depends on u)"
     assert out.splitlines()[-5:-1] == [
-        "run 0  finished  seed=0  problem.a1=1.0",
-        "run 1  refused   seed=0  problem.a1=nan" + reason,
-        "run 2  finished  seed=1  problem.a1=1.0",
-        "run 3  refused   seed=1  problem.a1=nan" + reason,
+        "run 0  finished  seed=0 a1=1.0",
+        "run 1  refused   seed=0 a1=nan" + reason,
+        "run 2  finished  seed=1 a1=1.0",
+        "run 3  refused   seed=1 a1=nan" + reason,
     ]
     there = {path.name for path in Path("outputs/sweeps/latest").resolve().iterdir() if path.name != ".lock"}
     assert there == {"0", "1.refused", "2", "3.refused", "sweep.json"}
@@ -197,6 +197,27 @@ def test_a_truncated_checkpoint_is_one_line(capsys):
     assert cli.main(["resume", "mine", "stop.steps=4"]) == cli.USAGE
     assert capsys.readouterr().err.count("\n") == 1
     assert Results(Path("mine/results.h5")).read_attributes()["status"] == "finished"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "table", "name", "value"),
+    [
+        ("accurate", "optimizer", "damping", []),
+        ("accurate", "optimizer", "damping", -1.0),  # no factor lifts it above the ceiling
+        ("accurate", "optimizer", "growth", 0.5),
+        ("adam", "optimizer", "steps", "many"),
+        ("adam", "model", "hidden.0.weight", torch.zeros(1)),
+    ],
+)
+def test_a_checkpoint_that_no_such_run_has_saved_is_one_line(recipe, table, name, value, capsys):
+    assert cli.main([*SHORT, f"recipe={recipe}", "stop.steps=2", "folder=mine"]) == 0
+    state = torch.load("mine/checkpoint.pt", weights_only=True)
+    state[table][name] = value
+    torch.save(state, "mine/checkpoint.pt")
+    assert cli.main(["resume", "mine", "stop.steps=4"]) == cli.USAGE
+    err = capsys.readouterr().err
+    assert "the checkpoint does not fit the run" in err
+    assert err.count("\n") == 1
 
 
 @pytest.mark.parametrize(("residual", "says"), [("u[:, None]", "expected"), ("u_q", "u_q")])

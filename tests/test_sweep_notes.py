@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from pinn_cli import job, plan, run_folder, states
+from pinn_cli import plan, run_folder, start, states
 from pinn_cli.cli import main
 from pinn_cli.results import Results
 from pinn_cli.sweep import Sweep
@@ -92,16 +92,16 @@ def test_an_error_before_there_are_results_is_a_failure_with_its_last_line(
 
 
 def test_a_sweep_that_is_told_to_stop_while_a_run_is_set_up_begins_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    assemble = job.assemble
+    assemble = start.assemble
 
     def told_meanwhile(*arguments: Any) -> Any:
         os.kill(os.getpid(), signal.SIGTERM)
         return assemble(*arguments)
 
-    monkeypatch.setattr(job, "assemble", told_meanwhile)
+    monkeypatch.setattr(start, "assemble", told_meanwhile)
     assert main([*TINY, "-m", "seed=0,1", "folder=s"]) == 3
     assert told() == [("stopped", "interrupted (before it began)"), ("missing", "")]
-    monkeypatch.setattr(job, "assemble", assemble)
+    monkeypatch.setattr(start, "assemble", assemble)
     assert main(["resume", "s"]) == 0
 
 

@@ -32,7 +32,7 @@ def run(arguments: Namespace) -> int:
             raise UsageError(f"{sweep.folder} is a sweep, whose runs go on as they are; type e.g. {name}/0 for one run")
         return _all(sweep)
     from pinn_cli.catalogue import find_own_modules
-    from pinn_cli.job import go_on
+    from pinn_cli.start import go_on
 
     find_own_modules()
     return go_on(find(name), changes, arguments.changed)

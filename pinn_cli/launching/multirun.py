@@ -106,7 +106,7 @@ def _rehearsed(runs: list[Combination]) -> list[Combination]:
 
     @cache
     def reason(words: tuple[str, ...]) -> str | None:
-        from pinn_cli.job import rehearse  # imports torch
+        from pinn_cli.start import rehearse  # imports torch
 
         try:
             rehearse(compose(list(words)), [word.partition("=")[0] for word in words])

@@ -27,7 +27,7 @@ def carry_out(config: DictConfig, name: str = "", prefix: str = "") -> int:
     typed = [re.split(r"[=@]", word.lstrip("+~"))[0] for word in about.overrides.task]
     folder = Path(config.folder) if config.folder is not None else None
     try:
-        from pinn_cli.job import start  # imports torch
+        from pinn_cli.start import start  # imports torch
 
         return start(config, about.runtime.choices["problem"], typed, prefix)
     except Exception as error:

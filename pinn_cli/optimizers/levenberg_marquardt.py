@@ -85,6 +85,8 @@ class LevenbergMarquardt:
     def __post_init__(self) -> None:
         if self.damping is not None and not self.damping > 0:
             raise ValueError(f"damping={self.damping:g}: expected a number above 0, or null")
+        if not self.growth > 1:
+            raise ValueError(f"growth={self.growth:g}: expected a number above 1")
 
     def _prepare(self, linear: Any, points_changed: bool) -> None:
         """A first damping; tenfold after a change of points, but not above what a start would take."""
@@ -135,8 +137,9 @@ class LevenbergMarquardt:
         return {"damping": self.damping, "growth": self.growth, "idle": self.idle}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state."""
+        """Go on from a saved state (Raises ValueError for one in which no damping would ever end)."""
         self.damping, self.growth, self.idle = state["damping"], state["growth"], state["idle"]
+        self.__post_init__()
 
 
 @torch.no_grad()
