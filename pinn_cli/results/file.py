@@ -215,9 +215,10 @@ class Results:
             if attempt:  # a sleep of 0 s gives the processor away, which hundreds of looks would feel
                 time.sleep(0.01 * attempt**2)
             try:
+                soundness.check_bytes(self.path, self.path.stat().st_mtime_ns)
                 with h5py.File(self.path, "r", locking=False) as file:
-                    if file.attrs.get("format") != FORMAT:
-                        found = file.attrs.get("format", "none")
+                    found = attribute_of(file, "format") if "format" in file.attrs else "none"
+                    if found != FORMAT:
                         raise UsageError(f"{self.path} is not a run of this version: format {found}, expected {FORMAT}")
                     return look(file)
             except ERRORS as error:

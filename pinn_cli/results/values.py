@@ -72,17 +72,16 @@ def datasets(file: h5py.File, name: str) -> dict[str, h5py.Dataset]:
 
 def attribute_of(node: h5py.HLObject, name: str) -> Any:
     """One attribute as Python has it, its text safe to print."""
-    value = python_of(node.attrs[name])
+    value = python_of(soundness.read_attribute(node, name))
     value = printable(value) if isinstance(value, str) else value
     return soundness.attribute(name, value) if node.name == "/" else value
 
 
 def examine(file: h5py.File) -> None:
     """Raises ValueError, or another of `HDF5_ERRORS`, for anything that is not of the layout above."""
-    for _ in soundness.datasets(file):
-        pass
-    for name in file.attrs:
-        attribute_of(file, name)
+    for node in (file, *(data for _, data in soundness.datasets(file))):
+        for name in node.attrs:
+            attribute_of(node, name)
 
 
 def value_of(data: h5py.Dataset) -> Any:
