@@ -64,13 +64,7 @@ def go_on(folder: Path, changes: Mapping[str, Any] | None = None, changed: bool 
 def _go_on(folder: Path, changes: Mapping[str, Any], changed: bool) -> int:
     results = Results(folder / RESULTS)
     results.examine()
-    about = results.read_attributes()
-    config = read_back(results.read_config(), results.path)
-    for key, value in changes.items():
-        if key not in (known := _flat(config)):
-            raise UsageError(f"unknown key `{key}`; {nearest(key, known)}")
-        OmegaConf.update(config, key, value)
-    check_settings(config)
+    about, config = results.read_attributes(), _changed(read_back(results.read_config(), results.path), changes)
     if about["status"] == "finished" and not any(key.startswith("stop.") for key in changes):
         reason = about.get("reason")
         raise UsageError(f"{folder} has finished ({reason}); to train it further add e.g. stop.steps=10000")
@@ -78,23 +72,42 @@ def _go_on(folder: Path, changes: Mapping[str, Any], changed: bool) -> int:
         refuse_changed(results.read("source"), config)
     config.threads = about["threads"]  # with others, sums are taken in another order
     with _surroundings(config):
-        job = Job(config, about["problem"], assemble(config))
-        path = folder / CHECKPOINT
+        job, path = Job(config, about["problem"], assemble(config)), folder / CHECKPOINT
         saved = checkpoint.load_run(path, job.parts.device) if path.exists() else None  # killed before its first step
         step, seconds = (saved["progress"]["step"], saved["seconds"]) if saved else (0, 0.0)
-        for key, done in (("stop.steps", step), ("stop.seconds", seconds)):
-            if changes.get(key) is not None and changes[key] <= done:
-                raise UsageError(f"{key}={changes[key]}: {folder} is at {done:.6g} already, all its lives together")
+        _refuse_past(folder, changes, step, seconds)
         text = f"{job.plan()}\nresume   {folder} from step {step}"
-        atomic.clear(folder)
-        results.cut(step)
-        yaml = OmegaConf.to_yaml(config, resolve=True)
-        if changes:
-            results.replace({"config": yaml})
-        if changes or not (folder / "config.yaml").exists():  # a kill in the set-up comes before it
-            atomic.write(folder / "config.yaml", yaml)
-        results.attributes(status="running")
+        _cut_back(folder, step, OmegaConf.to_yaml(config, resolve=True), bool(changes))
         return job.train(folder, Clock(seconds), text, saved)
+
+
+def _changed(config: DictConfig, changes: Mapping[str, Any]) -> DictConfig:
+    """The configuration that a run has kept, with the changes typed for its resume (Raises UsageError)."""
+    for key, value in changes.items():
+        if key not in (known := _flat(config)):
+            raise UsageError(f"unknown key `{key}`; {nearest(key, known)}")
+        OmegaConf.update(config, key, value)
+    check_settings(config)
+    return config
+
+
+def _refuse_past(folder: Path, changes: Mapping[str, Any], step: int, seconds: float) -> None:
+    """Raises UsageError for an end that the run has behind it."""
+    for key, done in (("stop.steps", step), ("stop.seconds", seconds)):
+        if changes.get(key) is not None and changes[key] <= done:
+            raise UsageError(f"{key}={changes[key]}: {folder} is at {done:.6g} already, all its lives together")
+
+
+def _cut_back(folder: Path, step: int, yaml: str, changed: bool) -> None:
+    """The folder as it was when the checkpoint was saved, its configuration the one with which the run goes on."""
+    results = Results(folder / RESULTS)
+    atomic.clear(folder)
+    results.cut(step)
+    if changed:
+        results.replace({"config": yaml})
+    if changed or not (folder / "config.yaml").exists():  # a kill in the set-up comes before it
+        atomic.write(folder / "config.yaml", yaml)
+    results.attributes(status="running")
 
 
 def _again(folder: Path, config: DictConfig) -> int:

@@ -347,7 +347,7 @@ def own(here):
     [
         ("_target_: [1, 2", "no YAML"),
         ("_target_: problems.mine.Mine\nkappa: {a: b: c}", "mine.yaml, line 2: no YAML"),
-        ("_target_: problems.mine.Mine\nkappa: 1\nkappa: 2", "`kappa` is there twice in the table that begins"),
+        ("_target_: problems.mine.Mine\nkappa: 1\nkappa: 2", "`kappa` stands twice in a table, last in line 3"),
         (BOMB, "more than 100000 values"),
         ("- 1\n- 2", "problem"),
         ("just a text", "problem"),
