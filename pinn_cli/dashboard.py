@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pinn_cli.formatting import duration, ranges, rate, scientific
+from pinn_cli.typeset import Reasons
 
 FEW = 30  # runs: of so many every one is shown, of more those that go on or that need attention
 SURROUNDINGS = 8  # lines of a picture that are no runs
@@ -25,7 +26,7 @@ STYLES = {
     "finished": "green", "running": "bold cyan", "queued": "dim", "missing": "yellow", "stopped": "yellow",
     "interrupted": "yellow", "failed": "bold red", "damaged": "bold red", "refused": "magenta",
 }  # fmt: skip
-HEADINGS = ("run", "state", "step", "error", "steps/s", "eta", "time", "settings", "note")
+HEADINGS = ("run", "state", "step", "error", "steps/s", "eta", "time", "settings")
 NUMERIC = (0, 2, 4, 5, 6)  # columns set to the right
 
 
@@ -38,21 +39,26 @@ def chosen(entries: Sequence[dict[str, Any]], most: float = FEW) -> list[dict[st
     return [entry for entry in entries if entry["state"] not in left_out]
 
 
-def cells(entry: dict[str, Any]) -> list[str]:
-    """One run as a row under the headings; a dash for what it cannot have."""
+def rows(entries: Sequence[dict[str, Any]], most: float = FEW) -> tuple[list[list[str]], list[str]]:
+    """A row under the headings for each run to show, and the lines below them: reasons, each once."""
+    reasons, shown = Reasons(), chosen(entries, most)
+    return [_cells(entry, reasons) for entry in shown], [*reasons.lines, *refusals(entries, most)]
+
+
+def _cells(entry: dict[str, Any], reasons: Reasons) -> list[str]:
+    """One run; a dash for what it cannot have."""
     missing = NONE if entry["state"] == "refused" else ""
     errors = "  ".join(f"{name} {scientific(value)}" for name, value in entry.get("errors", {}).items())
     total = f"/{entry['total']}" if entry.get("total") is not None else ""
     return [
         str(entry["number"]),
-        entry["state"],
+        reasons.mark(entry["state"], entry["note"]),
         f"{entry['steps']}{total}" if "steps" in entry else missing,
         errors or missing,
         rate(entry["rate"]) if entry.get("rate") else "",
         duration(entry["eta"]) if entry.get("eta") is not None else "",
         duration(entry["seconds"]) if "seconds" in entry else missing,
         entry["settings"],
-        entry["note"],
     ]
 
 
@@ -66,9 +72,9 @@ def refusals(entries: Sequence[dict[str, Any]], most: float = FEW) -> list[str]:
     return [f"{NONE} {len(numbers)} refused ({ranges(numbers)}): {note}" for note, numbers in found.items()]
 
 
-def used(rows: Sequence[Sequence[str]]) -> list[int]:
+def used(found: Sequence[Sequence[str]]) -> list[int]:
     """The columns in which something stands."""
-    return [k for k in range(len(HEADINGS)) if any(row[k] for row in rows)]
+    return [k for k in range(len(HEADINGS)) if any(row[k] for row in found)]
 
 
 def tally(counts: dict[str, int], left: float | None) -> str:
@@ -81,18 +87,16 @@ def tally(counts: dict[str, int], left: float | None) -> str:
 def picture(title: str, entries: Sequence[dict[str, Any]], counts: dict[str, int], left: float | None) -> Group:
     """Title, a bar with a piece for each state, the counts, and a table of the runs that need a look."""
     most = min(FEW, shutil.get_terminal_size().lines - SURROUNDINGS)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    rows = [cells(entry) for entry in chosen(entries, most)]
-    shown = used(rows)
+    table, (found, below) = Table(box=box.SIMPLE_HEAD, pad_edge=False), rows(entries, most)
+    shown = used(found)
     for k in shown:
-        wide = HEADINGS[k] == "note"
         side = "right" if k in NUMERIC else "left"
-        table.add_column(HEADINGS[k], justify=side, header_style="dim", no_wrap=not wide, overflow="fold")  # type: ignore[arg-type]
-    for row in rows:
-        style = STYLES.get(row[1], "")
-        table.add_row(*(Text(row[k], style if HEADINGS[k] in ("state", "note") else "") for k in shown))
-    parts: list[Any] = [Text(title, "bold"), bar(counts), Text(tally(counts, left)), *([table] if rows else [])]
-    return Group(*parts, *(Text(line, STYLES["refused"]) for line in refusals(entries, most)))
+        table.add_column(HEADINGS[k], justify=side, header_style="dim", no_wrap=True)  # type: ignore[arg-type]
+    for row in found:
+        style = STYLES.get(row[1].partition(" ")[0], "")
+        table.add_row(*(Text(row[k], style if HEADINGS[k] == "state" else "") for k in shown))
+    parts: list[Any] = [Text(title, "bold"), bar(counts), Text(tally(counts, left)), *([table] if found else [])]
+    return Group(*parts, *(Text(line, "dim") for line in below))
 
 
 def bar(counts: dict[str, int], width: int = 60) -> Text:

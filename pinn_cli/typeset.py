@@ -17,6 +17,22 @@ SPECIAL = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasc
 }
 
 
+class Reasons:
+    """Long reasons as marks in a table and lines below it, the same reason once."""
+
+    def __init__(self) -> None:
+        self.marks: dict[str, str] = {}
+
+    def mark(self, text: str, reason: str | None) -> str:
+        """The text with the mark of its reason, where it has one."""
+        return f"{text} {self.marks.setdefault(reason, f'[{len(self.marks) + 1}]')}" if reason else text
+
+    @property
+    def lines(self) -> list[str]:
+        """The marks and what they stand for."""
+        return [f"{mark} {reason}" for reason, mark in self.marks.items()]
+
+
 def text(rows: Rows, numeric: Collection[int], bold: Places = ()) -> str:
     """Aligned columns; `bold` by the signs of a terminal, so only for one."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]

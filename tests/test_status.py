@@ -85,14 +85,16 @@ def test_the_page_counts_and_shows_what_needs_a_look(capsys: pytest.CaptureFixtu
     assert lines[0] == f"sweep    {FOLDER}  (basic)"
     assert lines[2].startswith("runs     9 runs: 1 finished, 1 running, 1 queued, 1 stopped, 1 interrupted, 1 failed, "
                                "3 refused; about ")  # fmt: skip
-    assert lines[4].split() == ["run", "state", "step", "error", "steps/s", "eta", "time", "settings", "note"]
+    assert lines[4].split() == ["run", "state", "step", "error", "steps/s", "eta", "time", "settings"]
     assert lines[6].split() == ["1", "running", "5900/9900", "u", "2.15e-04", "200", "0:20", "0:30", "weighting=fixed",
                                 "seed=1"]  # fmt: skip
-    assert lines[11] == f"– 3 refused (6-8): {REASON}"
+    assert lines[7].split()[:3] == ["2", "failed", "[1]"]
+    assert "[1] the loss is not finite after step 5900" in lines[11:]
+    assert f"– 3 refused (6-8): {REASON}" in lines
     assert main(["status", "--all"]) == 0
-    line = capsys.readouterr().out.splitlines()[11]
-    assert line.split()[:6] == ["6", "refused", "–", "–", "–", "weighting=grad_norm"]
-    assert line.endswith(REASON)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[11].split()[:7] == ["6", "refused", "[4]", "–", "–", "–", "weighting=grad_norm"]
+    assert f"[4] {REASON}" in lines
 
 
 def test_of_a_large_sweep_only_those_are_shown(
@@ -101,10 +103,10 @@ def test_of_a_large_sweep_only_those_are_shown(
     monkeypatch.setattr(dashboard, "FEW", 8)
     assert main(["status", "ab"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[5:]] == ["1", "2", "3", "4", "–"]
+    assert [line.split()[0] for line in lines[5:]] == ["1", "2", "3", "4", "[1]", "[2]", "[3]", "–"]
     assert lines[-1] == f"– 3 refused (6-8): {REASON}"
     assert main(["status", "ab", "--all"]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 5 + 9
+    assert len(capsys.readouterr().out.splitlines()) == 5 + 9 + 4
 
 
 def test_json_is_json(capsys: pytest.CaptureFixture[str]) -> None:

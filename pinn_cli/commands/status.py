@@ -42,20 +42,19 @@ def _facts(found: Any) -> dict[str, Any]:
 
 def _page(found: Any, every: bool) -> str:
     from pinn_cli import typeset
-    from pinn_cli.dashboard import FEW, HEADINGS, NUMERIC, cells, chosen, refusals, tally, used
+    from pinn_cli.dashboard import FEW, HEADINGS, NUMERIC, rows, tally, used
     from pinn_cli.states import counts, seconds_left, states
 
     entries = states(found)
     by = f"{found.launcher}, jobs {' '.join(found.jobs)}" if found.jobs else found.launcher
     lines = [f"sweep    {found.folder}  ({by})", f"command  {found.command}"]
     lines.append(f"runs     {tally(counts(entries), seconds_left(entries))}")
-    most = inf if every else FEW
-    rows = [cells(entry) for entry in chosen(entries, most)]
-    if rows:
-        shown = used(rows)
-        picked = [[row[k] for k in shown] for row in [HEADINGS, *rows]]
+    table, below = rows(entries, inf if every else FEW)
+    if table:
+        shown = used(table)
+        picked = [[row[k] for k in shown] for row in [HEADINGS, *table]]
         lines += ["", typeset.text(picked, [i for i, k in enumerate(shown) if k in NUMERIC])]
-    return "\n".join([*lines, *refusals(entries, most), *_next(found, counts(entries))])
+    return "\n".join([*lines, *below, *_next(found, counts(entries))])
 
 
 def _next(found: Any, there: dict[str, int]) -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pinn_cli.formatting import duration, ranges, scientific, shortest
+from pinn_cli.typeset import Reasons
 
 NONE = "–"
 
@@ -18,22 +19,6 @@ class Shown(NamedTuple):
     numeric: Sequence[int]
     bold: set[tuple[int, int]]
     below: list[str]
-
-
-class Reasons:
-    """Long reasons as marks in a table and lines below it, the same reason once."""
-
-    def __init__(self) -> None:
-        self.marks: dict[str, str] = {}
-
-    def mark(self, text: str, reason: str | None) -> str:
-        """The text with the mark of its reason, where it has one."""
-        return f"{text} {self.marks.setdefault(reason, f'[{len(self.marks) + 1}]')}" if reason else text
-
-    @property
-    def lines(self) -> list[str]:
-        """The marks and what they stand for."""
-        return [f"{mark} {reason}" for reason, mark in self.marks.items()]
 
 
 def of_runs(found: Entry) -> Shown:
