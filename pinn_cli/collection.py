@@ -34,7 +34,7 @@ def write(sweep: Sweep, path: Path, groups: Collection[str]) -> dict[str, Any]:
 
 def table(sweep: Sweep, entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The columns of /table by name, (N,) each; numbers as numbers, everything else as text."""
-    settings = by_words(sweep, [sweep.folder / str(run.number) for run in sweep.runs])
+    settings = by_words(sweep, [run.number for run in sweep.runs])
     columns: dict[str, Any] = {
         "number": np.array([entry["number"] for entry in entries], int),
         "state": [entry["state"] for entry in entries],

@@ -5,7 +5,8 @@ A run is named by its path, by a unique beginning of its folder's name or of its
 runs stands for the latest in it, or for all of them where several are asked for.
 """
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from math import inf, isfinite
@@ -28,7 +29,7 @@ def find(text: str = LATEST, root: Path = OUTPUTS) -> Path:
 
 def find_all(texts: Sequence[str], root: Path = OUTPUTS) -> list[Path]:
     """The runs that several names stand for; here a folder of runs means every run in it. Each run comes once."""
-    found = [run for text in texts for run in ([find(text, root)] if _is_best(text) else _several(text, root))]
+    found = [run for text in texts for run in ([find(text, root)] if _is_best(text) else _named(text, root))]
     return list({run.resolve(): run for run in found}.values())
 
 
@@ -43,19 +44,22 @@ def find_sweep(text: str, root: Path = OUTPUTS) -> sweep.Sweep | None:
         return None if lone and _started(lone[-1]) > _created(newest) else newest
     if _of_a_sweep(text, root):
         return None
+    if there := _runs_in(text, root):
+        places = {place if (place := sweep.sweep_of(run)) == run.parent else None for run in there}
+        place = places.pop() if len(places) == 1 and not (Path(text) / RESULTS).exists() else None
+        return None if place is None else sweep.Sweep.read(place)
     try:
-        found = _named(text, root)
+        return sweep.find(text, root)
     except UsageError:
-        return sweep.find(text, root)  # none of its runs may have started yet
-    places = {sweep.sweep_of(run) for run in found}
-    place = places.pop() if len(places) == 1 and not (Path(text) / RESULTS).exists() else None
-    return None if place is None else sweep.Sweep.read(place)
+        with suppress(UsageError):
+            _named(text, root)
+            return None
+        raise
 
 
 def every(root: Path = OUTPUTS) -> list[Path]:
     """The folders of all runs at or below `root`, the one that was started last at the end."""
-    folders = {path.parent for path in root.rglob(RESULTS)} if root.is_dir() else set()
-    return sorted(folders, key=lambda folder: (_started(folder), _number(folder), folder.name))
+    return _by_start({path.parent for path in root.rglob(RESULTS)} if root.is_dir() else ())
 
 
 def best(folders: Sequence[Path], asked: str = BEST) -> Path:
@@ -74,17 +78,6 @@ def largest_error(summary: dict[str, Any]) -> float:
     """The largest relative L2 error over the fields of a run; infinite where it has none, or one that is no number."""
     errors = list(summary.get("errors", {}).values())
     return max(errors) if errors and all(map(isfinite, errors)) else inf
-
-
-def _several(text: str, root: Path) -> list[Path]:
-    """All runs that a name stands for; of a sweep also those whose words gave them folders elsewhere."""
-    try:
-        return _named(text, root)
-    except UsageError:
-        with suppress(UsageError):
-            if begun := [run.folder for run in sweep.find(text, root).runs if (run.folder / RESULTS).exists()]:
-                return begun
-        raise
 
 
 def _around(text: str, root: Path) -> list[Path]:
@@ -111,6 +104,9 @@ def _named(text: str, root: Path) -> list[Path]:
     if matches:
         names = ", ".join(place.name for place in list(matches)[:4]) + (" ..." if len(matches) > 4 else "")
         raise UsageError(f"`{text}` is the beginning of {len(matches)} runs ({names}); type more of one of them")
+    with suppress(UsageError):
+        if begun := [run.folder for run in sweep.find(text, root).runs if (run.folder / RESULTS).exists()]:
+            return _by_start(begun)  # of a sweep whose words gave them folders elsewhere
     raise UsageError(f"there is no run `{text}` in {root}/; `pinn list runs` shows what there is")
 
 
@@ -160,8 +156,13 @@ def _place(run: Path) -> Path:
 def _begins(folder: Path, text: str, root: Path) -> bool:
     """Whether the name, the short id or the path of a run, or of its sweep, begins like that."""
     place = _place(folder)
-    names = (place.name, place.name.rpartition("-")[2], str(place.relative_to(root)))
+    names = (place.name, place.name.rpartition("-")[2], os.path.relpath(place, root))
     return bool(text) and any(name.startswith(text) for name in names)
+
+
+def _by_start(folders: Iterable[Path]) -> list[Path]:
+    """The run that was started last at the end."""
+    return sorted(folders, key=lambda folder: (_started(folder), _number(folder), folder.name))
 
 
 def _number(folder: Path) -> int:

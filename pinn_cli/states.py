@@ -10,7 +10,7 @@ Slurm); a run that a cluster has stopped and will start again is queued.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,14 @@ from pinn_cli.formatting import printable
 from pinn_cli.lock import holder
 from pinn_cli.results import Results
 from pinn_cli.run_folder import LOG, RESULTS
-from pinn_cli.sweep import Planned, Sweep, labels
+from pinn_cli.sweep import Planned, Sweep, labels, sweep_of
 
 STATES = ("finished", "running", "queued", "missing", "stopped", "interrupted", "failed", "damaged", "refused")
 UNDERWAY = ("running", "queued")  # what a sweep still waits for
 RATE_WINDOW = 20.0  # seconds of training over which steps per second are measured
 ENDED = ("finished", "refused", "failed", "damaged", "running")  # states that nobody else can change
 LOG_END = 4096  # bytes of a log in which its last line is looked for
+Underway = dict[Path, tuple[Sweep, dict[str, Any]]]
 
 
 def states(sweep: Sweep, seen: dict[int, dict[str, Any]] | None = None) -> list[dict[str, Any]]:
@@ -65,11 +66,21 @@ def counts(entries: Sequence[dict[str, Any]]) -> dict[str, int]:
     return {name: found[name] for name in STATES if found[name]}
 
 
-def refuse_busy(sweep: Sweep) -> None:
-    """Refuse to start what of a sweep is left, while some of it is running or queued (UsageError)."""
-    busy = [entry for entry in states(sweep) if entry["state"] in UNDERWAY]
-    if busy:
-        first = f"run {busy[0]['number']} is {busy[0]['state']}"
+def underway(folders: Iterable[Path]) -> Underway:
+    """By folder those of these runs that a sweep has running or queued: which sweep it is, and the run's entry."""
+    known = {folder.resolve(): folder for folder in folders}
+    places = {place.resolve(): place for folder in known.values() if (place := sweep_of(folder)) is not None}
+    found: Underway = {}
+    for sweep in map(Sweep.read, places.values()):
+        going = {Path(entry["folder"]).resolve(): entry for entry in states(sweep) if entry["state"] in UNDERWAY}
+        found |= {known[folder]: (sweep, entry) for folder, entry in going.items() if folder in known}
+    return found
+
+
+def refuse_busy(planned: Sequence[Planned]) -> None:
+    """Refuse to start runs of which some are running or queued, in this sweep or in another (UsageError)."""
+    for sweep, entry in underway(run.folder for run in planned).values():
+        first = f"run {entry['number']} is {entry['state']}"
         raise UsageError(f"{sweep.folder} still goes on ({first}); wait for it, or pinn cancel {sweep.folder}")
 
 

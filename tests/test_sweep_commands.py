@@ -1,5 +1,6 @@
 """`pinn resume`, `cancel` and `logs` with sweeps that really run."""
 
+import json
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -148,12 +150,44 @@ def test_a_sweep_of_a_cluster_is_submitted_again_or_goes_on_here(monkeypatch: py
     monkeypatch.setattr(multirun.Plugin, "launch", lambda self, sweep: launched.append(sweep.launcher) or 0)
     monkeypatch.setattr(SlurmArray, "launch", lambda self, sweep: launched.append(self.time) or 0)
     monkeypatch.setattr(SlurmArray, "check", lambda self: None)
-    command = "pinn train -m problem=helmholtz seed=0,1 hydra/launcher=slurm_array 'hydra.launcher.time=\"1:00:00\"'"
-    sweep = Sweep(sweep.folder, command, "slurm_array", sweep.created, sweep.cwd, sweep.jobs, sweep.runs)
-    for there in (False, True):
-        monkeypatch.setattr(slurm, "is_here", lambda there=there: there)
-        assert multirun.go_on(sweep) == 0
-    assert launched == ["basic", "1:00:00"]
+    for typed in ("train -m problem=helmholtz hydra/launcher=slurm_array", "reproduce mine --launcher slurm_array"):
+        command = f"pinn {typed} 'hydra.launcher.time=\"1:00:00\"'"
+        sweep = replace(sweep, command=command, launcher="slurm_array")
+        for there in (False, True):
+            monkeypatch.setattr(slurm, "is_here", lambda there=there: there)
+            assert multirun.go_on(sweep) == 0
+    assert launched == ["basic", "1:00:00"] * 2
+
+
+def test_runs_elsewhere_go_by_their_sweep_from_anywhere(capfd: pytest.CaptureFixture[str]) -> None:
+    words = [*TINY, "stop.steps=3", "problem.a1=1,2", "seed=0,1", "folder=x/${problem.a1}/seed${seed}"]
+    assert main(["train", "-m", *words]) == 0
+    sweep = find_sweep("latest")
+    assert sweep is not None
+    shutil.rmtree(sweep.runs[2].folder)
+    sweep.runs[2].folder.with_name("seed0.failed").write_text("no such node\n")
+    os.mkdir("elsewhere")
+    os.chdir("elsewhere")
+    name = f"../{sweep.folder}"
+    capfd.readouterr()
+    assert main(["compare", name, "--json"]) == 0
+    found = json.loads(capfd.readouterr().out)
+    assert [run["run"] for run in found["runs"]] == [f"{sweep.folder.name}/{number}" for number in (0, 1, 3)]
+    assert [group["settings"] for group in found["groups"]] == [{"problem.a1": value} for value in ("1", "2")]
+    assert found["groups"][1]["others"] == {"2": "not begun"}
+    assert main(["collect", name]) == 0
+    assert main(["logs", name]) == 0
+    assert main(["logs", f"{name}/2"]) == 2
+    assert "failed before its first step: no such node" in capfd.readouterr().err
+    assert main(["resume", name]) == 0
+    os.chdir("..")
+    assert told(sweep.folder) == ["finished"] * 4
+    assert sorted(path.name for path in sweep.runs[2].folder.parent.iterdir()) == [
+        "seed0", "seed0.sweep", "seed1", "seed1.sweep",
+    ]  # fmt: skip
+    for name in ("latest", str(sweep.folder), sweep.folder.name):
+        assert find_sweep(name) == sweep
+    assert find_sweep("x") is None  # resumed is the latest run there, as in any folder of runs
 
 
 def test_a_log_is_printed_and_followed_to_its_end(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,7 +16,7 @@ from pinn_cli.cluster.script import SCRIPT
 from pinn_cli.cluster.slurm import largest_array, submit
 from pinn_cli.errors import UsageError
 from pinn_cli.runs import finished
-from pinn_cli.sweep import Planned, Sweep, counted
+from pinn_cli.sweep import Planned, Sweep, counted, leave
 
 TIME = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d\d))?(?::(\d\d))?")
 MADE = ("sweep.json", "pinn", "code", ".pinn.part", ".code.part", "slurm")  # what a submission puts into a new folder
@@ -89,7 +89,7 @@ class SlurmArray:
                 raise UsageError(f"{error}; submitted before it: {' '.join(taken)}, and once they have ended "
                                  f"pinn resume {sweep.folder} submits the rest") from error  # fmt: skip
             if not before and not any(run.folder.exists() for run in sweep.runs):
-                _unmake(sweep.folder)
+                _unmake(sweep)
             raise
         print(f"sweep {sweep.folder}: {sweep.counts()}, hydra/launcher={sweep.launcher}; pinn status {sweep.folder}")
         return 0
@@ -165,15 +165,17 @@ def _seconds(time: str | int) -> int:
     return 86400 * int(days or 0) + sum(number * unit for number, unit in zip(numbers, units, strict=False))
 
 
-def _unmake(folder: Path) -> None:
-    """Remove what was put into a folder for a sweep that comes to nothing, and the folder if nothing else is there."""
-    for path in [folder / name for name in MADE]:
+def _unmake(sweep: Sweep) -> None:
+    """Remove what was made for a sweep that comes to nothing, and its folder if nothing else is there."""
+    for run in sweep.elsewhere:
+        leave(run.folder)
+    for path in [sweep.folder / name for name in MADE]:
         if path.is_dir():
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
     with suppress(OSError):
-        folder.rmdir()
+        sweep.folder.rmdir()
 
 
 def _command(run: Planned) -> str:

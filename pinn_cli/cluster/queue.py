@@ -23,7 +23,7 @@ def states(sweep: Sweep) -> dict[int, str] | None:
 
 def _numbers(sweep: Sweep, task: slurm.Task) -> Collection[int]:
     """The runs that a task is to carry out: lines of its runs.txt. Where that cannot be told, it may be any."""
-    runs = {run.folder.resolve(): run.number for run in sweep.runs}
+    runs = sweep.numbers
     try:
         script, first = task.command
         place, line = sweep.folder / Path(script).parent.name, int(first) - 1

@@ -48,7 +48,7 @@ def _all(found: Any) -> int:
     if all(entry["state"] in ("finished", "refused") for entry in states(found)):
         print(f"nothing is left to do in {found.folder}; pinn compare {found.folder}")
         return 0
-    refuse_busy(found)
+    refuse_busy(found.runs)
     if not found.code.is_dir():
         raise UsageError(f"{found.folder} was started from {found.code}, which is not there any more")
     folder = Path(os.path.abspath(found.folder))

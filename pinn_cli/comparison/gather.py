@@ -23,12 +23,8 @@ Settings = dict[str, Any]
 def compare(folders: Sequence[Path]) -> dict[str, Any]:
     """`runs` with their own `settings`, `groups` of them, and what of their sweep was `refused`."""
     sweep = _common_sweep(folders)
-    folders = folders if sweep is None else sorted(folders, key=lambda folder: int(folder.name))
-    if sweep is None:
-        settings, unstarted = differences([runs.settings(folder) for folder in folders]), []
-    else:
-        settings, unstarted = by_words(sweep, folders), _unstarted(sweep)
-    found = [runs.summary(folder) | {"settings": own} for folder, own in zip(folders, settings, strict=True)]
+    found = _by_settings(folders) if sweep is None else _by_numbers(sweep, folders)
+    unstarted = [] if sweep is None else _unstarted(sweep)
     groups = _groups(found)
     rest = [one for one in unstarted if not _joined(groups, one)]
     refused = [one for one in rest if one["reason"] is not None]
@@ -63,18 +59,35 @@ def _common_sweep(folders: Sequence[Path]) -> Sweep | None:
     return None if place is None else Sweep.read(place)
 
 
-def by_words(sweep: Sweep, folders: Sequence[Path]) -> list[Settings]:
+def _by_settings(folders: Sequence[Path]) -> list[dict[str, Any]]:
+    settings = differences([runs.settings(folder) for folder in folders])
+    return [runs.summary(folder) | {"settings": own} for folder, own in zip(folders, settings, strict=True)]
+
+
+def _by_numbers(sweep: Sweep, folders: Sequence[Path]) -> list[dict[str, Any]]:
+    """The runs in the order of the sweep, wherever they lie; one that was added by hand is named by its number too."""
+    known = sweep.numbers
+    numbers = [known.get(f.resolve(), int(f.name) if f.name.isdecimal() else -1) for f in folders]
+    ordered = sorted(zip(numbers, folders, strict=True))
+    settings = by_words(sweep, [number for number, _ in ordered])
+    return [
+        runs.summary(folder) | {"run": f"{sweep.folder.name}/{number}", "settings": own}
+        for (number, folder), own in zip(ordered, settings, strict=True)
+    ]
+
+
+def by_words(sweep: Sweep, numbers: Sequence[int]) -> list[Settings]:
     """The words of each run that not all runs of the sweep have, as settings."""
     typed = varied(sweep.runs)
     kept = [key for key in dict.fromkeys(key for own in typed.values() for key in own) if key not in UNIMPORTANT]
-    own = [typed.get(int(folder.name), {}) for folder in folders]  # a run may have been added by hand
+    own = [typed.get(number, {}) for number in numbers]  # a run may have been added by hand
     return [{key: words.get(key) for key in kept} for words in own]
 
 
 def _unstarted(sweep: Sweep) -> list[dict[str, Any]]:
     """Combinations that never run, or have not begun (`reason` None), those that differ only in their seed together."""
     unstarted = [run for run in sweep.runs if run.refused or not (run.folder / RESULTS).exists()]
-    settings = by_words(sweep, [sweep.folder / str(run.number) for run in unstarted])
+    settings = by_words(sweep, [run.number for run in unstarted])
     found: dict[str, dict[str, Any]] = {}
     for run, own in zip(unstarted, settings, strict=True):
         rest = {key: value for key, value in own.items() if key != SEED}

@@ -1,4 +1,4 @@
-"""`pinn train -m`: which runs there are is known, checked and written down before the first one starts.
+"""A sweep through a launcher: which runs there are is known, checked and written down before the first one starts.
 
 One run that is refused or fails ends no other.
 """
@@ -17,7 +17,7 @@ from pinn_cli.composition import compose, spread, value_of
 from pinn_cli.errors import MachineError, UsageError
 from pinn_cli.launching.plugins import Plugin, configuration
 from pinn_cli.states import refuse_busy
-from pinn_cli.sweep import Sweep
+from pinn_cli.sweep import NEW, Sweep
 
 
 class Launcher(Protocol):
@@ -40,17 +40,24 @@ class Launcher(Protocol):
 def run(words: Sequence[str], command: Sequence[str], dry: bool = False) -> int:
     """Carry out the sweep of these words, or with `dry` only show it; the exit code. Raises UsageError."""
     settings = _of_launchers(words)
-    name, launcher = _launcher(settings)
+    name, launcher = named(settings)
     chosen, typed = _folder([word for word in words if word not in settings])
     keys = [word.partition("=")[0] for word in typed]
     runs = combinations([*typed, *(word for word in launcher.adds if word.partition("=")[0] not in keys)])
-    runs, about = _placed(runs), (shlex.join(command), name)
+    return start(_placed(runs), command, (name, launcher), chosen, dry)
+
+
+def start(
+    runs: list[Combination], command: Sequence[str], by: tuple[str, Launcher], chosen: str | None = None,
+    dry: bool = False,
+) -> int:  # fmt: skip
+    """Carry out a sweep of these runs `by` a launcher, or with `dry` only show it; the exit code. Raises UsageError."""
+    (name, launcher), typed = by, shlex.join(command)
     if dry:
-        return _show(Sweep.planned(Path(chosen or "outputs/sweeps/NEW"), *about, _rehearsed(runs)), launcher)
+        return _show(Sweep.planned(Path(chosen or NEW), typed, name, _rehearsed(runs)), launcher)
     launcher.check()
-    sweep = Sweep.create(*about, runs, chosen)
-    refuse_busy(sweep)  # one that was there may be at it
-    return launcher.launch(sweep)
+    refuse_busy(Sweep.planned(Path(chosen or NEW), typed, name, runs).runs)
+    return launcher.launch(Sweep.create(typed, name, runs, chosen))
 
 
 def go_on(sweep: Sweep) -> int:
@@ -61,7 +68,9 @@ def go_on(sweep: Sweep) -> int:
     if sweep.jobs and not slurm.is_here():
         print("there is no Slurm here (no `sbatch`): the runs go on here, one after the other")
         return Plugin([]).launch(replace(sweep, launcher="basic"))
-    launcher = _launcher(_of_launchers(shlex.split(sweep.command)[2:]))[1]
+    typed = _of_launchers(shlex.split(sweep.command)[2:])
+    settings = [word for word in typed if not word.startswith("hydra/launcher=")]
+    launcher = named([f"hydra/launcher={sweep.launcher}", *settings])[1]
     launcher.check()
     return launcher.launch(sweep)
 
@@ -71,8 +80,8 @@ def _of_launchers(words: Sequence[str]) -> list[str]:
     return [word for word in words if word.lstrip("+~").startswith(("hydra.", "hydra/"))]
 
 
-def _launcher(settings: Sequence[str]) -> tuple[str, Launcher]:
-    """The launcher that the command line or a YAML names."""
+def named(settings: Sequence[str]) -> tuple[str, Launcher]:
+    """The launcher that `hydra/launcher=...` and its settings, or a YAML, name, behind its name. Raises UsageError."""
     config = configuration(settings, ".")
     name, node = config.hydra.runtime.choices["hydra/launcher"], config.hydra.launcher
     if node._target_.startswith("pinn_cli."):

@@ -7,16 +7,18 @@
         3.refused       why run 3, although its words compose, was refused when it started
         4.failed        why run 4 failed when it was last started; both are gone when it begins anew
 
+A run whose words name another folder lies there, with the same notes beside it, and X.sweep: which sweep X is part of.
+
 Nothing here reads a configuration or a results file: what state a run is in, its own folder says.
 """
 
 from pinn_cli.sweep.finding import LATEST, every, find
-from pinn_cli.sweep.folder import Sweep, counted
-from pinn_cli.sweep.notes import FAILED, MANIFEST, REFUSED, forget, note, sweep_of
+from pinn_cli.sweep.folder import NEW, Sweep, counted
+from pinn_cli.sweep.notes import FAILED, MANIFEST, REFUSED, forget, leave, note, sweep_of
 from pinn_cli.sweep.planned import Planned, quoted
 from pinn_cli.sweep.varied import labels, varied
 
 __all__ = [
-    "FAILED", "LATEST", "MANIFEST", "REFUSED", "Planned", "Sweep", "counted", "every", "find", "forget", "labels",
-    "note", "quoted", "sweep_of", "varied",
+    "FAILED", "LATEST", "MANIFEST", "NEW", "REFUSED", "Planned", "Sweep", "counted", "every", "find", "forget", "labels",
+    "leave", "note", "quoted", "sweep_of", "varied",
 ]  # fmt: skip

@@ -13,8 +13,10 @@ from pinn_cli.errors import UsageError
 from pinn_cli.formatting import printable
 from pinn_cli.run_folder import OUTPUTS, check_writable, make, unique
 from pinn_cli.sweep import manifest
-from pinn_cli.sweep.notes import MANIFEST
+from pinn_cli.sweep.notes import MANIFEST, join
 from pinn_cli.sweep.planned import Planned, planned
+
+NEW = OUTPUTS / "sweeps" / "NEW"  # in the place of a sweep that is not made yet
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,12 @@ class Sweep:
         check_writable(None if chosen is None else str(chosen))
         if chosen is not None and (Path(chosen) / MANIFEST).exists():
             return _again(Path(chosen), [tuple(words) for words, _ in runs])
+        for run in cls.planned(Path(chosen or NEW), command, launcher, runs).elsewhere:
+            check_writable(str(run.folder))
         folder = unique(OUTPUTS / "sweeps") if chosen is None else make(Path(chosen), may_exist=True)
         sweep = cls.planned(folder, command, launcher, runs)
+        for run in sweep.elsewhere:
+            join(run.folder, folder)
         sweep.write()
         return sweep
 
@@ -81,6 +87,16 @@ class Sweep:
     def wanted(self) -> tuple[Planned, ...]:
         """The runs that are not refused."""
         return tuple(run for run in self.runs if run.refused is None)
+
+    @property
+    def elsewhere(self) -> tuple[Planned, ...]:
+        """The runs with folders of their own, outside that of the sweep."""
+        return tuple(run for run in self.runs if run.senseless is None and run.folder != self.folder / str(run.number))
+
+    @property
+    def numbers(self) -> dict[Path, int]:
+        """The number of a run by its resolved folder."""
+        return {run.folder.resolve(): run.number for run in self.runs}
 
     def counts(self) -> str:
         """`9 runs (and 1 refused)`."""
