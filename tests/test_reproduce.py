@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -16,10 +17,12 @@ from omegaconf import OmegaConf
 from run_files import write_run
 
 from pinn_cli import catalogue, cli, runs
+from pinn_cli.cluster import array, slurm
 from pinn_cli.composition import compose
 from pinn_cli.reproduction import published, views
 from pinn_cli.reproduction.report import report, result
 from pinn_cli.results import Results
+from pinn_cli.sweep import Sweep
 
 TABLES = catalogue.options(catalogue.PUBLISHED)
 SMALL = "problem=helmholtz, recipe=adam, compile=off, threads=1, figures=off, points.interior=16, points.face=4"
@@ -249,16 +252,109 @@ def test_a_run_that_fails_leaves_the_others_and_is_named(tiny, capsys):
     assert re.search(r"^2x8_plain .*seed 0 failed$", out, re.MULTILINE)
 
 
-def test_a_launcher_makes_each_cell_a_sweep_over_its_seeds(tiny, capsys):
+# ---- through a launcher
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    """A Slurm that takes everything and starts nothing: the scripts submitted, and what waits in the queue."""
+    scripts: list[Path] = []
+    waiting: list[slurm.Task] = []
+
+    def submit(options, script, *arguments):
+        if "--test-only" not in options:
+            scripts.append(Path(script))
+            count = int(re.findall(r"--array=0-(\d+)", " ".join(options))[0]) + 1
+            waiting.extend(slurm.Task("PENDING", str(n), [str(script), "1"]) for n in range(count))
+        return str(16 + len(scripts))
+
+    def tasks(jobs):
+        return [task for task in waiting if str(17 + scripts.index(Path(task.command[0]))) in jobs]
+
+    monkeypatch.setattr(array, "submit", submit)
+    monkeypatch.setattr(slurm, "tasks", tasks)
+    return scripts, waiting
+
+
+def submitted(script: Path) -> list[str]:
+    """Cell and seed of the runs of a script."""
+    return [line.rpartition("/tiny/")[2] for line in script.with_name("runs.txt").read_text().splitlines()]
+
+
+def test_what_is_missing_is_one_sweep_of_all_cells_and_seeds(tiny, capsys):
     tiny(seeds=2)
-    assert reproduce("mine/tiny", "--launcher", "basic", "--only", "2x8_plain", "--dry-run") == 0
-    (command,) = capsys.readouterr().out.splitlines()
-    assert command.startswith("pinn train -m ")
-    assert "seed=0,1 'folder=outputs/reproduce/mine/tiny/2x8_plain/seed${seed}' hydra/launcher=basic" in command
-    assert reproduce("mine/tiny", "--launcher", "basic", "--only", "2x8_plain") == 0
-    assert [steps(f"2x8_plain/seed{k}") for k in (0, 1)] == [[1, 2, 3]] * 2
-    assert reproduce("mine/tiny", "--only", "2x8_plain", "--dry-run") == 0  # they are the runs of the table
+    assert reproduce("mine/tiny", "--only", "2x8_plain", "--seeds", "1") == 0
+    words = ("mine/tiny", "--launcher", "basic", "--only", "2x8")
+    capsys.readouterr()
+    assert reproduce(*words, "--dry-run") == 0
+    out, err = capsys.readouterr()
+    runs = [f"{Path.cwd()}/{RUNS}/{name}" for name in ("2x8_annealed/seed0", "2x8_plain/seed1", "2x8_annealed/seed1")]
+    assert [line.rpartition("folder=")[2] for line in out.splitlines() if "folder=" in line] == runs
+    assert (out.splitlines()[-1], err) == ("3 runs; with hydra/launcher=basic; nothing has been started", "")
+    assert not Path("outputs/sweeps").exists()
+    assert reproduce(*words) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("mine/tiny: A tiny table\n")
+    assert "run 2 (3 of 3): pinn train " in err
+    sweep = Sweep.read("outputs/sweeps/latest")
+    assert [str(run.folder) for run in sweep.runs] == runs
+    assert sweep.command == "pinn reproduce mine/tiny --launcher basic --only 2x8"
+    assert [steps(f"2x8_annealed/seed{k}") for k in (0, 1)] == [[1, 2, 3]] * 2
+    assert reproduce("mine/tiny", "--only", "2x8", "--dry-run") == 0  # they are the runs of the table
     assert "nothing is missing" in capsys.readouterr().out
+
+
+def test_workers_print_nothing_into_the_table(tiny, capfd):
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    tiny(seeds=2)
+    words = ("mine/tiny", "--only", "2x8_plain", "--launcher", "joblib", "hydra.launcher.n_jobs=2", "--json")
+    assert reproduce(*words) == 0
+    out, err = capfd.readouterr()
+    assert json.loads(out)["cells"]["2x8_plain"]["results"]["u"]["count"] == 2
+    assert "run 1  finished" in err
+
+
+def test_what_a_cluster_has_in_its_queue_is_not_submitted_twice(tiny, cluster, capsys):
+    scripts, _ = cluster
+    tiny(seeds=2)
+    words = ("mine/tiny", "--launcher", "slurm_array", "hydra.launcher.partition=gpu")
+    assert reproduce(*words, "--only", "2x8") == 0
+    out, err = capsys.readouterr()
+    assert (out, "job 17: 4 tasks" in err) == ("", True)
+    assert reproduce(*words) == 0
+    assert [submitted(script) for script in scripts] == [
+        [f"{row}_{column}/seed{k}" for k in (0, 1) for column in ("plain", "annealed")] for row in ("2x8", "2x6")
+    ]
+    for others in ([], ["--launcher", "basic"], [*words[1:]]):
+        capsys.readouterr()
+        assert reproduce("mine/tiny", *others) == 0
+        out, err = capsys.readouterr()
+        for job, sweep in zip((17, 18), scripts, strict=True):
+            place = sweep.parents[1].relative_to(Path.cwd())
+            assert f"4 runs queued or running in {place} (job {job}), not started twice; pinn status {place}" in err
+        assert (out, len(scripts)) == ("", 2)
+    assert reproduce("mine/tiny", "--show") == 0
+    assert "0 of 4 cells have finished runs" in capsys.readouterr().out
+
+
+def test_what_a_cluster_has_ended_is_shown_and_what_is_missing_or_failed_is_submitted(tiny, cluster, capsys):
+    scripts, waiting = cluster
+    words = ("mine/tiny", "--launcher", "slurm_array", "--only", "2x8_plain", "2x6_plain")
+    assert reproduce(*words) == 0
+    lines = scripts[0].with_name("runs.txt").read_text().splitlines()
+    waiting.clear()
+    assert cli.main(shlex.split(lines[0])[1:]) == 0
+    Path(f"{RUNS}/2x6_plain/seed0.failed").write_text("no such node\n")
+    assert reproduce(*words, "--dry-run") == 0
+    assert reproduce(*words) == 0
+    assert submitted(scripts[1]) == ["2x6_plain/seed0"]
+    assert not Path(f"{RUNS}/2x6_plain/seed0.failed").exists()
+    waiting.clear()
+    assert cli.main(shlex.split(lines[1])[1:]) == 0
+    capsys.readouterr()
+    assert reproduce(*words) == 0
+    out, err = capsys.readouterr()
+    assert ("2 of 4 cells have finished runs" in out, err, len(scripts)) == (True, "", 2)
 
 
 # ---- what may be typed wrongly
@@ -272,7 +368,7 @@ def test_a_launcher_makes_each_cell_a_sweep_over_its_seeds(tiny, capsys):
         ("mine/tiny --launcher slurm_arry", "did you mean `slurm_array`?"),
         ("mine/tiny --launcher nowhere", "expected one of basic"),
         ("mine/tiny stop.steps=9", "the table says what is run"),
-        ("mine/tiny hydra.launcher.timeout_min=9", "--launcher submitit_slurm"),
+        ("mine/tiny hydra.launcher.partition=gpu", "--launcher slurm_array"),
     ],
 )
 def test_one_line_exit_code_2_and_nothing_made(tiny, capsys, words, says):

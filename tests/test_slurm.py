@@ -28,6 +28,16 @@ SMALL = ["problem=helmholtz", "points.interior=32", "points.face=8", "compile=of
 LONG = [*SMALL, "stop.steps=2400"]  # more than a minute: time enough to be disturbed
 ARRAY = "hydra/launcher=slurm_array"
 NOBODY = "nobody"
+TABLE = f"""# A tiny table
+source: Nobody (2026)
+number: made up
+seeds: 1
+every: [{", ".join(SMALL)}, recipe=adam, stop.steps=40, record.every=40, figures=off]
+rows: {{small: [], large: [optimizer.adam.lr=1e30]}}
+columns: {{plain: []}}
+quantities: {{u: {{title: relative L2 error of u, read: error/u}}}}
+quick: {{cells: [small_plain], overrides: [stop.steps=2], seeds: 1}}
+"""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -257,6 +267,36 @@ def test_a_task_can_be_repeated_by_hand_and_what_is_finished_is_not_repeated(her
     slurm("scontrol", "requeue", f"{sweep.jobs[0]}_0")
     until(lambda: is_over(sweep), 900)
     assert (sweep.runs[0].folder / "results.h5").stat().st_mtime_ns == stamp
+
+
+def test_a_published_table_is_one_sweep_that_is_submitted_once(here):
+    """All cells and seeds in one array, one of which fails; the same command then submits that one alone."""
+    (here / "conf" / "published").mkdir(parents=True)
+    (here / "conf" / "published" / "tiny.yaml").write_text(TABLE)
+    command = [*PINN, "reproduce", "tiny", "--launcher", "slurm_array"]
+
+    def reproduce(*words: str) -> subprocess.CompletedProcess:
+        environment = {"PATH": os.environ["PATH"], "HOME": str(here)}
+        return subprocess.run([*command, *words], capture_output=True, text=True, timeout=60, env=environment)
+
+    first = reproduce("hydra.launcher.options=[--hold]")
+    assert (first.returncode, first.stdout) == (0, ""), first.stderr
+    sweep = Sweep.read(here / "outputs/sweeps/latest")
+    assert [run.folder.parent.name for run in sweep.runs] == ["small_plain", "large_plain"]
+    assert f"job {sweep.jobs[0]}: 2 tasks" in first.stderr
+    assert "2 runs queued or running in outputs/sweeps/2" in reproduce().stderr
+    assert Sweep.read(here / "outputs/sweeps/latest") == sweep
+    slurm("scontrol", "release", sweep.jobs[0])
+    until(lambda: is_over(sweep), 900)
+    assert [status(run) for run in sweep.runs] == ["finished", "failed"], logs(sweep)
+    assert main(["compare", "latest"]) == 0
+    assert "job " in reproduce("hydra.launcher.options=[--hold]").stderr
+    sweep = Sweep.read(here / "outputs/sweeps/latest")
+    assert [run.folder.parent.name for run in sweep.runs] == ["large_plain"]
+    assert main(["cancel", "latest"]) == 0
+    shown = reproduce("--show").stdout
+    assert "1 of 2 cells have finished runs" in shown
+    assert "seed 0 failed" in shown
 
 
 def test_what_slurm_does_not_take_leaves_nothing(here):

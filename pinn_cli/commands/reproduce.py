@@ -1,24 +1,25 @@
 """Run a published table as a sweep, going on where it stopped, and print the paper's numbers beside ours.
 
 Without a name: the tables that there are. Each run is an ordinary `pinn train` in
-outputs/reproduce/NAME/CELL/seedK; finished ones are not repeated. The table is kept beside them, as table.md and
-table.h5.
+outputs/reproduce/NAME/CELL/seedK; finished ones are not repeated. With a launcher what is missing is one sweep, and
+what a sweep has queued or running is not started twice. The table is kept beside the runs, as table.md and table.h5.
 """
 
 import json
 import os
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pinn_cli import catalogue
-from pinn_cli.errors import FAILED, FINISHED, STOPPED, UsageError
+from pinn_cli.errors import FINISHED, STOPPED, UsageError
 
 if TYPE_CHECKING:
     from pinn_cli.reproduction.table import Table
-    from pinn_cli.reproduction.work import Task
+    from pinn_cli.sweep import Planned
 
-HOW = "expected e.g. --launcher submitit_slurm hydra.launcher.timeout_min=60"
+HOW = "expected e.g. --launcher slurm_array hydra.launcher.partition=gpu"
 
 
 def add(parser: ArgumentParser) -> None:
@@ -30,7 +31,7 @@ def add(parser: ArgumentParser) -> None:
     parser.add_argument("--quick", action="store_true", help="few and short runs, not comparable with the paper's")
     parser.add_argument("--jobs", type=_count, default=os.cpu_count() or 1, metavar="N",
                         help="runs at a time, one thread each (default: one per core)")  # fmt: skip
-    parser.add_argument("--launcher", metavar="NAME", help="a launcher of Hydra's: each cell is a sweep over its seeds")
+    parser.add_argument("--launcher", metavar="NAME", help="what is missing as one sweep, e.g. slurm_array")
     parser.add_argument("--dry-run", action="store_true", help="print the commands, run nothing")
     parser.add_argument("--show", action="store_true", help="print the table as it stands, run nothing")
     shape = parser.add_mutually_exclusive_group()
@@ -50,13 +51,16 @@ def run(arguments: Namespace) -> int:
     table = table.shortened() if arguments.quick else table
     cells, seeds = table.chosen(arguments.only), arguments.seeds or table.seeds
     kept.refuse_others(table, table.cells.values())
-    todo = [] if arguments.show else work.missing(table, cells, range(seeds))
-    tasks = work.tasks(table, todo, arguments.launcher, arguments.settings)
+    todo, going = ([], {}) if arguments.show else work.missing(table, cells, range(seeds))
+    for line in work.told(going):
+        print(line, file=sys.stderr)
     if arguments.dry_run:
-        print("\n".join(task.command for task in tasks) or f"nothing is missing: pinn reproduce {table.name} --show")
-        return FINISHED
-    code = _carry_out(table, tasks, len(cells) * seeds, arguments.jobs)
-    _show(table, seeds, arguments)
+        return _preview(table, todo, arguments)
+    code = _carry_out(table, todo, len(cells) * seeds, arguments)
+    if going or work.underway(run.folder for run in todo):
+        print("the same command shows the table once they have ended; --show, as it stands", file=sys.stderr)
+    else:
+        _show(table, seeds, arguments)
     if code == STOPPED:
         print("pinn: stopped; the same command goes on from here", file=sys.stderr)
     return code
@@ -64,21 +68,42 @@ def run(arguments: Namespace) -> int:
 
 def _check_settings(arguments: Namespace) -> None:
     """The table says what is run: only what belongs to the launcher may be set."""
+    from pinn_cli.composition import check_launcher
+
+    if arguments.launcher:
+        check_launcher(arguments.launcher)
     for word in arguments.settings:
         if not (arguments.launcher and word.startswith("hydra.launcher.")):
             raise UsageError(f"`{word}` cannot be set: the table says what is run; {HOW}")
 
 
-def _carry_out(table: "Table", tasks: "list[Task]", wanted: int, jobs: int) -> int:
-    """Run the tasks, a line for each run that ends; the exit code."""
-    if not tasks:
-        return FINISHED
-    from pinn_cli.reproduction.processes import carry_out
-    from pinn_cli.reproduction.progress import Progress
+def _preview(table: "Table", todo: "Sequence[Planned]", arguments: Namespace) -> int:
+    """What there would be to start; the exit code."""
+    if arguments.launcher and todo:
+        return _carry_out(table, todo, len(todo), arguments)
+    nothing = f"nothing is missing: pinn reproduce {table.name} --show"
+    print("\n".join(run.command for run in todo) or nothing)
+    return FINISHED
 
-    progress = Progress(table, tasks, wanted, jobs)
-    stopped = carry_out(tasks, jobs, progress)
-    return STOPPED if stopped or progress.stopped else FAILED if progress.failed else FINISHED
+
+def _carry_out(table: "Table", todo: "Sequence[Planned]", wanted: int, arguments: Namespace) -> int:
+    """Start the runs, or show what a launcher would; the exit code."""
+    from pinn_cli.reproduction import work
+
+    if not todo:
+        return FINISHED
+    if not arguments.launcher:
+        return work.train(table, todo, wanted, arguments.jobs)
+    settings = [f"hydra/launcher={arguments.launcher}", *arguments.settings]
+    return work.launch(todo, settings, _typed(arguments), arguments.dry_run)
+
+
+def _typed(arguments: Namespace) -> list[str]:
+    """The command as one types it."""
+    few = [] if arguments.seeds is None else ["--seeds", str(arguments.seeds)]
+    few += ["--quick"] if arguments.quick else []
+    few += ["--only", *arguments.only] if arguments.only else []
+    return ["pinn", "reproduce", arguments.name, "--launcher", arguments.launcher, *arguments.settings, *few]
 
 
 def _show(table: "Table", seeds: int, arguments: Namespace) -> None:

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -98,9 +99,8 @@ def composed(words: tuple[str, ...]) -> DictConfig:
     return config
 
 
-def refuse_busy(table: Table, cell: Cell, seed: int) -> None:
+def refuse_busy(folder: Path) -> None:
     """Refuse a run that another process is at (UsageError)."""
-    folder = table.run(cell.name, seed)
     if (folder / RESULTS).exists() and runs.summary(folder)["status"] == "running":
         who = holder(folder) or "another process"
         raise UsageError(f"{folder} is being written by {who}; wait for it, or stop it (kill PROCESS: it saves first)")

@@ -1,4 +1,4 @@
-"""Command lines as processes of their own, so many at a time, until they have ended or somebody says stop."""
+"""Runs as processes of their own, so many at a time, until they have ended or somebody says stop."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import IO, Protocol
 
 from pinn_cli.interruption import Interruption
-from pinn_cli.reproduction.work import Task
+from pinn_cli.sweep import Planned
 
 PAUSE = 0.05  # seconds between two looks at the processes
 
@@ -19,21 +19,21 @@ PAUSE = 0.05  # seconds between two looks at the processes
 class Watcher(Protocol):
     """Who is told what happens."""
 
-    def ended(self, task: Task, code: int, last_words: str) -> None:
-        """A task has ended with this exit code."""
+    def ended(self, run: Planned, code: int, last_words: str) -> None:
+        """A run has ended with this exit code."""
 
     def stopping(self, reason: str, running: int) -> None:
-        """The tasks that run are being asked to save and leave."""
+        """The runs underway are being asked to save and leave."""
 
 
 class Process:
     """`pinn train ...` in a session of its own: a Ctrl-C reaches it once, from here, and not from the terminal too."""
 
-    def __init__(self, task: Task):
-        self.task = task
+    def __init__(self, run: Planned):
+        self.run = run
         self._errors: IO[str] = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "pinn_cli.cli", "train", *task.words],
+            [sys.executable, "-m", "pinn_cli.cli", "train", *run.full_words],
             env={"OMP_NUM_THREADS": "1"} | os.environ,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,  # each run has its own log
@@ -63,9 +63,9 @@ class Process:
         return lines[-1] if lines else ""
 
 
-def carry_out(tasks: Sequence[Task], jobs: int, watcher: Watcher) -> str | None:
-    """Run the tasks, `jobs` at a time. Why it was stopped, or None."""
-    waiting, running, told = deque(tasks), list[Process](), False
+def carry_out(runs: Sequence[Planned], jobs: int, watcher: Watcher) -> str | None:
+    """Carry the runs out, `jobs` at a time. Why it was stopped, or None."""
+    waiting, running, told = deque(runs), list[Process](), False
     with Interruption() as interruption:
         try:
             while running or (waiting and not interruption):
@@ -78,7 +78,7 @@ def carry_out(tasks: Sequence[Task], jobs: int, watcher: Watcher) -> str | None:
                         process.stop()
                 for process in [p for p in running if p.code is not None]:
                     running.remove(process)
-                    watcher.ended(process.task, process.code or 0, process.last_words())
+                    watcher.ended(process.run, process.code or 0, process.last_words())
                 time.sleep(PAUSE)
         finally:
             for process in running:  # only after a second Ctrl-C, or an error here

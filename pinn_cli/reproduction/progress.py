@@ -1,51 +1,48 @@
-"""What a person sees while the runs of a table are carried out: a line for each task that ends."""
+"""What a person sees while the runs of a table are carried out: a line for each that ends."""
 
 import sys
 import time
-from collections.abc import Sequence
 
 from pinn_cli import runs
 from pinn_cli.errors import FINISHED, STOPPED
 from pinn_cli.formatting import duration
 from pinn_cli.reproduction.table import Table
-from pinn_cli.reproduction.work import Task
 from pinn_cli.run_folder import RESULTS
+from pinn_cli.sweep import Planned
 
 
 class Progress:
     """Counts, and says what came of each run and about how long the rest will take, on the standard error."""
 
-    def __init__(self, table: Table, tasks: Sequence[Task], wanted: int, jobs: int):
-        self.table, self.tasks, self.jobs = table, tasks, jobs
+    def __init__(self, table: Table, todo: int, wanted: int, jobs: int):
+        self.todo = todo
         self.done, self.failed, self.stopped, self.begun = 0, 0, 0, time.monotonic()
-        todo = sum(len(task.runs) for task in tasks)
         quick = f" (quick: {' '.join(table.shorter)}; not comparable with the paper's)" if table.quick else ""
-        what = f"{todo} of {wanted} runs to do, {min(jobs, len(tasks))} at a time, in {table.folder}"
+        what = f"{todo} of {wanted} runs to do, {min(jobs, todo)} at a time, in {table.folder}"
         print(f"{table.name}{quick}: {what}", file=sys.stderr, flush=True)
 
-    def ended(self, task: Task, code: int, last_words: str) -> None:
-        """A line for each run of a task that has ended with this exit code."""
+    def ended(self, run: Planned, code: int, last_words: str) -> None:
+        """A line for a run that has ended with this exit code."""
         self.done += 1
-        for cell, seed in task.runs:
-            folder = self.table.run(cell, seed)
-            summary = runs.summary(folder) if (folder / RESULTS).exists() else {"status": "not started"}
-            status = summary["status"]
-            self.failed += status == "failed" or (status != "finished" and code not in (FINISHED, STOPPED))
-            self.stopped += status == "stopped"
-            line = f"[{self.done}/{len(self.tasks)}] {cell} seed {seed}: {status}"
-            if "steps" in summary:
-                line += f", {'  '.join(part for part in _values(summary) if part)}"
-            line += f"  ({last_words})" if code and last_words else ""
-            print(line + self._left(), file=sys.stderr, flush=True)
+        there = (run.folder / RESULTS).exists()
+        summary = runs.summary(run.folder) if there else {"status": "not started"}
+        status = summary["status"]
+        self.failed += status == "failed" or (status != "finished" and code not in (FINISHED, STOPPED))
+        self.stopped += status == "stopped"
+        name = f"{run.folder.parent.name} {run.folder.name.replace('seed', 'seed ')}"
+        line = f"[{self.done}/{self.todo}] {name}: {status}"
+        line += f", {'  '.join(part for part in _values(summary) if part)}" if there else ""
+        line += f"  ({last_words})" if code and last_words else ""
+        print(line + self._left(), file=sys.stderr, flush=True)
 
     def stopping(self, reason: str, running: int) -> None:
-        """The tasks that run are being asked to save and leave."""
+        """The runs underway are being asked to save and leave."""
         line = f"{reason}: {running} runs finish their step and save; a second Ctrl-C ends them at once"
         print(line, file=sys.stderr, flush=True)
 
     def _left(self) -> str:
-        """About how long the rest takes, by the tasks that have ended."""
-        rest = len(self.tasks) - self.done
+        """About how long the rest takes, by the runs that have ended."""
+        rest = self.todo - self.done
         return f"; about {duration((time.monotonic() - self.begun) / self.done * rest)} left" if rest else ""
 
 

@@ -1,67 +1,81 @@
-"""Tasks: command lines of `pinn train` that together make the runs a table lacks.
+"""What a table lacks, as runs that can be carried out: one process each, or a sweep of them through a launcher.
 
-Without a launcher a task is one run. With one, a task is a cell, as a Hydra sweep over its seeds: how its runs are
-carried out (in turn, in worker processes, by a scheduler) is then the launcher's business. Either way each run has its
-own folder, and a task that finds an unfinished run in it goes on with that run.
+Each run has its own folder whoever carries it out, and goes on there with what it finds.
 """
 
-import shlex
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stdout
 
-from pinn_cli import runs
-from pinn_cli.composition import check_launcher
+from pinn_cli.catalogue import find_own_modules
+from pinn_cli.combinations import Combination
+from pinn_cli.errors import FAILED, FINISHED, STOPPED
 from pinn_cli.reproduction.kept import composed, refuse_busy
+from pinn_cli.reproduction.processes import carry_out
+from pinn_cli.reproduction.progress import Progress
 from pinn_cli.reproduction.table import Cell, Table
+from pinn_cli.runs import finished
+from pinn_cli.states import Underway, underway
+from pinn_cli.sweep import Planned, counted
 
 
-@dataclass(frozen=True)
-class Task:
-    """The words behind `pinn train`, and the runs that they make: cells and seeds."""
+def missing(table: Table, cells: Iterable[Cell], seeds: Sequence[int]) -> tuple[list[Planned], Underway]:
+    """The runs that are not finished: those that nobody is at, and those that a sweep has running or queued.
 
-    words: tuple[str, ...]
-    runs: tuple[tuple[str, int], ...]
-
-    @property
-    def command(self) -> str:
-        """As one types it."""
-        return shlex.join(["pinn", "train", *self.words])
-
-
-def missing(table: Table, cells: Iterable[Cell], seeds: Sequence[int]) -> list[tuple[Cell, int]]:
-    """The runs that are not finished, seed by seed, so that every cell has a value early. Raises UsageError."""
-    wanted = [(cell, seed) for seed in seeds for cell in cells]
-    todo = [(cell, seed) for cell, seed in wanted if not finished(table, cell.name, seed)]
-    for cell, seed in todo:
-        refuse_busy(table, cell, seed)
-    return todo
-
-
-def finished(table: Table, cell: str, seed: int) -> bool:
-    """Whether the run is there and came to its end."""
-    return runs.finished(table.run(cell, seed))
-
-
-def tasks(
-    table: Table, todo: Sequence[tuple[Cell, int]], launcher: str | None = None, settings: Sequence[str] = ()
-) -> list[Task]:
-    """The command lines for these runs, each looked at (Raises UsageError); `settings` are the launcher's."""
-    if launcher is None:
-        made = [_run(table, cell, seed) for cell, seed in todo]
-    else:
-        check_launcher(launcher)
-        cells = {cell.name: cell for cell, _ in todo}
-        how = (f"hydra/launcher={launcher}", *settings)
-        made = [_sweep(table, cell, [s for c, s in todo if c is cell], how) for cell in cells.values()]
-    for cell, _ in todo:
+    Seed by seed, so that every cell has a value early. Raises UsageError for a cell that makes no run, and where a
+    process is at a run that is of no sweep.
+    """
+    places = [(cell, seed, table.run(cell.name, seed)) for seed in seeds for cell in cells]
+    todo = [(cell, seed, folder) for cell, seed, folder in places if not finished(folder)]
+    going = underway(folder for _, _, folder in todo)
+    todo = [one for one in todo if one[2] not in going]
+    for cell, _, folder in todo:
+        refuse_busy(folder)
         composed(cell.words)
-    return made
+    return [Planned(n, (*cell.words, f"seed={seed}"), None, place) for n, (cell, seed, place) in enumerate(todo)], going
 
 
-def _run(table: Table, cell: Cell, seed: int) -> Task:
-    return Task((*cell.words, f"seed={seed}", f"folder={table.run(cell.name, seed)}"), ((cell.name, seed),))
+def told(going: Underway) -> list[str]:
+    """A line for each sweep that goes on with runs of the table."""
+    numbers = Counter(sweep.folder for sweep, _ in going.values())
+    jobs = {sweep.folder: f" (job {' '.join(sweep.jobs)})" if sweep.jobs else "" for sweep, _ in going.values()}
+    return [
+        f"{counted(number, 'run')} queued or running in {folder}{jobs[folder]}, not started twice; pinn status {folder}"
+        for folder, number in numbers.items()
+    ]
 
 
-def _sweep(table: Table, cell: Cell, seeds: Sequence[int], how: Sequence[str]) -> Task:
-    several, folder = f"seed={','.join(map(str, seeds))}", f"folder={table.run(cell.name, '${seed}')}"
-    return Task(("-m", *cell.words, several, folder, *how), tuple((cell.name, seed) for seed in seeds))
+def train(table: Table, todo: Sequence[Planned], wanted: int, jobs: int) -> int:
+    """Each run in a process of its own, `jobs` at a time, a line for each that ends; the exit code."""
+    progress = Progress(table, len(todo), wanted, jobs)
+    stopped = carry_out(todo, jobs, progress)
+    return STOPPED if stopped or progress.stopped else FAILED if progress.failed else FINISHED
+
+
+def launch(todo: Sequence[Planned], settings: Sequence[str], command: Sequence[str], dry: bool = False) -> int:
+    """The runs as one sweep, by the launcher that the settings name, or with `dry` its picture; the exit code.
+
+    What is said of it goes to the standard error: the output is the table. Raises UsageError.
+    """
+    from pinn_cli.launching import multirun
+
+    find_own_modules()
+    runs: list[Combination] = [([*run.words, f"folder={run.folder.absolute()}"], None) for run in todo]
+    with nullcontext() if dry else _to_standard_error():
+        return multirun.start(runs, command, multirun.named(settings), dry=dry)
+
+
+@contextmanager
+def _to_standard_error() -> Iterator[None]:
+    """What this process and its workers print."""
+    sys.stdout.flush()
+    output = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(output, 1)
+        os.close(output)

@@ -19,6 +19,6 @@ from pinn_cli.sweep.planned import Planned, quoted
 from pinn_cli.sweep.varied import labels, varied
 
 __all__ = [
-    "FAILED", "LATEST", "MANIFEST", "NEW", "REFUSED", "Planned", "Sweep", "counted", "every", "find", "forget", "labels",
-    "leave", "note", "quoted", "sweep_of", "varied",
+    "FAILED", "LATEST", "MANIFEST", "NEW", "REFUSED", "Planned", "Sweep", "counted", "every", "find", "forget",
+    "labels", "leave", "note", "quoted", "sweep_of", "varied",
 ]  # fmt: skip
