@@ -345,8 +345,9 @@ def test_what_a_cluster_has_ended_is_shown_and_what_is_missing_or_failed_is_subm
     waiting.clear()
     assert cli.main(shlex.split(lines[0])[1:]) == 0
     Path(f"{RUNS}/2x6_plain/seed0.failed").write_text("no such node\n")
-    assert reproduce(*words, "--dry-run") == 0
+    capsys.readouterr()
     assert reproduce(*words) == 0
+    assert "1 run failed when last started: no such node\njob 18: 1 task\n" in capsys.readouterr().err
     assert submitted(scripts[1]) == ["2x6_plain/seed0"]
     assert not Path(f"{RUNS}/2x6_plain/seed0.failed").exists()
     waiting.clear()

@@ -52,7 +52,7 @@ def run(arguments: Namespace) -> int:
     cells, seeds = table.chosen(arguments.only), arguments.seeds or table.seeds
     kept.refuse_others(table, table.cells.values())
     todo, going = ([], {}) if arguments.show else work.missing(table, cells, range(seeds))
-    for line in work.told(going):
+    for line in work.told(todo, going):
         print(line, file=sys.stderr)
     if arguments.dry_run:
         return _preview(table, todo, arguments)

@@ -37,14 +37,16 @@ def missing(table: Table, cells: Iterable[Cell], seeds: Sequence[int]) -> tuple[
     return [Planned(n, (*cell.words, f"seed={seed}"), None, place) for n, (cell, seed, place) in enumerate(todo)], going
 
 
-def told(going: Underway) -> list[str]:
-    """A line for each sweep that goes on with runs of the table."""
+def told(todo: Iterable[Planned], going: Underway) -> list[str]:
+    """A line for each sweep that goes on with runs of the table, and for each reason why others failed before."""
     numbers = Counter(sweep.folder for sweep, _ in going.values())
     jobs = {sweep.folder: f" (job {' '.join(sweep.jobs)})" if sweep.jobs else "" for sweep, _ in going.values()}
+    reasons = Counter(reason for run in todo if (reason := run.refused or run.failed) is not None)
     return [
-        f"{counted(number, 'run')} queued or running in {folder}{jobs[folder]}, not started twice; pinn status {folder}"
-        for folder, number in numbers.items()
-    ]
+        *(f"{counted(number, 'run')} queued or running in {place}{jobs[place]}, not started twice; pinn status {place}"
+          for place, number in numbers.items()),
+        *(f"{counted(number, 'run')} failed when last started: {reason}" for reason, number in reasons.items()),
+    ]  # fmt: skip
 
 
 def train(table: Table, todo: Sequence[Planned], wanted: int, jobs: int) -> int:
