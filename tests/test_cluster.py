@@ -282,6 +282,21 @@ def test_a_sweep_that_waits_in_the_queue_is_not_submitted_again(here, submitted,
     assert len(list(here.glob("outputs/sweeps/2*"))) == (folder != "mine")
 
 
+def test_a_sweep_whose_jobs_have_left_the_queue_is_not_cancelled(here, submitted, monkeypatch, capsys):
+    assert cli.main([*ARRAY, "seed=0,1", "folder=mine"]) == 0
+    cancelled = []
+    monkeypatch.setattr(slurm, "is_here", lambda: True)
+    monkeypatch.setattr(slurm, "cancel", cancelled.append)
+    for tasks, said in (
+        ([], "nothing of mine is running"),
+        ([task_of("PENDING", 0, 1)], "mine (jobs 17) is cancelled"),
+    ):
+        monkeypatch.setattr(slurm, "tasks", lambda jobs, tasks=tasks: tasks)
+        assert cli.main(["cancel", "mine"]) == 0
+        assert said in capsys.readouterr().out
+    assert cancelled == [("17",)]
+
+
 def test_where_there_is_no_slurm_nobody_starts_what_was_queued(here, submitted, monkeypatch):
     assert cli.main([*ARRAY, "seed=0,1", "folder=mine"]) == 0
     assert [entry["state"] for entry in states.states(array.Sweep.read("mine"))] == ["missing"] * 2

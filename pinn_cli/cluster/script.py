@@ -35,6 +35,7 @@ start() {{ # start SLOT COMMAND: the workers of a task share its GPUs
     say "$2"
     bash -c "exec $2" &
     pids[$1]=$! commands[$1]=$2
+    [ -z "$stopping" ] || stop "$stopping" # it came before the number of this process was known
     (($1)) || leader=${{2##*folder=}}
 }}
 stop() {{ # stop SIGNAL: hand it on; nothing new starts

@@ -22,18 +22,25 @@ def run(arguments: Namespace) -> int:
     """
     from pinn_cli import sweep
     from pinn_cli.cluster import slurm
-    from pinn_cli.launching.tell import writers
 
     found = sweep.find(arguments.sweep)
-    if found.jobs:
-        slurm.cancel(found.jobs)
-    elif not writers(found):
+    if _is_over(found):
         print(f"nothing of {found.folder} is running")
         return 0
+    if found.jobs:
+        slurm.cancel(found.jobs)
     _tell(found)
     jobs = f" (jobs {' '.join(found.jobs)})" if found.jobs else ""
     print(f"{found.folder}{jobs} is cancelled; pinn resume {found.folder} goes on")
     return 0
+
+
+def _is_over(found: Any) -> bool:
+    """Whether no process is at the sweep, and none of its jobs is in a queue that can be asked."""
+    from pinn_cli.cluster import slurm
+    from pinn_cli.launching.tell import writers
+
+    return not writers(found) and (not found.jobs or (slurm.is_here() and slurm.tasks(found.jobs) == []))
 
 
 def _tell(found: Any) -> None:
