@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pinn_cli import checkout, cli, states
-from pinn_cli.cluster import array, queue, slurm
+from pinn_cli.cluster import array, queue, script, slurm
 from pinn_cli.cluster import freeze as freezing
 from pinn_cli.cluster.freeze import freeze
 from pinn_cli.errors import UsageError
@@ -101,7 +101,7 @@ def test_arrays_stay_below_the_largest_and_leave_no_run_out(monkeypatch, runs, e
      ({"runs_per_task": 9, "workers_per_gpu": 3, "gpus": "a100-80gb.mig_1g:2"}, 6)],
 )  # fmt: skip
 def test_workers_share_the_gpus_of_a_task(settings, workers):
-    assert array.SlurmArray(**settings)._workers == workers
+    assert array.SlurmArray(**settings).workers == workers
 
 
 @pytest.mark.parametrize(
@@ -316,8 +316,8 @@ def task(here: Path, commands: list[str], **settings: int | list[str]) -> subpro
     (here / "slurm" / "runs.txt").write_text("".join(f"{line}\n" for line in commands))
     launcher = array.SlurmArray(runs_per_task=len(commands), **settings)
     sweep = array.Sweep.planned(here, "pinn train -m", "slurm_array", [])
-    script = launcher._script(sweep, here / "slurm")
-    return subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60, env=os.environ)
+    text = script.text(launcher, sweep, here / "slurm")
+    return subprocess.run(["bash", "-c", text], capture_output=True, text=True, timeout=60, env=os.environ)
 
 
 def test_a_task_carries_out_its_runs_and_tells_failed_from_refused(here):
@@ -404,7 +404,7 @@ def test_a_task_that_is_ended_asks_to_go_on_unless_slurm_decides(here, monkeypat
     for name, does in (("squeue", f"echo {queue}"), ("scontrol", f'echo "$@" >>{here}/asked')):
         (here / "bin" / name).write_text(f"#!/bin/sh\n{does}\n")
         (here / "bin" / name).chmod(0o755)
-    monkeypatch.setattr(array.SlurmArray, "_python", staticmethod(lambda folder: [f"export PATH={here}/bin:$PATH"]))
+    monkeypatch.setattr(script, "environment", lambda folder: [f"export PATH={here}/bin:$PATH"])
     monkeypatch.setenv("SLURM_JOB_ID", "17")
     if lives:
         monkeypatch.setenv("SLURM_RESTART_COUNT", str(lives))

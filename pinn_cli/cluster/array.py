@@ -1,18 +1,15 @@
 """What `hydra/launcher=slurm_array` names: the settings of a cluster, and a sweep submitted with them."""
 
 import re
-import shlex
 import shutil
-import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 
-from pinn_cli import checkout
 from pinn_cli.cluster.freeze import keep
-from pinn_cli.cluster.script import SCRIPT
+from pinn_cli.cluster.script import options, text
 from pinn_cli.cluster.slurm import largest_array, submit
 from pinn_cli.errors import UsageError
 from pinn_cli.runs import finished
@@ -61,11 +58,11 @@ class SlurmArray:
 
     def check(self) -> None:
         """Ask Slurm whether it would take such a job (Raises UsageError)."""
-        submit(["--test-only", "--array=0", *self._options()], "--wrap=true")
+        submit(["--test-only", "--array=0", *options(self)], "--wrap=true")
 
     def preview(self, sweep: Sweep) -> str:
         """The script, and how many tasks it is for."""
-        return f"{self._script(sweep, sweep.folder / 'slurm')}\n{self._tasks(sweep.wanted)}"
+        return f"{text(self, sweep, sweep.folder / 'slurm')}\n{self._tasks(sweep.wanted)}"
 
     def launch(self, sweep: Sweep) -> int:
         """Freeze the code, write the script, submit it, print the numbers of the jobs; the runs themselves come later.
@@ -76,23 +73,28 @@ class SlurmArray:
         if not runs:
             print(f"nothing is left to do in {sweep.folder}; pinn compare {sweep.folder}")
             return 0
-        before = sweep.jobs
         try:
-            script, arrays = self._write(sweep, runs), self._arrays(len(runs))
-            for first, tasks in arrays:
-                limit = f"%{self.tasks_at_once}" if self.tasks_at_once else ""
-                job = submit([f"--array=0-{tasks - 1}{limit}"], script, str(first))
-                sweep = sweep.with_jobs([job])
-                print(f"job {job}: {counted(tasks, 'task')}", flush=True)
-        except UsageError as error:
-            if taken := sweep.jobs[len(before) :]:
-                raise UsageError(f"{error}; submitted before it: {' '.join(taken)}, and once they have ended "
-                                 f"pinn resume {sweep.folder} submits the rest") from error  # fmt: skip
-            if not before and not any(run.folder.exists() for run in sweep.runs):
+            self._submit(sweep, self._write(sweep, runs), self._arrays(len(runs)))
+        except UsageError:
+            if not Sweep.read(sweep.folder).jobs and not any(run.folder.exists() for run in sweep.runs):
                 _unmake(sweep)
             raise
         print(f"sweep {sweep.folder}: {sweep.counts()}, hydra/launcher={sweep.launcher}; pinn status {sweep.folder}")
         return 0
+
+    def _submit(self, sweep: Sweep, script: Path, arrays: Sequence[tuple[int, int]]) -> None:
+        before = len(sweep.jobs)
+        for first, tasks in arrays:
+            limit = f"%{self.tasks_at_once}" if self.tasks_at_once else ""
+            try:
+                job = submit([f"--array=0-{tasks - 1}{limit}"], script, str(first))
+            except UsageError as error:
+                if taken := sweep.jobs[before:]:
+                    raise UsageError(f"{error}; submitted before it: {' '.join(taken)}, and once they have ended "
+                                     f"pinn resume {sweep.folder} submits the rest") from error  # fmt: skip
+                raise
+            sweep = sweep.with_jobs([job])
+            print(f"job {job}: {counted(tasks, 'task')}", flush=True)
 
     def _write(self, sweep: Sweep, runs: Sequence[Planned]) -> Path:
         """The frozen code and, in a folder of this submission, the runs and the script."""
@@ -104,43 +106,11 @@ class SlurmArray:
         place = next(p for n in count(1) if not (p := folder / (f"slurm-{n}" if n > 1 else "slurm")).exists())
         place.mkdir()
         (place / "runs.txt").write_text("".join(f"{_command(run)}\n" for run in runs), encoding="utf-8")
-        (place / "array.sh").write_text(self._script(sweep, place), encoding="utf-8")
+        (place / "array.sh").write_text(text(self, sweep, place), encoding="utf-8")
         return place / "array.sh"
 
-    def _script(self, sweep: Sweep, place: Path) -> str:
-        folder = sweep.folder.absolute()
-        threads = max(1, self.cpus // self._workers)
-        return SCRIPT.format(
-            command=" ".join(sweep.command.split()),
-            directives="\n".join(f"#SBATCH {option}" for option in self._options(folder, place.absolute())),
-            setup="\n".join([*self._python(folder), f"export OMP_NUM_THREADS={threads}", *self.setup]),
-            place=shlex.quote(str(place.absolute())),
-            code=shlex.quote(str(folder / "code")),
-            runs_per_task=self.runs_per_task,
-            workers=self._workers,
-            requeues=self.requeues,
-        )
-
-    def _options(self, folder: Path = Path("sweep"), place: Path = Path("slurm")) -> list[str]:
-        """The options of sbatch."""
-        named = {
-            "job-name": f"pinn-{folder.name}", "output": place / "%A_%a.log", "open-mode": "append",
-            "signal": f"B:USR1@{self.warning}", "nodes": 1, "ntasks": 1, "cpus-per-task": self.cpus,
-            "partition": self.partition, "account": self.account, "time": self.time, "mem": self.memory,
-            "gres": None if self.gpus is None else f"gpu:{self.gpus}",
-        }  # fmt: skip
-        given = [f"--{name}={value}" for name, value in named.items() if value is not None]
-        return ["--requeue", *given, *self.options]
-
-    @staticmethod
-    def _python(folder: Path) -> list[str]:
-        """Where the commands find this very pinn, whatever environment a job begins with."""
-        path = [f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH"]
-        frozen = [f"export PYTHONPATH={shlex.quote(str(folder / 'pinn'))}${{PYTHONPATH:+:$PYTHONPATH}}"]
-        return path + (frozen if checkout.is_one() else [])
-
     @property
-    def _workers(self) -> int:
+    def workers(self) -> int:
         """Runs that one task carries out at the same time."""
         gpus = 1 if self.gpus is None else int(str(self.gpus).rpartition(":")[2])
         return min(self.runs_per_task, self.workers_per_gpu * max(1, gpus))

@@ -1,5 +1,16 @@
 """The batch script of a sweep: directives, set-up, and a loop in plain bash over ordinary commands."""
 
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pinn_cli import checkout
+from pinn_cli.sweep import Sweep
+
+if TYPE_CHECKING:
+    from pinn_cli.cluster.array import SlurmArray
+
 SCRIPT = """\
 #!/bin/bash
 # {command}
@@ -97,3 +108,38 @@ fi
 [ -n "$unfinished" ] && exit 3
 [ -z "$failed" ]
 """
+
+
+def text(array: "SlurmArray", sweep: Sweep, place: Path) -> str:
+    """The script of an `array` whose runs stand in ``place/runs.txt``."""
+    folder = sweep.folder.absolute()
+    threads = max(1, array.cpus // array.workers)
+    return SCRIPT.format(
+        command=" ".join(sweep.command.split()),
+        directives="\n".join(f"#SBATCH {option}" for option in options(array, folder, place.absolute())),
+        setup="\n".join([*environment(folder), f"export OMP_NUM_THREADS={threads}", *array.setup]),
+        place=shlex.quote(str(place.absolute())),
+        code=shlex.quote(str(folder / "code")),
+        runs_per_task=array.runs_per_task,
+        workers=array.workers,
+        requeues=array.requeues,
+    )
+
+
+def options(array: "SlurmArray", folder: Path = Path("sweep"), place: Path = Path("slurm")) -> list[str]:
+    """The options of sbatch."""
+    named = {
+        "job-name": f"pinn-{folder.name}", "output": place / "%A_%a.log", "open-mode": "append",
+        "signal": f"B:USR1@{array.warning}", "nodes": 1, "ntasks": 1, "cpus-per-task": array.cpus,
+        "partition": array.partition, "account": array.account, "time": array.time, "mem": array.memory,
+        "gres": None if array.gpus is None else f"gpu:{array.gpus}",
+    }  # fmt: skip
+    given = [f"--{name}={value}" for name, value in named.items() if value is not None]
+    return ["--requeue", *given, *array.options]
+
+
+def environment(folder: Path) -> list[str]:
+    """Lines by which the commands find this very pinn, whatever environment a job begins with."""
+    path = [f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH"]
+    frozen = [f"export PYTHONPATH={shlex.quote(str(folder / 'pinn'))}${{PYTHONPATH:+:$PYTHONPATH}}"]
+    return path + (frozen if checkout.is_one() else [])
