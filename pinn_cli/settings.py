@@ -85,11 +85,11 @@ def check_settings(config: DictConfig) -> None:
     for group in ONE_PART:
         _check_part(group, config.get(group))
     for group in LISTS:
-        parts = config.get(group)
-        if parts is not None and not OmegaConf.is_dict(parts):
-            raise UsageError(f"{group}={shown(parts)}: expected parts by name (pinn list {plural(group)})")
-        for name, part in (parts or {}).items():
-            _check_part(f"{group}.{name}", part)
+        _check_parts(group, group, config.get(group))
+    for name, phase in (config.get("optimizer") or {}).items():
+        _check_parts(f"optimizer.{name}.sampler", "sampler", phase.get("sampler"))
+        if not _or_null(_count)(phase.get("steps")):
+            raise UsageError(f"optimizer.{name}.steps={shown(phase.steps)}: expected a whole number above 0, or null")
     for key in ("stop", "record"):
         if not OmegaConf.is_dict(config[key]):
             raise UsageError(f"{key}={shown(config[key])}: expected {key}.<setting>=..., e.g. {key}.{_first(key)}=100")
@@ -97,9 +97,6 @@ def check_settings(config: DictConfig) -> None:
         value = OmegaConf.select(config, key)
         if not accepts(value):
             raise UsageError(f"{key}={shown(value)}: expected {expected}")
-    for name, phase in (config.get("optimizer") or {}).items():
-        if not _or_null(_count)(phase.get("steps")):
-            raise UsageError(f"optimizer.{name}.steps={shown(phase.steps)}: expected a whole number above 0, or null")
     for where, table in _tables(config, "points"):
         for name, number in table.items():
             if not (_count(number) or (number == "all" and name == "data")):
@@ -108,6 +105,14 @@ def check_settings(config: DictConfig) -> None:
         for name, weight in table.items():
             if not _number(weight) or weight < 0:
                 raise UsageError(f"{where}.{name}={shown(weight)}: expected a number from 0 on")
+
+
+def _check_parts(where: str, group: str, parts: Any) -> None:
+    if parts is not None and not OmegaConf.is_dict(parts):
+        raise UsageError(f"{where}={shown(parts)}: expected parts by name (pinn list {plural(group)})")
+    for name, part in (parts or {}).items():
+        if part is not None or where == group:  # a phase leaves out what is null there
+            _check_part(f"{where}.{name}", part)
 
 
 def _check_part(where: str, part: Any) -> None:

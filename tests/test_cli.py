@@ -38,6 +38,7 @@ REFUSED = [
     (f"{HELMHOLTZ} points.interior=many", "expected a whole number of points above 0"),
     (f"{HELMHOLTZ} points=7", "e.g. points.interior=1000"),
     (f"{HELMHOLTZ} points=null", "e.g. points.interior=1000"),
+    (f"{HELMHOLTZ} optimizer.levenberg_marquardt.sampler=rad", "expected parts by name (pinn list samplers)"),
     (f"{HELMHOLTZ} weights=null", "e.g. weights.interior=1"),
     (f"{HELMHOLTZ} points.wal=7", "did you mean `wall`?"),
     (f"{HELMHOLTZ} weights.wal=7", "did you mean `wall`?"),

@@ -205,6 +205,7 @@ def test_a_truncated_checkpoint_is_one_line(capsys):
         ("accurate", "optimizer", "damping", []),
         ("accurate", "optimizer", "damping", -1.0),  # no factor lifts it above the ceiling
         ("accurate", "optimizer", "growth", 0.5),
+        ("accurate", "sampler", "ratios", {"pde": None}),
         ("adam", "optimizer", "steps", "many"),
         ("adam", "model", "hidden.0.weight", torch.zeros(1)),
     ],

@@ -137,7 +137,7 @@ class Plateau(Schedule):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a saved state."""
-        self.value, self.best, self.waited = state["value"], state["best"], state["waited"]
+        self.value, self.best, self.waited = float(state["value"]), float(state["best"]), int(state["waited"])
 
 
 def _positive(name: str, value: float | None) -> None:

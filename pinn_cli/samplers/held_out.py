@@ -105,7 +105,8 @@ class HeldOut:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.inner.load_state_dict(state["inner"])
-        self.added, self.ratios = dict(state["added"]), dict(state["ratios"])
+        self.added = dict(state["added"])
+        self.ratios = {name: float(ratio) for name, ratio in state["ratios"].items()}
         self.generator.set_state(state["generator"].cpu())
         self._base = self.inner.batch
         self.batch = self._joined(self._base)
