@@ -17,7 +17,7 @@ from pinn_cli.errors import UsageError
 
 RUN = {
     "progress": dict, "seconds": float, "finished": list, "model": dict, "values": dict, "generator": Tensor,
-    "optimizer": object, "sampler": object, "weighting": object,
+    "optimizer": dict, "sampler": dict, "weighting": dict,
 }  # fmt: skip
 PROGRESS = {
     "step": int, "stage": int, "stage_step": int, "idle": int, "loss": float, "error": float, "best": float,

@@ -54,8 +54,6 @@ def compose(words: list[str]) -> DictConfig:
         if override not in chosen:
             _check_key(override, base)
     config = _compose(words)
-    if missing := sorted(OmegaConf.missing_keys(config)):
-        raise UsageError(f"`{missing[0]}` has no value yet; type {missing[0]}=...")
     check_settings(config)
     return config
 

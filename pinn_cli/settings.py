@@ -82,6 +82,8 @@ def read_back(text: str, where: object) -> DictConfig:
 
 def check_settings(config: DictConfig) -> None:
     """Refuse a setting of the wrong type or value, and numbers of points or weights that make no sense (UsageError)."""
+    if missing := sorted(OmegaConf.missing_keys(config)):
+        raise UsageError(f"`{missing[0]}` has no value yet; type {missing[0]}=...")
     for group in ONE_PART:
         _check_part(group, config.get(group))
     for group in LISTS:

@@ -23,7 +23,7 @@ from run_files import write_run
 
 from pinn_cli import checkpoint, cli, plain_yaml
 from pinn_cli.checkpoint import CheckpointError
-from pinn_cli.cluster import SlurmArray
+from pinn_cli.cluster import SlurmArray, slurm
 from pinn_cli.composition import compose
 from pinn_cli.errors import UsageError
 from pinn_cli.launching.plugins import Plugin
@@ -265,6 +265,7 @@ def test_a_problem_of_other_values(here):
 def test_a_manifest_of_other_values(here, monkeypatch):
     """Read by whatever reads sweeps, and resumed up to where its runs would start."""
     monkeypatch.setattr(Plugin, "launch", lambda self, sweep: 0)
+    monkeypatch.setattr(slurm, "which", lambda name: None)  # one that is down would be waited for, case by case
     monkeypatch.setattr(SlurmArray, "check", lambda self: None)
     monkeypatch.setattr(SlurmArray, "launch", lambda self, sweep: 0)
     monkeypatch.setattr(sys, "path", list(sys.path))

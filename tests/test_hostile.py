@@ -296,6 +296,7 @@ BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("- 1", "complete configuration"),
         ("seed: ${oc.env:HOME}", "complete configuration"),
         ("seed: 0", "problem=null"),
+        ("problem:\n  _target_: ???", "`problem._target_` has no value yet"),
     ],
 )
 def test_a_kept_configuration_that_is_none_is_one_line(text, says, capsys):
@@ -406,6 +407,10 @@ WORDS = [
     7,
     "seed=1\nrm -r ~",
     "seed=1\x1b[2J",
+    "",
+    "=1",
+    "problem.=1",
+    "./seed=1",
 ]
 
 
@@ -440,6 +445,16 @@ def test_why_a_run_was_refused_is_one_line_that_cannot_speak_to_the_terminal(cap
     Path("sweep/1.refused").write_text("no GPU\x1b[2J\nhere\n")
     assert cli.main(["status", "sweep"]) == 0
     assert "no GPU\N{REPLACEMENT CHARACTER}[2J here" in capsys.readouterr().out
+
+
+def test_a_published_table_whose_quick_part_says_nothing_is_one_line(own, capsys):
+    (own / "published").mkdir()
+    (own / "published" / "theirs.yaml").write_text(
+        "# theirs\n{source: x, number: x, seeds: 1, every: [], rows: {}, columns: {}, quantities: {}, quick: {}}\n"
+    )
+    capsys.readouterr()
+    assert cli.main(["reproduce", "theirs", "--show"]) == cli.USAGE
+    assert "`cells` is missing" in one_line(capsys)
 
 
 def test_commands_that_read_a_sweep_run_nothing_of_it(here, tmp_path, capsys):

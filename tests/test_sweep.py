@@ -44,9 +44,9 @@ def test_a_run_may_have_a_folder_of_its_own():
 
 @pytest.mark.parametrize("text", ["folder='a\nb'", "seed='\x1b[2J'", "seed=1\u00a0"])
 def test_a_word_that_goes_over_several_lines_is_refused_before_anything_is_made(text, here):
-    with pytest.raises(UsageError, match="is no line of text; type it without"):
+    with pytest.raises(UsageError, match="type it without line breaks"):
         created([([text], None)])
-    with pytest.raises(UsageError, match="is no line of text; type it without"):
+    with pytest.raises(UsageError, match="type it without line breaks"):
         Sweep.planned(Path("s"), f"pinn train -m {text}", "basic", WORDS)
 
 

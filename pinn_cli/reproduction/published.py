@@ -52,6 +52,7 @@ def read(name: str) -> Table:
 
 def _table(name: str, title: str, node: Any) -> Table:
     _check_keys(node, NEEDED, OTHERS)
+    _check_keys(node["quick"], ("cells", "overrides", "seeds"))
     for count in (node["seeds"], node["quick"]["seeds"]):
         if type(count) is not int or not 0 < count <= MOST:
             raise UsageError(f"seeds: {count}; expected a whole number from 1 to {MOST}")
@@ -61,7 +62,6 @@ def _table(name: str, title: str, node: Any) -> Table:
         cell.name: cell for row in rows for column in columns
         if not _fits((cell := _cell(row, column, [*node["every"], *columns[column], *rows[row]])).name, without)
     }  # fmt: skip
-    _check_keys(node["quick"], ("cells", "overrides", "seeds"))
     _check_patterns(without, [f"{row}_{column}" for row in rows for column in columns])
     _check_names(node["quick"]["cells"], cells)
     _check_names([column for pair in node.get("ratios", ()) for column in pair], columns)

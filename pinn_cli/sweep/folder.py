@@ -61,8 +61,10 @@ class Sweep:
     ) -> "Sweep":
         """What a sweep would be, with nothing made."""
         try:
-            for text in (command, os.getcwd(), *(word for words, _ in runs for word in words)):
+            for text in (command, os.getcwd()):
                 manifest.line(text)
+            for number, (words, reason) in enumerate(runs):
+                manifest.run(number, list(words), reason)
         except ValueError as error:  # no later command would read it back
             raise UsageError(f"{error}; type it without line breaks and other signs that cannot be seen") from None
         known = tuple(planned(folder, n, words, reason) for n, (words, reason) in enumerate(runs))

@@ -7,6 +7,7 @@ from typing import Any
 
 FORMAT = 1
 TEXTS = ("command", "launcher", "created", "cwd")
+WORD = re.compile(r"[+~]*(?!hydra\b)[A-Za-z_]\w*([./@:-]\w+)*(=.*)?")  # of a run; Hydra would build all it is told to
 JOB = re.compile(r"[0-9]+(_[0-9]+)?")  # what Slurm takes for a job: a word would be one of its options
 
 
@@ -28,11 +29,11 @@ def jobs(about: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def run(number: int, words: Any, refused: Any) -> tuple[list[str], str | None]:
-    """Words of a run, and why it was refused; no words that no run has: Hydra would build all it is told to."""
+    """Words of a run, and why it was refused."""
     if not isinstance(words, list) or not (refused is None or isinstance(refused, str)):
         raise ValueError(f"run {number} is {str(words)[:40]}, refused: {str(refused)[:40]}")
     for word in words:
-        if not isinstance(word, str) or not word.isprintable() or re.match(r"[+~]*hydra\b|-", word):
+        if not isinstance(word, str) or not word.isprintable() or not WORD.fullmatch(word):
             raise ValueError(f"run {number} has the word {ascii(word)[:60]}, which no run has")
     return words, refused
 
