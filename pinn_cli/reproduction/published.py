@@ -53,16 +53,9 @@ def read(name: str) -> Table:
 def _table(name: str, title: str, node: Any) -> Table:
     _check_keys(node, NEEDED, OTHERS)
     _check_keys(node["quick"], ("cells", "overrides", "seeds"))
-    for count in (node["seeds"], node["quick"]["seeds"]):
-        if type(count) is not int or not 0 < count <= MOST:
-            raise UsageError(f"seeds: {count}; expected a whole number from 1 to {MOST}")
+    _check_counts(node["seeds"], node["quick"]["seeds"])
     rows, columns = ({str(key): words or [] for key, words in node[axis].items()} for axis in ("rows", "columns"))
-    without = list(map(str, node.get("without", ())))
-    cells = {
-        cell.name: cell for row in rows for column in columns
-        if not _fits((cell := _cell(row, column, [*node["every"], *columns[column], *rows[row]])).name, without)
-    }  # fmt: skip
-    _check_patterns(without, [f"{row}_{column}" for row in rows for column in columns])
+    cells = _cells(node["every"], rows, columns, list(map(str, node.get("without", ()))))
     _check_names(node["quick"]["cells"], cells)
     _check_names([column for pair in node.get("ratios", ()) for column in pair], columns)
     return Table(
@@ -83,6 +76,15 @@ def _table(name: str, title: str, node: Any) -> Table:
         few=tuple(node["quick"]["cells"]),
         quick_seeds=int(node["quick"]["seeds"]),
     )
+
+
+def _cells(
+    every: list[Any], rows: dict[str, list[Any]], columns: dict[str, list[Any]], without: list[str]
+) -> dict[str, Cell]:
+    """The cells by name: every row with every column, but for those that fit a pattern in `without`."""
+    of_all = [_cell(row, column, [*every, *columns[column], *rows[row]]) for row in rows for column in columns]
+    _check_patterns(without, [cell.name for cell in of_all])
+    return {cell.name: cell for cell in of_all if not any(fnmatchcase(cell.name, pattern) for pattern in without)}
 
 
 def _cell(row: str, column: str, words: Iterable[str]) -> Cell:
@@ -132,8 +134,10 @@ def _check_keys(node: Mapping[str, Any], needed: Sequence[str], others: Sequence
     _check_names(node, [*needed, *others])
 
 
-def _fits(name: str, patterns: Iterable[str]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
+def _check_counts(*counts: Any) -> None:
+    for count in counts:
+        if type(count) is not int or not 0 < count <= MOST:
+            raise UsageError(f"seeds: {count}; expected a whole number from 1 to {MOST}")
 
 
 def _check_patterns(patterns: Iterable[str], known: Sequence[str]) -> None:
