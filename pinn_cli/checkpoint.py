@@ -56,6 +56,8 @@ def load_run(path: str | Path, device: str | torch.device = "cpu") -> dict[str, 
     for name, kind in RUN.items():
         if name not in state or not isinstance(state[name], kind):
             raise CheckpointError(f"{path} holds no `{name}`; expected the checkpoint of a run")
+    if not all(isinstance(end, dict) for end in state["finished"]):
+        raise CheckpointError(f"{path} does not say how its finished stages ended; expected the checkpoint of a run")
     if {key: type(value) for key, value in state["progress"].items()} != PROGRESS:
         raise CheckpointError(f"{path} does not say how far the run was; expected the checkpoint of a run")
     return state

@@ -85,7 +85,7 @@ def check_settings(config: DictConfig) -> None:
     if missing := sorted(OmegaConf.missing_keys(config)):
         raise UsageError(f"`{missing[0]}` has no value yet; type {missing[0]}=...")
     for group in ONE_PART:
-        _check_part(group, config.get(group))
+        _check_part(group, config.get(group), None)
     for group in LISTS:
         _check_parts(group, group, config.get(group))
     for name, phase in (config.get("optimizer") or {}).items():
@@ -117,8 +117,9 @@ def _check_parts(where: str, group: str, parts: Any) -> None:
             _check_part(f"{where}.{name}", part)
 
 
-def _check_part(where: str, part: Any) -> None:
-    if not OmegaConf.is_dict(part) or not isinstance(part.get("_target_", ""), str):
+def _check_part(where: str, part: Any, otherwise: str | None = "") -> None:
+    """Refuse what is no table, or whose class (`otherwise`, where it names none) is no text."""
+    if not OmegaConf.is_dict(part) or not isinstance(part.get("_target_", otherwise), str):
         raise UsageError(f"{where}={shown(part)}: expected a table with the name of a class, `_target_: ...`")
 
 

@@ -297,6 +297,7 @@ BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("seed: ${oc.env:HOME}", "complete configuration"),
         ("seed: 0", "problem=null"),
         ("problem:\n  _target_: ???", "`problem._target_` has no value yet"),
+        ("problem: {}", "problem={}: expected a table with the name of a class"),
     ],
 )
 def test_a_kept_configuration_that_is_none_is_one_line(text, says, capsys):

@@ -199,6 +199,16 @@ def test_a_truncated_checkpoint_is_one_line(capsys):
     assert Results(Path("mine/results.h5")).read_attributes()["status"] == "finished"
 
 
+def test_a_checkpoint_whose_parts_are_no_tables_is_one_line(capsys):
+    assert cli.main([*SHORT, "stop.steps=2", "folder=mine"]) == 0
+    state = torch.load("mine/checkpoint.pt", weights_only=True)
+    for key, says in (("optimizer", "holds no `optimizer`"), ("finished", "how its finished stages ended")):
+        value = [torch.zeros(3)] if key == "finished" else torch.zeros(3)
+        torch.save(state | {key: value}, "mine/checkpoint.pt")
+        assert cli.main(["resume", "mine", "stop.steps=4"]) == cli.USAGE
+        assert says in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("recipe", "table", "name", "value"),
     [

@@ -105,10 +105,9 @@ class HeldOut:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.inner.load_state_dict(state["inner"])
-        self.added = dict(state["added"])
-        self.ratios = {name: float(ratio) for name, ratio in state["ratios"].items()}
+        self.added, self._base = dict(state["added"]), self.inner.batch
+        self.ratios = {name: float(state["ratios"][name]) for name in self._base if name in state["ratios"]}
         self.generator.set_state(state["generator"].cpu())
-        self._base = self.inner.batch
         self.batch = self._joined(self._base)
 
 
