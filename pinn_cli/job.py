@@ -1,6 +1,7 @@
 """One run, planned and trained, from its parts to its results: the same road for a new run and one that goes on."""
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,17 +59,17 @@ class Job:
             recorder = Recorder(results, screen, folder / CHECKPOINT, every=every, diagnosis=diagnosis)
             try:
                 reference_of(self.parts.problem)  # what it refuses, it refuses before the first step
-                stage, objective, stop = train(run, recorder)
+                with nullcontext() if saved is None else _first_step(run, saved):
+                    stage, objective, stop = train(run, recorder)
                 self._end(folder, run, stage, objective, stop, screen)
-            except Exception as found:
-                error = found if saved is None else _of_checkpoint(found, run, saved)
+            except Exception as error:
                 line = _line(error)
                 with suppress(TrainingError):  # where nothing can be written, the line on the screen must do
                     recorder.flush(run)  # what led there is what one wants to see
                     results.attributes(status="failed", reason=line, finished=now())
                 if _is_expected(error):
-                    raise TrainingError(line) from found
-                raise error from found
+                    raise TrainingError(line) from error
+                raise
         return STOPPED if stop.resumable else FINISHED
 
     def _run(self, clock: Clock, interruption: Interruption, saved: dict[str, Any] | None) -> Run:
@@ -117,12 +118,17 @@ def _draw(folder: Path, screen: Screens) -> list[str]:
         return []
 
 
-def _of_checkpoint(error: Exception, run: Run, saved: dict[str, Any]) -> Exception:
-    """The same, or, before a first step has been made again, that the checkpoint is not this run's."""
-    if isinstance(error, UsageError) or _is_expected(error) or run.progress.step > saved["progress"]["step"]:
-        return error
-    reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-    return UsageError(f"the checkpoint does not fit the run ({reason}); expected the one that the run has saved")
+@contextmanager
+def _first_step(run: Run, saved: dict[str, Any]) -> Iterator[None]:
+    """Until one has been made again, an error speaks of the checkpoint (UsageError): the rest has been tried before."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, UsageError) or _is_expected(error) or run.progress.step > saved["progress"]["step"] + 1:
+            raise
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        expected = "expected the one that the run has saved"
+        raise UsageError(f"the checkpoint does not fit the run ({reason}); {expected}") from error
 
 
 def _is_expected(error: Exception) -> bool:
