@@ -2,6 +2,7 @@
 
 import errno
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from pinn_cli.errors import TrainingError
@@ -24,9 +25,20 @@ def write(path: str | Path, content: bytes | str, kept: str = "", then: str = ""
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
+        with suppress(OSError):  # some file systems have no such thing for folders
+            sync(path.parent)
     except OSError as error:
         part.unlink(missing_ok=True)
         raise TrainingError(reason(path, error, kept, then)) from error
+
+
+def sync(path: Path) -> None:
+    """Force what has been written of a file, or the names in a folder, to the disk (Raises OSError)."""
+    place = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(place)
+    finally:
+        os.close(place)
 
 
 def reason(path: Path, error: OSError, kept: str = "", then: str = "") -> str:

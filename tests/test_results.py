@@ -205,6 +205,17 @@ def test_kill_9_at_random_moments_loses_no_recorded_row(tmp_path: Path) -> None:
             np.testing.assert_array_equal(history[f"weight/c{k}"], steps + 12 + k)
 
 
+def test_rows_are_on_the_disk_before_a_checkpoint_can_speak_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results, forced = fresh(tmp_path), []
+    results.append([{"step": 1, "loss/pde": 1.0}])
+    sync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: (forced.append(os.fstat(file).st_ino), sync(file)))
+    results.append([{"step": 2, "loss/pde": 1.0}])
+    assert forced == [results.path.stat().st_ino]
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "disk"

@@ -171,6 +171,7 @@ class Results:
         try:
             yield file
             file.close()
+            atomic.sync(self.path)  # the checkpoint that speaks of these rows is forced to the disk too
         except ERRORS as error:
             _leave(f"cannot write {self.path} ({one_line(error)}); what was recorded before is kept; "
                    f"make room, then `pinn resume {self.path.parent}`")
