@@ -8,6 +8,7 @@ from pinn_cli.errors import TrainingError
 
 PATIENCE = 300.0  # seconds for runs to finish their step and save
 PAUSE = 0.1  # seconds between two looks
+QUEUE = 60.0  # seconds for a cluster to clear its queue of what has ended
 
 
 def add(parser: ArgumentParser) -> None:
@@ -22,14 +23,18 @@ def run(arguments: Namespace) -> int:
     """
     from pinn_cli import sweep
     from pinn_cli.cluster import slurm
+    from pinn_cli.launching.tell import here, writers
 
     found = sweep.find(arguments.sweep)
     if _is_over(found):
         print(f"nothing of {found.folder} is running")
         return 0
-    if found.jobs:
+    if found.jobs and (slurm.is_here() or not here(writers(found))):  # without Slurm it may have gone on here
         slurm.cancel(found.jobs)
     _tell(found)
+    end = time.monotonic() + QUEUE
+    while found.jobs and slurm.tasks(found.jobs) and time.monotonic() < end:
+        time.sleep(10 * PAUSE)
     jobs = f" (jobs {' '.join(found.jobs)})" if found.jobs else ""
     print(f"{found.folder}{jobs} is cancelled; pinn resume {found.folder} goes on")
     return 0
