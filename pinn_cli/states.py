@@ -112,7 +112,7 @@ def last_line(file: Path) -> str:
 def _expected(sweep: Sweep, entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The same, with what is known of runs that wait, or wait no more."""
     tasks = queue.states(sweep) if sweep.jobs else {}
-    if tasks is None or (not sweep.jobs and holder(sweep.folder) is not None):
+    if tasks is None or holder(sweep.folder) is not None:
         return list(entries)
     over = not tasks and not any(entry["state"] == "running" for entry in entries)
     return [entry | _change(entry, tasks.get(entry["number"]), over) for entry in entries]
@@ -120,7 +120,7 @@ def _expected(sweep: Sweep, entries: Sequence[dict[str, Any]]) -> list[dict[str,
 
 def _change(entry: dict[str, Any], task: str | None, over: bool) -> dict[str, Any]:
     """What the state of a task (None: no task has the run), or that all is `over`, changes of an entry."""
-    if task == "PENDING" and entry["state"] in ("stopped", "interrupted"):
+    if task is not None and entry["state"] in ("stopped", "interrupted"):  # its task may be about to take it up
         return {"state": "queued", "note": "goes on when Slurm starts it again"}
     gone = over and entry["state"] == "queued" and holder(entry["folder"]) is None  # else it is being set up
     return {"state": "missing"} if gone else {}

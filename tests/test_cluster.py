@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from pinn_cli.cluster import freeze as freezing
 from pinn_cli.cluster.freeze import freeze
 from pinn_cli.errors import UsageError
 from pinn_cli.launching import multirun
+from pinn_cli.lock import Lock
 
 WORDS = ["train", "-m", "problem=helmholtz", "points.interior=32", "points.face=8", "stop.steps=2"]
 ARRAY = [*WORDS, "hydra/launcher=slurm_array"]
@@ -207,6 +209,16 @@ def test_the_number_of_a_job_is_found_among_what_a_cluster_says(here, monkeypatc
     assert slurm.submit(["--test-only"], "array.sh") == ""
 
 
+def test_what_an_editor_leaves_and_foreign_bytes_are_no_obstacle(here, submitted):
+    assert cli.main(["new", "problem", "mine"]) == 0
+    (here / "problems" / ".#mine.py").symlink_to("me@host.1:2")
+    (here / "problems" / "gone.py").symlink_to("nowhere")
+    (here / "conf" / "notes.yaml").write_bytes(b"\xff\xfe")
+    assert cli.main(["train", "-m", "problem=mine", "seed=0", "hydra/launcher=slurm_array", "folder=s"]) == 0
+    assert (here / "s/code/problems/mine.py").is_file()
+    assert not (here / "s/code/problems/.#mine.py").is_symlink()
+
+
 def test_code_that_was_frozen_in_part_is_frozen_again(here, submitted, monkeypatch):
     words = [*ARRAY, "seed=0", "folder=mine"]
     with monkeypatch.context() as full:
@@ -254,6 +266,41 @@ def test_a_later_array_that_is_refused_names_those_before_it(here, submitted, mo
     assert array.Sweep.read("mine").jobs == ("17",)
 
 
+def test_two_who_submit_a_sweep_submit_it_once(here, submitted, capsys):
+    assert cli.main([*ARRAY, "seed=0,1", "folder=mine"]) == 0
+    before = array.Sweep.read("mine")
+    with Lock(here / "mine"):  # the other one is at it
+        assert cli.main(["resume", "mine"]) == cli.USAGE
+    stale = replace(before, jobs=())
+    with pytest.raises(UsageError, match="has just been submitted"):
+        array.SlurmArray().launch(stale)
+    assert len(submitted) == 1
+    assert array.Sweep.read("mine").jobs == before.jobs
+
+
+def test_a_submission_that_is_not_answered_is_not_unmade(here, monkeypatch, capsys):
+    def silent(words, **others):
+        if "--test-only" in words:
+            return subprocess.CompletedProcess(words, 0, "", "")
+        raise subprocess.TimeoutExpired(words, 60)
+
+    monkeypatch.setattr(slurm, "which", lambda name: name if name == "sbatch" else None)
+    monkeypatch.setattr(slurm.subprocess, "run", silent)
+    assert cli.main([*ARRAY, "seed=0,1", "folder=mine"]) == cli.USAGE
+    error = capsys.readouterr().err
+    assert "sbatch has not answered for 60 s" in error
+    assert "squeue --me" in error
+    assert error.count("\n") == 1
+    assert len(array.Sweep.read("mine").runs) == 2
+
+
+def test_a_sweep_is_taken_up_again_by_the_launcher_that_was_typed_last(here, submitted):
+    assert cli.main([*WORDS, "seed=0", "figures=off", "folder=mine"]) == 0
+    (here / "mine/0/results.h5").unlink()
+    assert cli.main([*ARRAY, "seed=0", "folder=mine"]) == 0
+    assert array.Sweep.read("mine").launcher == "slurm_array"
+
+
 # ---- what waits in the queue
 
 
@@ -284,16 +331,15 @@ def test_a_sweep_that_waits_in_the_queue_is_not_submitted_again(here, submitted,
 
 def test_a_sweep_whose_jobs_have_left_the_queue_is_not_cancelled(here, submitted, monkeypatch, capsys):
     assert cli.main([*ARRAY, "seed=0,1", "folder=mine"]) == 0
-    cancelled = []
+    tasks, cancelled = [], []
     monkeypatch.setattr(slurm, "is_here", lambda: True)
-    monkeypatch.setattr(slurm, "cancel", cancelled.append)
-    for tasks, said in (
-        ([], "nothing of mine is running"),
-        ([task_of("PENDING", 0, 1)], "mine (jobs 17) is cancelled"),
-    ):
-        monkeypatch.setattr(slurm, "tasks", lambda jobs, tasks=tasks: tasks)
-        assert cli.main(["cancel", "mine"]) == 0
-        assert said in capsys.readouterr().out
+    monkeypatch.setattr(slurm, "tasks", lambda jobs: tasks)
+    monkeypatch.setattr(slurm, "cancel", lambda jobs: (cancelled.append(jobs), tasks.clear()))
+    assert cli.main(["cancel", "mine"]) == 0
+    assert "nothing of mine is running" in capsys.readouterr().out
+    tasks.append(task_of("PENDING", 0, 1))
+    assert cli.main(["cancel", "mine"]) == 0
+    assert "mine (jobs 17) is cancelled" in capsys.readouterr().out
     assert cancelled == [("17",)]
 
 

@@ -21,6 +21,7 @@ from pinn_cli import states
 from pinn_cli.cli import main
 from pinn_cli.cluster import SlurmArray, queue, slurm
 from pinn_cli.launching import multirun
+from pinn_cli.launching.tell import writers
 from pinn_cli.lock import Lock
 from pinn_cli.names import find_sweep
 from pinn_cli.results import Results
@@ -125,7 +126,7 @@ def test_one_process_at_a_sweep_at_a_time(capsys: pytest.CaptureFixture[str]) ->
     [
         ({3: "PENDING", 1: "RUNNING"}, "queued", "goes on when Slurm starts it again"),
         ({5: "PENDING"}, "stopped", "interrupted (SIGUSR1)"),
-        ({3: "RUNNING"}, "stopped", "interrupted (SIGUSR1)"),
+        ({3: "RUNNING"}, "queued", "goes on when Slurm starts it again"),  # it is being set up
         ({}, "stopped", "interrupted (SIGUSR1)"),
         (None, "stopped", "interrupted (SIGUSR1)"),
     ],
@@ -142,6 +143,23 @@ def test_the_queue_of_a_cluster_tells_what_goes_on(
     assert (found[3]["state"], found[3]["note"], found[3]["steps"]) == (state, note, 5900)
     assert found[5]["state"] == ("missing" if tasks == {} else "queued")
     assert asked == [sweep.jobs]
+
+
+def test_a_sweep_of_a_cluster_that_goes_on_here_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = write_sweep().with_jobs(["12"])
+    shutil.rmtree(FOLDER / "5")
+    monkeypatch.setattr(queue, "states", lambda sweep: {})
+    with Lock(FOLDER):
+        assert states.states(sweep)[5]["state"] == "queued"
+    assert states.states(sweep)[5]["state"] == "missing"
+
+
+def test_a_run_that_is_another_sweeps_is_not_told_to_stop(tmp_path: Path) -> None:
+    place = f"folder={tmp_path / 'mine'}"
+    first, second = (Sweep.create("pinn train -m", "basic", [([place], None)], name) for name in ("a", "b"))
+    (tmp_path / "mine").mkdir()
+    with Lock(tmp_path / "mine"):
+        assert (writers(first), len(writers(second))) == (set(), 1)
 
 
 def test_a_sweep_of_a_cluster_is_submitted_again_or_goes_on_here(monkeypatch: pytest.MonkeyPatch) -> None:

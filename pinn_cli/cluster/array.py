@@ -11,12 +11,13 @@ from pathlib import Path
 from pinn_cli.cluster.freeze import keep
 from pinn_cli.cluster.script import options, text
 from pinn_cli.cluster.slurm import largest_array, submit
-from pinn_cli.errors import UsageError
+from pinn_cli.errors import MachineError, UsageError
+from pinn_cli.lock import Lock
 from pinn_cli.runs import finished
 from pinn_cli.sweep import Planned, Sweep, counted, leave
 
 TIME = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d\d))?(?::(\d\d))?")
-MADE = ("sweep.json", "pinn", "code", ".pinn.part", ".code.part", "slurm")  # what a submission puts into a new folder
+MADE = ("sweep.json", "pinn", "code", ".pinn.part", ".code.part", "slurm", ".lock")  # by a submission, in a new folder
 
 
 @dataclass(frozen=True)
@@ -67,18 +68,23 @@ class SlurmArray:
     def launch(self, sweep: Sweep) -> int:
         """Freeze the code, write the script, submit it, print the numbers of the jobs; the runs themselves come later.
 
-        Raises UsageError if Slurm takes none of it, with nothing left of a new sweep, or if it takes only some arrays.
+        Raises UsageError if Slurm takes none of it, with nothing left of a new sweep, or if it takes only some arrays,
+        or if another process is at it; MachineError if Slurm does not say whether it has taken it.
         """
         runs = [run for run in sweep.wanted if not finished(run.folder)]
         if not runs:
             print(f"nothing is left to do in {sweep.folder}; pinn compare {sweep.folder}")
             return 0
-        try:
-            self._submit(sweep, self._write(sweep, runs), self._arrays(len(runs)))
-        except UsageError:
-            if not Sweep.read(sweep.folder).jobs and not any(run.folder.exists() for run in sweep.runs):
-                _unmake(sweep)
-            raise
+        with Lock(sweep.folder):
+            if Sweep.read(sweep.folder).jobs != sweep.jobs:
+                raise UsageError(f"{sweep.folder} has just been submitted; pinn status {sweep.folder}")
+            try:
+                self._submit(sweep, self._write(sweep, runs), self._arrays(len(runs)))
+            except Exception as error:
+                in_queue = isinstance(error, MachineError) or Sweep.read(sweep.folder).jobs  # or it may be
+                if not in_queue and not any(run.folder.exists() for run in sweep.runs):
+                    _unmake(sweep)
+                raise
         print(f"sweep {sweep.folder}: {sweep.counts()}, hydra/launcher={sweep.launcher}; pinn status {sweep.folder}")
         return 0
 
@@ -99,8 +105,9 @@ class SlurmArray:
     def _write(self, sweep: Sweep, runs: Sequence[Planned]) -> Path:
         """The frozen code and, in a folder of this submission, the runs and the script."""
         folder = sweep.folder.absolute()
-        if not re.fullmatch(r"[\w./@+,-]+", str(folder)):
-            raise UsageError(f"{folder}: Slurm takes no such sign in the name of a log; type folder=ANOTHER")
+        for path in (folder, *(run.folder.absolute() for run in runs)):
+            if not re.fullmatch(r"[\w./@+-]+", str(path)):
+                raise UsageError(f"{path}: Slurm takes no such sign in the name of a log; type folder=ANOTHER")
         if not (folder / "code").exists():
             keep(folder, [word for run in runs for word in run.words])
         place = next(p for n in count(1) if not (p := folder / (f"slurm-{n}" if n > 1 else "slurm")).exists())

@@ -14,6 +14,7 @@ from pathlib import Path
 from pinn_cli import catalogue, checkout
 
 TARGET = re.compile(r"_target_\s*[:=]\s*['\"]?([A-Za-z_]\w*)")
+LEFT_OUT = shutil.ignore_patterns("__pycache__", ".*")  # an editor's own, links to nowhere among them
 LARGE = 2**24  # bytes from which a file is linked and not copied: data, not code
 
 
@@ -33,12 +34,13 @@ def keep(folder: Path, words: Iterable[str] = ()) -> None:
 def freeze(place: Path, words: Iterable[str] = ()) -> None:
     """Fill the folder `place` from the working directory; `words` of runs may name further classes."""
     here, own = Path.cwd(), catalogue.folders()[1:]
-    texts = [*words, *(path.read_text(encoding="utf-8") for conf in own for path in conf.rglob("*.yaml"))]
+    yamls = (path for conf in own for path in conf.rglob("*.yaml") if path.is_file())
+    texts = [*words, *(path.read_text(encoding="utf-8", errors="replace") for path in yamls)]
     modules = _reached({found for text in texts for found in TARGET.findall(text)})
     place.mkdir()
     for path in [*own, *modules]:
         if path.is_dir():
-            shutil.copytree(path, place / path.name, ignore=shutil.ignore_patterns("__pycache__"), copy_function=_copy)
+            shutil.copytree(path, place / path.name, ignore=LEFT_OUT, copy_function=_copy)
         else:
             _copy(path, place / path.name)
     for path in here.iterdir():
@@ -59,7 +61,7 @@ def _reached(names: set[str]) -> list[Path]:
 
 
 def _files(path: Path) -> list[Path]:
-    return [path] if path.is_file() else list(path.rglob("*.py"))
+    return [path] if path.is_file() else [file for file in path.rglob("*.py") if file.is_file()]
 
 
 def _imports(file: Path) -> set[str]:
@@ -75,8 +77,8 @@ def _imports(file: Path) -> set[str]:
 
 
 def _copy(source: str | Path, target: str | Path) -> str:
-    """A file that is small enough to be code is copied, data is linked."""
-    if os.path.getsize(source) < LARGE:
+    """A file that is small enough to be code is copied; data, and a link to nowhere, is linked."""
+    if os.path.isfile(source) and os.path.getsize(source) < LARGE:
         shutil.copy2(source, target)
     else:
         os.symlink(os.path.abspath(source), target)

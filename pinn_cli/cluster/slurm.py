@@ -3,12 +3,12 @@
 import os
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from shutil import which
 from typing import NamedTuple
 
-from pinn_cli.errors import UsageError
+from pinn_cli.errors import MachineError, UsageError
 
 ARRAY = 1001  # Slurm's own MaxArraySize, where it cannot be asked
 PATIENCE = 60  # seconds for a controller that is busy
@@ -26,20 +26,19 @@ def largest_array() -> int:
     """The number of tasks that one array may have (indices stay below MaxArraySize)."""
     if which("scontrol") is None:
         return ARRAY
-    done = subprocess.run(["scontrol", "show", "config"], capture_output=True, text=True, timeout=PATIENCE, check=False)
+    done = _ask(["scontrol", "show", "config"])
     found = re.search(r"^MaxArraySize\s*=\s*(\d+)", done.stdout, re.MULTILINE)
     return max(1, int(found[1])) if found else ARRAY
 
 
 def submit(options: Sequence[str], script: str | Path, *arguments: str) -> str:
-    """The number that Slurm gives to a job ("" in a test). Raises UsageError, with its reason, if it takes none."""
+    """The number that Slurm gives to a job ("" in a test).
+
+    Raises UsageError, with its reason, if it takes none, and MachineError if it does not say whether it does.
+    """
     if which("sbatch") is None:
         raise UsageError("there is no Slurm here (no `sbatch`); type --dry-run to see the script, or another launcher")
-    words = ["sbatch", "--parsable", *options, str(script), *arguments]
-    try:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, check=False, env=_environment())
-    except subprocess.TimeoutExpired:
-        raise UsageError(f"sbatch has not answered for {PATIENCE} s; is the cluster up? (sinfo)") from None
+    done = _ask(["sbatch", "--parsable", *options, str(script), *arguments], _environment())
     if done.returncode:
         reason = " ".join(done.stderr.replace("sbatch: error:", "").split())
         raise UsageError(f"sbatch refused the array ({reason}); see hydra.launcher.partition, account, time ...")
@@ -60,10 +59,9 @@ def tasks(jobs: Sequence[str]) -> list[Task] | None:
         return []
     if which("squeue") is None:
         return None
-    words = ["squeue", "--noheader", "--array", f"--jobs={','.join(jobs)}", "--format=%T %K %o"]
     try:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, check=False)
-    except subprocess.TimeoutExpired:
+        done = _ask(["squeue", "--noheader", "--array", f"--jobs={','.join(jobs)}", "--format=%T %K %o"])
+    except MachineError:
         return None
     if done.returncode and "Invalid job id" not in done.stderr:  # that is a job which ended long ago
         return None
@@ -75,9 +73,18 @@ def cancel(jobs: Sequence[str]) -> None:
     """Take the jobs out of the queue; what runs saves first. Raises UsageError with Slurm's own reason if it cannot."""
     if which("scancel") is None:
         raise UsageError(f"there is no Slurm here (no `scancel`); on the cluster type scancel {' '.join(jobs)}")
-    done = subprocess.run(["scancel", *jobs], capture_output=True, text=True, timeout=PATIENCE, check=False)
+    done = _ask(["scancel", *jobs])
     if done.returncode and "Invalid job id" not in done.stderr:
         raise UsageError(f"scancel: {' '.join(done.stderr.replace('scancel: error:', '').split())}")
+
+
+def _ask(words: Sequence[str], environment: Mapping[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
+    """What a command of Slurm's answers (Raises MachineError if it does not)."""
+    try:
+        return subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, check=False, env=environment)
+    except subprocess.TimeoutExpired:
+        way = "is the cluster up (sinfo), and is anything in its queue now (squeue --me)?"
+        raise MachineError(f"{words[0]} has not answered for {PATIENCE} s; {way}") from None
 
 
 def _environment() -> dict[str, str]:

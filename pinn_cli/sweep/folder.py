@@ -45,7 +45,10 @@ class Sweep:
         """
         check_writable(None if chosen is None else str(chosen))
         if chosen is not None and (Path(chosen) / MANIFEST).exists():
-            return _again(Path(chosen), [tuple(words) for words, _ in runs])
+            there = _again(Path(chosen), [tuple(words) for words, _ in runs])
+            sweep = replace(there, command=command, launcher=launcher)
+            sweep.write()
+            return sweep
         for run in cls.planned(Path(chosen or NEW), command, launcher, runs).elsewhere:
             check_writable(str(run.folder))
         folder = unique(OUTPUTS / "sweeps") if chosen is None else make(Path(chosen), may_exist=True)
