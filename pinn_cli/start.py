@@ -101,7 +101,8 @@ def _refuse_past(folder: Path, changes: Mapping[str, Any], step: int, seconds: f
 def _cut_back(folder: Path, step: int, yaml: str, changed: bool) -> None:
     """The folder as it was when the checkpoint was saved, its configuration the one with which the run goes on."""
     results = Results(folder / RESULTS)
-    atomic.clear(folder)
+    for place in (folder, folder / "figures"):
+        atomic.clear(place)
     results.cut(step)
     if changed:
         results.replace({"config": yaml})

@@ -209,6 +209,16 @@ def test_a_checkpoint_whose_parts_are_no_tables_is_one_line(capsys):
         assert says in capsys.readouterr().err
 
 
+def test_what_a_kill_left_half_written_is_gone_once_a_run_goes_on():
+    assert cli.main([*SHORT, "stop.steps=2", "folder=mine"]) == 0
+    Path("mine/figures").mkdir()
+    parts = [Path("mine/.results.h5.7.part"), Path("mine/figures/.losses.png.7.part")]
+    for part in parts:
+        part.touch()
+    assert cli.main(["resume", "mine", "stop.steps=3"]) == 0
+    assert not any(part.exists() for part in parts)
+
+
 @pytest.mark.parametrize(
     ("recipe", "table", "name", "value"),
     [
