@@ -26,7 +26,7 @@ from pinn_cli.sweep import Planned, Sweep, labels, sweep_of
 STATES = ("finished", "running", "queued", "missing", "stopped", "interrupted", "failed", "damaged", "refused")
 UNDERWAY = ("running", "queued")  # what a sweep still waits for
 RATE_WINDOW = 20.0  # seconds of training over which steps per second are measured
-ENDED = ("finished", "refused", "failed", "damaged", "running")  # states that nobody else can change
+ENDED = ("finished", "refused", "damaged", "running")  # states that nobody else can change
 LOG_END = 4096  # bytes of a log in which its last line is looked for
 Underway = dict[Path, tuple[Sweep, dict[str, Any]]]
 
@@ -120,7 +120,8 @@ def _expected(sweep: Sweep, entries: Sequence[dict[str, Any]]) -> list[dict[str,
 
 def _change(entry: dict[str, Any], task: str | None, over: bool) -> dict[str, Any]:
     """What the state of a task (None: no task has the run), or that all is `over`, changes of an entry."""
-    if task is not None and entry["state"] in ("stopped", "interrupted"):  # its task may be about to take it up
+    waits = ("stopped", "interrupted", *(["failed"] if task == "PENDING" else []))
+    if task is not None and entry["state"] in waits:  # its task may be about to take it up
         return {"state": "queued", "note": "goes on when Slurm starts it again"}
     gone = over and entry["state"] == "queued" and holder(entry["folder"]) is None  # else it is being set up
     return {"state": "missing"} if gone else {}

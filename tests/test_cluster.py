@@ -59,7 +59,7 @@ def test_where_there_is_no_slurm_nothing_is_made(here, capsys):
         ("cpus=0", "expected a whole number above 0"),
         ("runs_per_task=1.5", "expected int"),
         ("warning=-1", "from 0 on"),
-        ("partitoin=gpu", "partitoin"),
+        ("partitoin=gpu", "unknown key `hydra.launcher.partitoin`; did you mean `partition`?"),
     ],
 )
 def test_a_setting_typed_wrongly_is_answered_in_a_line(here, capsys, setting, says):
@@ -67,6 +67,30 @@ def test_a_setting_typed_wrongly_is_answered_in_a_line(here, capsys, setting, sa
     error = capsys.readouterr().err
     assert says in error
     assert error.count("\n") == 1
+    assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("yaml", "says"),
+    [
+        ("defaults: [slurm_array]\npartion: short", "unknown key `hydra.launcher.partion`; did you mean `partition`?"),
+        ("partition: short", "expected `defaults: [slurm_array]` in its YAML"),
+        ("defaults: [slurm_array]\n   partition: short", "line 2, column 4"),
+    ],
+)
+def test_a_cluster_of_ones_own_that_is_none_is_answered_in_a_line(here, capsys, yaml, says):
+    own = here / "conf" / "hydra" / "launcher" / "cpu.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text(yaml)
+    assert cli.main([*WORDS, "hydra/launcher=cpu", "seed=0,1", "--dry-run"]) == cli.USAGE
+    error = capsys.readouterr().err
+    assert says in error
+    assert error.count("\n") == 1
+
+
+def test_a_launcher_without_a_sweep_is_not_passed_over(here, capsys):
+    assert cli.main(["train", "problem=helmholtz", "hydra/launcher=slurm_array"]) == cli.USAGE
+    assert "type pinn train -m" in capsys.readouterr().err
     assert list(here.iterdir()) == []
 
 
@@ -425,7 +449,8 @@ def test_a_task_that_ends_in_its_set_up_is_noted_for_its_runs(here, monkeypatch)
     (here / "slurm").mkdir()
     (here / "slurm" / "17_0.log").write_text("the scratch disk is not there\n")
     assert task(here, runs, setup=["[ -d /scratch/me ] || exit 7"]).returncode == 7
-    assert [(here / f"{n}.failed").read_text() for n in (0, 1)] == ["exit 7: the scratch disk is not there\n"] * 2
+    said = "setup ended with 7: the scratch disk is not there\n"
+    assert [(here / f"{n}.failed").read_text() for n in (0, 1)] == [said, said]
     assert not (here / "begun").exists()
 
 

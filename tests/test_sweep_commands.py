@@ -126,6 +126,7 @@ def test_one_process_at_a_sweep_at_a_time(capsys: pytest.CaptureFixture[str]) ->
     [
         ({3: "PENDING", 1: "RUNNING"}, "queued", "goes on when Slurm starts it again"),
         ({5: "PENDING"}, "stopped", "interrupted (SIGUSR1)"),
+        ({3: "PENDING", 2: "PENDING"}, "queued", "goes on when Slurm starts it again"),
         ({3: "RUNNING"}, "queued", "goes on when Slurm starts it again"),  # it is being set up
         ({}, "stopped", "interrupted (SIGUSR1)"),
         (None, "stopped", "interrupted (SIGUSR1)"),
@@ -136,12 +137,14 @@ def test_the_queue_of_a_cluster_tells_what_goes_on(
 ) -> None:
     sweep = write_sweep().with_jobs(["12"])
     set_status(3, status="stopped", reason="interrupted (SIGUSR1)")
+    set_status(2, status="failed", reason="the loss is nan")
     shutil.rmtree(FOLDER / "5")
     asked = []
     monkeypatch.setattr(queue, "states", lambda sweep: asked.append(sweep.jobs) or tasks)
     found = states.states(Sweep.read(FOLDER))
     assert (found[3]["state"], found[3]["note"], found[3]["steps"]) == (state, note, 5900)
     assert found[5]["state"] == ("missing" if tasks == {} else "queued")
+    assert found[2]["state"] == ("queued" if tasks and 2 in tasks else "failed")
     assert asked == [sweep.jobs]
 
 

@@ -33,13 +33,13 @@ note() {{ # note COMMAND CODE: 3 is stopped, above 128 is killed; both go on. 2 
         echo "$2 $1" >>"$ended"
         [[ $2 == [02] ]] || failed=1
     fi
-    [[ $stopping || $2 == [03] || -e ${{1##*folder=}}/results.h5 ]] || tell "$2" "$1"
+    [[ $stopping || $2 == [03] || -e ${{1##*folder=}}/results.h5 ]] || tell "exit $2" "$1"
     say "exit $2: $1"
 }}
-tell() {{ # tell CODE COMMAND: where a run could not note why it ended, the log's last line that is not ours is noted
-    local folder=${{2##*folder=}}
+tell() {{ # tell END COMMAND: where a run could not note why it ended, the log's last line that is not ours is noted
+    local folder=${{2##*folder=}} why=$(grep -v '^\\[' "$log" | tail -n 1)
     [ -e "$folder.failed" ] || [ -e "$folder.refused" ] ||
-        printf 'exit %s: %s\n' "$1" "$(grep -v '^\\[' "$log" | tail -n 1)" >"$folder.failed"
+        printf '%s\n' "$1${{why:+: ${{why##*slurm_script: }}}}" >"$folder.failed"
 }}
 start() {{ # start SLOT COMMAND: the workers of a task share its GPUs
     if ((${{#gpus[@]}} > 1)); then export CUDA_VISIBLE_DEVICES=${{gpus[$1 % ${{#gpus[@]}}]}}; fi
@@ -65,7 +65,8 @@ while IFS= read -r line; do cut -d' ' -f2- "$ended" | grep -Fxq -- "$line" || to
 
 trap 'stop USR1' USR1 # the time limit is near
 trap 'stop TERM' TERM # preempted, requeued or cancelled
-trap 'code=$?; for run in "${{todo[@]}}"; do tell $code "$run"; done' EXIT # the set-up ends the task before it begins
+early() {{ for run in "${{todo[@]}}"; do tell "setup ended with $1" "$run"; done; }}
+trap 'early $?' EXIT # before it begins
 {setup}
 cd {code} || exit 1
 trap - EXIT

@@ -35,6 +35,7 @@ a sweep, one run per combination, in a folder of its own (folder=... chooses it;
   --info ...   what Hydra knows of how it is composed"""
 
 codes: list[int] = []  # what `task` has to say: Hydra drops what it returns
+typed: list[str] = []  # what the results file calls the command: Hydra is handed other words
 
 
 def run_words(words: list[str]) -> int:
@@ -52,9 +53,12 @@ def run_words(words: list[str]) -> int:
         if others := [flag for flag in flags if flag not in (*SWEEP, DRY)]:
             raise UsageError(f"`{others[0]}` does not go with -m; expected pinn train -m [{DRY}] key=value ...")
         return multirun.run(overrides, ["pinn", "train", *words], dry=DRY in flags)
+    if launchers := [word for word in overrides if multirun.of_launcher(word)]:
+        raise UsageError(f"`{launchers[0]}` starts the runs of a sweep; type pinn train -m ... (one run is one too)")
     if DRY in flags:
         raise UsageError(f"{DRY} shows the runs of a sweep; type pinn train -m {DRY} ... (or --cfg job for one run)")
     compose(overrides)
+    typed[:] = words
     return _hydra([*flags, *rewrite(overrides), *search_path()])
 
 
@@ -80,4 +84,5 @@ def _hydra(words: list[str]) -> int:
 @hydra.main(version_base=None, config_path="pkg://pinn_cli.conf", config_name="config")
 def task(config: DictConfig) -> None:
     """One run."""
+    sys.argv = ["pinn train", *typed]
     codes.append(carry_out(config))

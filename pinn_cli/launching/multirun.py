@@ -39,7 +39,7 @@ class Launcher(Protocol):
 
 def run(words: Sequence[str], command: Sequence[str], dry: bool = False) -> int:
     """Carry out the sweep of these words, or with `dry` only show it; the exit code. Raises UsageError."""
-    settings = _of_launchers(words)
+    settings = [word for word in words if of_launcher(word)]
     name, launcher = named(settings)
     chosen, typed = _folder([word for word in words if word not in settings])
     keys = [word.partition("=")[0] for word in typed]
@@ -68,24 +68,26 @@ def go_on(sweep: Sweep) -> int:
     if sweep.jobs and not slurm.is_here():
         print("there is no Slurm here (no `sbatch`): the runs go on here, one after the other")
         return Plugin([]).launch(replace(sweep, launcher="basic"))
-    typed = _of_launchers(shlex.split(sweep.command)[2:])
+    typed = [word for word in shlex.split(sweep.command)[2:] if of_launcher(word)]
     settings = [word for word in typed if not word.startswith("hydra/launcher=")]
     launcher = named([f"hydra/launcher={sweep.launcher}", *settings])[1]
     launcher.check()
     return launcher.launch(sweep)
 
 
-def _of_launchers(words: Sequence[str]) -> list[str]:
-    """The words that speak of the launcher."""
-    return [word for word in words if word.lstrip("+~").startswith(("hydra.", "hydra/"))]
+def of_launcher(word: str) -> bool:
+    """Whether a word speaks of the launcher, and not of the runs."""
+    return word.lstrip("+~").startswith(("hydra.", "hydra/"))
 
 
 def named(settings: Sequence[str]) -> tuple[str, Launcher]:
     """The launcher that `hydra/launcher=...` and its settings, or a YAML, name, behind its name. Raises UsageError."""
     config = configuration(settings, ".")
     name, node = config.hydra.runtime.choices["hydra/launcher"], config.hydra.launcher
+    if "_target_" not in node:
+        raise UsageError(f"hydra/launcher={name} names no class; expected `defaults: [slurm_array]` in its YAML")
     if node._target_.startswith("pinn_cli."):
-        return name, Builder(["hydra.launcher"]).part(node, "hydra.launcher")()
+        return name, Builder([f"hydra.launcher.{key}" for key in node]).part(node, "hydra.launcher")()
     return name, Plugin(settings)
 
 

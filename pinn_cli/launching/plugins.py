@@ -13,6 +13,8 @@ from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from pinn_cli.composition import check_launcher, hydra_loader, rewrite, search_path, spread
 from pinn_cli.errors import FAILED, FINISHED, STOPPED, TrainingError, UsageError
@@ -32,9 +34,11 @@ def configuration(settings: Sequence[str], folder: str) -> DictConfig:
             check_launcher(word.partition("=")[2])
     try:
         with hydra_loader() as loader:
-            words = [*settings, f"hydra.sweep.dir={folder}", *search_path()]
+            # an unknown key is refused where the launcher is built, in our words
+            own = [f"++{word}" if word.startswith("hydra.launcher.") else word for word in settings]
+            words = [*own, f"hydra.sweep.dir={folder}", *search_path()]
             return loader.load_configuration("config", words, run_mode=RunMode.MULTIRUN)
-    except HydraException as error:
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
         raise UsageError(" ".join(str(error).split())) from error
 
 
