@@ -26,6 +26,15 @@ def decide(setting: str, optimizer: Any, steps: int | None, engine: type, say: C
     return True
 
 
+def advice(error: Exception) -> str | None:
+    """What to do where a compiled step cannot be built or loaded: a kill leaves half of one. None for other errors."""
+    from torch._dynamo.exc import BackendCompilerFailed
+    from torch._inductor.runtime.cache_dir_utils import cache_dir
+
+    way = f"if another process was killed while it compiled, remove {cache_dir()}; or train with compile=off"
+    return way if isinstance(error, BackendCompilerFailed) else None
+
+
 def _failure() -> str | None:
     """Why a tiny function cannot be compiled here; None if it can."""
 

@@ -132,7 +132,8 @@ def _first_step(run: Run, saved: dict[str, Any]) -> Iterator[None]:
 
 
 def _is_expected(error: Exception) -> bool:
-    return isinstance(error, TrainingError | torch.OutOfMemoryError) or "not enough memory" in str(error)
+    known = isinstance(error, TrainingError | torch.OutOfMemoryError) or "not enough memory" in str(error)
+    return known or compiler.advice(error) is not None
 
 
 def _line(error: Exception) -> str:
@@ -140,4 +141,7 @@ def _line(error: Exception) -> str:
     text = (str(error).strip() or type(error).__name__).splitlines()[0]
     if isinstance(error, torch.OutOfMemoryError) or "not enough memory" in text:
         return f"out of memory ({text}); type fewer points, e.g. points.interior=512, or a smaller architecture.width"
-    return text if isinstance(error, TrainingError) else f"{type(error).__name__}: {text}"
+    if isinstance(error, TrainingError):
+        return text
+    way = compiler.advice(error)
+    return f"{type(error).__name__}: {text}" + (f"; {way}" if way else "")

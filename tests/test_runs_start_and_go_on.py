@@ -268,6 +268,20 @@ def test_compile_is_a_switch_and_a_missing_compiler_a_notice(setting, monkeypatc
     assert ("no working compiler (there is none)" in capsys.readouterr().out) == (setting == "on")
 
 
+def test_half_of_a_compiled_step_is_one_line(monkeypatch, capsys):
+    """As a kill in the middle of a compilation leaves it in the cache of torch."""
+    from torch._inductor.exc import InductorError
+
+    def broken(run, recorder):
+        raise InductorError(ImportError("/tmp/cache/main.so: file too short"), None)
+
+    monkeypatch.setattr(job, "train", broken)
+    assert cli.main([*SHORT, "stop.steps=1", "folder=mine"]) == cli.FAILED
+    error = capsys.readouterr().err
+    assert "main.so: file too short; if another process was killed while it compiled, remove " in error
+    assert error.count("\n") == 1
+
+
 def test_long_runs_of_cheap_steps_are_compiled(monkeypatch):
     monkeypatch.setattr(compiler, "_failure", lambda: None)
     cheap, dear = type("Cheap", (), {"cadence": 100})(), object()
