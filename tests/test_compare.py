@@ -67,8 +67,8 @@ def test_some_seeds_refused_are_named_beside_their_group() -> None:
     manifest = json.loads((FOLDER / "sweep.json").read_text())
     manifest["runs"][2]["refused"] = "no"
     (FOLDER / "sweep.json").write_text(json.dumps(manifest))
-    found = compare([FOLDER / "0", FOLDER / "1"])
-    assert [group["others"] for group in found["groups"]] == [{"2": "refused: no"}]
+    found = compare([FOLDER / number for number in "01345"])
+    assert [group["others"] for group in found["groups"]] == [{"2": "refused: no"}, {}]
     assert of_groups(found).rows[1][-3:] == ["2 of 3", "0-1", "2 refused [1]"]
     assert of_groups(found).below == ["[1] no", f"[2] {REASON}"]
 
@@ -79,8 +79,20 @@ def test_a_run_that_never_began_is_missed(capsys: pytest.CaptureFixture[str]) ->
     assert "2 of 3" in rows[2]
     assert rows[2].split()[-3:] == ["5", "not", "begun"]
     shutil.rmtree(FOLDER / "3")
-    shutil.rmtree(FOLDER / "4")  # of this combination nothing has begun: there is nothing to compare
-    assert [row.split()[0] for row in printed(capsys).splitlines()[:-1]] == ["weighting", "fixed", "grad_norm"]
+    shutil.rmtree(FOLDER / "4")
+    row = printed(capsys).splitlines()[2]  # of this combination nothing has begun
+    assert row.split() == ["lr_annealing", *"––––––", "3-5", "not", "begun"]
+
+
+def test_of_some_runs_of_a_sweep_only_those_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert [row.split()[0] for row in printed(capsys, "ab/0", "ab/3").splitlines()] == ["run", "0", "3"]
+
+
+def test_a_setting_is_not_called_as_a_column_of_ours() -> None:
+    group = {"settings": {"stop.steps": "5", "optimizer.adam.lr": "1"}, "errors": {}, "metrics": {}, "runs": ["s/0"],
+             "others": {}, "finished": 1}  # fmt: skip
+    found = {"sweep": "s", "groups": [group], "unstarted": []}
+    assert of_groups(found).rows[0] == ["stop.steps", "lr", "time", "steps", "seeds", "runs"]
 
 
 @pytest.mark.parametrize("shape", [[], ["--runs"], ["--csv"], ["--json"], ["--md", "--runs"], ["--figure", "a.png"]])
@@ -137,7 +149,8 @@ def test_json_has_groups_runs_and_what_was_refused(capsys: pytest.CaptureFixture
     found = json.loads(printed(capsys, "--json"), parse_constant=lambda constant: pytest.fail(f"{constant} is no JSON"))
     assert found["groups"][0]["errors"]["u"]["median"] == pytest.approx(3e-3)  # a number that is none does not count
     assert found["runs"][4]["settings"] == {"weighting": "lr_annealing", "seed": "1"}
-    assert found["refused"] == [{"settings": {"weighting": "grad_norm"}, "reason": REASON, "numbers": [6, 7, 8]}]
+    unstarted = {"settings": {"weighting": "grad_norm"}, "status": "refused", "reason": REASON, "numbers": [6, 7, 8]}
+    assert found["unstarted"] == [unstarted]
 
 
 def test_several_fields_have_columns_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from pinn_cli.comparison.gather import why
 from pinn_cli.comparison.rows import Entry, Rows, names
 
 SPREAD = ("median", "mean", "least", "greatest", "deviation")
@@ -18,10 +19,11 @@ def of_runs(found: Entry) -> Rows:
         values = [one["errors"].get(name) for name in fields] + [one["metrics"].get(name) for name in metrics]
         own = [one["run"], *(one["settings"].get(key) for key in keys), *values, one["seconds"], one["steps"]]
         rows.append(_texts([*own, one["status"], one["reason"]]))
-    for one in found["refused"]:
+    for one in found["unstarted"]:
         empty = [None] * (len(kinds) + 2)
         called = " ".join(map(str, one["numbers"]))
-        rows.append(_texts([called, *(one["settings"].get(key) for key in keys), *empty, "refused", one["reason"]]))
+        own = [called, *(one["settings"].get(key) for key in keys), *empty]
+        rows.append(_texts([*own, one["status"], one["reason"]]))
     return rows
 
 
@@ -39,10 +41,10 @@ def of_groups(found: Entry) -> Rows:
         called = " ".join(run.rpartition("/")[2] for run in one["runs"])
         rest = "; ".join(f"{run.rpartition('/')[2]} {why}" for run, why in one["others"].items())
         rows.append(_texts([*one["settings"].values(), *own, one["finished"], called, rest]))
-    for one in found["refused"]:
+    for one in found["unstarted"]:
         empty, called = [None] * len(titles), " ".join(map(str, one["numbers"]))
         settings = [one["settings"].get(key) for key in keys]
-        rows.append(_texts([*settings, *empty, 0, called, f"refused: {one['reason']}"]))
+        rows.append(_texts([*settings, *empty, 0, called, why(one)]))
     return rows
 
 

@@ -21,15 +21,14 @@ Settings = dict[str, Any]
 
 
 def compare(folders: Sequence[Path]) -> dict[str, Any]:
-    """`runs` with their own `settings`, `groups` of them, and what of their sweep was `refused`."""
+    """`runs` with their own `settings`, `groups` of them, and `unstarted`: what of a whole sweep is in no group."""
     sweep = _common_sweep(folders)
     found = _by_settings(folders) if sweep is None else _by_numbers(sweep, folders)
-    unstarted = [] if sweep is None else _unstarted(sweep)
     groups = _groups(found)
+    unstarted = [] if sweep is None or not _is_whole(sweep, folders) else _unstarted(sweep)
     rest = [one for one in unstarted if not _joined(groups, one)]
-    refused = [one for one in rest if one["reason"] is not None]
     folder = None if sweep is None else str(sweep.folder)
-    return {"sweep": folder, "runs": found, "groups": groups, "refused": refused}
+    return {"sweep": folder, "runs": found, "groups": groups, "unstarted": rest}
 
 
 def rank(entry: Mapping[str, Any]) -> float:
@@ -84,6 +83,12 @@ def by_words(sweep: Sweep, numbers: Sequence[int]) -> list[Settings]:
     return [{key: words.get(key) for key in kept} for words in own]
 
 
+def _is_whole(sweep: Sweep, folders: Sequence[Path]) -> bool:
+    """Whether all runs that have begun are asked for, and not only some of them."""
+    begun = {run.folder.resolve() for run in sweep.wanted if (run.folder / RESULTS).exists()}
+    return begun <= {folder.resolve() for folder in folders}
+
+
 def _unstarted(sweep: Sweep) -> list[dict[str, Any]]:
     """Combinations that never run, or have not begun (`reason` None), those that differ only in their seed together."""
     unstarted = [run for run in sweep.runs if run.refused or not (run.folder / RESULTS).exists()]
@@ -91,16 +96,16 @@ def _unstarted(sweep: Sweep) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for run, own in zip(unstarted, settings, strict=True):
         rest = {key: value for key, value in own.items() if key != SEED}
-        one = found.setdefault(repr((rest, run.refused)), {"settings": rest, "reason": run.refused, "numbers": []})
-        one["numbers"].append(run.number)
+        status = "not begun" if run.refused is None else "refused"
+        known: dict[str, Any] = {"settings": rest, "status": status, "reason": run.refused, "numbers": []}
+        found.setdefault(repr((rest, run.refused)), known)["numbers"].append(run.number)
     return list(found.values())
 
 
 def _joined(groups: Sequence[dict[str, Any]], one: Mapping[str, Any]) -> bool:
     """Name runs that did not start beside the rest of their seeds, if there are such."""
-    why = "not begun" if one["reason"] is None else f"refused: {one['reason']}"
     for group in (group for group in groups if group["settings"] == one["settings"]):
-        group["others"] |= {str(number): why for number in one["numbers"]}
+        group["others"] |= {str(number): why(one) for number in one["numbers"]}
         return True
     return False
 
@@ -123,7 +128,7 @@ def _group(members: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "finished": len(finished),
         **{kind: _spreads([run[kind] for run in finished]) for kind in ("errors", "metrics")},
         **_spreads([{"seconds": run["seconds"], "steps": run["steps"]} for run in finished]),
-        "others": {run["run"]: _why(run) for run in members if run["status"] != "finished"},
+        "others": {run["run"]: why(run) for run in members if run["status"] != "finished"},
     }
 
 
@@ -133,8 +138,8 @@ def _spreads(numbers: Sequence[Mapping[str, float]]) -> dict[str, dict[str, floa
     return {name: spread(values) for name, values in known.items() if values}
 
 
-def _why(run: Mapping[str, Any]) -> str:
-    """How a run that has not finished stands, and the reason."""
+def why(run: Mapping[str, Any]) -> str:
+    """How a run that has not finished, or not begun, stands, and the reason."""
     return f"{run['status']}: {run['reason']}" if run["reason"] else str(run["status"])
 
 

@@ -7,6 +7,7 @@ from pinn_cli.formatting import duration, ranges, scientific, shortest
 from pinn_cli.typeset import Reasons
 
 NONE = "–"
+OURS = ("run", "time", "steps", "status", "seeds", "runs", "note", "mean")  # headings that are no settings
 
 Rows = list[list[str]]
 Entry = Mapping[str, Any]
@@ -22,19 +23,19 @@ class Shown(NamedTuple):
 
 
 def of_runs(found: Entry) -> Shown:
-    """A row per run: its name, what differs, errors, metrics, time, steps, status; then what was refused."""
+    """A row per run: its name, what differs, errors, metrics, time, steps, status; then what has not begun."""
     entries, reasons = found["runs"], Reasons()
     keys, fields, metrics = list(entries[0]["settings"]), names(entries, "errors"), names(entries, "metrics")
-    rows = [["run", *shortest(keys), *(f"error {name}" for name in fields), *metrics, "time", "steps", "status"]]
+    rows = [["run", *_settings(keys), *(f"error {name}" for name in fields), *metrics, "time", "steps", "status"]]
     for one in entries:
         errors = [_number(one["errors"].get(name)) for name in fields]
         values = [_number(one["metrics"].get(name)) for name in metrics]
         reason = one["reason"] if one["status"] in ("failed", "stopped", "damaged") else None
         end = [duration(one["seconds"]), str(one["steps"]), reasons.mark(one["status"], reason)]
         rows.append([_name(found, one["run"]), *_values(one, keys), *errors, *values, *end])
-    for one in found["refused"]:
+    for one in found["unstarted"]:
         dashes = [NONE] * (len(fields) + len(metrics) + 2)
-        rows.append([ranges(one["numbers"]), *_values(one, keys), *dashes, reasons.mark("refused", one["reason"])])
+        rows.append([ranges(one["numbers"]), *_values(one, keys), *dashes, reasons.mark(one["status"], one["reason"])])
     best = _best([one["errors"] for one in entries], fields, 1 + len(keys))
     return Shown(rows, range(1, len(rows[0]) - bool(reasons.marks)), best, reasons.lines)
 
@@ -45,16 +46,16 @@ def of_groups(found: Entry) -> Shown:
     keys, fields, metrics = list(entries[0]["settings"]), names(entries, "errors"), names(entries, "metrics")
     titles = ("error {}", "mean {}", "[min, max] {}") if len(fields) > 1 else ("error {}", "mean", "[min, max]")
     spread = [title.format(name) for name in fields for title in titles]
-    rows = [[*shortest(keys), *spread, *metrics, "time", "steps", "seeds", *(["runs"] if one_sweep else []), "note"]]
+    rows = [[*_settings(keys), *spread, *metrics, "time", "steps", "seeds", *(["runs"] if one_sweep else []), "note"]]
     for one in entries:
         medians = [_number(one["metrics"].get(name, {}).get("median")) for name in metrics]
         ends = [_median(one, "seconds", duration), _median(one, "steps", lambda steps: f"{steps:.0f}"), _count(one)]
         named = [ranges([int(run.rpartition("/")[2]) for run in one["runs"]])] if one_sweep else []
         errors = [cell for name in fields for cell in _spread(one["errors"].get(name))]
         rows.append([*_values(one, keys), *errors, *medians, *ends, *named, _others(one["others"], reasons)])
-    for one in found["refused"]:
+    for one in found["unstarted"]:
         dashes = [NONE] * (3 * len(fields) + len(metrics) + 3)
-        rows.append([*_values(one, keys), *dashes, ranges(one["numbers"]), reasons.mark("refused", one["reason"])])
+        rows.append([*_values(one, keys), *dashes, ranges(one["numbers"]), reasons.mark(one["status"], one["reason"])])
     best = _best([{name: error["median"] for name, error in one["errors"].items()} for one in entries],
                  fields, len(keys), 3)  # fmt: skip
     noted = any(row[-1] for row in rows[1:])
@@ -77,6 +78,11 @@ def names(entries: Iterable[Entry], kind: str) -> list[str]:
 def _name(found: Entry, run: str) -> str:
     """Of a run of the one sweep that is shown its number is enough."""
     return run.rpartition("/")[2] if found["sweep"] is not None else run
+
+
+def _settings(keys: Sequence[str]) -> list[str]:
+    """The headings of settings: as short as can be, but none of ours."""
+    return [key if short in OURS else short for key, short in zip(keys, shortest(keys), strict=True)]
 
 
 def _values(one: Entry, keys: Sequence[str]) -> list[str]:
