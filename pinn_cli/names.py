@@ -92,6 +92,9 @@ def _is_best(text: str) -> bool:
 
 def _named(text: str, root: Path) -> list[Path]:
     """All runs that a name stands for, the latest at the end; at least one. Raises UsageError."""
+    newest = find_sweep(LATEST, root) if text == LATEST and sweep.every(root) else None
+    if newest is not None and (begun := _begun(newest)):  # wherever their folders lie
+        return begun
     found = _runs_in(text, root) or _of_a_sweep(text, root)
     if found:
         return found
@@ -105,8 +108,8 @@ def _named(text: str, root: Path) -> list[Path]:
         names = ", ".join(place.name for place in list(matches)[:4]) + (" ..." if len(matches) > 4 else "")
         raise UsageError(f"`{text}` is the beginning of {len(matches)} runs ({names}); type more of one of them")
     with suppress(UsageError):
-        if begun := [run.folder for run in sweep.find(text, root).runs if (run.folder / RESULTS).exists()]:
-            return _by_start(begun)  # of a sweep whose words gave them folders elsewhere
+        if begun := _begun(sweep.find(text, root)):  # its words gave them folders elsewhere
+            return begun
     raise UsageError(f"there is no run `{text}` in {root}/; `pinn list runs` shows what there is")
 
 
@@ -158,6 +161,10 @@ def _begins(folder: Path, text: str, root: Path) -> bool:
     place = _place(folder)
     names = (place.name, place.name.rpartition("-")[2], os.path.relpath(place, root))
     return bool(text) and any(name.startswith(text) for name in names)
+
+
+def _begun(found: sweep.Sweep) -> list[Path]:
+    return _by_start(run.folder for run in found.runs if (run.folder / RESULTS).exists())
 
 
 def _by_start(folders: Iterable[Path]) -> list[Path]:

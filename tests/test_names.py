@@ -56,6 +56,12 @@ def test_the_latest_sweep_is_the_one_that_was_made_last_even_if_none_of_its_runs
     assert names.find_sweep("latest") is None
 
 
+def test_the_latest_sweep_is_the_same_for_all_wherever_its_runs_lie(tmp_path: Path) -> None:
+    Sweep.create("pinn train -m seed=7", "basic", [(["seed=7", f"folder={tmp_path / 'mine'}"], None)])
+    write_run(tmp_path / "mine", seed=7, started="2026-03-01T10:00:00")
+    assert names.find_all(["latest"]) == [names.find("latest")] == [tmp_path / "mine"]
+
+
 def test_a_sweep_stands_for_all_its_runs_when_several_are_asked_for() -> None:
     assert names.find_all(["ab"]) == names.find_all(["latest"]) == [SWEEP / "0", SWEEP / "1"]
     assert names.find_all(["cd", "ab/best"]) == [Path("outputs/helmholtz/2026-01-01_10-00-00-cd34"), SWEEP / "1"]
