@@ -17,6 +17,10 @@ class MachineError(UsageError):
     """
 
 
+class BusyError(MachineError):
+    """A folder that another process is writing: of its run this says nothing, and it is noted nowhere."""
+
+
 class TrainingError(Exception):
     """A run that cannot go on (a loss that is not finite, memory that does not suffice); exits with 1."""
 

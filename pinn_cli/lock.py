@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 
 from pinn_cli import atomic
-from pinn_cli.errors import TrainingError, UsageError
+from pinn_cli.errors import BusyError, TrainingError, UsageError
 from pinn_cli.signature import signatory, signature
 
 NAME = ".lock"
@@ -26,7 +26,7 @@ IN_PLACE = (NAME, "run.log", "figures")  # what a writer opens where it lies; al
 
 
 class Lock:
-    """``with Lock(folder): ...`` while a run writes there. Raises UsageError if another one does, or as `check_own`.
+    """``with Lock(folder): ...`` while a run writes there. Raises BusyError if another one does, or as `check_own`.
 
     `patience`: seconds to wait for the other one to leave; by default none, or `REQUEUED` in a job that was requeued.
     """
@@ -44,8 +44,8 @@ class Lock:
         while not self._take():
             if time.monotonic() >= end:
                 who = holder(self.path.parent) or "another process"
-                raise UsageError(f"{self.path.parent} is being written by {who}; expected a run at rest (wait for it, "
-                                 "or stop it: Ctrl-C or `kill PROCESS`, and it saves first)")  # fmt: skip
+                raise BusyError(f"{self.path.parent} is being written by {who}; expected a run at rest (wait for it, "
+                                "or stop it: Ctrl-C or `kill PROCESS`, and it saves first)")  # fmt: skip
             time.sleep(0.1)
         self._beating.start()
         return self

@@ -15,11 +15,17 @@ RESULTS, LOG, CHECKPOINT = "results.h5", "run.log", "checkpoint.pt"  # what a ru
 def create(problem: str, chosen: str | None = None) -> Path:
     """Make `outputs/<problem>/<time>-<id>`, or the folder the user has chosen, which must not hold anything yet.
 
-    Raises UsageError where no folder can be made; what already exists is never touched.
+    Another process may have begun a run there since one has looked: its folder is taken too, and its lock tells whether
+    it is there still. Raises UsageError where no folder can be made; what already exists is never touched.
     """
-    if chosen is not None:
+    if chosen is None:
+        return unique(OUTPUTS / problem)
+    try:
         return make(Path(chosen), may_exist=True)
-    return unique(OUTPUTS / problem)
+    except UsageError:
+        if not (Path(chosen) / RESULTS).exists():
+            raise
+        return Path(chosen)
 
 
 def unique(place: Path) -> Path:

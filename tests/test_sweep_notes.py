@@ -1,7 +1,10 @@
 """Runs of a sweep that end where no results file can say so: what is refused, and what is tried again."""
 
+import json
 import os
+import shutil
 import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ import torch
 
 from pinn_cli import plan, run_folder, start, states
 from pinn_cli.cli import main
+from pinn_cli.lock import Lock
 from pinn_cli.results import Results
 from pinn_cli.sweep import Sweep, find, sweep_of
 
@@ -118,6 +122,46 @@ def test_a_started_run_that_cannot_go_on_has_failed_and_is_not_refused(capfd: py
     Path("s/0/checkpoint.pt").write_bytes(whole)
     assert main(["resume", "s"]) == 0
     assert told() == [("finished", "")]
+
+
+def test_a_folder_that_another_process_writes_is_noted_nowhere_and_its_run_is_tried_again(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Sweep.create("pinn train -m", "basic", [([*TINY[1:], "seed=0"], None)], "s").runs[0]
+    line = ["train", *run.full_words]
+    Path("s/0").mkdir()
+    Path("s/0/.lock").write_text(json.dumps({"pid": 7, "host": "node7", "born": "1"}))
+    assert main(line) == 1
+    assert capsys.readouterr().err.count("is being written by process 7 on node7") == 1
+    os.utime("s/0/.lock", (0, 0))  # that node has died while it set the run up
+    assert told() == [("missing", "")]
+    assert main(["resume", "s"]) == 0
+    assert told() == [("finished", "")]
+    Results("s/0/results.h5").attributes(status="running")
+    with Lock("s/0"):
+        assert main(line) == 1
+    Results("s/0/results.h5").attributes(status="stopped", reason="interrupted (SIGTERM)")
+    assert told() == [("stopped", "interrupted (SIGTERM)")]
+
+
+def test_a_run_that_begins_while_a_requeued_job_is_set_up_is_waited_for_and_goes_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*TINY, "stop.steps=2", "folder=first"]) == 0
+    Results("first/results.h5").attributes(status="running")
+    assemble, held = start.assemble, Lock("run")
+
+    def begun_meanwhile(*arguments: Any) -> Any:
+        monkeypatch.setattr(start, "assemble", assemble)
+        shutil.copytree("first", "run")
+        held.__enter__()
+        threading.Timer(0.5, held.__exit__, (None, None, None)).start()
+        return assemble(*arguments)
+
+    monkeypatch.setattr(start, "assemble", begun_meanwhile)
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    assert main([*TINY, "stop.steps=2", "folder=run"]) == 0
+    assert "resume   run from step 2" in capsys.readouterr().out
 
 
 # ---- runs whose words give them folders elsewhere

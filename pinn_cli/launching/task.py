@@ -13,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from pinn_cli import sweep
-from pinn_cli.errors import FAILED, FINISHED, STOPPED, USAGE, MachineError, TrainingError, UsageError
+from pinn_cli.errors import FAILED, FINISHED, STOPPED, USAGE, BusyError, MachineError, TrainingError, UsageError
 from pinn_cli.interruption import asked_to_stop, stop_waits
 from pinn_cli.run_folder import RESULTS
 from pinn_cli.sweep import Planned
@@ -33,7 +33,7 @@ def carry_out(config: DictConfig, name: str = "", prefix: str = "") -> int:
     except Exception as error:
         code, expected = _code(error, name, folder), isinstance(error, UsageError | TrainingError)
         line = str(error) if expected else f"{type(error).__name__}: {error}".splitlines()[0]
-        if folder is not None:
+        if folder is not None and not isinstance(error, BusyError):
             sweep.note(folder, sweep.REFUSED if code == USAGE else sweep.FAILED, line)
         return _said(code, name, line if expected else traceback.format_exc().rstrip())
 
