@@ -102,7 +102,8 @@ class Job:
             summary.unknowns = found_unknowns(objective)
         if switch(self.config.figures) == "on":
             summary.figures = _draw(folder, screen)
-        results.attributes(status=status, reason=reason, finished=now())  # last: what is finished has all its files
+        done = {"status": status, "reason": reason, "steps": run.progress.step, "finished": now()}
+        results.attributes(**done)  # last: what is finished has all its files
         summary.next = f"pinn {'resume' if stop.resumable else 'show'} {folder}"
         summary.seconds = run.clock.seconds
         screen.finish(summary)

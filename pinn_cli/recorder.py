@@ -44,7 +44,7 @@ class Recorder:
     def __post_init__(self) -> None:
         self._flushed, self._saved = self.now(), -math.inf  # the first step is saved: there is always one to go on from
         steps = list(self.results.read_history().get("step", []))
-        self._last_row = int(steps[-1]) if len(steps) else -1
+        self._last_row = int(steps[-1]) if len(steps) else 0
         self._compared: tuple[Any, Any] = (None, None)  # a problem and its reference
         self.stages: list[str] = [str(name) for name in self.results.read("stages").get("", [])]
 
@@ -57,7 +57,7 @@ class Recorder:
         if progress.step != self._last_row and (ends or progress.step % every == 0):
             self._row(run, stage, objective, columns)
         now = self.now()
-        if last or now - self._saved >= SAVE:
+        if last or (now - self._saved >= SAVE and not run.ended(stage)):  # the last step is saved with its row
             self.save(run, stage)
         elif now - self._flushed >= FLUSH:
             self.flush(run)

@@ -43,7 +43,7 @@ def _summary(
         "folder": str(folder),
         **{name: about.get(name) for name in ("problem", "seed", "device", "dtype", "started", "finished", "reason")},
         "status": _status(folder, str(about.get("status", "unknown"))),
-        "steps": int(last.get("step", 0)),
+        "steps": max(int(last.get("step", 0)), int(about.get("steps", 0))),  # it may have stopped between two rows
         "seconds": float(timing_wall.get("", last.get("time", 0.0))),
         "loss": last.get("loss/total"),
         "errors": {name: float(value) for name, value in error.items()},

@@ -38,6 +38,7 @@ ATTRIBUTES: dict[str, Callable[[Any], bool]] = {  # of the run; others are texts
     "problem": lambda value: isinstance(value, str) and value.isprintable(),
     "threads": lambda value: isinstance(value, int) and 0 < value <= 4096,
     "seed": lambda value: isinstance(value, int),
+    "steps": lambda value: isinstance(value, int),
     "versions": lambda value: isinstance(json.loads(value), dict),
     **dict.fromkeys(("started", "finished", "reason", "command", "device", "dtype", "machine", "commit"),
                     lambda value: isinstance(value, str)),

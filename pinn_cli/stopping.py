@@ -42,7 +42,7 @@ class Progress:
 
 @dataclass
 class StopRules:
-    """The first rule that holds: an interruption, a stage's own end, then the limits of the run."""
+    """The first rule that holds: the limits of the run, a stage's own end, then an interruption: an end is an end."""
 
     steps: int | None = None
     seconds: float | None = None
@@ -51,8 +51,6 @@ class StopRules:
     plateau: int | None = None
 
     def __call__(self, stage: Stage, progress: Progress, seconds: float, interruption: Any) -> Stop | None:
-        if interruption.reason:
-            return Stop(f"interrupted ({interruption.reason})", ends_run=True, resumable=True)
         if self.seconds is not None and seconds >= self.seconds:
             return Stop(f"stop.seconds={self.seconds:g} reached", ends_run=True)
         if self.loss is not None and progress.loss <= self.loss:
@@ -67,4 +65,6 @@ class StopRules:
             return Stop(f"{stage.steps} steps made")
         if self.plateau is not None and progress.idle >= self.plateau:
             return Stop(f"plateau: no progress for {self.plateau} steps")
+        if interruption.reason:
+            return Stop(f"interrupted ({interruption.reason})", ends_run=True, resumable=True)
         return None

@@ -21,6 +21,7 @@ class Recorder(Protocol):
 
     def after_step(self, run: "Run", stage: Stage, objective: Objective, last: bool) -> None: ...
     def after_stage(self, run: "Run", stage: Stage, objective: Objective) -> None: ...
+    def save(self, run: "Run", stage: Stage) -> None: ...
 
 
 @dataclass
@@ -50,6 +51,10 @@ class Run:
         if self.saved is not None:
             self._restore(stage, objective, self.saved)
         return objective
+
+    def ended(self, stage: Stage) -> Stop | None:
+        """Why this stage, or the run, ends here; None if it does not."""
+        return self.stop(stage, self.progress, self.clock.seconds, self.interruption)
 
     def _restore(self, stage: Stage, objective: Objective, saved: dict[str, Any]) -> None:
         done = saved["finished"]
@@ -113,7 +118,7 @@ def train(run: Run, recorder: Recorder) -> tuple[Stage, Objective, Stop]:
             run.progress.next_stage()
             run.finished.append(_end(stage))
             continue
-        while not (found := run.stop(stage, run.progress, clock.seconds, run.interruption)):
+        while not (found := run.ended(stage)):
             with clock("sampling"):
                 objective.begin(stage.sampler.draw(run.progress.stage_step, stage.problem, objective))
             with clock("training"):
@@ -121,9 +126,13 @@ def train(run: Run, recorder: Recorder) -> tuple[Stage, Objective, Stop]:
                 stage.report.become(stage.optimizer.step(objective))
                 run.progress.advance(_finite(stage, objective, run.progress))
             recorder.after_step(run, stage, objective, last=False)
-        recorder.after_step(run, stage, objective, last=True)
         trained = (stage, objective) if objective.batch else trained
-        stop = run.stop(stage, run.progress, clock.seconds, run.interruption) or found  # the last row may end the run
+        if found.resumable:  # no row: a run that nothing disturbs has none there
+            recorder.save(run, stage)
+        else:
+            recorder.after_step(run, stage, objective, last=True)
+            found = run.ended(stage) or found  # the last row may end the run
+        stop = found
         if stop.ends_run:
             break
         stage.reason = stop.reason

@@ -9,10 +9,11 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from pinn_cli import catalogue, cli, compiler, job, train
+from pinn_cli import catalogue, cli, compiler, job, recorder, train
 from pinn_cli.derivatives import Autograd, Taylor
 from pinn_cli.errors import UsageError
 from pinn_cli.results import Results
+from pinn_cli.runs import summary
 
 RECIPES = catalogue.options("recipe")
 SMALL = ["points.interior=32", "points.face=8", "figures=off", "compile=off"]
@@ -89,7 +90,7 @@ def test_a_run_folder_holds_what_outputs_readme_says():
     ],
 )
 def test_a_stopped_run_goes_on_bit_for_bit(words, monkeypatch):
-    short = [*SHORT, *words.split(), "stop.steps=6", "record.every=1"]
+    short = [*SHORT, *words.split(), "stop.steps=6", "record.every=4"]
     assert cli.main([*short, "folder=whole"]) == 0
     advance = train.Progress.advance
 
@@ -105,13 +106,61 @@ def test_a_stopped_run_goes_on_bit_for_bit(words, monkeypatch):
     assert signal.getsignal(signal.SIGTERM) is before
     assert Results(Path("parts/results.h5")).read_attributes()["status"] == "stopped"
     assert cli.main(["resume", "parts"]) == 0
-    whole, parts = (Results(Path(folder) / "results.h5") for folder in ("whole", "parts"))
-    assert whole.read("network").keys() == parts.read("network").keys()
-    for name, value in whole.read("network").items():
-        assert (parts.read("network")[name] == value).all()
-    then, now = whole.read_history(), parts.read_history()
-    assert then.keys() == now.keys()
-    assert all(np.array_equal(then[name], now[name], equal_nan=True) for name in then if name != "time")
+    assert_equal("parts", "whole")
+
+
+def assert_equal(folder: str, undisturbed: str) -> None:
+    """Bit for bit: the network, the history but for the clock, and the records of diagnostics."""
+    parts, whole = (Results(Path(name) / "results.h5") for name in (folder, undisturbed))
+    for now, then in (
+        (parts.read("network"), whole.read("network")),
+        (parts.read_history(), whole.read_history()),
+        (parts.read("diagnostics"), whole.read("diagnostics")),
+    ):
+        assert now.keys() == then.keys()
+        assert all(np.array_equal(then[name], now[name], equal_nan=then[name].dtype.kind == "f")
+                   for name in then if name != "time")  # fmt: skip
+
+
+TWO_STAGES = [*SHORT, "recipe=adam", "optimizer=[adam,levenberg_marquardt]", "optimizer.adam.steps=2", "record.every=4",
+              "diagnostics=[gradient_alignment]", "diagnostics.gradient_alignment.every=4", "stop.steps=6"]  # fmt: skip
+
+
+@pytest.mark.parametrize("step", [0, 1, 2, 5, 6])
+def test_a_stop_before_between_and_at_the_ends_of_stages_leaves_no_trace(step, monkeypatch):
+    """The history has no row for it, and yet the run says how far it came; what has ended has not been stopped."""
+    assert cli.main([*TWO_STAGES, "folder=whole"]) == 0
+    look = train.Run.ended
+
+    def told(self, stage):
+        if self.progress.step == step:
+            self.interruption.reason = "SIGTERM"
+        return look(self, stage)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train.Run, "ended", told)
+        assert cli.main([*TWO_STAGES, "folder=parts"]) == (0 if step == 6 else cli.STOPPED)
+    assert summary(Path("parts"))["steps"] == step
+    assert step == 6 or cli.main(["resume", "parts"]) == 0
+    assert_equal("parts", "whole")
+
+
+def test_the_last_step_of_a_stage_is_saved_with_its_row(monkeypatch):
+    """A kill between the two would lose it: what the row tells of that step is not known afterwards."""
+    assert cli.main([*TWO_STAGES, "folder=whole"]) == 0
+    after_step = recorder.Recorder.after_step
+
+    def killed(self, run, stage, objective, last):
+        if last and run.progress.step == 2:
+            raise KeyboardInterrupt
+        after_step(self, run, stage, objective, last)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(recorder, "SAVE", 0.0)
+        patch.setattr(recorder.Recorder, "after_step", killed)
+        assert cli.main([*TWO_STAGES, "folder=parts"]) == cli.FAILED
+    assert cli.main(["resume", "parts"]) == 0
+    assert_equal("parts", "whole")
 
 
 def test_a_finished_run_goes_further_only_when_told():

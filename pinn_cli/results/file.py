@@ -34,7 +34,7 @@ from pinn_cli.results.values import (
 
 FORMAT = "pinn-results 1"
 RESERVE = 64 * 1024  # bytes left free on top of what a write needs (the file's own bookkeeping)
-ABOUT = ("problem", "seed", "device", "dtype", "status", "reason", "started", "finished")  # attributes in an overview
+ABOUT = ("problem", "seed", "device", "dtype", "status", "reason", "steps", "started", "finished")  # in an overview
 FINAL = ("error", "metrics", "timing/wall", "guard/verdict")  # groups in an overview
 LAST = ("step", "time", "loss/total")  # columns in an overview
 NEEDED = ("problem", "status", "seed", "threads")  # attributes without which no run goes on
