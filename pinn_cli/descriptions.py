@@ -13,6 +13,7 @@ DESCRIPTIONS: list[tuple[str, str, str]] = [
     ("table/error/*", "1", "relative L2 error of this field for each run, NaN where there is none"),
     ("table/metric/*", "1", "metric of the problem for each run, NaN where there is none"),
     ("config", "", "resolved configuration of the run (YAML)"),
+    ("begun", "", "the configuration before a resume changed it (YAML)"),
     ("stages", "", "names of the stages; history/stage is an index into them"),
     ("source/*", "", "source text of a module that is not part of the package"),
     ("history/step", "1", "accepted steps of the run, all stages together"),

@@ -52,23 +52,23 @@ def _summary(
     }
 
 
-def settings(folder: Path) -> dict[str, Any]:
-    """The resolved configuration of a run, flat: ``{"optimizer.adam.lr": 0.001, ...}``."""
+def settings(folder: Path, kept: str = "config") -> dict[str, Any]:
+    """The resolved configuration of a run, flat: ``{"optimizer.adam.lr": 0.001, ...}``; `begun`: before a resume."""
     try:
-        config = yaml.load(Results(folder / RESULTS).read_config(), _Yaml)
+        config = yaml.load(Results(folder / RESULTS).read_config(kept), _Yaml)
     except yaml.YAMLError as error:
         reason = " ".join(str(error).split())[:120]
         raise UsageError(f"the configuration in {folder / RESULTS} is no YAML ({reason})") from None
     return dict(_flat(config)) if isinstance(config, dict) else {}
 
 
-def differences(folder: Path, config: Any) -> str:
+def differences(folder: Path, config: Any, kept: str = "config") -> str:
     """What a configuration says otherwise than the run in `folder`: ``seed=0 is now 1, ...``; "" if it is this run.
 
     What is empty counts as not said: a later version may know settings that this run's did not. Where the folder lies
     makes no other run.
     """
-    flat = settings(folder), dict(_flat(OmegaConf.to_container(config, resolve=True)))
+    flat = settings(folder, kept), dict(_flat(OmegaConf.to_container(config, resolve=True)))
     then, now = ({key: value for key, value in one.items() if value not in (None, {}, []) and key != "folder"}
                  for one in flat)  # fmt: skip
     found = [f"{k}={then.get(k)} is now {now.get(k)}" for k in {**then, **now} if then.get(k) != now.get(k)]

@@ -24,7 +24,7 @@ BEGINNING = b"\x89HDF\r\n\x1a\n"
 HEAP, HEADER = b"GCOL\x01\0\0\0", 16  # how a heap of texts begins; bytes before its first text, and before each text
 PLAIN = (h5py.h5t.TypeStringID, h5py.h5t.TypeIntegerID, h5py.h5t.TypeFloatID, h5py.h5t.TypeEnumID)
 LAYOUT = [  # what a name may hold: kinds of values, and axes
-    (re.compile(r"config|source/.+|guard/verdict"), TEXT, (0,)),
+    (re.compile(r"config|begun|source/.+|guard/verdict"), TEXT, (0,)),
     (re.compile(r"stages"), TEXT, (1,)),
     (re.compile(r"(error|metrics|timing|unknowns|guard)/.+"), NUMBER, (0,)),
     (re.compile(r"history/(step|stage)"), "iu", (1,)),

@@ -70,6 +70,7 @@ def _go_on(folder: Path, changes: Mapping[str, Any], changed: bool) -> int:
         raise UsageError(f"{folder} has finished ({reason}); to train it further add e.g. stop.steps=10000")
     if not changed:
         refuse_changed(results.read("source"), config)
+    yaml = OmegaConf.to_yaml(config, resolve=True)  # before the threads, which nobody may have typed
     config.threads = about["threads"]  # with others, sums are taken in another order
     with _surroundings(config):
         job, path = Job(config, about["problem"], assemble(config)), folder / CHECKPOINT
@@ -77,7 +78,7 @@ def _go_on(folder: Path, changes: Mapping[str, Any], changed: bool) -> int:
         step, seconds = (saved["progress"]["step"], saved["seconds"]) if saved else (0, 0.0)
         _refuse_past(folder, changes, step, seconds)
         text = f"{job.plan()}\nresume   {folder} from step {step}"
-        _cut_back(folder, step, OmegaConf.to_yaml(config, resolve=True), bool(changes))
+        _cut_back(folder, step, yaml, bool(changes))
         return job.train(folder, Clock(seconds), text, saved)
 
 
@@ -105,16 +106,19 @@ def _cut_back(folder: Path, step: int, yaml: str, changed: bool) -> None:
         atomic.clear(place)
     results.cut(step)
     if changed:
-        results.replace({"config": yaml})
+        results.replace({"config": yaml, "begun": (results.read("begun") or results.read("config"))[""]})
     if changed or not (folder / "config.yaml").exists():  # a kill in the set-up comes before it
         atomic.write(folder / "config.yaml", yaml)
     results.attributes(status="running")
 
 
 def _again(folder: Path, config: DictConfig) -> int:
-    """A folder that holds a run already: the same configuration goes on, another one is refused (UsageError)."""
+    """A folder that holds a run already: the same configuration goes on, another one is refused (UsageError).
+
+    What a run began as counts too: a sweep types that, also where one of its runs has been changed by a resume.
+    """
     drop_leftovers(config)
-    if differences := runs.differences(folder, config):
+    if (differences := runs.differences(folder, config)) and runs.differences(folder, config, "begun"):
         raise UsageError(f"{folder} holds another run ({differences}); type folder=ANOTHER")
     if _finished(folder):
         return FINISHED

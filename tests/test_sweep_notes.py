@@ -164,6 +164,21 @@ def test_a_run_that_begins_while_a_requeued_job_is_set_up_is_waited_for_and_goes
     assert "resume   run from step 2" in capsys.readouterr().out
 
 
+def test_a_sweep_goes_on_with_a_run_that_a_resume_has_changed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(SWEEP) == 0
+    assert main(["resume", "s/0", "stop.steps=3"]) == 0
+    assert main(["resume", "s/0", "stop.steps=5", "record.every=2"]) == 0
+    results = Results("s/0/results.h5")
+    results.attributes(status="running")  # as a kill leaves it
+    assert main(["resume", "s"]) == 0
+    assert told() == [("finished", "")]
+    assert results.read_attributes()["reason"] == "stop.steps=5 reached"
+    assert main([*TINY, "seed=0", "stop.steps=5", "record.every=2", "folder=s/0"]) == 0
+    assert "holds this very run, finished" in capsys.readouterr().out
+    assert main([*TINY, "seed=0", "stop.steps=7", "folder=s/0"]) == 1
+    assert "stop.steps=5 is now 7" in capsys.readouterr().err
+
+
 # ---- runs whose words give them folders elsewhere
 
 ELSEWHERE = [*TINY, "-m", "seed=0", "folder=x/seed${seed}"]

@@ -129,9 +129,9 @@ class Results:
 
         return self.look(look)
 
-    def read_config(self) -> str:
-        """The resolved configuration, as YAML (Raises UsageError if it is none)."""
-        return plain_yaml.check(str(self.read("config").get("", "")), f"the configuration in {self.path}")
+    def read_config(self, name: str = "config") -> str:
+        """The resolved configuration, as YAML (Raises UsageError if it is none); `begun`: before it was changed."""
+        return plain_yaml.check(str(self.read(name).get("", "")), f"the configuration in {self.path}")
 
     def examine(self) -> None:
         """Look at everything in the file, before a run goes on in it. Raises UsageError for what is no run's."""
