@@ -26,7 +26,7 @@ FLOORS = [
     {"references"},
     {"weighting", "samplers", "optimizers", "strategies", "metrics", "diagnostics"},
     # training and records
-    {"clock", "stopping", "interruption", "atomic", "plain_yaml", "soundness", "signature"},
+    {"clock", "stopping", "interruption", "atomic", "plain_yaml", "pickled", "soundness", "signature"},
     {"lock"},
     {"train", "results", "checkpoint", "console"},
     {"finish", "screens", "diagnosis", "dashboard"},
