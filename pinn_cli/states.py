@@ -27,6 +27,7 @@ STATES = ("finished", "running", "queued", "missing", "stopped", "interrupted", 
 UNDERWAY = ("running", "queued")  # what a sweep still waits for
 RATE_WINDOW = 20.0  # seconds of training over which steps per second are measured
 ENDED = ("finished", "refused", "damaged", "running")  # states that nobody else can change
+NEVER = 1e12  # steps or seconds that no run reaches
 LOG_END = 4096  # bytes of a log in which its last line is looked for
 Underway = dict[Path, tuple[Sweep, dict[str, Any]]]
 
@@ -129,17 +130,26 @@ def _change(entry: dict[str, Any], task: str | None, over: bool) -> dict[str, An
 
 def _speed(folder: Path, found: dict[str, Any]) -> dict[str, Any]:
     """Of a running run: the steps it is to make, steps per second over its last seconds, and seconds to its end."""
-    results, limits = Results(folder / RESULTS), runs.settings(folder)
+    results, limits = Results(folder / RESULTS), _limits(folder)
     steps, times = (results.read(f"history/{name}").get("", [0]) for name in ("step", "time"))
     rows = min(len(steps), len(times))
     first = next((k for k in range(rows) if times[k] >= times[rows - 1] - RATE_WINDOW), 0) if rows else 0
     made, took = (float(column[rows - 1] - column[first]) if rows else 0.0 for column in (steps, times))
     rate = made / took if took > 0 and made > 0 else None
-    total, limit = limits.get("stop.steps"), limits.get("stop.seconds")
+    total, limit = (limits.get(name) for name in ("stop.steps", "stop.seconds"))
     by_steps = max(0.0, total - found["steps"]) / rate if total is not None and rate else None
     by_time = None if limit is None else max(0.0, limit - found["seconds"])
     eta = min((left for left in (by_steps, by_time) if left is not None), default=None)
     return {"total": total, "rate": rate, "eta": eta}
+
+
+def _limits(folder: Path) -> dict[str, float]:
+    """What ends a run, as far as its configuration, which may be anything, tells it in numbers."""
+    try:
+        settings = runs.settings(folder)
+    except UsageError:
+        return {}
+    return {name: value for name, value in settings.items() if type(value) in (int, float) and 0 < value < NEVER}
 
 
 def _note(folder: Path, found: dict[str, Any]) -> str:

@@ -57,6 +57,17 @@ def test_a_running_run_has_steps_a_rate_and_an_eta(sweep: Sweep) -> None:
     assert states.states(sweep)[1]["eta"] == pytest.approx(4)
 
 
+@pytest.mark.parametrize(
+    "config",
+    ["stop: {steps: many, seconds: [1]}", "stop: {steps: .nan, seconds: .inf}", "a: [1", f"stop: {{steps: {9**400}}}"],
+)
+def test_a_configuration_without_numbers_tells_no_end_and_hides_no_run(config: str, sweep: Sweep) -> None:
+    Results(FOLDER / "1/results.h5").replace({"config": config})
+    run = states.states(sweep)[1]
+    assert (run["state"], run["total"], run["eta"]) == ("running", None, None)
+    assert main(["status"]) == 0
+
+
 def test_a_log_cannot_speak_to_the_terminal_nor_be_waited_for(tmp_path: Path) -> None:
     (tmp_path / "log").write_bytes(b"step 1\nfailed\x1b[2J\n\n")
     assert states.last_line(tmp_path / "log") == "failed\N{REPLACEMENT CHARACTER}[2J"
