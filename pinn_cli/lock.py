@@ -62,14 +62,16 @@ class Lock:
 
     def _take(self) -> bool:
         """Lock the file and sign it; False if somebody else holds it. Raises TrainingError if it cannot be signed."""
-        file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        file = None
         try:
+            file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
             locked = _locked(file)
             if locked is False or holder(self.path.parent) is not None or not self._signed(file, bool(locked)):
                 os.close(file)
                 return False
         except OSError as error:
-            os.close(file)
+            if file is not None:
+                os.close(file)
             raise TrainingError(atomic.reason(self.path, error, "nothing has been touched")) from error
         self._file = file
         return True
@@ -96,8 +98,11 @@ def check_own(folder: Path) -> None:
     The folder itself may be a link that a person has made, but not one with a number, as in a sweep.
     """
     for path in (*([folder] if folder.name.isdecimal() else []), *(folder / name for name in IN_PLACE)):
-        if path.is_symlink() or (path.exists() and not path.is_file() and not path.is_dir()):
-            raise UsageError(f"{path} leads elsewhere; expected a file or folder of the run's own (remove the link)")
+        kind = "folder" if path in (folder, folder / "figures") else "file"
+        own = path.is_dir() if kind == "folder" else path.is_file()
+        if path.is_symlink() or (path.exists() and not own):
+            found = "leads elsewhere" if path.is_symlink() else f"is no {kind}"
+            raise UsageError(f"{path} {found}; expected a {kind} of the run's own (remove what is there)")
 
 
 def holder(folder: str | Path) -> str | None:

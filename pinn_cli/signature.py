@@ -25,7 +25,8 @@ def signature() -> bytes:
 def signatory(path: Path, silence: float) -> tuple[int, str] | None:
     """The number and the machine of the process that has signed a file and lives, or None.
 
-    On another machine it lives unless the file has not been touched for `silence` seconds.
+    On another machine it lives unless the file has not been touched for `silence` seconds; from a later time than now
+    it has been brought here.
     """
     try:
         status = path.lstat()
@@ -34,7 +35,7 @@ def signatory(path: Path, silence: float) -> tuple[int, str] | None:
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
     here = host == socket.gethostname()
-    lives = _signs(pid, born, status) if here else time.time() - status.st_mtime < silence
+    lives = _signs(pid, born, status) if here else abs(time.time() - status.st_mtime) < silence
     return (pid, host) if lives else None
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import errno
 import json
 import os
 import shutil
@@ -113,6 +114,37 @@ def test_a_writer_on_another_machine_counts_while_it_shows_signs_of_life(tmp_pat
     assert holder(".") is None
     with Lock("."):
         assert socket.gethostname() in str(holder("."))
+
+
+def test_a_name_from_a_later_time_than_now_is_nobodys(tmp_path):
+    """A clock that is a little ahead is another matter."""
+    signed("elsewhere", silent=-3600.0 * 24 * 365)
+    assert holder(".") is None
+    signed("elsewhere", silent=-5.0)
+    assert holder(".") is not None
+
+
+@pytest.mark.parametrize("name", [".lock", "run.log", ".results.h5.1.part"])
+def test_a_folder_in_the_place_of_a_file_is_one_line_or_of_no_consequence(name, capsys):
+    assert cli.main(["train", *SMALL, "stop.steps=2", "folder=run"]) == 0
+    Path("run", name).unlink(missing_ok=True)
+    Path("run", name).mkdir()
+    capsys.readouterr()
+    if name.endswith(".part"):
+        assert cli.main(["resume", "run", "stop.steps=3"]) == 0
+        return
+    for words in (["resume", "run"], ["plot", "run"]):
+        assert cli.main(words) == 2
+        assert f"run/{name} is no file" in capsys.readouterr().err
+
+
+def test_a_folder_that_takes_no_lock_file_is_one_line(monkeypatch):
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(lock.os, "open", full)
+    with pytest.raises(TrainingError, match=r"cannot write \.lock"), Lock("."):
+        pass
 
 
 def test_a_writer_shows_signs_of_life(monkeypatch):
