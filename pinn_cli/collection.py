@@ -49,7 +49,13 @@ def table(sweep: Sweep, entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
         for key in known:
             values = [entry.get(kind, {}).get(key, np.nan) for entry in entries]
             columns[f"{name}/{key}"] = np.array(values, float)
-    return {f"table/{name}": column for name, column in columns.items()}
+    return {f"table/{_place(name)}": column for name, column in columns.items()}
+
+
+def _place(name: str) -> str:
+    """Where a column lies: its own slashes are dots, for the `a` of one run and the `a/b` of another have no room."""
+    kind, slash, own = name.partition("/")
+    return kind + slash + own.replace("/", ".")
 
 
 def _column(values: Sequence[str | None]) -> Any:

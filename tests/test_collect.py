@@ -1,6 +1,7 @@
 """`pinn collect`: a sweep in one file that plain h5py reads."""
 
 import json
+import os
 import shutil
 import time
 from pathlib import Path
@@ -95,6 +96,22 @@ def test_a_damaged_run_is_left_out_and_named(capsys: pytest.CaptureFixture[str])
     assert lines[1].startswith("without run 2: ")
     with h5py.File(FILE) as found:
         assert set(found["runs"]) == set("0134")
+
+
+def test_names_that_exclude_each_other_hide_no_run(capsys: pytest.CaptureFixture[str]) -> None:
+    Results(FOLDER / "0/results.h5").replace({"error": {"a": 1.0}})
+    Results(FOLDER / "1/results.h5").replace({"error": {"a": {"b": 2.0}}})
+    assert main(["collect"]) == 0
+    with h5py.File(FILE) as found:
+        assert (found["table/error/a"][0], found["table/error/a.b"][1]) == (1.0, 2.0)
+        assert found["runs/1/error/a/b"][()] == 2.0
+
+
+def test_a_pipe_in_the_place_of_a_collection_is_not_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
+    FILE.unlink(missing_ok=True)
+    os.mkfifo(FILE)
+    assert main(["collect"]) == 2
+    assert "holds something else" in capsys.readouterr().err
 
 
 def test_a_link_to_elsewhere_is_not_taken_along(capsys: pytest.CaptureFixture[str]) -> None:

@@ -233,6 +233,7 @@ def test_a_log_is_printed_and_followed_to_its_end(capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize(
     ("words", "says"),
     [
+        (["logs", "ab/1"], "has no run.log (yet)"),
         (["resume", "zz"], "there is no sweep `zz`"),
         (["resume", "ab", "stop.steps=9"], "whose runs go on as they are; type e.g. ab/0"),
         (["cancel", "zz"], "there is no sweep `zz`"),
@@ -244,7 +245,9 @@ def test_a_log_is_printed_and_followed_to_its_end(capsys: pytest.CaptureFixture[
 )
 def test_what_cannot_be_done_is_one_line(words: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
     write_sweep()
-    (FOLDER / "0/run.log").unlink()
+    for number in "01":
+        (FOLDER / number / "run.log").unlink()
+    os.mkfifo(FOLDER / "1/run.log")  # would be waited for
     assert main(words) == 2
     errors = capsys.readouterr().err
     assert says in errors

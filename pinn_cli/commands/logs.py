@@ -21,11 +21,11 @@ def run(arguments: Namespace) -> int:
     from pinn_cli.run_folder import LOG
 
     folder = find(arguments.run)
+    if not (folder / LOG).is_file():  # a pipe would be waited for
+        raise UsageError(f"{folder} has no run.log (yet); pinn show {folder}")
     try:
         with open(folder / LOG, encoding="utf-8", errors="replace") as log:
             _print(log, folder, arguments.follow)
-    except FileNotFoundError:
-        raise UsageError(f"{folder} has no run.log (yet); pinn show {folder}") from None
     except KeyboardInterrupt:
         pass
     return 0

@@ -91,7 +91,8 @@ def _refuse_other(path: Path) -> None:
     """Raises UsageError if there is a file that is no collection: nothing else is ever overwritten."""
     if not path.exists():
         return
-    with suppress(*ERRORS), h5py.File(path, "r", locking=False) as file:
-        if file.attrs.get("format") == COLLECTION:
-            return
+    if path.is_file():  # a pipe would be waited for
+        with suppress(*ERRORS), h5py.File(path, "r", locking=False) as file:
+            if file.attrs.get("format") == COLLECTION:
+                return
     raise UsageError(f"{path} holds something else than a collection; type another --out")
