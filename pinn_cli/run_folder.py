@@ -62,7 +62,8 @@ def make(folder: Path, may_exist: bool = False) -> Path:
         raise MachineError(f"{folder} cannot be made ({error.strerror}); type folder=ANOTHER") from None
     others = [path.name for path in folder.iterdir() if not path.name.startswith(".")]
     if others:
-        raise UsageError(f"{folder} holds {others[0]}, which is not pinn's; type folder=ANOTHER")
+        what = "the runs of a sweep" if "sweep.json" in others else f"{others[0]}, which is not pinn's"
+        raise UsageError(f"{folder} holds {what}; type folder=ANOTHER")
     return folder
 
 

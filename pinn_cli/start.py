@@ -28,7 +28,7 @@ def start(config: DictConfig, name: str, typed: Collection[str] = (), prefix: st
     if config.folder is not None:
         sweep.forget(Path(config.folder))
         if (Path(config.folder) / RESULTS).exists():
-            return _again(Path(config.folder), config)
+            return _again(Path(config.folder), config, prefix)
     with _surroundings(config):
         clock = Clock()
         run_folder.check_writable(config.folder)
@@ -42,7 +42,7 @@ def start(config: DictConfig, name: str, typed: Collection[str] = (), prefix: st
                 Results(folder / RESULTS).create(provenance(config, name, job.parts.device), yaml, sources(config))
                 atomic.write(folder / "config.yaml", yaml)
                 return job.train(folder, clock, f"{text}\nfolder   {folder}", prefix=prefix)
-    return _again(folder, config)
+    return _again(folder, config, prefix)
 
 
 def rehearse(config: DictConfig, typed: Collection[str] = ()) -> None:
@@ -61,7 +61,7 @@ def go_on(folder: Path, changes: Mapping[str, Any] | None = None, changed: bool 
         return _go_on(folder, changes or {}, changed)
 
 
-def _go_on(folder: Path, changes: Mapping[str, Any], changed: bool) -> int:
+def _go_on(folder: Path, changes: Mapping[str, Any], changed: bool, prefix: str = "") -> int:
     results = Results(folder / RESULTS)
     results.examine()
     about, config = results.read_attributes(), _changed(read_back(results.read_config(), results.path), changes)
@@ -79,7 +79,7 @@ def _go_on(folder: Path, changes: Mapping[str, Any], changed: bool) -> int:
         _refuse_past(folder, changes, step, seconds)
         text = f"{job.plan()}\nresume   {folder} from step {step}"
         _cut_back(folder, step, yaml, bool(changes))
-        return job.train(folder, Clock(seconds), text, saved)
+        return job.train(folder, Clock(seconds), text, saved, prefix)
 
 
 def _changed(config: DictConfig, changes: Mapping[str, Any]) -> DictConfig:
@@ -109,10 +109,10 @@ def _cut_back(folder: Path, step: int, yaml: str, changed: bool) -> None:
         results.replace({"config": yaml, "begun": (results.read("begun") or results.read("config"))[""]})
     if changed or not (folder / "config.yaml").exists():  # a kill in the set-up comes before it
         atomic.write(folder / "config.yaml", yaml)
-    results.attributes(status="running")
+    results.attributes(status="running", reason="")
 
 
-def _again(folder: Path, config: DictConfig) -> int:
+def _again(folder: Path, config: DictConfig, prefix: str) -> int:
     """A folder that holds a run already: the same configuration goes on, another one is refused (UsageError).
 
     What a run began as counts too: a sweep types that, also where one of its runs has been changed by a resume.
@@ -123,7 +123,7 @@ def _again(folder: Path, config: DictConfig) -> int:
     if _finished(folder):
         return FINISHED
     with Lock(folder):
-        return FINISHED if _finished(folder) else _go_on(folder, {}, changed=False)
+        return FINISHED if _finished(folder) else _go_on(folder, {}, False, prefix)
 
 
 def _finished(folder: Path) -> bool:

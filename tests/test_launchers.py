@@ -71,7 +71,8 @@ def test_one_failing_run_ends_no_other_and_the_same_command_does_what_is_left(he
     assert "pinn: run 0: " in done.stderr
     assert "run 0  failed" in done.stdout
     stamps = [(run.folder / "results.h5").stat().st_mtime_ns for run in sweep.runs]
-    through("joblib", *words)
+    _, done = through("joblib", *words)
+    assert "run 0: resume " in done.stdout  # every line of a worker says whose it is
     again = [(run.folder / "results.h5").stat().st_mtime_ns for run in sweep.runs]
     assert [a == b for a, b in zip(stamps, again, strict=True)] == [False, True]
 

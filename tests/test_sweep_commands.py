@@ -157,6 +157,12 @@ def test_a_sweep_of_a_cluster_that_goes_on_here_is_seen(monkeypatch: pytest.Monk
     assert states.states(sweep)[5]["state"] == "missing"
 
 
+def test_a_lone_run_in_the_folder_of_a_sweep_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    write_sweep()
+    assert main(["train", "problem=helmholtz", f"folder={FOLDER}"]) == 2
+    assert f"{FOLDER} holds the runs of a sweep; type folder=ANOTHER" in capsys.readouterr().err
+
+
 def test_a_run_that_is_another_sweeps_is_not_told_to_stop(tmp_path: Path) -> None:
     place = f"folder={tmp_path / 'mine'}"
     first, second = (Sweep.create("pinn train -m", "basic", [([place], None)], name) for name in ("a", "b"))
