@@ -8,6 +8,7 @@ from types import ModuleType
 
 from pinn_cli import __version__
 from pinn_cli.errors import FAILED, STOPPED, USAGE, TrainingError, UsageError, nearest
+from pinn_cli.formatting import printable
 
 __all__ = ["COMMANDS", "FAILED", "STOPPED", "USAGE", "main"]
 
@@ -91,7 +92,7 @@ def _parser(name: str, command: ModuleType) -> ArgumentParser:
 
 
 def _say(error: object, code: int) -> int:
-    print(f"pinn: {error}", file=sys.stderr)
+    print(f"pinn: {printable(str(error))}", file=sys.stderr)
     return code
 
 

@@ -1,5 +1,6 @@
 """YAML as plain data, also from somebody else: broken syntax is one line, and nothing in it multiplies itself."""
 
+import re
 from collections import Counter
 from math import inf
 
@@ -11,6 +12,7 @@ LARGEST = 1_000_000  # characters of a file
 MOST = 100_000  # values, each reference (&name, *name) written out
 REFERENCES = 20  # like ${seed}: each may hold several others
 DEEPEST = 50  # tables and lists inside each other
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # what speaks to a terminal; "\e" in YAML becomes one
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -45,6 +47,8 @@ def _check_events(text: str, foreign: str | None) -> None:
         references += value.count("${")
         if foreign is not None and foreign in value:
             raise ValueError(f"line {event.start_mark.line + 1} speaks to {foreign}, which only a command may do")
+        if CONTROL.search(value):
+            raise ValueError(f"line {event.start_mark.line + 1} holds the text {value[:40]!r}, which cannot be printed")
         if getattr(event, "tag", None) not in (None, "!"):
             raise ValueError(f"the tag {event.tag}; expected plain values")
         if depth > DEEPEST or references > REFERENCES:

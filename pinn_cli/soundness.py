@@ -114,9 +114,9 @@ def checked(data: h5py.Dataset) -> h5py.Dataset:
 
 
 def read_attribute(node: h5py.HLObject, name: str) -> Any:
-    """An attribute as h5py has it, if it is a text or numbers."""
-    if not isinstance(h5py.h5a.open(node.id, name.encode()).get_type(), PLAIN):
-        raise ValueError(f"attribute {name} of {node.name} is neither text nor number")
+    """An attribute as h5py has it, if it is a text or numbers and its name can be shown."""
+    if not name.isprintable() or not isinstance(h5py.h5a.open(node.id, name.encode()).get_type(), PLAIN):
+        raise ValueError(f"attribute {name!r} of {node.name} is neither text nor number")
     return node.attrs[name]
 
 
@@ -146,7 +146,9 @@ def _every(group: h5py.Group, prefix: str = "") -> Iterator[tuple[str, h5py.Data
 
 
 def _held(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset:
-    """What a group itself holds under a name, in one place only."""
+    """What a group itself holds under a name that can be shown, in one place only."""
+    if not name.isprintable():
+        raise ValueError(f"{group.name.strip('/')} holds the name {name!r}, which cannot be printed")
     if group.id.links.get_info(name.encode()).type != h5py.h5l.TYPE_HARD:
         raise ValueError(f"{group.name.strip('/')}/{name} is a link to elsewhere")
     node = group[name]

@@ -17,7 +17,7 @@ from pinn_cli import atomic, cli
 from pinn_cli.cluster import slurm
 from pinn_cli.composition import compose
 from pinn_cli.lock import Lock
-from pinn_cli.results import Results
+from pinn_cli.results import Noted, Results
 
 SMALL = ["points.interior=32", "points.face=8", "architecture.width=4", "figures=off", "compile=off", "stop.steps=2"]
 RUN = ["train", "problem=helmholtz", *SMALL]
@@ -273,12 +273,45 @@ def test_bytes_of_which_hdf5_would_crash_or_never_end_are_one_line(harm):
 def test_a_text_in_a_results_file_cannot_speak_to_the_terminal(capsys):
     hostile_run(compose(RUN[1:]))
     Results(Path("run/results.h5")).attributes(command="pinn train \x1b]0;owned\x07")
+    Path("run/figures").mkdir()
+    Path("run/figures/\x1b]0;owned\x07.png").write_bytes(b"")
     Path("run/run.log").write_text("step 1 \x1b]0;owned\x07\n")
     for words in (["show", "run"], ["logs", "run"]):
         assert cli.main(words) == 0
         out = capsys.readouterr().out
         assert "owned" in out
         assert "\x1b" not in out
+
+
+SPEAKS = "\x1b]0;owned\x07"
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"error": {f"u{SPEAKS}": 1e-3}},
+        {"metrics": {f"m{SPEAKS}": 1e-3}},
+        {"error": {"u": Noted(1e-3, {f"max{SPEAKS}": 1.0})}},
+        {"config": 'seed: "\\e]0;owned\\a"'},
+        {"config": '"\\e]0;owned\\a": 1'},
+    ],
+)
+def test_a_name_or_a_text_that_yaml_makes_cannot_speak_to_the_terminal(place, capsys):
+    hostile_run(compose(RUN[1:]))
+    write_run(Path("other"))
+    Results(Path("run/results.h5")).replace(place)
+    for words in (["show", "run"], ["compare", "run", "other"], ["compare", "run", "other", "--csv"], ["list", "runs"],
+                  ["resume", "run"], ["status", "run"], ["plot", "run"]):  # fmt: skip
+        cli.main(words)
+        said = capsys.readouterr()
+        assert "\x1b" not in said.out + said.err
+    assert cli.main(["resume", "run"]) == cli.USAGE
+    assert "damaged" in (said := one_line(capsys)) or "cannot be printed" in said
+
+
+def test_a_word_that_was_typed_is_not_repeated_to_the_terminal(capsys):
+    assert cli.main(["show", f"run{SPEAKS}"]) == cli.USAGE
+    assert "\x1b" not in one_line(capsys)
 
 
 BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(

@@ -49,7 +49,7 @@ def facts(results: Any) -> dict[str, Any]:
 
 def page(found: dict[str, Any]) -> str:
     """The facts as text."""
-    from pinn_cli.formatting import duration, scientific
+    from pinn_cli.formatting import duration, printable, scientific
 
     summary, about = found["summary"], found["about"]
     reason = f": {about['reason']}" if about.get("reason") else ""
@@ -68,7 +68,7 @@ def page(found: dict[str, Any]) -> str:
         *(("held out", f"{name} {scientific(value)} of the largest term") for name, value in held_out.items()),
         *(("loss", _loss(name, found["last"])) for name in found["last"] if name.startswith("loss/")),
         ("seconds", "  ".join(f"{phase} {seconds:.1f}" for phase, seconds in found["timing"].items())),
-        *(("figure", str(path)) for path in figures),
+        *(("figure", printable(str(path))) for path in figures),
         ("next", f"pinn {_next(summary['status'], bool(figures))} {summary['folder']}"),
     ]
     return "\n".join(f"{label:<9} {text}" for label, text in lines if text)
