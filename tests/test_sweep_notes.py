@@ -164,6 +164,12 @@ def test_a_run_that_begins_while_a_requeued_job_is_set_up_is_waited_for_and_goes
     assert "resume   run from step 2" in capsys.readouterr().out
 
 
+def test_no_folder_chosen_is_a_new_one_of_a_sweep_too() -> None:
+    assert main([*TINY, "-m", "seed=0", "folder=null"]) == 0
+    assert [path.name for path in Path().iterdir()] == ["outputs"]
+    assert find().runs[0].folder.parent.parent == Path("outputs/sweeps")
+
+
 def test_a_sweep_goes_on_with_a_run_that_a_resume_has_changed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(SWEEP) == 0
     assert main(["resume", "s/0", "stop.steps=3"]) == 0

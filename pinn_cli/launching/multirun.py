@@ -96,7 +96,8 @@ def _folder(words: list[str]) -> tuple[str | None, list[str]]:
     typed = [word for word in words if word.startswith("folder=")]
     if not typed or "${" in typed[-1] or len(spread(typed[-1])) > 1:
         return None, words
-    return str(value_of(typed[-1])[1]), [word for word in words if word not in typed]
+    chosen = value_of(typed[-1])[1]
+    return None if chosen is None else str(chosen), [word for word in words if word not in typed]
 
 
 def _placed(runs: list[Combination]) -> list[Combination]:
