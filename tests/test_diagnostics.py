@@ -358,15 +358,13 @@ def test_a_stopped_run_has_the_records_of_a_whole_one(here, monkeypatch):
         patch.setattr(train.Progress, "advance", interrupt)
         assert cli.main(["train", *words, "folder=parts"]) == cli.STOPPED
     stopped = Results(Path("parts/results.h5")).read("diagnostics")
-    assert stopped["gradient_histograms/step"].tolist() == [1, 3, 4]  # the last step before a stop is looked at too
+    assert stopped["gradient_histograms/step"].tolist() == [1, 3]  # a stop is no reason to look
     assert cli.main(["resume", "parts"]) == 0
     same("whole", "parts")
     whole, parts = (Results(Path(f"{name}/results.h5")).read("diagnostics") for name in ("whole", "parts"))
     assert whole.keys() == parts.keys()
-    for name in ("gradient_alignment", "ntk_spectrum", "hessian_spectrum", "loss_landscape"):
-        for key in [key for key in whole if key.startswith(name)]:
-            np.testing.assert_array_equal(parts[key], whole[key])
-    assert parts["gradient_histograms/step"].tolist() == [1, 3, 4, 6]
+    for key in whole:
+        np.testing.assert_array_equal(parts[key], whole[key])
 
 
 def test_records_after_the_checkpoint_are_cut_like_rows(tmp_path):
