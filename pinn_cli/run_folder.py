@@ -10,6 +10,7 @@ from pinn_cli.errors import MachineError, UsageError
 
 OUTPUTS = Path("outputs")
 RESULTS, LOG, CHECKPOINT = "results.h5", "run.log", "checkpoint.pt"  # what a run has in its folder
+MANIFEST = "sweep.json"  # what makes a folder that of a sweep
 
 
 def create(problem: str, chosen: str | None = None) -> Path:
@@ -62,7 +63,7 @@ def make(folder: Path, may_exist: bool = False) -> Path:
         raise MachineError(f"{folder} cannot be made ({error.strerror}); type folder=ANOTHER") from None
     others = [path.name for path in folder.iterdir() if not path.name.startswith(".")]
     if others:
-        what = "the runs of a sweep" if "sweep.json" in others else f"{others[0]}, which is not pinn's"
+        what = "the runs of a sweep" if MANIFEST in others else f"{others[0]}, which is not pinn's"
         raise UsageError(f"{folder} holds {what}; type folder=ANOTHER")
     return folder
 

@@ -136,6 +136,19 @@ def test_a_launcher_that_is_not_there_names_what_brings_it(here, monkeypatch, ca
     assert list(here.iterdir()) == []
 
 
+@pytest.mark.parametrize("launcher", ["joblib", "submitit_local", "basic"])
+@pytest.mark.parametrize("sign", ["", "+", "++"])
+def test_a_setting_that_a_launcher_does_not_have_starts_nothing(here, capsys, launcher, sign):
+    if launcher in LAUNCHERS:
+        pytest.importorskip(LAUNCHERS[launcher][0])
+    words = [f"hydra/launcher={launcher}", f"{sign}hydra.launcher.n_jbos=2"]
+    assert cli.main(["train", "-m", "problem=helmholtz", "seed=0,1", *words]) == cli.USAGE
+    error = capsys.readouterr().err
+    assert "unknown key `hydra.launcher.n_jbos`" in error
+    assert error.count("\n") == 1
+    assert not Path("outputs").exists()
+
+
 @pytest.mark.parametrize(
     ("visible", "number", "dealt"), [("0,1,2", 4, "1"), ("GPU-a,GPU-b", 0, "GPU-a"), ("3", 7, "3"), ("", 1, "")]
 )

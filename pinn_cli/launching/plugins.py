@@ -17,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from pinn_cli.composition import check_launcher, hydra_loader, rewrite, search_path, spread
-from pinn_cli.errors import FAILED, FINISHED, STOPPED, TrainingError, UsageError
+from pinn_cli.errors import FAILED, FINISHED, STOPPED, TrainingError, UsageError, nearest
 from pinn_cli.interruption import asked_to_stop, stop_waits
 from pinn_cli.launching.task import SAYS, Task
 from pinn_cli.launching.tell import AGAIN, ask, here, writers
@@ -32,11 +32,25 @@ def configuration(settings: Sequence[str], folder: str) -> DictConfig:
         spread(word)  # what cannot be read is answered in our words
         if word.startswith("hydra/launcher="):
             check_launcher(word.partition("=")[2])
+    own = [word for word in settings if word.lstrip("+~").startswith("hydra.launcher.")]
+    if own:
+        _refuse_unknown(own, _loaded([word for word in settings if word not in own], folder).hydra.launcher)
+    return _loaded(settings, folder)
+
+
+def _refuse_unknown(words: Sequence[str], launcher: DictConfig) -> None:
+    """Refuse settings that a launcher does not have (UsageError); appended, as Hydra advises, nobody would use them."""
+    known = [str(key) for key in launcher if not str(key).startswith("_")]
+    for word in words:
+        key = word.lstrip("+~").removeprefix("hydra.launcher.").partition("=")[0].partition(".")[0]
+        if key not in known:
+            raise UsageError(f"unknown key `hydra.launcher.{key}`; {nearest(key, known)}")
+
+
+def _loaded(settings: Sequence[str], folder: str) -> DictConfig:
     try:
         with hydra_loader() as loader:
-            # an unknown key is refused where the launcher is built, in our words
-            own = [f"++{word}" if word.startswith("hydra.launcher.") else word for word in settings]
-            words = [*own, f"hydra.sweep.dir={folder}", *search_path()]
+            words = [*settings, f"hydra.sweep.dir={folder}", *search_path()]
             return loader.load_configuration("config", words, run_mode=RunMode.MULTIRUN)
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
         raise UsageError(" ".join(str(error).split())) from error

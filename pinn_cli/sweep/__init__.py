@@ -12,9 +12,10 @@ A run whose words name another folder lies there, with the same notes beside it,
 Nothing here reads a configuration or a results file: what state a run is in, its own folder says.
 """
 
+from pinn_cli.run_folder import MANIFEST
 from pinn_cli.sweep.finding import LATEST, every, find
 from pinn_cli.sweep.folder import NEW, Sweep, counted
-from pinn_cli.sweep.notes import FAILED, MANIFEST, REFUSED, forget, leave, note, sweep_of
+from pinn_cli.sweep.notes import FAILED, REFUSED, forget, leave, note, sweep_of
 from pinn_cli.sweep.planned import Planned, quoted
 from pinn_cli.sweep.varied import labels, varied
 

@@ -3,9 +3,8 @@
 from pathlib import Path
 
 from pinn_cli.errors import UsageError
-from pinn_cli.run_folder import OUTPUTS
+from pinn_cli.run_folder import MANIFEST, OUTPUTS
 from pinn_cli.sweep.folder import Sweep
-from pinn_cli.sweep.notes import MANIFEST
 
 LATEST = "latest"
 

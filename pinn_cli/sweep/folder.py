@@ -11,9 +11,9 @@ from typing import Any
 from pinn_cli import atomic
 from pinn_cli.errors import UsageError
 from pinn_cli.formatting import printable
-from pinn_cli.run_folder import OUTPUTS, check_writable, make, unique
+from pinn_cli.run_folder import MANIFEST, OUTPUTS, check_writable, make, unique
 from pinn_cli.sweep import manifest
-from pinn_cli.sweep.notes import MANIFEST, join
+from pinn_cli.sweep.notes import join
 from pinn_cli.sweep.planned import Planned, planned
 
 NEW = OUTPUTS / "sweeps" / "NEW"  # in the place of a sweep that is not made yet

@@ -10,8 +10,8 @@ from pathlib import Path
 from pinn_cli import atomic
 from pinn_cli.errors import MachineError, TrainingError
 from pinn_cli.formatting import printable
+from pinn_cli.run_folder import MANIFEST
 
-MANIFEST = "sweep.json"  # what makes a folder that of a sweep
 REFUSED, FAILED = "refused", "failed"  # what a note says of the last start
 PART_OF = "sweep"  # the note beside a run that does not lie in the folder of its sweep
 NOTE = 4096  # characters of a note that are read
