@@ -12,7 +12,7 @@ from typing import Any
 
 from run import RESULTS, Cell, Kept, carry_out, medians
 
-from pinn_cli.results import Results
+from pinn_cli.records.results import Results
 
 GOAL = 1e-5
 RHO_10 = ("problem=reaction", "problem.rho=10")

@@ -13,7 +13,7 @@ from typing import Any
 
 from run import RESULTS, Cell, Kept, by_name, carry_out, medians
 
-from pinn_cli.results import Results
+from pinn_cli.records.results import Results
 
 GOAL = 7e-3  # of the centre lines at Re = 100
 VELOCITY, STREAMFUNCTION = "problem=lid_driven_cavity", "problem=lid_driven_cavity_streamfunction"

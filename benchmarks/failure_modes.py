@@ -14,7 +14,7 @@ from typing import Any
 
 from run import RESULTS, Cell, Kept, carry_out, medians
 
-from pinn_cli.results import Results
+from pinn_cli.records.results import Results
 
 GOALS = {"convection_30": 2e-5, "convection_50": 5e-5, "reaction_5": 5e-6}
 GOALS |= {f"reaction_{rho}": 5e-5 for rho in range(6, 11)} | {f"reaction_diffusion_{nu}": 1e-4 for nu in range(2, 7)}

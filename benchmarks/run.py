@@ -20,8 +20,9 @@ from typing import Any
 
 from step_time import machine
 
-from pinn_cli import run_folder, runs
-from pinn_cli.results import Results
+from pinn_cli.records import folder as run_folder
+from pinn_cli.records import summary as runs
+from pinn_cli.records.results import Results
 
 RESULTS = Path(__file__).parent / "results"
 Read = Callable[[str, Path], dict[str, Any]]  # what more to keep of a case's run, from its folder

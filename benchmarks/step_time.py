@@ -22,13 +22,13 @@ from statistics import median
 
 import torch
 
-from pinn_cli.architectures.mlp import MLP
-from pinn_cli.architectures.modified_mlp import ModifiedMLP
-from pinn_cli.derivatives import Autograd, Taylor
-from pinn_cli.model import Features, Model
-from pinn_cli.objective import Objective
-from pinn_cli.optimizers.levenberg_marquardt import LevenbergMarquardt
+from pinn_cli.derivatives.engines import Autograd, Taylor
+from pinn_cli.methods.architectures.mlp import MLP
+from pinn_cli.methods.architectures.modified_mlp import ModifiedMLP
+from pinn_cli.methods.optimizers.levenberg_marquardt import LevenbergMarquardt
 from pinn_cli.problems.helmholtz import Helmholtz
+from pinn_cli.training.model import Features, Model
+from pinn_cli.training.objective import Objective
 
 
 def objective(network, engine, interior, wall, dtype, compiled=False):

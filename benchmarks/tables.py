@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pinn_cli import typeset
-from pinn_cli.reproduction import views
+from pinn_cli.reports import tables as typeset
+from pinn_cli.studies.published import views
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"

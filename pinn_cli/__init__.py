@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pinn_cli.predict import load as load
+    from pinn_cli.runs.load import load as load
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "load"]
@@ -27,7 +27,7 @@ if not (_here / "conf").is_dir():
 def __getattr__(name: str) -> Any:
     """Import `load` when it is asked for: `import pinn_cli` alone does not import torch."""
     if name == "load":
-        from pinn_cli.predict import load
+        from pinn_cli.runs.load import load
 
         return load
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,8 +7,8 @@ from importlib import import_module
 from types import ModuleType
 
 from pinn_cli import __version__
-from pinn_cli.errors import FAILED, STOPPED, USAGE, TrainingError, UsageError, nearest
-from pinn_cli.formatting import printable
+from pinn_cli.basics.errors import FAILED, STOPPED, USAGE, TrainingError, UsageError, nearest
+from pinn_cli.basics.text import printable
 
 __all__ = ["COMMANDS", "FAILED", "STOPPED", "USAGE", "main"]
 

@@ -5,9 +5,9 @@ from math import pi
 
 from torch import sin
 
-from pinn_cli.domains import Box
-from pinn_cli.problem import Problem, on
-from pinn_cli.references.cole_hopf import ColeHopf
+from pinn_cli.physics.domains import Box
+from pinn_cli.physics.problem import Problem, on
+from pinn_cli.physics.references.cole_hopf import ColeHopf
 
 
 @dataclass

@@ -4,9 +4,9 @@ from math import pi
 
 from torch import Tensor
 
-from pinn_cli.domains import Box
-from pinn_cli.problem import Problem, on, periodic
-from pinn_cli.references.initial_values import initial_value
+from pinn_cli.physics.domains import Box
+from pinn_cli.physics.problem import Problem, on, periodic
+from pinn_cli.physics.references.circle.initial_values import initial_value
 
 
 class Circle(Problem):

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from pinn_cli.problem import on
+from pinn_cli.physics.problem import on
+from pinn_cli.physics.references.circle.fourier_modes import FourierModes
 from pinn_cli.problems.circle import SmoothCircle
-from pinn_cli.references.fourier_modes import FourierModes
 
 
 @dataclass

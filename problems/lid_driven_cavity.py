@@ -7,10 +7,10 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from pinn_cli.domains import Box
-from pinn_cli.problem import Problem, observable, on
-from pinn_cli.references.cavity import LIDS, Cavity
-from pinn_cli.references.cavity_metrics import cavity_metrics
+from pinn_cli.physics.domains import Box
+from pinn_cli.physics.problem import Problem, observable, on
+from pinn_cli.physics.references.cavity.metrics import cavity_metrics
+from pinn_cli.physics.references.cavity.reference import LIDS, Cavity
 
 # Around the ends of a lid, by its name: the radius within which the flow is singular. u jumps or div u does.
 CORNERS = {"unit": 0.1, "parabolic": 0.1, "regularised": 0.0}

@@ -5,9 +5,9 @@ from math import pi
 
 from torch import Tensor, atan, sqrt
 
-from pinn_cli.problem import observable, on
+from pinn_cli.physics.problem import observable, on
+from pinn_cli.physics.references.cavity.reference import LIDS
 from pinn_cli.problems.lid_driven_cavity import CORNERS, CavityFlow
-from pinn_cli.references.cavity import LIDS
 
 INNER, OUTER = 0.1, 0.45  # radii between which the corner solution is faded out
 SCALE = 1 / (pi**2 - 4)

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, sin
 
-from pinn_cli.domains import Interval
-from pinn_cli.problem import Problem, on
+from pinn_cli.physics.domains import Interval
+from pinn_cli.physics.problem import Problem, on
 
 
 @dataclass

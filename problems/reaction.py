@@ -7,9 +7,9 @@ from math import pi
 import torch
 from torch import Tensor, exp
 
-from pinn_cli.problem import on
+from pinn_cli.physics.problem import on
+from pinn_cli.physics.references.circle.initial_values import JUMPS
 from pinn_cli.problems.circle import Circle
-from pinn_cli.references.initial_values import JUMPS
 
 
 @dataclass

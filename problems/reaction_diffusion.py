@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from pinn_cli.problem import on
+from pinn_cli.physics.problem import on
+from pinn_cli.physics.references.circle.lie_splitting import LieSplitting
+from pinn_cli.physics.references.circle.reaction_diffusion import ReactionDiffusion as Converged
 from pinn_cli.problems.circle import SmoothCircle
-from pinn_cli.references.lie_splitting import LieSplitting
-from pinn_cli.references.reaction_diffusion import ReactionDiffusion as Converged
 
 SOLUTIONS = {"converged": Converged, "paper": LieSplitting}
 

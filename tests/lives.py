@@ -54,7 +54,9 @@ def serve() -> None:
     import matplotlib.backends.backend_agg  # noqa: F401
     import scipy.special  # noqa: F401
 
-    from pinn_cli import cli, job, recorder  # noqa: F401
+    from pinn_cli import cli  # noqa: F401
+    from pinn_cli.runs import job  # noqa: F401
+    from pinn_cli.training import recorder
 
     recorder.FLUSH, recorder.SAVE = 0.01, 0.04  # short runs, yet with many batches and checkpoints
     for line in sys.stdin:

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
-from pinn_cli.results import Noted, Results
+from pinn_cli.records.results import Noted, Results
 
 CONFIG = """
 seed: {seed}
 problem: {{_target_: pinn_cli.problems.helmholtz.Helmholtz, a1: 1.0}}
-weighting: {{{weighting}: {{_target_: pinn_cli.weighting.{weighting}.Weighting, alpha: 0.9}}}}
+weighting: {{{weighting}: {{_target_: pinn_cli.methods.weightings.{weighting}.Weighting, alpha: 0.9}}}}
 """
 
 

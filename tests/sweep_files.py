@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from run_files import write_run
-
-from pinn_cli.results import Results
-from pinn_cli.signature import signature
-from pinn_cli.sweep import Sweep
+from pinn_cli.records.results import Results
+from pinn_cli.records.signature import signature
+from pinn_cli.studies.sweep import Sweep
+from tests.run_files import write_run
 
 FOLDER = Path("outputs/sweeps/2026-02-01_10-00-00-ab12")
 REASON = "weighting=grad_norm needs several constraints; add weights.wall=1"

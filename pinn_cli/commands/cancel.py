@@ -4,7 +4,7 @@ import time
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
-from pinn_cli.errors import TrainingError
+from pinn_cli.basics.errors import TrainingError
 
 PATIENCE = 300.0  # seconds for runs to finish their step and save
 PAUSE = 0.1  # seconds between two looks
@@ -21,9 +21,9 @@ def run(arguments: Namespace) -> int:
 
     Raises UsageError, and TrainingError if runs go on after a while.
     """
-    from pinn_cli import sweep
-    from pinn_cli.cluster import slurm
-    from pinn_cli.launching.tell import here, writers
+    from pinn_cli.studies import sweep
+    from pinn_cli.studies.launchers.slurm import commands as slurm
+    from pinn_cli.studies.stop import here, writers
 
     found = sweep.find(arguments.sweep)
     if _is_over(found):
@@ -42,15 +42,15 @@ def run(arguments: Namespace) -> int:
 
 def _is_over(found: Any) -> bool:
     """Whether no process is at the sweep, and none of its jobs is in a queue that can be asked."""
-    from pinn_cli.cluster import slurm
-    from pinn_cli.launching.tell import writers
+    from pinn_cli.studies.launchers.slurm import commands as slurm
+    from pinn_cli.studies.stop import writers
 
     return not writers(found) and (not found.jobs or (slurm.is_here() and slurm.tasks(found.jobs) == []))
 
 
 def _tell(found: Any) -> None:
     """Ask every process of the sweep on this machine to save and leave, and wait until it has."""
-    from pinn_cli.launching.tell import AGAIN, ask, here, writers
+    from pinn_cli.studies.stop import AGAIN, ask, here, writers
 
     told: dict[int, float] = {}  # when, by process
     end = time.monotonic() + PATIENCE

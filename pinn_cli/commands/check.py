@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pinn_cli.checks import Finding, Report
+    from pinn_cli.configuration.check import Finding, Report
 
 OK, WARN = "\033[32mOK\033[0m", "\033[33mWARN\033[0m"  # green and yellow, on a terminal
 
@@ -21,11 +21,11 @@ def add(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Print what there is to know of the problem; 1 if it warns. A residual that cannot be trained is a UsageError."""
-    from pinn_cli.assembly import assemble
-    from pinn_cli.catalogue import find_own_modules
-    from pinn_cli.checks import check
-    from pinn_cli.composition import compose
-    from pinn_cli.plan import preview
+    from pinn_cli.configuration.assemble import assemble
+    from pinn_cli.configuration.catalogue import find_own_modules
+    from pinn_cli.configuration.check import check
+    from pinn_cli.configuration.compose import compose
+    from pinn_cli.configuration.plan import preview
 
     find_own_modules()
     parts = assemble(

@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
-from pinn_cli.errors import UsageError, nearest
+from pinn_cli.basics.errors import UsageError, nearest
 
 USUAL = ("config", "stages", "history", "error", "metrics", "guard", "timing", "unknowns", "seams", "network")
 LARGE = ("fields", "residuals", "collocation", "diagnostics", "source")  # taken along when they are asked for
@@ -21,8 +21,9 @@ def add(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Write the file and say what is in it (Raises UsageError, TrainingError)."""
-    from pinn_cli import collection, sweep
-    from pinn_cli.formatting import as_json
+    from pinn_cli.basics.text import as_json
+    from pinn_cli.studies import collect as collection
+    from pinn_cli.studies import sweep
 
     less, more = _groups(arguments.without, USUAL), _groups(getattr(arguments, "with"), LARGE)
     groups = [name for name in USUAL if name not in less] + more

@@ -5,7 +5,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
-from pinn_cli.errors import UsageError
+from pinn_cli.basics.errors import UsageError
 
 KINDS = (".png", ".pdf", ".svg")
 SHAPES = {"md": "a Markdown table", "latex": "a LaTeX table", "csv": "comma-separated values, in full", "json": "JSON"}
@@ -25,8 +25,8 @@ def add(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Print a row per group of seeds, or per run where none has several; the best in bold (Raises UsageError)."""
-    from pinn_cli import names
-    from pinn_cli.comparison import gather
+    from pinn_cli.studies import compare as gather
+    from pinn_cli.studies import find as names
 
     if arguments.figure and arguments.figure.suffix not in KINDS:
         raise UsageError(f"--figure {arguments.figure}: expected a file that ends in {', '.join(KINDS)}")
@@ -41,28 +41,29 @@ def run(arguments: Namespace) -> int:
 
 
 def _draw(found: dict[str, Any], path: Path) -> None:
-    from pinn_cli.comparison import gather, rows
-    from pinn_cli.plots.comparison import write_comparison
+    from pinn_cli.reports.figures.error_against_time import write_comparison
+    from pinn_cli.studies import compare as gather
+    from pinn_cli.studies import compare_tables
 
     best = sorted(found["groups"], key=gather.rank)
     try:
-        drawn = write_comparison({rows.label(group): group["folders"] for group in best}, path)
+        drawn = write_comparison({compare_tables.label(group): group["folders"] for group in best}, path)
     except OSError as error:
         raise UsageError(f"cannot write {path} ({error.strerror}); type another --figure") from error
     print(path if drawn else "no errors have been recorded to be drawn", file=sys.stderr)
 
 
 def _shaped(found: dict[str, Any], arguments: Namespace) -> str:
-    from pinn_cli import typeset
-    from pinn_cli.comparison import full, rows
-    from pinn_cli.formatting import as_json
+    from pinn_cli.basics.text import as_json
+    from pinn_cli.reports import tables as typeset
+    from pinn_cli.studies import compare_full, compare_tables
 
     grouped = not arguments.runs and any(len(group["runs"]) > 1 for group in found["groups"])
     if arguments.json:
         return as_json(found)
     if arguments.csv:
-        return typeset.comma_separated(full.of_groups(found) if grouped else full.of_runs(found))
-    shown = rows.of_groups(found) if grouped else rows.of_runs(found)
+        return typeset.comma_separated(compare_full.of_groups(found) if grouped else compare_full.of_runs(found))
+    shown = compare_tables.of_groups(found) if grouped else compare_tables.of_runs(found)
     if arguments.md:
         return "\n\n".join([typeset.markdown(*shown[:3]), *shown.below])
     if arguments.latex:

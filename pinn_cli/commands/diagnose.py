@@ -4,8 +4,8 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
-from pinn_cli.errors import UsageError
-from pinn_cli.run_folder import RESULTS
+from pinn_cli.basics.errors import UsageError
+from pinn_cli.records.folder import RESULTS
 
 
 def add(parser: ArgumentParser) -> None:
@@ -18,12 +18,12 @@ def add(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Print a table per diagnostic; the record takes the place of one at the same step (Raises UsageError)."""
-    from pinn_cli import names
-    from pinn_cli.catalogue import find_own_modules
-    from pinn_cli.diagnosis import Diagnosis, still
-    from pinn_cli.lock import Lock
-    from pinn_cli.predict import load
-    from pinn_cli.results import Results
+    from pinn_cli.configuration.catalogue import find_own_modules
+    from pinn_cli.records.lock import Lock
+    from pinn_cli.records.results import Results
+    from pinn_cli.runs.load import load
+    from pinn_cli.studies import find as names
+    from pinn_cli.training.diagnostic_records import Diagnosis, still
 
     find_own_modules()
     folder = names.find(arguments.run)
@@ -46,11 +46,11 @@ def run(arguments: Namespace) -> int:
 
 def _parts(words: list[str], results: Any) -> dict[str, Any]:
     """The diagnostics named, with the settings that the run had, and then those that were typed."""
-    from pinn_cli.assembly import diagnostics
-    from pinn_cli.build import Builder
-    from pinn_cli.catalogue import options
-    from pinn_cli.composition import compose
-    from pinn_cli.settings import read_back
+    from pinn_cli.configuration.assemble import diagnostics
+    from pinn_cli.configuration.build import Builder
+    from pinn_cli.configuration.catalogue import options
+    from pinn_cli.configuration.compose import compose
+    from pinn_cli.configuration.settings import read_back
 
     names = [word for word in words if "=" not in word] or options("diagnostics")
     typed = [f"diagnostics.{word.removeprefix('diagnostics.')}" for word in words if "=" in word]
@@ -65,7 +65,7 @@ def _objective(objective: Any, folder: Path, results: Any) -> Any:
     """The residuals at the run's last points, with the weights of its last row (of weights per point, their means)."""
     import torch
 
-    from pinn_cli.objective import Objective
+    from pinn_cli.training.objective import Objective
 
     points = results.read("collocation")
     if not points:
@@ -78,8 +78,8 @@ def _objective(objective: Any, folder: Path, results: Any) -> Any:
 
 def _table(record: dict[str, Any]) -> str:
     """The single numbers of a record: a row per quantity, a column per term."""
-    from pinn_cli import typeset
-    from pinn_cli.formatting import scientific
+    from pinn_cli.basics.text import scientific
+    from pinn_cli.reports import tables as typeset
 
     rows: dict[str, dict[str, str]] = {}
     for name, value in record.items():

@@ -5,8 +5,8 @@ import os
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
-from pinn_cli import catalogue
-from pinn_cli.errors import UsageError, nearest
+from pinn_cli.basics.errors import UsageError, nearest
+from pinn_cli.configuration import catalogue
 
 KINDS = {
     catalogue.plural(group): group
@@ -35,11 +35,11 @@ def run(arguments: Namespace) -> int:
 
 def _list_runs(in_json: bool) -> None:
     """Every run below ./outputs with its status, steps, time and errors."""
-    from pinn_cli import typeset
-    from pinn_cli.formatting import as_json
-    from pinn_cli.names import every
-    from pinn_cli.run_folder import OUTPUTS
-    from pinn_cli.runs import cells, summary
+    from pinn_cli.basics.text import as_json
+    from pinn_cli.records.folder import OUTPUTS
+    from pinn_cli.records.summary import cells, summary
+    from pinn_cli.reports import tables as typeset
+    from pinn_cli.studies.find import every
 
     summaries = [summary(folder) for folder in every(OUTPUTS)]
     if in_json:

@@ -16,9 +16,9 @@ def add(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Print the log (Raises UsageError)."""
-    from pinn_cli.errors import UsageError
-    from pinn_cli.names import find
-    from pinn_cli.run_folder import LOG
+    from pinn_cli.basics.errors import UsageError
+    from pinn_cli.records.folder import LOG
+    from pinn_cli.studies.find import find
 
     folder = find(arguments.run)
     if not (folder / LOG).is_file():  # a pipe would be waited for
@@ -32,8 +32,8 @@ def run(arguments: Namespace) -> int:
 
 
 def _print(log: IO[str], folder: Path, follow: bool) -> None:
-    from pinn_cli.formatting import printable
-    from pinn_cli.lock import holder
+    from pinn_cli.basics.text import printable
+    from pinn_cli.records.lock import holder
 
     goes_on = follow
     while True:

@@ -5,8 +5,8 @@ import re
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from pinn_cli import catalogue
-from pinn_cli.errors import UsageError
+from pinn_cli.basics.errors import UsageError
+from pinn_cli.configuration import catalogue
 
 PROBLEM = '''"""{title}: say here what it is and where it comes from."""
 
@@ -15,8 +15,8 @@ from math import pi
 
 from torch import Tensor, exp, sin
 
-from pinn_cli.domains import Box
-from pinn_cli.problem import Problem, on
+from pinn_cli.physics.domains import Box
+from pinn_cli.physics.problem import Problem, on
 
 
 @dataclass

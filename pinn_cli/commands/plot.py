@@ -3,7 +3,7 @@
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from pinn_cli.errors import UsageError, nearest
+from pinn_cli.basics.errors import UsageError, nearest
 
 
 def add(parser: ArgumentParser) -> None:
@@ -17,17 +17,17 @@ def add(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Print the path of each figure drawn (Raises UsageError)."""
-    from pinn_cli import plots
-    from pinn_cli.names import find
+    from pinn_cli.reports import figures
+    from pinn_cli.studies.find import find
 
-    names = arguments.only.split(",") if arguments.only else list(plots.FIGURES)
+    names = arguments.only.split(",") if arguments.only else list(figures.FIGURES)
     for name in names:
-        if name not in plots.FIGURES:
-            raise UsageError(f"there is no figure `{name}`; {nearest(name, plots.FIGURES)}")
+        if name not in figures.FIGURES:
+            raise UsageError(f"there is no figure `{name}`; {nearest(name, figures.FIGURES)}")
     folders = [find(word) for word in arguments.run]
     if arguments.out and len(folders) > 1:
         raise UsageError("--out takes one run; found several, whose figures would overwrite each other")
     for folder in folders:
-        paths = plots.write(folder, names, arguments.format, arguments.out, arguments.resolution)
+        paths = figures.write(folder, names, arguments.format, arguments.out, arguments.resolution)
         print("\n".join(map(str, paths)) if paths else f"{folder} has nothing to draw yet")
     return 0

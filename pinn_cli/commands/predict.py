@@ -3,7 +3,7 @@
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from pinn_cli.errors import UsageError
+from pinn_cli.basics.errors import UsageError
 
 
 def add(parser: ArgumentParser) -> None:
@@ -20,7 +20,7 @@ def run(arguments: Namespace) -> int:
     nodes = [int(word) if word.isdigit() else 0 for word in arguments.grid.split("x")]
     if arguments.out.suffix not in (".npz", ".h5"):
         raise UsageError(f"--out {arguments.out}: expected a file that ends in .npz or .h5")
-    from pinn_cli.predict import load
+    from pinn_cli.runs.load import load
 
     found = load(arguments.run, trust_source=arguments.changed)
     arrays = found.grid(nodes, [name for name in arguments.values.split(",") if name])
@@ -31,7 +31,7 @@ def run(arguments: Namespace) -> int:
 
 def _write(path: Path, arrays: dict) -> None:
     if path.suffix == ".h5":
-        from pinn_cli.results import export
+        from pinn_cli.records.results import export
 
         return export(path, arrays)
     import numpy as np

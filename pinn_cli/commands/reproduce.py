@@ -12,12 +12,12 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pinn_cli import catalogue
-from pinn_cli.errors import FINISHED, STOPPED, UsageError
+from pinn_cli.basics.errors import FINISHED, STOPPED, UsageError
+from pinn_cli.configuration import catalogue
 
 if TYPE_CHECKING:
-    from pinn_cli.reproduction.table import Table
-    from pinn_cli.sweep import Planned
+    from pinn_cli.studies.published.table import Table
+    from pinn_cli.studies.sweep import Planned
 
 HOW = "expected e.g. --launcher slurm_array hydra.launcher.partition=gpu"
 
@@ -44,13 +44,15 @@ def run(arguments: Namespace) -> int:
     if arguments.name is None:
         print(_names(arguments.json))
         return FINISHED
-    from pinn_cli.reproduction import kept, published, work
+    from pinn_cli.studies.published import measured
+    from pinn_cli.studies.published import read as published
+    from pinn_cli.studies.published import run as work
 
     _check_settings(arguments)
     table = published.read(arguments.name)
     table = table.shortened() if arguments.quick else table
     cells, seeds = table.chosen(arguments.only), arguments.seeds or table.seeds
-    kept.refuse_others(table, table.cells.values())
+    measured.refuse_others(table, table.cells.values())
     todo, going = ([], {}) if arguments.show else work.missing(table, cells, range(seeds))
     for line in work.told(todo, going):
         print(line, file=sys.stderr)
@@ -68,7 +70,7 @@ def run(arguments: Namespace) -> int:
 
 def _check_settings(arguments: Namespace) -> None:
     """The table says what is run: only what belongs to the launcher may be set."""
-    from pinn_cli.composition import check_launcher
+    from pinn_cli.configuration.compose import check_launcher
 
     if arguments.launcher:
         check_launcher(arguments.launcher)
@@ -88,7 +90,7 @@ def _preview(table: "Table", todo: "Sequence[Planned]", arguments: Namespace) ->
 
 def _carry_out(table: "Table", todo: "Sequence[Planned]", wanted: int, arguments: Namespace) -> int:
     """Start the runs, or show what a launcher would; the exit code."""
-    from pinn_cli.reproduction import work
+    from pinn_cli.studies.published import run as work
 
     if not todo:
         return FINISHED
@@ -108,11 +110,11 @@ def _typed(arguments: Namespace) -> list[str]:
 
 def _show(table: "Table", seeds: int, arguments: Namespace) -> None:
     """Print the table in the shape asked for; keep it beside its runs."""
-    from pinn_cli.reproduction import kept, views
-    from pinn_cli.reproduction.report import report
-    from pinn_cli.results import export
+    from pinn_cli.records.results import export
+    from pinn_cli.studies.published import measured, views
+    from pinn_cli.studies.published.report import report
 
-    found = report(table, kept.records(table), seeds)
+    found = report(table, measured.records(table), seeds)
     if table.folder.is_dir():
         (table.folder / "table.md").write_text(views.markdown(found), encoding="utf-8")
         export(table.folder / "table.h5", views.arrays(found))

@@ -6,7 +6,7 @@ from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
-from pinn_cli.errors import UsageError, nearest
+from pinn_cli.basics.errors import UsageError, nearest
 
 CHANGEABLE = ("stop", "record", "device", "figures", "diagnostics")  # what does not change what is trained
 
@@ -23,7 +23,7 @@ def run(arguments: Namespace) -> int:
     words = [arguments.run, *arguments.overrides]
     named = "=" not in words[0]
     changes = dict(_change(word) for word in (words[1:] if named else words))
-    from pinn_cli.names import find, find_sweep
+    from pinn_cli.studies.find import find, find_sweep
 
     name = words[0] if named else "latest"
     sweep = find_sweep(name)
@@ -31,8 +31,8 @@ def run(arguments: Namespace) -> int:
         if changes or arguments.changed:
             raise UsageError(f"{sweep.folder} is a sweep, whose runs go on as they are; type e.g. {name}/0 for one run")
         return _all(sweep)
-    from pinn_cli.catalogue import find_own_modules
-    from pinn_cli.start import go_on
+    from pinn_cli.configuration.catalogue import find_own_modules
+    from pinn_cli.runs.start import go_on
 
     find_own_modules()
     return go_on(find(name), changes, arguments.changed)
@@ -40,10 +40,10 @@ def run(arguments: Namespace) -> int:
 
 def _all(found: Any) -> int:
     """What of a sweep has not finished; its runs start from the folder in which it was typed, or its frozen copy."""
-    from pinn_cli.catalogue import find_own_modules
-    from pinn_cli.launching import multirun
-    from pinn_cli.states import refuse_busy, states
-    from pinn_cli.sweep import Sweep
+    from pinn_cli.configuration.catalogue import find_own_modules
+    from pinn_cli.studies import launch
+    from pinn_cli.studies.status import refuse_busy, states
+    from pinn_cli.studies.sweep import Sweep
 
     if all(entry["state"] in ("finished", "refused") for entry in states(found)):
         print(f"nothing is left to do in {found.folder}; pinn compare {found.folder}")
@@ -54,7 +54,7 @@ def _all(found: Any) -> int:
     folder = Path(os.path.abspath(found.folder))
     with chdir(found.code):
         find_own_modules()
-        return multirun.go_on(Sweep.read(folder))
+        return launch.go_on(Sweep.read(folder))
 
 
 def _change(word: str) -> tuple[str, object]:

@@ -15,10 +15,11 @@ def add(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Print the page (Raises UsageError)."""
-    from pinn_cli import names, runs
-    from pinn_cli.formatting import as_json
-    from pinn_cli.results import Results
-    from pinn_cli.run_folder import RESULTS
+    from pinn_cli.basics.text import as_json
+    from pinn_cli.records import summary as runs
+    from pinn_cli.records.folder import RESULTS
+    from pinn_cli.records.results import Results
+    from pinn_cli.studies import find as names
 
     folder = names.find(arguments.run)
     results = Results(folder / RESULTS)
@@ -49,7 +50,7 @@ def facts(results: Any) -> dict[str, Any]:
 
 def page(found: dict[str, Any]) -> str:
     """The facts as text."""
-    from pinn_cli.formatting import duration, printable, scientific
+    from pinn_cli.basics.text import duration, printable, scientific
 
     summary, about = found["summary"], found["about"]
     reason = f": {about['reason']}" if about.get("reason") else ""
@@ -86,14 +87,14 @@ def _numbers(attributes: dict[str, Any]) -> dict[str, float]:
 
 
 def _error(name: str, value: float, more: dict[str, Any]) -> str:
-    from pinn_cli.formatting import scientific
+    from pinn_cli.basics.text import scientific
 
     parts = [f"{key.replace('_', ' ')} {scientific(number)}" for key, number in more.items()]
     return f"{name} {scientific(value)} (relative L2{''.join(f'; {part}' for part in parts)})"
 
 
 def _loss(name: str, last: dict[str, float]) -> str:
-    from pinn_cli.formatting import scientific
+    from pinn_cli.basics.text import scientific
 
     weight = last.get(name.replace("loss/", "weight/"))
     return f"{name[5:]} {scientific(last[name])}" + (f"  weight {weight:.4g}" if weight is not None else "")

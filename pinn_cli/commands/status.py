@@ -18,8 +18,8 @@ def add(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Print the state of every run that needs a look, and how many there are of each (Raises UsageError)."""
-    from pinn_cli import sweep
-    from pinn_cli.formatting import as_json
+    from pinn_cli.basics.text import as_json
+    from pinn_cli.studies import sweep
 
     found = sweep.find(arguments.sweep)
     if arguments.watch:
@@ -32,7 +32,7 @@ def run(arguments: Namespace) -> int:
 
 
 def _facts(found: Any) -> dict[str, Any]:
-    from pinn_cli.states import counts, seconds_left, states
+    from pinn_cli.studies.status import counts, seconds_left, states
 
     about = {key: getattr(found, key) for key in ("command", "launcher", "created", "cwd", "jobs")}
     entries = states(found)
@@ -41,9 +41,9 @@ def _facts(found: Any) -> dict[str, Any]:
 
 
 def _page(found: Any, every: bool) -> str:
-    from pinn_cli import typeset
-    from pinn_cli.dashboard import FEW, HEADINGS, NUMERIC, rows, tally, used
-    from pinn_cli.states import counts, seconds_left, states
+    from pinn_cli.reports import tables as typeset
+    from pinn_cli.studies.status import counts, seconds_left, states
+    from pinn_cli.studies.status_view import FEW, HEADINGS, NUMERIC, rows, tally, used
 
     entries = states(found)
     by = f"{found.launcher}, jobs {' '.join(found.jobs)}" if found.jobs else found.launcher
@@ -59,7 +59,7 @@ def _page(found: Any, every: bool) -> str:
 
 def _next(found: Any, there: dict[str, int]) -> list[str]:
     """The command that most likely comes next, once nothing goes on."""
-    from pinn_cli.states import UNDERWAY
+    from pinn_cli.studies.status import UNDERWAY
 
     if any(state in there for state in UNDERWAY):
         return []
@@ -68,9 +68,9 @@ def _next(found: Any, there: dict[str, int]) -> list[str]:
 
 
 def _watch(found: Any) -> None:
-    from pinn_cli.dashboard import live, picture, tally, watch
-    from pinn_cli.states import UNDERWAY, counts, seconds_left, states
-    from pinn_cli.sweep import Sweep
+    from pinn_cli.studies.status import UNDERWAY, counts, seconds_left, states
+    from pinn_cli.studies.status_view import live, picture, tally, watch
+    from pinn_cli.studies.sweep import Sweep
 
     seen: dict[int, dict[str, Any]] = {}
     there: dict[str, int] = {}

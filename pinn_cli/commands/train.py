@@ -6,11 +6,11 @@ import hydra
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
-from pinn_cli.catalogue import find_own_modules, groups, options
-from pinn_cli.composition import compose, rewrite, search_path
-from pinn_cli.errors import FINISHED, UsageError
-from pinn_cli.launching import multirun
-from pinn_cli.launching.task import carry_out
+from pinn_cli.basics.errors import FINISHED, UsageError
+from pinn_cli.configuration.catalogue import find_own_modules, groups, options
+from pinn_cli.configuration.compose import compose, rewrite, search_path
+from pinn_cli.studies import launch
+from pinn_cli.studies.launchers.task import carry_out
 
 SWEEP = ("-m", "--multirun")
 DRY = "--dry-run"
@@ -52,8 +52,8 @@ def run_words(words: list[str]) -> int:
     if any(flag in SWEEP for flag in flags):
         if others := [flag for flag in flags if flag not in (*SWEEP, DRY)]:
             raise UsageError(f"`{others[0]}` does not go with -m; expected pinn train -m [{DRY}] key=value ...")
-        return multirun.run(overrides, ["pinn", "train", *words], dry=DRY in flags)
-    if launchers := [word for word in overrides if multirun.of_launcher(word)]:
+        return launch.run(overrides, ["pinn", "train", *words], dry=DRY in flags)
+    if launchers := [word for word in overrides if launch.of_launcher(word)]:
         raise UsageError(f"`{launchers[0]}` starts the runs of a sweep; type pinn train -m ... (one run is one too)")
     if DRY in flags:
         raise UsageError(f"{DRY} shows the runs of a sweep; type pinn train -m {DRY} ... (or --cfg job for one run)")

@@ -1,1 +1,0 @@
-"""Runs side by side: `gather` finds what differs and what came out, `rows` and `full` make tables of it."""

@@ -1,0 +1,1 @@
+"""From typed words to checked parts. Nothing below this wing reads a configuration."""

@@ -1,0 +1,196 @@
+"""One configuration -> the parts of one run, checked against each other before anything is made on disk."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from itertools import count, pairwise
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from pinn_cli.basics.errors import UsageError, nearest
+from pinn_cli.configuration import device as devices
+from pinn_cli.configuration.build import Builder, permitted_class
+from pinn_cli.configuration.compose import drop_leftovers
+from pinn_cli.configuration.settings import check_names
+from pinn_cli.configuration.trainable import refuse
+from pinn_cli.methods.seeds import seed_for
+from pinn_cli.methods.strategies.direct import Direct, Phase
+from pinn_cli.methods.weightings.product import Product
+from pinn_cli.physics import ansatz as exact_conditions
+from pinn_cli.physics.problem import Constraint, Problem
+from pinn_cli.training.model import Features, Model, written_ansatz
+
+WIDEST = 10_000  # of anything in an architecture: more cannot be meant, and would fill the memory before it is refused
+NewModel = Callable[[Problem], Model]
+PHASE = ("steps", "points", "sampler")  # what an optimizer's node says of its phase rather than of itself
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a run is made of."""
+
+    problem: Problem
+    new_models: Callable[[], NewModel]  # each call begins the seed's initial values anew
+    engine: type
+    weighting: Any
+    first_order_weightings: list[str]  # names of those made for training by small steps
+    weights: dict[str, float]  # base weights by constraint
+    schedule: list[Phase]
+    strategy: Callable[..., Any]
+    device: torch.device
+    dtype: torch.dtype
+    diagnostics: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def new_model(self) -> NewModel:
+        """Makes models from the first initial values of the seed on."""
+        return self.new_models()
+
+
+def assemble(config: DictConfig, typed: Collection[str] = ()) -> Parts:
+    """Build every part of a run (Raises UsageError); what a recipe sets of parts not selected is dropped first."""
+    builder = Builder(typed)
+    builder.notes += drop_leftovers(config)
+    dtype = getattr(torch, config.dtype)
+    device = devices.choose(config.device, dtype)
+    problem = build_problem(config, builder)
+    constraints = refuse(problem)
+    check_names(config, [name for c in constraints for name in (c.name, c.region)])
+    schedule = _schedule(config, builder)
+    weightings = {str(name): builder.part(node, f"weighting.{name}")() for name, node in config.weighting.items()}
+    return Parts(
+        problem=problem,
+        new_models=model_makers(config, builder, device, dtype),
+        engine=permitted_class(config.derivatives._target_, "derivatives"),
+        weighting=Product(*weightings.values()),
+        first_order_weightings=[name for name, part in weightings.items() if getattr(part, "first_order", False)],
+        weights=by_constraint(config.weights, constraints),
+        schedule=schedule,
+        strategy=_strategy(config, builder, schedule),
+        device=device,
+        dtype=dtype,
+        diagnostics=diagnostics(config, builder),
+        notes=builder.notes,
+    )
+
+
+def build_problem(config: DictConfig, builder: Builder) -> Problem:
+    """The problem of a configuration (Raises UsageError)."""
+    target = str(config.problem.get("_target_"))
+    if not issubclass(permitted_class(target, "problem"), Problem):
+        raise UsageError(f"problem._target_={target}: expected a subclass of pinn_cli.physics.problem.Problem")
+    problem = builder.part(config.problem, "problem")()
+    for coordinate in config.periodic:
+        if coordinate not in problem.coordinates:
+            raise UsageError(f"periodic=[{coordinate}]: no such coordinate; {nearest(coordinate, problem.coordinates)}")
+    return problem
+
+
+def diagnostics(config: DictConfig, builder: Builder) -> dict[str, Any]:
+    """What is looked at while the network trains, by name (Raises UsageError)."""
+    nodes = (config.get("diagnostics") or {}).items()
+    return {str(name): builder.part(node, f"diagnostics.{name}")() for name, node in nodes}
+
+
+def model_makers(
+    config: DictConfig, builder: Builder, device: torch.device, dtype: torch.dtype
+) -> Callable[[], NewModel]:
+    """Each call gives a `new_model(problem)` that makes networks, scaling and ansatz, each with other values."""
+    network = builder.part(config.architecture, "architecture")
+    for key, value in config.architecture.items():
+        if isinstance(value, int) and value > WIDEST:
+            raise UsageError(f"architecture.{key}={value}: expected at most {WIDEST}")
+
+    def make(problem: Problem, seed: int) -> Model:
+        features = Features(problem.domain, config.scaling, config.periodic)
+        ansatz, imposed = _ansatz(problem, config.constraints)
+        if ansatz is None:
+            imposed = exact_conditions.held_by_period(problem, config.periodic)
+        with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+            torch.manual_seed(seed)
+            inner = network(inputs=features.outputs, outputs=len(problem.fields))
+        return Model(features, inner, problem.unknowns, ansatz, imposed).to(device=device, dtype=dtype)
+
+    def new_models() -> NewModel:
+        made = count()
+        return lambda problem: make(problem, seed_for(config.seed, "model", next(made)))
+
+    return new_models
+
+
+def by_constraint(table: Mapping[str, float], constraints: list[Constraint]) -> dict[str, float]:
+    """A table by kind, region or name -> by name: what is said of the constraint itself counts before its region."""
+    keys = {c.name: [key for key in (c.name, c.region, c.kind) if key in table] for c in constraints}
+    return {name: float(table[found[0]]) if found else 1.0 for name, found in keys.items()}
+
+
+def _ansatz(problem: Problem, constraints: str) -> tuple[Any, list[str]]:
+    """The ansatz the problem writes itself, or with `constraints=exact` its `impose`, or what its constraints give."""
+    written = written_ansatz(problem)
+    if written is not None or constraints == "soft":
+        return written, []
+    own = written_ansatz(problem, "impose")
+    if own is not None:
+        return own, list(problem.imposes)
+    derived, imposed = exact_conditions.derive(problem)
+    if derived is None:
+        raise UsageError("constraints=exact: the problem gives no values on faces to impose; type constraints=soft")
+    return derived, imposed
+
+
+def _strategy(config: DictConfig, builder: Builder, schedule: list[Phase]) -> Any:
+    """The strategies around the schedule: the first named is the outermost."""
+    strategy: Any = Direct(schedule)
+    for name, node in reversed(list(config.get("strategy", {}).items())):
+        strategy = builder.part(node, f"strategy.{name}")(strategy)
+    return strategy
+
+
+def _schedule(config: DictConfig, builder: Builder) -> list[Phase]:
+    for group in ("optimizer", "sampler", "weighting"):
+        if not config.get(group):
+            raise UsageError(f"{group}=[]: expected at least one (pinn list {group}s)")
+    phases = [_phase(str(name), node, config, builder) for name, node in config.optimizer.items()]
+    for phase, following in pairwise(phases):
+        if phase.steps is None and getattr(phase.optimizer(), "endless", False) and config.stop.plateau is None:
+            key = f"optimizer.{phase.name}.steps"
+            raise UsageError(f"{key}=null: nothing would be left for {following.name}; type e.g. {key}=2000")
+    before = sum(phase.steps or 0 for phase in phases[:-1])
+    if before and config.stop.steps is not None and before >= config.stop.steps:
+        last, limit = phases[-1].name, config.stop.steps
+        raise UsageError(f"stop.steps={limit}: nothing would be left for {last}; type e.g. stop.steps={before + limit}")
+    return phases
+
+
+def _phase(name: str, node: DictConfig, config: DictConfig, builder: Builder) -> Phase:
+    """One optimizer with its share of the steps, on the run's points with what the phase lays over them."""
+    own = OmegaConf.create({key: node[key] for key in node if key not in PHASE})
+    points = _over(config.points, node.get("points"))
+    stack = _over(config.sampler, node.get("sampler"))
+    optimizer = builder.part(own, f"optimizer.{name}")
+    sampler = _sampler(stack, points, config.seed, builder)
+    optimizer(), sampler()  # what they refuse, they refuse before the run has a folder
+    return Phase(name, optimizer, sampler, node.get("steps"), sum(n for n in points.values() if isinstance(n, int)))
+
+
+def _over(below: DictConfig, above: DictConfig | None) -> DictConfig:
+    """The settings of a phase laid over the run's; null leaves an entry out."""
+    merged = OmegaConf.merge(OmegaConf.create(OmegaConf.to_container(below)), above or {})
+    return OmegaConf.create({key: value for key, value in merged.items() if value is not None})
+
+
+def _sampler(stack: DictConfig, points: DictConfig, seed: int, builder: Builder) -> Callable[[], Any]:
+    """Makes the first of the list with the others around it; what is set of parts not selected does not count."""
+    chosen = [str(name) for name, node in stack.items() if "_target_" in node]
+    first, *others = [builder.part(stack[name], f"sampler.{name}") for name in chosen]
+    table = OmegaConf.to_object(points)
+
+    def make() -> Any:
+        sampler = first(points=table, seed=seed)
+        for wrap in others:
+            sampler = wrap(sampler, seed=seed)
+        return sampler
+
+    return make

@@ -1,0 +1,161 @@
+"""From a configuration to objects: the one place where `_target_` names become classes and classes become parts.
+
+A configuration may come from somebody else, in a results file or a YAML. So only classes are built, never functions,
+and only parts: those in this package's rooms of parts, torch's networks and optimizers, and those of the user's own
+folder. Nothing below this module reads a configuration.
+"""
+
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import is_dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from hydra.errors import HydraException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from pinn_cli.basics.errors import UsageError, nearest
+
+KINDS = ("architectures", "weightings", "samplers", "optimizers", "strategies", "diagnostics")
+PARTS = ("problems", "derivatives.engines", *(f"methods.{kind}" for kind in KINDS))
+# The modules whose classes may be built; what a cluster is told is built of a configuration too.
+ROOMS = (*(f"pinn_cli.{room}" for room in PARTS), "pinn_cli.studies.launchers.slurm", "torch.nn", "torch.optim")
+SPECIAL = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")
+
+
+class Builder:
+    """Builds the parts of one configuration.
+
+    `typed` are the keys the user has typed: an unknown keyword among them is refused, while one that comes from a
+    recipe made for another part is left out and named in `notes`.
+    """
+
+    def __init__(self, typed: Collection[str] = ()) -> None:
+        self.typed = set(typed)
+        self.notes: list[str] = []
+
+    def part(self, node: DictConfig, where: str) -> Callable[..., Any]:
+        """What makes the part: call it with what only the run can give (Raises UsageError, also when called)."""
+        cls = permitted_class(str(node.get("_target_")), where)
+        node = self._fitting(node, cls, where)
+        maker = instantiate(node, _partial_=True, _convert_="all")
+
+        def make(*args: Any, **keywords: Any) -> Any:
+            try:
+                return maker(*args, **keywords)
+            except UsageError:
+                raise
+            except (TypeError, ValueError, HydraException) as error:
+                cause = error.__cause__ if isinstance(error, HydraException) and error.__cause__ else error
+                raise UsageError(f"{where}: {' '.join(str(cause).split())}") from error
+
+        return make
+
+    def _fitting(self, node: DictConfig, cls: type, where: str) -> DictConfig:
+        """The node with its nested parts, each checked against its constructor, without what belongs to other parts."""
+        keywords, takes_any = _keywords(cls)
+        kept: dict[str, Any] = {}
+        for key, value in ((str(key), value) for key, value in node.items()):
+            if key not in (*SPECIAL, *keywords) and not takes_any:
+                self._unknown(f"{where}.{key}", key, keywords)
+                continue
+            _check_type(f"{where}.{key}", value, keywords.get(key, Any))
+            kept[key] = self._nested(value, f"{where}.{key}")
+        return OmegaConf.create(kept)
+
+    def _nested(self, value: Any, where: str) -> Any:
+        if OmegaConf.is_dict(value) and "_target_" in value:
+            return self._fitting(value, permitted_class(str(value["_target_"]), where), where)
+        if OmegaConf.is_dict(value):
+            return {key: self._nested(inner, f"{where}.{key}") for key, inner in value.items()}
+        if OmegaConf.is_list(value):
+            return [self._nested(inner, f"{where}[{i}]") for i, inner in enumerate(value)]
+        return value
+
+    def _unknown(self, where: str, key: str, keywords: Mapping[str, Any]) -> None:
+        typed = where in self.typed or any(key.startswith(f"{where}.") for key in self.typed)
+        if typed or where.startswith("problem."):  # a recipe says nothing of a problem's coefficients
+            raise UsageError(f"unknown key `{where}`; {nearest(key, keywords)}")
+        self.notes.append(f"{where} is left out: the part that is selected has no such setting")
+
+
+def permitted_class(target: str, where: str) -> type:
+    """The class that a `_target_` names, if it is a part of ours, of torch, or of the user's own (UsageError)."""
+    module, _, name = target.rpartition(".")
+    refuse_foreign(module, f"{where}._target_={target}")
+    try:
+        found = getattr(import_module(module), name, None)
+    except Exception as error:  # a module of the user's own may raise anything
+        line = f", line {error.lineno} of {error.filename}" if isinstance(error, SyntaxError) else ""
+        reason = " ".join(str(error).split())
+        raise UsageError(f"{where}._target_={target}: {type(error).__name__}: {reason}{line}") from error
+    if not isinstance(found, type):
+        what = f"`{name}` is no class" if found is not None else f"no `{name}` there"
+        raise UsageError(f"{where}._target_={target}: {what}; expected a class of the module {module}")
+    refuse_foreign(found.__module__, f"{where}._target_={target}")  # what a module has imported is not its own
+    return found
+
+
+def refuse_foreign(module: str, where: str) -> None:
+    """Refuse a module that may hold no parts, before it is imported: importing runs it (UsageError)."""
+    root = module.partition(".")[0]
+    own = root not in ("pinn_cli", "torch") and _is_own(root)
+    if not own and not any(f"{module}.".startswith(f"{room}.") for room in ROOMS):
+        rooms = f"pinn_cli.{{{','.join(PARTS)}}}, of torch.nn, of torch.optim"
+        raise UsageError(f"{where}: expected a class of {rooms}, or of a module in {Path.cwd()}")
+
+
+def _is_own(root: str) -> bool:
+    """Whether a module lies in the working directory, and not among the installed packages."""
+    try:
+        spec = find_spec(root)
+    except (ImportError, ValueError):
+        return False
+    places = [spec.origin, *(spec.submodule_search_locations or [])] if spec else []
+    here = Path.cwd().resolve()
+    return any(Path(place).resolve().parent == here for place in places if place and Path(place).is_absolute())
+
+
+def _keywords(cls: type) -> tuple[dict[str, Any], bool]:
+    """The constructor's keywords with their annotations, and whether it takes any others besides."""
+    parameters = inspect.signature(cls).parameters.values()
+    try:
+        hints = get_type_hints(cls if is_dataclass(cls) else getattr(cls, "__init__"))  # noqa: B009  mypy
+    except (NameError, TypeError):
+        hints = {}
+    named = {p.name: hints.get(p.name, Any) for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
+    return named, any(p.kind == p.VAR_KEYWORD for p in parameters)
+
+
+def _check_type(where: str, value: Any, annotation: Any) -> None:
+    if not _fits(value, annotation):
+        expected = getattr(annotation, "__name__", None) if not get_args(annotation) else None
+        raise UsageError(f"{where}={'null' if value is None else value}: expected {expected or annotation}")
+
+
+def _fits(value: Any, annotation: Any) -> bool:
+    """Whether a value of a YAML file fits an annotation; what YAML cannot express fits always."""
+    origin = get_origin(annotation)
+    if origin in (Union, UnionType):
+        return any(_fits(value, option) for option in get_args(annotation))
+    if getattr(origin, "__name__", "") == "Literal" or str(origin) == "typing.Literal":
+        return value in get_args(annotation)
+    if annotation in (NoneType, None):
+        return value is None
+    if annotation is bool:
+        return isinstance(value, bool)
+    if annotation is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if annotation is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if annotation is str:
+        return isinstance(value, str)
+    if origin in (list, tuple) or annotation in (list, tuple):
+        return OmegaConf.is_list(value)
+    if origin is dict or annotation is dict:
+        return OmegaConf.is_dict(value)
+    return True

@@ -1,0 +1,204 @@
+"""From the words of a command line to one complete configuration, or to one clear line.
+
+Every override is looked at before Hydra is: what a person may get wrong (a choice, a key, a repeated part) is answered
+with the nearest valid name. Nothing here imports torch.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, OverrideType
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from pinn_cli.basics.errors import UsageError, nearest
+from pinn_cli.configuration import catalogue
+from pinn_cli.configuration.settings import SETTINGS, check_settings
+
+# Tables whose keys are free: names of constraints and regions, unknowns, and what a phase lays over the run's settings.
+FREE = re.compile(r"(points|weights|problem\.unknowns|optimizer\.[^.=]+\.(points|sampler))\.")
+
+EXTRAS = {"joblib": "joblib", "submitit": "slurm"}  # what to install for launchers whose names begin like that
+
+
+def rewrite(words: list[str]) -> list[str]:
+    """`weights.wall=4` -> `++weights.wall=4`, for every table with free keys."""
+    return [f"++{word}" if FREE.match(word) else word for word in words]
+
+
+def search_path() -> list[str]:
+    """The override that lets Hydra find the user's own `./conf`, if there is one."""
+    own = catalogue.folders()[1:]
+    return [f"hydra.searchpath=[{','.join(f'file://{folder}' for folder in own)}]"] if own else []
+
+
+def compose(words: list[str]) -> DictConfig:
+    """The configuration of one run (Raises UsageError)."""
+    words = rewrite(words)
+    overrides = [_parse(word) for word in words]
+    chosen = [override for override in overrides if override.key_or_group in catalogue.groups()]
+    for override in overrides:
+        _check_first_name(override)
+    for override in chosen:
+        _check_choice(override)
+    base = _compose([override.input_line or "" for override in chosen])
+    drop_leftovers(base)
+    for override in overrides:
+        if override not in chosen:
+            _check_key(override, base)
+    config = _compose(words)
+    check_settings(config)
+    return config
+
+
+def drop_leftovers(config: DictConfig) -> list[str]:
+    """Drop what a recipe sets of parts that are not selected; say so in a line each."""
+    notes = []
+    for group in catalogue.LISTS:
+        for name in [name for name, part in (config.get(group) or {}).items() if "_target_" not in (part or {})]:
+            with open_dict(config):
+                del config[group][name]
+            notes.append(f"{group}.{name} is not selected; what the recipe sets of it is left out")
+    return notes
+
+
+def spread(word: str) -> list[str]:
+    """A word with one value each: `seed=0,1` -> `seed=0`, `seed=1`; unknown names are refused (UsageError)."""
+    override = _parse(word)
+    _check_first_name(override)
+    words = [f"{_key(override)}={value}" for value in _values(override)] if override.is_sweep_override() else [word]
+    for single in words if is_choice(word) else []:
+        _check_choice(_parse(single))
+    return words
+
+
+def is_choice(word: str) -> bool:
+    """Whether a word chooses a part, and not a value."""
+    return _parse(word).key_or_group in catalogue.groups()
+
+
+def value_of(word: str) -> tuple[str, Any]:
+    """`seed=1` -> `("seed", 1)`."""
+    override = _parse(word)
+    return override.key_or_group, override.value()
+
+
+def check_launcher(name: str) -> None:
+    """Refuse a launcher that is neither Hydra's nor ours nor an installed plugin's, saying what brings it."""
+    with hydra_loader() as loader:
+        known = sorted({*loader.get_group_options("hydra/launcher"), *catalogue.options("hydra/launcher")})
+    if name not in known:
+        extra = next((extra for start, extra in EXTRAS.items() if name.startswith(start)), None)
+        installed = any(other.startswith(start) for start in EXTRAS if name.startswith(start) for other in known)
+        how = f"type pip install 'pinn-cli[{extra}]'" if extra and not installed else nearest(name, known)
+        raise UsageError(f"there is no launcher `{name}` here (found {', '.join(known)}); {how}")
+
+
+def _parse(word: str) -> Override:
+    try:
+        with hydra_loader() as loader:
+            return OverridesParser.create(config_loader=loader).parse_override(word)
+    except HydraException as error:
+        reason = str(error).splitlines()[0]
+        key = word.partition("=")[0]
+        hint = f"expected key=value, e.g. problem={word}" if key == word else f"quote it for the shell: '{word}'"
+        raise UsageError(f"cannot read `{word}` ({reason}); {hint}") from None
+
+
+@contextmanager
+def hydra_loader() -> Iterator[Any]:
+    """Hydra's config loader, whether or not a Hydra program is running around this call."""
+    if GlobalHydra.instance().is_initialized():
+        yield GlobalHydra.instance().config_loader()
+    else:
+        with initialize_config_module("pinn_cli.conf", version_base=None):
+            yield GlobalHydra.instance().config_loader()
+
+
+def _compose(words: list[str]) -> DictConfig:
+    try:
+        with hydra_loader():
+            config = hydra_compose("config", [*words, *search_path()])
+            OmegaConf.to_container(config, resolve=True)  # a value like ${problem.kapa} may lead nowhere, or in circles
+            return config
+    except (HydraException, OmegaConfBaseException, RecursionError) as error:
+        cause = error.__cause__ or error
+        line = " ".join(str(error).split()) if "problem" in str(error) else " ".join(str(cause).split())
+        if "You must specify 'problem'" in line:
+            raise UsageError("no problem named; type e.g. problem=helmholtz (pinn list problems)") from None
+        raise UsageError(line) from None
+
+
+def _check_first_name(override: Override) -> None:
+    name = override.key_or_group.split(".")[0].split("/")[0]
+    known = [*catalogue.groups(), *dict.fromkeys(key.split(".")[0] for key in SETTINGS), "points", "weights"]
+    if name not in (*known, "hydra"):
+        raise UsageError(f"unknown key `{override.key_or_group}`; {nearest(name, known)}")
+
+
+def _check_choice(override: Override) -> None:
+    group = override.key_or_group
+    if override.type == OverrideType.DEL:
+        return
+    value = override.value()
+    if isinstance(value, dict) or value is None or value == "":
+        raise UsageError(f"`{override.input_line}`: expected a name, e.g. {group}={catalogue.options(group)[0]}")
+    names = [str(name) for name in (value if isinstance(value, list) else [value]) if name is not None]
+    if isinstance(value, list) and group not in (*catalogue.LISTS, "recipe"):
+        raise UsageError(f"{group} takes one name, found {names}; type {group}={names[0] if names else '...'}")
+    for name in names:
+        catalogue.known(group, name)
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(
+                f"`{name}` is twice in {group}={names}; to repeat it give the second a name of its own: "
+                f"'+{group}@{group}.{name}_2={name}' (it comes last)"
+            )
+
+
+def _check_key(override: Override, base: DictConfig) -> None:
+    """Refuse a key that the chosen parts do not have, offering the nearest."""
+    key = override.key_or_group
+    if key.startswith(("hydra.", "hydra/")) or FREE.match(f"{key}."):
+        return
+    path = key.split(".")
+    node: Any = base
+    for depth, name in enumerate(path):
+        if not OmegaConf.is_dict(node):
+            raise UsageError(f"`{'.'.join(path[:depth])}` is a value, not a table; found `{override.input_line}`")
+        if name not in set(node):  # `in` itself denies a key that waits for its value
+            if depth and override.type in (OverrideType.ADD, OverrideType.FORCE_ADD):
+                return  # a keyword that the YAML does not list; the part's constructor has the last word
+            _refuse_key(path, depth, node, base)
+        node = node[name] if not OmegaConf.is_missing(node, name) else None
+
+
+def _refuse_key(path: list[str], depth: int, node: DictConfig, base: DictConfig) -> None:
+    name, group = path[depth], path[0]
+    if depth == 1 and group in catalogue.LISTS:
+        if name in catalogue.options(group):
+            selected = ",".join(str(k) for k in base[group] or {})
+            raise UsageError(f"`{'.'.join(path)}`: {group}=[{selected}] is in force; add {group}={name}")
+        owners = [str(part) for part in node if name in (node[part] or {})]
+        if owners:
+            raise UsageError(f"`{'.'.join(path)}`: name the part too: {group}.{owners[0]}.{'.'.join(path[1:])}")
+    where = ".".join(path[:depth])
+    keys = [str(k) for k in node if not str(k).startswith("_")]
+    raise UsageError(f"unknown key `{'.'.join(path)}`; in `{where}`: {nearest(name, keys)}")
+
+
+def _key(override: Override) -> str:
+    return override.get_key_element()
+
+
+def _values(override: Override) -> list[str]:
+    if not override.is_discrete_sweep():
+        raise UsageError(f"`{override.input_line}`: expected a list of values, e.g. {override.key_or_group}=1,2,3")
+    return [str(value) for value in override.sweep_string_iterator()]

@@ -1,0 +1,47 @@
+"""Where a run computes: the device, and what it can do."""
+
+import re
+
+import torch
+
+from pinn_cli.basics.errors import MachineError, UsageError
+
+
+def choose(name: str, dtype: torch.dtype) -> torch.device:
+    """The device called `auto`, `cpu`, `cuda`, `cuda:1` ...
+
+    Raises MachineError if there is no such device here, and UsageError if it cannot compute in `dtype`.
+    """
+    kind = name.partition(":")[0]
+    if kind == "auto":
+        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+    if kind != "cpu":
+        _require(name, kind, torch.device(name).index or 0)
+    if kind == "mps" and dtype == torch.float64:
+        raise UsageError(f"device={name} has no float64; add dtype=float32, or type device=cpu")
+    return torch.device("cuda:0" if name == "cuda" else name)
+
+
+def describe(device: torch.device) -> str:
+    """What the plan says of a device: its kind, and its name where it has one."""
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    return f"{device} ({torch.get_num_threads()} threads)" if device.type == "cpu" else str(device)
+
+
+def notes(device: torch.device, dtype: torch.dtype) -> list[str]:
+    """What a person should know of computing there in this precision."""
+    if device.type != "cuda" or dtype != torch.float64:
+        return []
+    name = torch.cuda.get_device_name(device)
+    if re.search(r"\b(GH|[ABHPV])\d00", name):  # as many float64 as half the float32 operations, or all of them
+        return []
+    return [f"{name} is likely to be many times slower in float64 than in float32 (dtype=float32)"]
+
+
+def _require(name: str, kind: str, index: int) -> None:
+    backend = getattr(torch, kind)
+    if not backend.is_available():
+        raise MachineError(f"device={name}: torch {torch.__version__} finds no such device here; type device=cpu")
+    if index >= backend.device_count():
+        raise MachineError(f"device={name}: there are {backend.device_count()}, counted from 0; type device={kind}:0")

@@ -1,0 +1,101 @@
+"""Linear maps of the features: layers, joins, slices, shapes. Points come first and stay together."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pinn_cli.derivatives.jet import Jet, rule
+
+T = torch.Tensor
+
+
+@rule(torch.nn.functional.linear)
+def linear(a: Jet, weight: Tensor, bias: Tensor | None = None) -> Jet:
+    """Z_s = A_s W^T (+ b for the value): one GEMM for all streams, one more of D rows where streams are constant."""
+    n = len(a)
+    full = [i for i, s in enumerate(a.streams) if s is not None and len(s) == n]
+    rows = [i for i, s in enumerate(a.streams) if s is not None and len(s) != n]
+    streams: list[Tensor | None] = [None] * len(a.streams)
+    for group in filter(None, (full, rows)):
+        stacked = torch.stack([s for i in group if (s := a.streams[i]) is not None])
+        for i, z in zip(group, torch.nn.functional.linear(stacked, weight), strict=True):
+            streams[i] = z
+    if bias is not None:
+        streams[0] = streams[0] + bias  # type: ignore[operator]
+    if a.tape is not None and (weight.requires_grad or (bias is not None and bias.requires_grad)):
+        streams = [None if z is None else z.expand(n, *z.shape[1:]) for z in streams]
+        a.tape.layers.append((weight, bias, a.streams, streams))
+    return Jet(streams, a.algebra, a.tape)
+
+
+def _joined(join: Callable) -> Callable:
+    """cat and stack, along features: constants among the parts have no derivatives, missing streams are zeros."""
+
+    def rule(parts: Any, dim: int = 0) -> Jet:
+        like = next(p for p in parts if isinstance(p, Jet))
+        streams = []
+        for s in range(len(like.streams)):
+            of = [p.streams[s] if isinstance(p, Jet) else (p if s == 0 else None) for p in parts]
+            n = max([0, *[len(x) for x in of if x is not None]])
+            full = [_zeros(p, n) if x is None else x.expand(n, *x.shape[1:]) for x, p in zip(of, parts, strict=True)]
+            streams.append(join(full, dim=dim) if n else None)
+        return Jet(streams, like.algebra, like.tape)
+
+    return rule
+
+
+rule(torch.cat, torch.concat, torch.concatenate)(_joined(torch.cat))
+rule(torch.stack)(_joined(torch.stack))
+
+
+def _zeros(part: Any, n: int) -> Tensor:
+    value = part.value if isinstance(part, Jet) else part
+    return torch.zeros((n, *value.shape[1:]), dtype=value.dtype, device=value.device)
+
+
+@rule(torch.reshape, T.reshape, T.view)
+def reshape(a: Jet, *shape: Any) -> Jet:
+    """Reshape the features; the first dimension stays that of the points."""
+    shape = tuple(shape[0]) if len(shape) == 1 and not isinstance(shape[0], int) else shape
+    shape = tuple(a.value.reshape(shape).shape)
+    if shape[0] != len(a):
+        raise ValueError(f"a Jet of {len(a)} points cannot be reshaped to {shape}: the points come first and stay")
+    return a.map(lambda s: s.reshape(len(s), *shape[1:]))
+
+
+@rule(torch.unbind, T.unbind)
+def unbind(a: Jet, dim: int = 0) -> tuple[Jet, ...]:
+    """One jet for each entry of a dimension of the features."""
+    return tuple(a.map(lambda s, i=i: s.select(dim, i)) for i in range(a.shape[dim]))  # type: ignore[misc]
+
+
+@rule(torch.unsqueeze, T.unsqueeze)
+def unsqueeze(a: Jet, dim: int) -> Jet:
+    """A new dimension of the features, of size one."""
+    return a.map(lambda s: s.unsqueeze(dim))
+
+
+@rule(torch.squeeze, T.squeeze)
+def squeeze(a: Jet, dim: int) -> Jet:
+    """Without a dimension of the features of size one."""
+    return a.map(lambda s: s.squeeze(dim))
+
+
+@rule(torch.zeros_like)
+def zeros_like(a: Jet, **options: Any) -> Tensor:
+    """A constant: no derivatives."""
+    return torch.zeros_like(a.value, **options)
+
+
+@rule(torch.full_like)
+def full_like(a: Jet, value: float, **options: Any) -> Tensor:
+    """A constant: no derivatives."""
+    return torch.full_like(a.value, value, **options)
+
+
+@rule(torch.ones_like)
+def ones_like(a: Jet, **options: Any) -> Tensor:
+    """A constant: no derivatives."""
+    return torch.ones_like(a.value, **options)

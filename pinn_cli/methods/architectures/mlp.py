@@ -1,0 +1,27 @@
+"""The multilayer perceptron."""
+
+from torch import Tensor, nn
+
+from pinn_cli.methods.architectures.activations import activation as named
+from pinn_cli.methods.architectures.initialisers import dense
+
+
+class MLP(nn.Module):
+    """H <- phi(H W_l + b_l) for each of `depth` hidden layers, then a linear output.
+
+    Shapes: X (N, inputs) -> (N, outputs); hidden layers (N, width). An unknown activation or initialiser is a
+    `UsageError`.
+    """
+
+    def __init__(self, inputs: int, outputs: int, width: int = 24, depth: int = 3,
+                 activation: str = "tanh", initialiser: str = "glorot_normal") -> None:
+        super().__init__()
+        self.activation = named(activation)
+        self.layers = dense([inputs, *[width] * depth, outputs], initialiser)
+
+    def forward(self, X: Tensor) -> Tensor:
+        """The fields (N, outputs) at the points X (N, inputs)."""
+        *hidden, output = self.layers
+        for layer in hidden:
+            X = self.activation(layer(X))
+        return output(X)

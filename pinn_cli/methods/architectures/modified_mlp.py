@@ -1,0 +1,64 @@
+"""The gated network of Wang, Teng and Perdikaris (2021): two encoders of the input steer every hidden layer."""
+
+from math import sqrt
+from typing import cast
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pinn_cli.basics.errors import UsageError
+from pinn_cli.methods.architectures.activations import activation as named
+from pinn_cli.methods.architectures.initialisers import dense
+
+
+class ModifiedMLP(nn.Module):
+    """With the encoders U = phi(X A + a), V = phi(X B + b), of the width of the hidden layers, `gate` is one of
+
+    ``paper``   H = phi(X W_1 + b_1) ungated, then Z = phi(H W_l + b_l), H <- (1 - Z) U + Z V (arXiv:2001.04536);
+    ``code``    every hidden layer gated, Z = phi(H W_l + b_l), H <- Z U + (1 - Z) V: the authors' code since July 2021;
+    ``legacy``  H <- phi(H W_l + b_l) U + phi(1 - H W_l + b_l) V: their code until then, its second gate not 1 - Z.
+
+    All three have `depth` hidden matrices, hence equally many parameters. The encoders' biases start from
+    N(0, 2 / (1 + width)) in both forms of the code and from the initialiser in the paper's.
+
+    Shapes: X (N, inputs) -> (N, outputs); U, V, H, Z (N, width). An unknown gate, activation or initialiser is a
+    `UsageError`.
+    """
+
+    def __init__(self, inputs: int, outputs: int, width: int = 50, depth: int = 3, activation: str = "tanh",
+                 initialiser: str = "glorot_normal", gate: str = "paper") -> None:
+        super().__init__()
+        gates = {"paper": self._paper, "code": self._code, "legacy": self._legacy}
+        if gate not in gates:
+            raise UsageError(f"unknown gate {gate!r}: expected one of {', '.join(gates)}, e.g. architecture.gate=paper")
+        self.gate = gate
+        self.activation = named(activation)
+        self.layers = dense([inputs, *[width] * depth, outputs], initialiser)
+        self.encoders = nn.ModuleList([*dense([inputs, width], initialiser), *dense([inputs, width], initialiser)])
+        if gate != "paper":
+            for encoder in self.encoders:
+                nn.init.normal_(cast(Tensor, encoder.bias), std=sqrt(2 / (1 + width)))
+
+    def forward(self, X: Tensor) -> Tensor:
+        """The fields (N, outputs) at the points X (N, inputs)."""
+        U, V = (self.activation(encoder(X)) for encoder in self.encoders)
+        return self.layers[-1](getattr(self, f"_{self.gate}")(X, U, V))
+
+    def _paper(self, X: Tensor, U: Tensor, V: Tensor) -> Tensor:
+        first, *gated = self.layers[:-1]
+        H = self.activation(first(X))
+        for layer in gated:
+            H = U + self.activation(layer(H)) * (V - U)
+        return H
+
+    def _code(self, H: Tensor, U: Tensor, V: Tensor) -> Tensor:
+        for layer in self.layers[:-1]:
+            H = V + self.activation(layer(H)) * (U - V)
+        return H
+
+    def _legacy(self, H: Tensor, U: Tensor, V: Tensor) -> Tensor:
+        for layer in self.layers[:-1]:
+            weight, bias = cast(nn.Linear, layer).weight, cast(nn.Linear, layer).bias
+            HW = functional.linear(H, weight)
+            H = self.activation(HW + bias) * U + self.activation(1 - HW + bias) * V
+        return H

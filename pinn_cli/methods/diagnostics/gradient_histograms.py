@@ -1,0 +1,67 @@
+"""Histograms of each constraint's gradient, layer by layer (Wang, Teng and Perdikaris, arXiv:2001.04536).
+
+Where the gradients of the conditions crowd about zero beside those of the equation, the conditions are not learned.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pinn_cli.methods.diagnostics import counted
+from pinn_cli.methods.diagnostics.weighted_terms import gradients, weighted
+
+STACK = re.compile(r"(^|\.)layers\.\d+\.weight$")  # matrices of the main stack, no encoders
+DECADES, PER_DECADE = 6, 20
+
+
+class GradientHistograms:
+    """The entries of dL_k/dW of every layer's weight matrix W, L_k with the weight in force, counted in bins.
+
+    The bins of a layer are the same for all constraints, symmetric about zero: with M the largest entry of all, twenty
+    to the decade from 1e-6 M to M on either side and one between, so that a narrow peak is resolved beside a wide one.
+    Record, by layer l and constraint c: `edges/l` (B + 1,), `counts/l/c` (B,), `std/l/c`, `max/l/c` (of |.|).
+    Layers are the matrices of the main stack `layers`; in a network without one, every matrix.
+    """
+
+    columns: Mapping[str, str] = {}
+
+    def __init__(self, every: int = 10000) -> None:
+        counted("gradient_histograms", every=every)
+        self.every = every
+
+    def __call__(self, objective: Any) -> dict[str, Tensor | float]:
+        """The record at the objective's points."""
+        by_constraint = gradients(objective, weighted(objective))
+        record: dict[str, Tensor | float] = {}
+        for layer, where in layers(objective).items():
+            entries = {name: g[where] for name, g in by_constraint.items()}
+            edges = symmetric_edges(torch.stack([g.abs().max() for g in entries.values()]).max())
+            record[f"edges/{layer}"] = edges
+            for name, g in entries.items():
+                record[f"counts/{layer}/{name}"] = counts(g, edges)
+                record[f"std/{layer}/{name}"] = g.std(correction=0)
+                record[f"max/{layer}/{name}"] = g.abs().max()
+        return record
+
+
+def layers(objective: Any) -> dict[str, slice]:
+    """The weight matrices and their places in the flat vector (P,)."""
+    matrices = {name for name, p in zip(objective.names, objective.parameters, strict=True) if p.ndim == 2}
+    stack = {name for name in matrices if STACK.search(name)} or matrices
+    return {name: where for name, where in objective.layout.items() if name in stack}
+
+
+def symmetric_edges(largest: Tensor) -> Tensor:
+    """Edges of the bins (B + 1,): -M ... -1e-6 M, 1e-6 M ... M."""
+    exponents = torch.linspace(-DECADES, 0, DECADES * PER_DECADE + 1, dtype=largest.dtype, device=largest.device)
+    scale = largest if bool(largest.isfinite()) and largest > 0 else torch.ones_like(largest)
+    positive = scale * 10**exponents
+    return torch.cat([-positive.flip(0), positive])
+
+
+def counts(values: Tensor, edges: Tensor) -> Tensor:
+    """How many of the values lie in each bin (B,); the outermost bins hold what is beyond them by rounding."""
+    return torch.bincount(torch.bucketize(values, edges[1:-1]), minlength=len(edges) - 1)

@@ -1,0 +1,111 @@
+"""The loss on a plane through the network's parameters.
+
+Along the stiffest directions (Krishnapriyan et al., arXiv:2109.01050) it shows what an optimizer meets, along random
+ones (Li et al., arXiv:1712.09913) what most of the space is like.
+"""
+
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pinn_cli.basics.errors import UsageError
+from pinn_cli.methods.diagnostics import counted
+from pinn_cli.methods.diagnostics.hessian_spectrum import products, start
+from pinn_cli.methods.diagnostics.lanczos import Ritz, lanczos
+from pinn_cli.methods.diagnostics.weighted_terms import weighted
+
+DIRECTIONS = ("hessian", "filter")
+KNOWN = 0.1  # an eigenvalue is found when it is known to this part of itself
+
+
+class LossLandscape:
+    """L(theta + e1 v1 + e2 v2) and each weighted term L_k on n x n nodes, e1 and e2 from -extent to extent.
+
+    `directions=hessian`: v1, v2 are the unit eigenvectors of the two largest eigenvalues of H = d^2 L / dtheta^2, so
+    steps are absolute, of length up to sqrt(2) extent. `filter`: two random directions, every row of a weight matrix
+    (what leads to one neuron) as long as that row of theta, what is no matrix left alone (Li et al. 2018).
+    H is known by `iterations` Lanczos products. Record: `values/total`, `values/term` (n, n), at e1[i], e2[j]; the
+    largest of the former, `highest`; `e1`, `e2` (n,); `curvature` (2,), v^T H v; `eigenvalues` (2,), the two largest,
+    and `bounds` (2,) on their errors; `sharpness`, the largest; `condition_number`, the largest over the smallest
+    magnitude found: a lower bound.
+    """
+
+    columns: Mapping[str, str] = {"sharpness": "sharpness", "condition_number": "condition_number"}
+
+    def __init__(
+        self, every: int = 10000, directions: str = "hessian", n: int = 21, extent: float = 1.0, iterations: int = 100
+    ) -> None:
+        counted("loss_landscape", every=every)
+        for key, good, expected in (
+            (f"directions={directions}", directions in DIRECTIONS, f"one of {', '.join(DIRECTIONS)}"),
+            (f"n={n}", n > 1, "a whole number above 1"),
+            (f"extent={extent:g}", isfinite(extent) and extent > 0, "a number above 0"),
+            (f"iterations={iterations}", iterations > 1, "a whole number above 1"),
+        ):
+            if not good:
+                raise UsageError(f"diagnostics.loss_landscape.{key}: expected {expected}")
+        self.every, self.directions, self.n, self.extent = every, directions, n, float(extent)
+        self.iterations = iterations
+
+    def __call__(self, objective: Any) -> dict[str, Tensor | float]:
+        """The record at the objective's points."""
+        times = products(objective)["total"]
+        found = lanczos(times, start(objective), self.iterations)
+        v = found.largest(2) if self.directions == "hessian" else filter_normalised(objective)
+        e = torch.linspace(-self.extent, self.extent, self.n, dtype=objective.dtype, device=objective.device)
+        record: dict[str, Tensor | float] = {
+            "e1": e,
+            "e2": e,
+            "curvature": torch.stack([one @ times(one) for one in v]),
+            "eigenvalues": found.values[-2:].flip(0),
+            "bounds": found.bounds[-2:].flip(0),
+            "sharpness": float(found.values[-1]),
+            "condition_number": condition_number(found, torch.finfo(objective.dtype).eps),
+        }
+        heights = landscape(objective, v, e)
+        return record | {"highest": float(heights["total"].max()), **{f"values/{t}": h for t, h in heights.items()}}
+
+
+@torch.no_grad()
+def landscape(objective: Any, directions: Tensor, e: Tensor) -> dict[str, Tensor]:
+    """L and its terms (n, n) at theta + e_i v1 + e_j v2, directions (2, P); theta is put back as it was."""
+    theta = objective.flat(objective.parameters)
+    columns: dict[str, list[Tensor]] = {}
+    for steps in torch.cartesian_prod(e, e):
+        _place(objective, theta + steps @ directions)
+        losses = weighted(objective)
+        for term, value in {"total": torch.stack(list(losses.values())).sum(), **losses}.items():
+            columns.setdefault(term, []).append(value)
+    _place(objective, theta)
+    return {term: torch.stack(values).view(len(e), len(e)) for term, values in columns.items()}
+
+
+def _place(objective: Any, theta: Tensor) -> None:
+    for p, where in zip(objective.parameters, objective.columns, strict=True):
+        p.copy_(theta[where].view_as(p))
+
+
+@torch.no_grad()
+def filter_normalised(objective: Any) -> Tensor:
+    """Two random directions (2, P), the same at every call, in which every row of a matrix is as long as theta's."""
+    generator = torch.Generator("cpu").manual_seed(0)
+    d = torch.randn(2, objective.columns[-1].stop, generator=generator, dtype=torch.float64, device="cpu")
+    d = d.to(objective.device, objective.dtype)
+    for p, where in zip(objective.parameters, objective.columns, strict=True):
+        if p.ndim < 2:
+            d[:, where] = 0.0
+        else:
+            rows = d[:, where].view(2, len(p), -1)
+            d[:, where] = (rows * (p.flatten(1).norm(dim=1) / rows.norm(dim=2)).unsqueeze(2)).flatten(1)
+    return d
+
+
+def condition_number(found: Ritz, epsilon: float) -> float:
+    """max |lambda| / min |lambda| over the eigenvalues found, those that are known to a tenth; NaN if there is none."""
+    sizes = found.values.abs()
+    rounding = len(sizes) * epsilon * sizes.max()
+    known = sizes[found.bounds + rounding <= KNOWN * sizes]
+    return float(sizes.max() / known.min()) if len(known) and known.min() > 0 else torch.nan

@@ -1,0 +1,171 @@
+"""Limited-memory BFGS (Liu and Nocedal, 1989) that always says why it stopped.
+
+One `step` is one accepted iteration theta <- theta + t p. The direction p = -H g comes from the last `history` pairs
+s = theta' - theta, y = g' - g by the two-loop recursion, scaled by s.y / y.y; t from a strong Wolfe search.
+
+    P = parameters   K = pairs kept   g = gradient of the loss (P,)
+
+Float64 is advised: in float32 differences of gradients lose their meaning near a loss of 1e-7 of the start.
+"""
+
+from math import isfinite, nan
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pinn_cli.basics.errors import UsageError
+from pinn_cli.methods.optimizers.line_search import StrongWolfe, Trial
+from pinn_cli.methods.reports import Report
+
+STATE = ("s", "y", "loss", "gradient", "weights", "stagnant", "restarts")
+
+
+class LBFGS:
+    """Minimises objective.loss(); stops with one of
+
+    ``grad_tol``            the largest entry of the gradient is at or below `gradient_tolerance`
+    ``step_tol``            the largest entry of the step is at or below `step_tolerance`, if that is positive
+    ``loss_tol``            the loss fell by no more than `loss_tolerance`, if that is positive
+    ``stagnated``           `stagnation` accepted steps in a row each lowered the loss by less than 1e-12 of itself
+    ``line_search_failed``  no step lowers the loss, not even along -g with the memory cleared
+    ``nonfinite``           the loss or its gradient at the start of a step is not a number
+
+    Every search begins with t = `first_step`, those without memory with t = `first_step` min(1, 1 / |g|_1): what is
+    called `lr` in torch.optim.LBFGS. Pairs with s.y <= 1e-14 |s| |y| are left out. The memory is dropped when points or
+    weights change: y would compare two different losses.
+    """
+
+    cadence = 10  # steps between rows of the history
+
+    def __init__(self, history: int = 50, evaluations: int = 25, gradient_tolerance: float = 0.0,
+                 step_tolerance: float = 0.0, loss_tolerance: float = 0.0, stagnation: int = 20,
+                 first_step: float = 1.0) -> None:
+        if not first_step > 0:
+            raise UsageError(f"optimizer.lbfgs.first_step={first_step:g}: expected a step above 0, e.g. 1.0")
+        self.history, self.stagnation, self.first_step = history, stagnation, first_step
+        self.gradient_tolerance, self.step_tolerance = gradient_tolerance, step_tolerance
+        self.loss_tolerance = loss_tolerance
+        self.search = StrongWolfe(evaluations=evaluations)
+        self.s: list[Tensor] = []
+        self.y: list[Tensor] = []
+        self.loss, self.gradient = nan, torch.zeros(0)
+        self.weights: dict[str, float | Tensor] = {}
+        self.stagnant, self.restarts = 0, 0
+
+    def step(self, objective: Any) -> Report:
+        """One accepted iteration, or none and the reason."""
+        loss, gradient = self._start(objective)
+        if not (isfinite(loss) and gradient.isfinite().all()):
+            return self._report("nonfinite")
+        if gradient.abs().max() <= self.gradient_tolerance:
+            return self._report("grad_tol")
+        theta = _flat(objective.parameters)
+        trial = self._search(objective, theta)
+        if trial is None and self.s:
+            self._forget()
+            self.restarts += 1
+            trial = self._search(objective, theta)
+        if trial is None:
+            return self._report("line_search_failed")
+        return self._accept(trial, _flat(objective.parameters) - theta)
+
+    def _start(self, objective: Any) -> tuple[float, Tensor]:
+        """Loss and gradient here: those of the last accepted step while points and weights are the same."""
+        weights = dict(objective.weights)
+        if not len(self.gradient) or objective.points_changed or not _equal(weights, self.weights):
+            self._forget()
+            self.loss, self.gradient = _value_and_gradient(objective)
+        self.weights = weights
+        return self.loss, self.gradient
+
+    def _forget(self) -> None:
+        self.s, self.y = [], []
+
+    def _search(self, objective: Any, theta: Tensor) -> Trial | None:
+        """Leave the parameters at the accepted point, or at theta (P,) if there is none."""
+        p = self._direction(self.gradient)
+        start = Trial(0.0, self.loss, float(self.gradient @ p), self.gradient)
+
+        def at(t: float) -> Trial:
+            _place(objective, theta + t * p)
+            loss, gradient = _value_and_gradient(objective)
+            return Trial(t, loss, float(gradient @ p), gradient)
+
+        first = self.first_step * (1.0 if self.s else min(1.0, 1.0 / float(self.gradient.abs().sum())))
+        trial = self.search(at, start, first) if start.slope < 0 else None
+        moved = theta if trial is None else theta + trial.step * p
+        _place(objective, moved)
+        return None if torch.equal(moved, theta) else trial
+
+    def _direction(self, gradient: Tensor) -> Tensor:
+        """-H g (P,) by the two-loop recursion."""
+        q, alphas = -gradient, []
+        for s, y in zip(reversed(self.s), reversed(self.y), strict=True):
+            alphas.append((s @ q) / (s @ y))
+            q = q - alphas[-1] * y
+        if self.s:
+            q = q * ((self.s[-1] @ self.y[-1]) / (self.y[-1] @ self.y[-1]))
+        for s, y, alpha in zip(self.s, self.y, reversed(alphas), strict=True):
+            q = q + (alpha - (y @ q) / (s @ y)) * s
+        return q
+
+    def _accept(self, trial: Trial, s: Tensor) -> Report:
+        y = trial.gradient - self.gradient
+        if s @ y > 1e-14 * s.norm() * y.norm():
+            self.s, self.y = [*self.s, s][-self.history :], [*self.y, y][-self.history :]
+        fall = self.loss - trial.loss
+        self.stagnant = self.stagnant + 1 if fall < 1e-12 * abs(self.loss) else 0
+        self.loss, self.gradient = trial.loss, trial.gradient
+        return self._report(self._end(s, fall), step_size=trial.step, step_norm=s.norm())
+
+    def _end(self, s: Tensor, fall: float) -> str | None:
+        """Why an accepted step s (P,), by which the loss fell, is the last; None if it is not."""
+        if self.stagnant >= self.stagnation:
+            return "stagnated"
+        if 0 < self.step_tolerance >= s.abs().max():
+            return "step_tol"
+        return "loss_tol" if 0 < self.loss_tolerance >= abs(fall) else None
+
+    def _report(self, stop: str | None, **values: float | Tensor) -> Report:
+        norm = self.gradient.norm()
+        counts = {"pairs": float(len(self.s)), "restarts": float(self.restarts)}
+        return Report({"loss/total": self.loss, "gradient_norm": norm, **counts, **values}, stop)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The pairs, and what the last accepted step knows of its end."""
+        return {name: getattr(self, name) for name in STATE}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state."""
+        for name in STATE:
+            setattr(self, name, state[name])
+
+
+def _flat(parameters: list[Tensor]) -> Tensor:
+    """A copy of all parameters in one vector (P,)."""
+    return torch.cat([p.detach().flatten() for p in parameters])
+
+
+def _place(objective: Any, theta: Tensor) -> None:
+    """Move the parameters to theta (P,) exactly."""
+    with torch.no_grad():
+        for p, part in zip(objective.parameters, theta.split([p.numel() for p in objective.parameters]), strict=True):
+            p.copy_(part.view_as(p))
+
+
+def _value_and_gradient(objective: Any) -> tuple[float, Tensor]:
+    """The loss and its gradient (P,) here."""
+    loss = objective.loss()
+    parts = torch.autograd.grad(loss, objective.parameters, allow_unused=True, materialize_grads=True)
+    return float(loss.detach()), torch.cat([g.flatten() for g in parts])
+
+
+def _equal(one: dict[str, float | Tensor], other: dict[str, float | Tensor]) -> bool:
+    return one.keys() == other.keys() and all(_same(w, other[name]) for name, w in one.items())
+
+
+def _same(one: float | Tensor, other: float | Tensor) -> bool:
+    if isinstance(one, Tensor) or isinstance(other, Tensor):
+        return isinstance(one, Tensor) and isinstance(other, Tensor) and torch.equal(one, other)
+    return one == other

@@ -1,0 +1,148 @@
+"""Damped Gauss-Newton on the residual vector, with Nielsen's damping and geodesic acceleration.
+
+    v = -(J^T J + mu I)^-1 J^T F                      the velocity
+    F_vv = (2 / h) [(F(theta + h v) - F) / h - J v]    second derivative of F along v, one evaluation
+    a = -(J^T J + mu I)^-1 J^T F_vv                    the acceleration
+    theta <- theta + v + a / 2   if 2 |a| < 0.75 |v|,  else theta + v
+
+Accepted if the loss falls; then mu <- mu max(1/3, 1 - (2 rho - 1)^3), rho = actual / predicted decrease; otherwise mu
+grows by 2, 4, 8, ... and the same linearisation is factored again. (Levenberg 1944; Marquardt 1963; Nielsen 1999;
+Transtrum & Sethna 2012.) The linear algebra works in the smaller of parameter space (J^T J, P x P) and residual space
+(J J^T, M x M); the step is the same.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pinn_cli.methods.reports import Report
+
+FLOOR, CEILING = 1e-22, 1e20  # of the damping
+PATIENCE = 20  # accepted steps of no progress
+
+
+class NormalEquations:
+    """d(u) = -(J^T J + mu I)^-1 J^T u, in the smaller space, for several mu; never more than `budget` bytes of J."""
+
+    def __init__(self, linear: Any, budget: float):
+        self.linear = linear
+        self.small = linear.parameters <= linear.rows
+        self.matrix = linear.gram(budget) if self.small else linear.kernel(budget)
+        self.factor: Tensor | None = None
+
+    def damp(self, mu: float) -> bool:
+        """Factor the matrix + mu I; False where rounding has made it indefinite."""
+        damped = self.matrix.clone()
+        damped.diagonal().add_(mu)
+        self.factor, info = torch.linalg.cholesky_ex(damped)
+        return int(info) == 0
+
+    def step(self, u: Tensor) -> Tensor:
+        """d (P,) for a residual vector u (M,)."""
+        if self.small:
+            return -self._solve(self.linear.transposed(u))
+        return -self.linear.transposed(self._solve(u))
+
+    def _solve(self, b: Tensor) -> Tensor:
+        assert self.factor is not None
+        return torch.cholesky_solve(b[:, None], self.factor)[:, 0]
+
+
+@dataclass
+class LevenbergMarquardt:
+    """One `step` is one accepted step. `memory` is the most that rows of J may take at a time, in gigabytes."""
+
+    damping: float | None = None  # mu; at the start 1e-3 max diag J^T J
+    shrink: float = 1 / 3  # the least factor on mu after a step
+    geodesic: bool = True
+    difference: float = 0.1  # h
+    memory: float = 1.0
+    growth: float = 2.0  # nu, the factor on mu after the next failure
+    cadence = 1  # steps between rows of the history, unless the run says otherwise
+    least_squares = True  # it factors a matrix: the plan says how large
+    idle: int = 0  # accepted steps in a row of no progress
+
+    def step(self, objective: Any) -> Report:
+        """One accepted step, or `damping_overflow` where no damping lowers the loss."""
+        linear = objective.linearise()
+        self._prepare(linear, objective.points_changed)
+        equations = NormalEquations(linear, self.memory * 1e9)
+        loss, rejected = float(linear.F @ linear.F), 0
+        while self._damping < CEILING:
+            found = self._try(objective, linear, equations, loss)
+            if found is not None:
+                return self._accept(*found, before=loss, rejected=rejected)
+            self.damping, self.growth, rejected = self._damping * self.growth, 2 * self.growth, rejected + 1
+        return Report({"loss/total": loss, "damping": self._damping}, stop="damping_overflow")
+
+    @property
+    def _damping(self) -> float:
+        assert self.damping is not None
+        return self.damping
+
+    def __post_init__(self) -> None:
+        if self.damping is not None and not self.damping > 0:
+            raise ValueError(f"damping={self.damping:g}: expected a number above 0, or null")
+        if not self.growth > 1:
+            raise ValueError(f"growth={self.growth:g}: expected a number above 1")
+
+    def _prepare(self, linear: Any, points_changed: bool) -> None:
+        """A first damping; tenfold after a change of points, but not above what a start would take."""
+        if self.damping is not None and not points_changed:
+            return
+        first = 1e-3 * float(linear.column_squares().max())
+        self.damping = first if self.damping is None else max(self.damping, min(10 * self.damping, first))
+        self.growth = 2.0
+
+    def _try(
+        self, objective: Any, linear: Any, equations: NormalEquations, loss: float
+    ) -> tuple[float, float, Tensor] | None:
+        """Take the step if the loss falls there: its loss, the ratio of actual to predicted decrease, the step."""
+        if not equations.damp(self._damping):
+            return None
+        v = equations.step(linear.F)
+        step = v + self._acceleration(objective, linear, equations, v)
+        objective.shift(step)
+        new = _loss(objective)
+        if not new < loss:  # a loss that is not finite included
+            objective.shift(-step)
+            return None
+        predicted = float(v @ (self._damping * v - linear.gradient))
+        return new, (loss - new) / predicted, step
+
+    def _acceleration(self, objective: Any, linear: Any, equations: NormalEquations, v: Tensor) -> Tensor:
+        """a / 2, or nothing where it is not small against the velocity."""
+        if not self.geodesic:
+            return torch.zeros_like(v)
+        h = self.difference
+        objective.shift(h * v)
+        with torch.no_grad():
+            ahead = objective.vector()
+        objective.shift(-h * v)
+        a = equations.step((2 / h) * ((ahead - linear.F) / h - linear.times(v)))
+        return a / 2 if bool(2 * a.norm() < 0.75 * v.norm()) else torch.zeros_like(v)
+
+    def _accept(self, loss: float, rho: float, step: Tensor, *, before: float, rejected: int) -> Report:
+        used = self._damping
+        self.damping = max(FLOOR, used * max(self.shrink, 1 - (2 * min(rho, 1.0) - 1) ** 3))
+        self.growth = 2.0
+        self.idle = self.idle + 1 if before - loss < 1e-12 * before else 0
+        values = {"loss/total": loss, "damping": used, "gain_ratio": rho, "step_norm": float(step.norm())}
+        return Report(values | {"rejected": float(rejected)}, stop="stagnated" if self.idle >= PATIENCE else None)
+
+    def state_dict(self) -> dict[str, float | None]:
+        """The damping and what it remembers."""
+        return {"damping": self.damping, "growth": self.growth, "idle": self.idle}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state (Raises ValueError for one in which no damping would ever end)."""
+        self.damping, self.growth, self.idle = state["damping"], state["growth"], state["idle"]
+        self.__post_init__()
+
+
+@torch.no_grad()
+def _loss(objective: Any) -> float:
+    F = objective.vector()
+    return float(F @ F)

@@ -1,0 +1,85 @@
+"""How many points each constraint gets, and which constraints share them.
+
+    points: {interior: 2048, face: 128, data: all, wall: 500, "x=0": 50}
+
+The name of a constraint is looked up first, then that of its region, then its kind (`interior`, `face`, `data`). A
+number for faces counts points on each of them; what is one point (a face in one dimension, a point with a name) is
+one, however many are asked for. A window in time may take a share of them.
+Measurements are taken all at once.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pinn_cli.basics.errors import UsageError, nearest
+
+KINDS = ("interior", "face", "data")
+Face = tuple[int, int]  # (axis, end)
+Count = int | str
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Points that several constraints share: `count` (None: all measurements) on each of `parts`, of one region.
+
+    A part is a face, (axis, end), or None for the interior.
+    """
+
+    region: str
+    count: int | None
+    parts: tuple[Face | None, ...]
+    names: tuple[str, ...]
+
+    @property
+    def rows(self) -> int | None:
+        """How many points there are in all."""
+        return None if self.count is None else self.count * len(self.parts)
+
+
+def plan(problem: Any, points: Mapping[str, Count], imposed: Collection[str] = ()) -> list[Draw]:
+    """What must be drawn for the constraints that are not imposed exactly.
+
+    `UsageError` for a number that is missing or not positive, and for a name that is no constraint, region or kind.
+    """
+    constraints = problem.constraints()
+    known = dict.fromkeys([*KINDS, *(c.region for c in constraints), *(c.name for c in constraints)])
+    for key in points:
+        if key not in known:
+            raise UsageError(f"points.{key}: no such constraint or region; {nearest(key, known)}")
+    shared: dict[tuple[str, int | None], list[str]] = {}
+    for c in constraints:
+        if c.name not in imposed:
+            shared.setdefault((c.region, _count(problem, c, points)), []).append(c.name)
+    return [Draw(region, n, _parts(problem, region), tuple(names)) for (region, n), names in shared.items()]
+
+
+def _count(problem: Any, constraint: Any, points: Mapping[str, Count]) -> int | None:
+    key = next((k for k in (constraint.name, constraint.region, constraint.kind) if k in points), None)
+    if constraint.kind == "data":
+        if key is not None and points[key] != "all":
+            raise UsageError(f"points.{key}={points[key]}: measurements are taken all at once, type points.{key}=all")
+        return None
+    if key is None:
+        raise UsageError(f"no number of points for `{constraint.name}`: type points.{constraint.kind}=128")
+    n = points[key]
+    if not isinstance(n, int) or isinstance(n, bool) or n <= 0:
+        raise UsageError(f"points.{key}={n}: expected a positive whole number, e.g. points.{key}=128")
+    if hasattr(problem, "share"):  # a window in time
+        n = max(1, round(n * problem.share(constraint.region)))
+    return 1 if constraint.kind == "face" and problem.domain.is_point(constraint.region) else n
+
+
+def _parts(problem: Any, region: str) -> tuple[Face | None, ...]:
+    return () if region == "data" else tuple(problem.domain.faces(region)) or (None,)
+
+
+def place(problem: Any, region: str, parts: Sequence[Tensor]) -> Tensor:
+    """Map points of the unit cube, (count, D) for each part of the region, onto it: (count * parts, D).
+
+    The parts are interleaved, since a domain deals rows out to its faces in turn.
+    """
+    return problem.domain.sample(region, torch.stack(list(parts), 1).flatten(0, 1))

@@ -1,0 +1,46 @@
+"""Points on a regular grid."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pinn_cli.methods.samplers.base import Rounds
+from pinn_cli.methods.samplers.counts import Count, Face
+
+
+class Grid(Rounds):
+    """The largest grid of at most N nodes, equally many along every axis, the same for the whole run.
+
+    Inside the box its n nodes an axis leave out the boundary, i / (n + 1); on a face they reach its edges, i / (n - 1).
+    Networks can hide errors between such nodes; Sobol points do not line up. Raises UsageError for numbers of points
+    that cannot be (`counts.py`).
+    """
+
+    def __init__(self, points: Mapping[str, Count], seed: int = 0) -> None:
+        super().__init__(points, seed, every=None)
+
+    def unit(self, count: int, face: Face | None, seed: int, objective: Any) -> Tensor:
+        """The nodes (at most count, D) in the unit cube; float64, on the CPU."""
+        dimension = len(objective.problem.coordinates)
+        free = [i for i in range(dimension) if face is None or i != face[0]]
+        n = _whole_root(count, len(free))
+        axis = _axis(n, ends=face is not None)
+        nodes = torch.stack(torch.meshgrid(*[axis] * len(free), indexing="ij"), -1) if free else axis.new_zeros(1, 0)
+        X = axis.new_zeros(n ** len(free), dimension)
+        X[:, free] = nodes.reshape(len(X), len(free))
+        return X
+
+
+def _axis(n: int, ends: bool) -> Tensor:
+    step = torch.arange(n, dtype=torch.float64, device="cpu")
+    return step / (n - 1) if ends and n > 1 else (step + 1) / (n + 1)
+
+
+def _whole_root(count: int, power: int) -> int:
+    """The largest n with n^power <= count; 1 if there is no axis."""
+    if power == 0:
+        return 1
+    n = round(count ** (1 / power))
+    return n if n**power <= count else n - 1

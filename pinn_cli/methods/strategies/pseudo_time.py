@@ -1,0 +1,103 @@
+"""Steady equations by steps in a time that does not matter: each network is held near the one before it.
+
+    r(w) + (w - w_before) / tau = 0        implicit Euler in pseudo-time; tau grows until the steady equation is left
+
+It is a trust region in the space of functions, for steady problems whose first Newton-like steps go astray (high
+Reynolds numbers). The growth of tau is switched evolution relaxation (Mulder & Van Leer, 1985) in its simplest form.
+"""
+
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pinn_cli.derivatives.engines import Taylor
+from pinn_cli.methods.stages import Stage
+from pinn_cli.physics.problem import Constraint
+from pinn_cli.physics.symbols import Place, Symbol
+
+
+@dataclass
+class PseudoTime:
+    """Train `inner` through `rounds` steps of tau, 2 tau ... (by `growth`), then on the steady problem itself.
+
+    `evolves` names what changes in time in each momentum-like equation, a field or an observable:
+    ``{"momentum_x": "u", "momentum_y": "v"}``. Every round has at most `steps` steps. Raises ValueError, before the
+    first stage, for names that the problem does not have, and for a tau or a growth that is not above 0.
+    """
+
+    inner: Callable[..., Iterator[Stage]]
+    evolves: Mapping[str, str]
+    tau: float = 0.5
+    growth: float = 2.0
+    rounds: int = 3
+    steps: int | None = 30
+
+    def __call__(self, problem: Any, new_model: Callable[[Any], nn.Module]) -> Iterator[Stage]:
+        self._check(problem)
+        model = new_model(problem)
+
+        def same(_: Any) -> nn.Module:
+            return model
+
+        for k in range(self.rounds):
+            tau = self.tau * self.growth**k
+            step = Step(problem, model, self.evolves, tau)
+            for stage in self.inner(step, same):
+                steps = self.steps if stage.steps is None else stage.steps
+                yield replace(stage, name=f"tau={tau:g}: {stage.name}", steps=steps, underway=True)
+        yield from self.inner(problem, same)
+
+    def _check(self, problem: Any) -> None:
+        if not isinstance(self.evolves, Mapping):
+            found, expected = f"evolves={self.evolves}", "the equations and what changes in them, e.g. {pde: u}"
+            raise ValueError(f"strategy.pseudo_time.{found}: expected {expected}")
+        if not (self.tau > 0 and self.growth > 0):
+            found = f"tau={self.tau:g}, growth={self.growth:g}"
+            raise ValueError(f"strategy.pseudo_time: found {found}; expected numbers above 0")
+        equations = [c.name for c in problem.constraints() if c.region == "interior"]
+        values = [*problem.fields, *problem.observables()]
+        for known, names in ((equations, self.evolves.keys()), (values, self.evolves.values())):
+            for name in names:
+                if name not in known:
+                    raise ValueError(f"strategy.pseudo_time.evolves: found `{name}`; expected of {', '.join(known)}")
+
+
+class Step:
+    """A problem with (w - w_before) / tau added to some of its equations; all else is the problem's own."""
+
+    def __init__(self, problem: Any, before: nn.Module, evolves: Mapping[str, str], tau: float):
+        self.problem, self.evolves, self.tau = problem, dict(evolves), tau
+        self.model = copy.deepcopy(before)
+
+    def with_(self, **changes: Any) -> "Step":
+        """The same step of a changed problem."""
+        return Step(self.problem.with_(**changes), self.model, self.evolves, self.tau)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["problem"], name)
+
+    def constraints(self) -> list[Constraint]:
+        """Those of the problem; `evolves` says which carry the rate of change."""
+        return [self._held(c) if c.name in self.evolves else c for c in self.problem.constraints()]
+
+    def _held(self, c: Constraint) -> Constraint:
+        name, coordinates = self.evolves[c.name], self._symbols(c, self.problem.coordinates)
+        plain = (lambda **symbols: symbols[name]), self._symbols(c, [name] if name in self.problem.fields else [])
+        value, needs = self.problem.observables().get(name, plain)
+        engine = Taylor(set().union(*(s.needs for s in needs.values())))
+
+        def residual(**symbols: Tensor) -> Tensor:
+            X = torch.stack([symbols[x] for x in coordinates], 1)
+            with torch.no_grad():
+                then = Place(engine(self.model, X), X, None, {s: symbols[s] for s in needs})
+            change = value(**{s: symbols[s] for s in needs}) - value(**{s: needs[s].read(then) for s in needs})
+            return c.residual(**{s: symbols[s] for s in c.symbols}) + change / self.tau
+
+        return replace(c, residual=residual, symbols={**c.symbols, **needs, **coordinates})
+
+    def _symbols(self, c: Constraint, names: Iterable[str]) -> dict[str, Symbol]:
+        return {name: self.problem.grammar.parse(name, c.name, c.region) for name in names}

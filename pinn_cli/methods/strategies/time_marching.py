@@ -1,0 +1,132 @@
+"""Window after window in time, each network beginning where the one before it ends.
+
+Sequence-to-sequence learning of Krishnapriyan, Gholami, Zhe, Kirby & Mahoney (2021, arXiv:2109.01050).
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from math import ceil
+from typing import Any
+
+from torch import nn
+
+from pinn_cli.methods.stages import Stage
+from pinn_cli.methods.strategies.continuation import with_parameters
+from pinn_cli.methods.strategies.pseudo_time import Step
+from pinn_cli.physics.piecewise import Piece, Solution
+from pinn_cli.physics.time_window import Window, refuse_unsliceable
+
+STARTS, POINTS = ("warm", "fresh"), ("each", "total")
+Span = tuple[float, float]
+
+
+@dataclass
+class TimeMarching:
+    """Train `inner` on each of `windows` equal slices of time, or on slices of this `length`.
+
+    start     `warm`: a network begins with the parameters of the window before; `fresh`: anew. Unknown coefficients
+              always go on
+    overlap   every window is trained for so much longer than it counts, and the next begins inside it
+    points    `each` window has as many as the whole problem would have; `total`: they are shared by length, all but
+              those of initial conditions and seams
+    steps     of each window, at most (None: until its optimizer stops)
+
+    On the way, what is typed under `stop` of loss and error ends a window, not the run. Raises ValueError, before the
+    first stage, for a problem or settings that cannot be sliced so.
+    """
+
+    inner: Callable[..., Iterator[Stage]]
+    windows: int | None = None
+    length: float | None = None
+    start: str = "warm"
+    overlap: float = 0.0
+    points: str = "each"
+    steps: int | None = None
+
+    def __call__(self, problem: Any, new_model: Callable[[Any], nn.Module]) -> Iterator[Stage]:
+        spans = self._spans(problem)
+        done: list[Piece] = []
+        for start, end in spans:
+            before = done[-1].model if done else None
+            window = Window(problem, start, end, before, self._part(problem, start, end))
+            last = len(done) + 1 == len(spans)
+            for stage in self.inner(window, self._going_on(new_model, before)):
+                piece = Piece(window, stage.model, stage.sampler)
+                yield replace(
+                    stage,
+                    name=f"{window}: {stage.name}",
+                    steps=self.steps if stage.steps is None else stage.steps,
+                    underway=stage.underway or not last,
+                    solution=Solution(problem, [*done, piece]),
+                )
+            done.append(piece)
+
+    def _going_on(self, new_model: Callable[[Any], nn.Module], before: nn.Module | None) -> Callable[[Any], nn.Module]:
+        def make(window: Any) -> nn.Module:
+            model = new_model(window)
+            _refuse_imposed_beginning(window, model)
+            return model if before is None else with_parameters(model, before, network=self.start == "warm")
+
+        return make
+
+    def _part(self, problem: Any, start: float, end: float) -> float:
+        low, high = _axis(problem)
+        return 1.0 if self.points == "each" else (end - start) / (high - low)
+
+    def _spans(self, problem: Any) -> list[Span]:
+        """Where each window begins, and how far it is trained. Raises ValueError for what cannot be sliced so."""
+        self._check(problem)
+        low, high = _axis(problem)
+        count = self.windows or max(1, ceil((high - low) / self.length - 1e-9))  # type: ignore[operator]
+        length = self.length or (high - low) / count
+        starts = [low + k * length for k in range(count)]
+        spans = [(a, min(b + self.overlap, high)) for a, b in zip(starts, [*starts[1:], high], strict=True)]
+        _refuse_unmeasured(problem, spans)
+        return spans
+
+    def _check(self, problem: Any) -> None:
+        if isinstance(problem, Step):
+            raise ValueError("strategy=[pseudo_time,time_marching]: type strategy=[time_marching,pseudo_time]")
+        refuse_unsliceable(problem)
+        if (self.windows is None) == (self.length is None):
+            found = f"windows={self.windows}, length={self.length}"
+            raise ValueError(f"strategy.time_marching: found {found}; type one of them, e.g. windows=10")
+        known = {"start": STARTS, "points": POINTS}
+        for name, choices in known.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{_typed(self, name)}: expected one of {', '.join(choices)}")
+        low, high = _axis(problem)
+        if self.windows is not None and (not isinstance(self.windows, int) or self.windows < 1):
+            raise ValueError(f"{_typed(self, 'windows')}: expected a whole number above 0")
+        if self.length is not None and not 0 < self.length <= high - low:
+            raise ValueError(f"{_typed(self, 'length')}: expected more than 0 and at most {high - low:g}, all the time")
+        if not 0 <= self.overlap < high - low:
+            raise ValueError(f"{_typed(self, 'overlap')}: expected at least 0 and less than {high - low:g}")
+
+
+def _axis(problem: Any) -> Span:
+    time = problem.domain.coordinates.index(problem.domain.time)
+    return problem.domain.lower[time], problem.domain.upper[time]
+
+
+def _typed(part: TimeMarching, name: str) -> str:
+    return f"strategy.time_marching.{name}={getattr(part, name)}"
+
+
+def _refuse_unmeasured(problem: Any, spans: list[Span]) -> None:
+    """Each window sees its own measurements; one without any would train on none."""
+    names = [c.name for c in problem.constraints() if c.region == "data"]
+    for window in [Window(problem, start, end) for start, end in spans if names]:
+        if not len(window.data):
+            raise ValueError(
+                f"strategy.time_marching: no measurement of `{names[0]}` in {window}; expected some in every window: "
+                "type fewer of them"
+            )
+
+
+def _refuse_imposed_beginning(window: Window, model: nn.Module) -> None:
+    """An ansatz that the problem writes itself holds at the beginning of time, not at that of every window."""
+    own = set(window.imposes) if hasattr(window, "impose") else set()
+    initial = [c.name for c in window.problem.constraints() if c.region == "initial"]
+    for name in own.intersection(initial, getattr(model, "imposed", ())):
+        raise ValueError(f"constraints=exact: `{name}` would hold in the first window alone; type constraints=soft")

@@ -1,0 +1,1 @@
+"""The language of problems: symbols, domains, problems, ansatz, windows in time, references."""

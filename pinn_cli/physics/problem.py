@@ -1,0 +1,165 @@
+"""A boundary-value problem, written as in a paper.
+
+A residual is a method whose parameters are the symbols of its equation (`symbols.py`): coordinates (``x``), fields
+(``u``), derivatives (``u_xx``, ``lap_u``, ``u_n``), coefficients (``nu``). It returns what must vanish, one number per
+point; every symbol is a tensor (N,). Its name is the name of its loss everywhere: log, weights, results file.
+"""
+
+import copy
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from pinn_cli.physics.domains import Box
+from pinn_cli.physics.symbols import Grammar, Symbol
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """r = 0 on a region. With `against`, a map of points, r becomes r(X) - r(against(X)): periodic pairs."""
+
+    name: str
+    region: str
+    residual: Callable[..., Tensor]
+    symbols: dict[str, Symbol]
+    against: Callable[[Tensor], Tensor] | None = None
+
+    @property
+    def kind(self) -> str:
+        """What the default numbers of points and weights speak of: `interior`, `data`, or else `face`."""
+        return self.region if self.region in ("interior", "data") else "face"
+
+
+def on(region: str) -> Callable:
+    """Mark a method as a residual that must vanish on `region`."""
+
+    def mark(method: Callable) -> Callable:
+        method._build = lambda problem, name: problem._constraint(name, region)  # type: ignore[attr-defined]
+        return method
+
+    return mark
+
+
+def periodic(coordinate: str) -> Callable:
+    """Mark a method whose value must be the same at both ends of `coordinate`: ``@periodic("x") def seam(self, u)``."""
+
+    def mark(method: Callable) -> Callable:
+        method._build = lambda problem, name: problem._pair(name, coordinate)  # type: ignore[attr-defined]
+        return method
+
+    return mark
+
+
+def observable(method: Callable) -> Callable:
+    """Mark a method as a derived field, such as a velocity: ``@observable def v(self, psi_x): return -psi_x``."""
+    method._observable = True  # type: ignore[attr-defined]
+    return method
+
+
+class Problem:
+    """Base of all problems: a dataclass with `coordinates`, `fields`, a `domain`, and residuals marked by `on`.
+
+    Optional: ``exact(self, x, t)`` or ``reference(self)``; ``ansatz(self, x, t, u)`` for conditions imposed exactly, or
+    ``impose(self, x, t, u)``, the ansatz of `constraints=exact`, with `imposes`, the constraints that it makes hold;
+    derived fields marked by `observable`; ``measurements(self)`` -> dict of columns (N,), the coordinates and what was
+    measured there; `unknowns`, start values of coefficients that are trained.
+    """
+
+    coordinates: ClassVar[tuple[str, ...]]
+    fields: ClassVar[tuple[str, ...]]
+    unknowns: dict[str, float] = {}
+    imposes: ClassVar[tuple[str, ...]] = ()
+    domain: Box
+
+    @property
+    def coefficients(self) -> dict[str, float]:
+        """The numbers of the problem that may be used as symbols, by name."""
+        own = {k: v for k, v in vars(self).items() if isinstance(v, int | float) and not isinstance(v, bool)}
+        return own | {k: float(v) for k, v in self.unknowns.items()}
+
+    def with_(self, **changes: Any) -> "Problem":
+        """A changed copy: ``problem.with_(nu=0.1)``."""
+        arguments = {k: v for k, v in vars(self).items() if k in inspect.signature(type(self)).parameters}
+        unknown = [k for k in changes if k not in inspect.signature(type(self)).parameters]
+        if unknown:
+            raise TypeError(f"{type(self).__name__} has no coefficient `{unknown[0]}`; it has {', '.join(arguments)}")
+        return type(self)(**copy.deepcopy(arguments) | changes)
+
+    @cached_property
+    def grammar(self) -> Grammar:
+        sides = getattr(getattr(self, "domain", None), "coordinates", None)
+        if sides != tuple(self.coordinates):
+            found = "no domain" if sides is None else f"the sides {', '.join(sides)}"
+            expected = f"self.domain = Box({', '.join(f'{c}=(0, 1)' for c in self.coordinates)}) in __post_init__"
+            raise TypeError(f"{type(self).__name__}: found {found}; expected {expected}, sides in this order")
+        columns = [c for c in self.data_columns if c not in self.coordinates]
+        return Grammar(self.coordinates, self.fields, tuple(self.coefficients), tuple(columns), self.domain.time)
+
+    @cached_property
+    def data_columns(self) -> dict[str, Tensor]:
+        return self.measurements() if hasattr(self, "measurements") else {}
+
+    @property
+    def data(self) -> Tensor:
+        """The points of the region `data` (N, D + columns): coordinates first, measured values travel with them."""
+        columns = self.data_columns
+        missing = [c for c in self.coordinates if c not in columns]
+        if missing:
+            raise TypeError(
+                f"{type(self).__name__}.measurements: no column `{missing[0]}`; found {', '.join(columns) or 'none'}"
+            )
+        ordered = [columns[c] for c in (*self.coordinates, *self.grammar.measured)]
+        return torch.stack([torch.as_tensor(c, dtype=torch.float64) for c in ordered], 1)
+
+    def constraints(self) -> list[Constraint]:
+        """Every marked method, in the order written; an overridden one counts once, where it was first named."""
+        return [build(self, name) for name, build in self._marked("_build").items()]
+
+    def observables(self) -> dict[str, tuple[Callable[..., Tensor], dict[str, Symbol]]]:
+        """Derived fields by name: how they are computed, and from which symbols."""
+        return {n: (getattr(self, n), self._symbols(n, "interior")) for n in self._marked("_observable")}
+
+    def _marked(self, mark: str) -> dict[str, Any]:
+        """Marks by method name, base classes first; an override keeps its mark, `name = None` takes it away."""
+        found: dict[str, Any] = {}
+        for name, member in (item for c in reversed(type(self).__mro__) for item in vars(c).items()):
+            if hasattr(member, mark):
+                found[name] = getattr(member, mark)
+            elif name in found and not callable(member):
+                del found[name]
+        return found
+
+    def _symbols(self, name: str, region: str) -> dict[str, Symbol]:
+        where, parameters = f"{type(self).__name__}.{name}", inspect.signature(getattr(self, name)).parameters
+        return {n: self.grammar.parse(n, where, region) for n in parameters}
+
+    def _constraint(self, name: str, region: str, against: Callable[[Tensor], Tensor] | None = None) -> Constraint:
+        if hasattr(Problem, name):
+            raise TypeError(f"{type(self).__name__}.{name}: every problem has `{name}` already; choose another name")
+        at_a_point = region in getattr(getattr(self, "domain", None), "points", ())  # which has no normal
+        symbols = self._symbols(name, "interior" if at_a_point else region)
+        if region != "data":
+            try:
+                self.domain.faces(region)
+            except ValueError as error:
+                raise TypeError(f"{type(self).__name__}.{name}: {error}") from None
+        return Constraint(name, region, getattr(self, name), symbols, against)
+
+    def _pair(self, name: str, coordinate: str) -> Constraint:
+        if coordinate not in self.coordinates:
+            known = ", ".join(self.coordinates)
+            raise TypeError(f"{type(self).__name__}.{name}: @periodic({coordinate!r}); expected a coordinate ({known})")
+        i = self.coordinates.index(coordinate)
+        (low, high) = self.domain.lower[i], self.domain.upper[i]
+
+        def opposite(X: Tensor) -> Tensor:
+            X = X.clone()
+            X[:, i] = high
+            return X
+
+        return self._constraint(name, f"{coordinate}={low:g}", against=opposite)

@@ -1,0 +1,54 @@
+"""Trusted values to compare a prediction with: one file per kind.
+
+A reference is an object with ``fields``, the names it knows (fields or observables); ``error``, its own relative
+error; ``at``, the only points where it is known (a data file) or None; and a call, X (N, D) -> {name: (N,)}. It may
+say with ``counts(X) -> (N,) bool`` which points enter the errors; fields are kept and drawn at all of them.
+"""
+
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from pinn_cli.basics.errors import UsageError
+from pinn_cli.physics.references.base import Remembered
+from pinn_cli.physics.references.exact import Exact
+
+
+class Reference(Protocol):
+    """What every reference is."""
+
+    fields: tuple[str, ...]
+    error: float
+    at: Tensor | None
+
+    def __call__(self, X: Tensor) -> dict[str, Tensor]:
+        """Trusted values (N,) by name at X (N, D)."""
+
+
+def reference_of(problem: Any) -> Reference | None:
+    """The problem's ``exact`` solution if it has one, else its ``reference()``, which may be None.
+
+    It is asked once, at the corners of the domain. Errors: UsageError if it does not give one number per point.
+    """
+    if hasattr(problem, "exact"):
+        return _tried(Exact(problem.exact, problem.fields), problem, "exact")
+    known = problem.reference() if hasattr(problem, "reference") else None
+    return None if known is None else _tried(Remembered(known), problem, "reference")
+
+
+def _tried(reference: Reference, problem: Any, method: str) -> Reference:
+    X = problem.domain.grid(2) if reference.at is None else reference.at
+    where = f"{type(problem).__name__}.{method}"
+    if X.ndim != 2 or X.shape[1] != len(problem.coordinates):
+        raise UsageError(f"{where}: points of shape {tuple(X.shape)}; expected (N, {len(problem.coordinates)})")
+    try:
+        values = reference(X)
+    except TypeError as error:
+        raise UsageError(f"{where}: {error}; expected one parameter per coordinate") from error
+    for name, value in values.items():
+        if not isinstance(value, Tensor) or value.shape != X.shape[:1]:
+            found = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+            raise UsageError(
+                f"{where}: `{name}` has {found} at {len(X)} points; expected ({len(X)},), one number per point"
+            )
+    return reference

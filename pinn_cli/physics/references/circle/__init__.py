@@ -1,0 +1,1 @@
+"""Equations on a circle, solved by Fourier modes."""

@@ -1,0 +1,145 @@
+"""The grammar of symbols: what the parameter names of a residual mean.
+
+    x            a coordinate
+    u            a field
+    u_xx, u_xt   a partial derivative
+    lap_u        the Laplacian in space, one collapsed stream
+    u_n          the outward normal derivative, on a face
+    nu           a coefficient: its value, or the unknown that is being trained
+    u_data       a measured column, on the region `data`
+
+Each symbol says which derivatives it `needs` and how it reads its value, one number per point, at a `Place`.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from pinn_cli.derivatives.keys import Index, Lap
+
+
+@dataclass
+class Place:
+    """All that a residual may read at N points: derivatives (N, F), points (N, D + columns), normals (N, D)."""
+
+    values: dict[Index | Lap, Tensor]
+    points: Tensor
+    normals: Tensor | None
+    coefficients: dict[str, Tensor]  # each (N,)
+
+
+class Symbol(Protocol):
+    """The derivatives a symbol needs, and its value (N,) at a place."""
+
+    @property
+    def needs(self) -> frozenset[Index | Lap]: ...
+    def read(self, at: Place) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Column:
+    """A coordinate, or a measured value that travels with its point."""
+
+    position: int
+    needs: frozenset = frozenset()
+
+    def read(self, at: Place) -> Tensor:
+        return at.points[:, self.position]
+
+
+@dataclass(frozen=True)
+class Derivative:
+    """A partial derivative of a field, the field itself included, or its Laplacian."""
+
+    field: int
+    index: Index | Lap
+
+    @property
+    def needs(self) -> frozenset[Index | Lap]:
+        return frozenset({self.index})
+
+    def read(self, at: Place) -> Tensor:
+        return at.values[self.index][:, self.field]
+
+
+@dataclass(frozen=True)
+class Normal:
+    """du/dn = sum_i n_i du/dx_i over the axes of space, n the outward normal of the region."""
+
+    field: int
+    axes: tuple[int, ...]
+    dimension: int
+
+    def _first(self, axis: int) -> Index:
+        return tuple(int(i == axis) for i in range(self.dimension))
+
+    @property
+    def needs(self) -> frozenset[Index | Lap]:
+        return frozenset(self._first(axis) for axis in self.axes)
+
+    def read(self, at: Place) -> Tensor:
+        assert at.normals is not None
+        terms = [at.normals[:, i] * at.values[self._first(i)][:, self.field] for i in self.axes]
+        return sum(terms[1:], terms[0])
+
+
+@dataclass(frozen=True)
+class Coefficient:
+    """A coefficient of the equation by its own name."""
+
+    name: str
+    needs: frozenset = frozenset()
+
+    def read(self, at: Place) -> Tensor:
+        return at.coefficients[self.name]
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """What may be written in the residuals of one problem."""
+
+    coordinates: tuple[str, ...]
+    fields: tuple[str, ...]
+    coefficients: tuple[str, ...] = ()
+    measured: tuple[str, ...] = ()
+    time: str | None = None
+
+    def __post_init__(self) -> None:
+        for c in self.coordinates:
+            if len(c) != 1 or c == "n":
+                raise TypeError(f"coordinate `{c}`: expected one letter other than n (u_n is the normal derivative)")
+        for f in self.fields:
+            if "_" in f or f == "lap" or f in self.coordinates:
+                raise TypeError(f"field `{f}`: expected a name without underscore that is no coordinate and not `lap`")
+
+    @property
+    def space(self) -> tuple[int, ...]:
+        return tuple(i for i, c in enumerate(self.coordinates) if c != self.time)
+
+    def parse(self, name: str, where: str, region: str) -> Symbol:
+        """The symbol called `name` in the residual `where` on `region`; TypeError if there is none."""
+        D = len(self.coordinates)
+        if name in self.coordinates:
+            return Column(self.coordinates.index(name))
+        if name in self.measured and region == "data":
+            return Column(D + self.measured.index(name))
+        if name in self.coefficients:
+            return Coefficient(name)
+        field, _, suffix = name.partition("_")
+        if field == "lap" and suffix in self.fields:
+            return Derivative(self.fields.index(suffix), Lap(self.space, D))
+        if field in self.fields and suffix == "n" and region not in ("interior", "initial", "data"):
+            return Normal(self.fields.index(field), self.space, D)
+        if field in self.fields and all(c in self.coordinates for c in suffix) and not name.endswith("_"):
+            return Derivative(self.fields.index(field), tuple(suffix.count(c) for c in self.coordinates))
+        raise TypeError(f"{where}: `{name}` {self._expected(region)}")
+
+    def _expected(self, region: str) -> str:
+        u, x = self.fields[0], self.coordinates[0]
+        known = [f"a coordinate ({', '.join(self.coordinates)})", f"a field ({', '.join(self.fields)})"]
+        known += [f"a derivative such as `{u}_{x}`, `{u}_{x}{x}` or `lap_{u}`"]
+        known += [f"a normal derivative `{u}_n`"] * (region not in ("interior", "initial", "data"))
+        known += [f"a coefficient ({', '.join(self.coefficients)})"] * bool(self.coefficients)
+        known += [f"a measured column ({', '.join(self.measured)})"] * bool(self.measured and region == "data")
+        return f"is no symbol of the region `{region}`; expected {', '.join(known[:-1])} or {known[-1]}"

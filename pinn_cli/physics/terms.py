@@ -1,0 +1,45 @@
+"""How large the terms of an equation are: what a residual has to be small against."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pinn_cli.derivatives.keys import Lap
+from pinn_cli.physics.problem import Constraint
+from pinn_cli.physics.symbols import Derivative, Normal
+
+
+def terms_of(problem: Any, constraint: Constraint, values: Mapping[str, Tensor], size: float) -> dict[str, float]:
+    """rms of s dr/ds for every symbol s of a field, and of the residual with all of them zero (`source`).
+
+    A symbol that vanishes on the region counts as derivatives of a function of this size usually would: size / L^order,
+    L the longest side.
+    """
+    length = max(high - low for low, high in zip(problem.domain.lower, problem.domain.upper, strict=True))
+    leaves = {n: values[n].detach().clone().requires_grad_() for n in supplied(constraint)}
+    with torch.enable_grad():
+        r = constraint.residual(**{**values, **leaves})
+        slopes = torch.autograd.grad(r.sum(), list(leaves.values()), allow_unused=True)
+    terms = {}
+    for name, slope in zip(leaves, slopes, strict=True):
+        usual = size / length ** max(order(key) for key in constraint.symbols[name].needs)
+        terms[name] = 0.0 if slope is None else max(rms(slope * values[name]), rms(slope) * usual)
+    source = constraint.residual(**{**values, **{name: torch.zeros_like(leaf) for name, leaf in leaves.items()}})
+    return terms | {"source": rms(source.detach())}
+
+
+def supplied(constraint: Constraint) -> list[str]:
+    """The symbols that the network supplies."""
+    return [name for name, symbol in constraint.symbols.items() if isinstance(symbol, Derivative | Normal)]
+
+
+def order(key: tuple[int, ...] | Lap) -> int:
+    """How often a derivative differentiates."""
+    return 2 if isinstance(key, Lap) else sum(key)
+
+
+def rms(x: Tensor) -> float:
+    """Root of the mean square."""
+    return float(x.detach().square().mean().sqrt())

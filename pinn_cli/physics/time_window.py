@@ -1,0 +1,171 @@
+"""A slice of a problem in time, which goes on from a solution that is known before it.
+
+What must match at the seam is what the initial conditions speak of: a condition r(u, u_t, ...) = 0 becomes
+
+    r(u here) - r(u before) = 0        at the beginning of the window,
+
+so that conditions on u and on u_t become the continuity of u and of u_t. They keep their names, and with them their
+weights, points and columns of the history.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pinn_cli.derivatives.engines import Autograd, Taylor
+from pinn_cli.physics.problem import Constraint
+from pinn_cli.physics.symbols import Derivative, Normal, Place, Symbol
+
+
+@dataclass(frozen=True)
+class Known:
+    """The value that another symbol has in a solution that is no longer trained."""
+
+    symbol: Symbol
+    solution: nn.Module
+    engine: Taylor | Autograd
+    like: Tensor  # points (1, D) in the precision and on the device of the solution
+    needs: frozenset = frozenset()
+
+    @torch.no_grad()
+    def read(self, at: Place) -> Tensor:
+        X = at.points[:, : self.like.shape[1]].to(self.like)
+        values = {key: value.detach() for key, value in self.engine(self.solution, X).items()}
+        return self.symbol.read(Place(values, X, at.normals, {})).to(at.points)
+
+
+class Window:
+    """A problem on start <= time <= end, after the solution `before` (None: from its own initial conditions).
+
+    It answers whatever the problem answers, `metrics` excepted, which speak of all times. `part` is its share of the
+    numbers of points asked for.
+    """
+
+    def __init__(self, problem: Any, start: float, end: float, before: nn.Module | None = None, part: float = 1.0):
+        self.problem, self.start, self.end, self.before, self.part = problem, start, end, before, part
+        self.domain = problem.domain.between(problem.domain.time, start, end)
+        self._known: dict[Symbol, Known] = {}
+        if hasattr(problem, "reference"):
+            self.reference = self._reference
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("problem", "metrics"):
+            raise AttributeError(f"a window has no `{name}`")
+        return getattr(self.problem, name)
+
+    def __str__(self) -> str:
+        return f"{self.problem.domain.time}={self.start:.4g}..{self.end:.4g}"
+
+    def with_(self, **changes: Any) -> "Window":
+        """The same window of a changed problem."""
+        return Window(self.problem.with_(**changes), self.start, self.end, self.before, self.part)
+
+    def constraints(self) -> list[Constraint]:
+        """Those of the problem, with seams in the place of initial conditions."""
+        given = self.problem.constraints()
+        return given if self.before is None else [self._seam(c) if is_initial(self.problem, c) else c for c in given]
+
+    def share(self, region: str) -> float:
+        """All points for where the window begins, its part of those that are spread over time."""
+        time = self.domain.coordinates.index(self.domain.time)
+        return 1.0 if (time, 0) in self.domain.faces(region) else self.part
+
+    @property
+    def data_columns(self) -> dict[str, Tensor]:
+        """The measurements that were taken in the window."""
+        columns = self.problem.data_columns
+        if not columns:
+            return {}
+        inside = self._inside(torch.as_tensor(columns[self.domain.time]))
+        return {name: torch.as_tensor(column)[inside] for name, column in columns.items()}
+
+    @property
+    def data(self) -> Tensor:
+        """The points of the region `data` (N, D + columns) that lie in the window."""
+        X = self.problem.data
+        return X[self._inside(X[:, self.domain.coordinates.index(self.domain.time)])]
+
+    def _inside(self, t: Tensor) -> Tensor:
+        """Which times belong to it: those where it begins only if nothing comes before."""
+        return (t <= self.end) & (t >= self.start if self.before is None else t > self.start)
+
+    def _seam(self, c: Constraint) -> Constraint:
+        known = {n: self._before(s) for n, s in c.symbols.items() if isinstance(s, Derivative | Normal)}
+
+        def residual(**symbols: Tensor) -> Tensor:
+            here = {name: symbols[name] for name in c.symbols}
+            there = {name: symbols[f"{name} before"] for name in known}
+            return c.residual(**here) - c.residual(**{**here, **there})
+
+        return replace(c, residual=residual, symbols={**c.symbols, **{f"{n} before": s for n, s in known.items()}})
+
+    def _before(self, symbol: Symbol) -> Known:
+        """The symbol's value before; planned once, by jets, or by autograd for a network that jets do not know."""
+        if symbol not in self._known:
+            assert self.before is not None
+            like = self.domain.grid(2)[:1].to(next(self.before.parameters()).detach())
+            engine: Taylor | Autograd = Taylor(symbol.needs)
+            try:
+                engine(self.before, like)
+            except NotImplementedError:
+                engine = Autograd(symbol.needs)
+            self._known[symbol] = Known(symbol, self.before, engine, like)
+        return self._known[symbol]
+
+    def _reference(self) -> Any:
+        reference, time = self.problem.reference(), self.domain.coordinates.index(self.domain.time)
+        if reference.at is None:
+            return reference
+        rows = self._inside(reference.at[:, time])
+        return Rows(reference, rows) if rows.any() else None
+
+
+class Rows:
+    """Some rows of a reference that is known at points of its own."""
+
+    def __init__(self, whole: Any, rows: Tensor):
+        self.whole, self.rows, self.at = whole, rows, whole.at[rows]
+        self.fields, self.error = whole.fields, whole.error
+
+    def counts(self, X: Tensor) -> Tensor:
+        """Which points (N,) enter the errors."""
+        if not hasattr(self.whole, "counts"):
+            return torch.ones(len(X), dtype=torch.bool, device=X.device)
+        return self.whole.counts(X)
+
+    def __call__(self, X: Tensor) -> dict[str, Tensor]:
+        """Values (N,) by name at X, which must be `at`."""
+        whole = self.whole.at.to(X, copy=True)
+        whole[self.rows] = X
+        return {name: value[self.rows] for name, value in self.whole(whole).items()}
+
+
+def is_initial(problem: Any, c: Constraint) -> bool:
+    """Whether a constraint speaks of the face where time begins."""
+    return _faces(problem, c) == [(problem.domain.coordinates.index(problem.domain.time), 0)]
+
+
+def _faces(problem: Any, c: Constraint) -> list[tuple[int, int]]:
+    return [] if c.kind == "data" else problem.domain.faces(c.region)
+
+
+def refuse_unsliceable(problem: Any) -> None:
+    """Refuse a problem that cannot be solved window after window. Errors: ValueError, in one line."""
+    box = problem.domain
+    if box.time is None:
+        raise ValueError(f"{_name(problem)} has no time axis; expected a coordinate `t` or Box(..., time=...)")
+    time = box.coordinates.index(box.time)
+    for c in problem.constraints():
+        faces = _faces(problem, c)
+        if c.region in box.points:
+            raise ValueError(f"`{c.name}` holds at one instant, the point {c.region}; expected faces or the interior")
+        if (time, 1) in faces or ((time, 0) in faces and (len(faces) > 1 or c.against is not None)):
+            raise ValueError(f"`{c.name}` on {c.region} ties times to each other; expected one where time begins")
+    if not any(is_initial(problem, c) for c in problem.constraints()):
+        raise ValueError(f"{_name(problem)} has no initial condition; what shall go on from one window to the next?")
+
+
+def _name(problem: Any) -> str:
+    return type(problem).__name__

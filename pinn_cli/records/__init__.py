@@ -1,0 +1,1 @@
+"""What lies on disk: results file, checkpoint, lock, run folder, provenance."""

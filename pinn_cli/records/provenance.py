@@ -1,0 +1,56 @@
+"""What a results file says of where it comes from."""
+
+import platform
+import shlex
+import sys
+from collections.abc import Mapping
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pinn_cli import __version__
+from pinn_cli.basics.checkout import commit
+
+LIBRARIES = ("torch", "numpy", "h5py", "hydra-core")
+
+
+def provenance(config: Mapping[str, Any], problem: str, device: torch.device) -> dict[str, Any]:
+    """Attributes of a new run: what it is, on what it runs, with which versions, started when and how."""
+    return {
+        "pinn_version": __version__,
+        "problem": problem,
+        "status": "running",
+        "seed": config["seed"],
+        "device": str(device),
+        "dtype": config["dtype"],
+        "threads": torch.get_num_threads(),
+        "machine": f"{platform.node()}, {_processor()}",
+        "versions": {"python": platform.python_version()} | {name: _version(name) for name in LIBRARIES},
+        "commit": commit(),
+        "started": now(),
+        "command": shlex.join(["pinn", "train", *sys.argv[1:]]),
+    }
+
+
+def now() -> str:
+    """The time, to the second, with its zone."""
+    return datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+def _version(library: str) -> str:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _processor() -> str:
+    """The model of the CPU: bit-for-bit resume is promised for the same one."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

@@ -1,0 +1,235 @@
+"""One results file: what a run writes and anybody reads."""
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import h5py
+import numpy as np
+
+from pinn_cli.basics import files as atomic
+from pinn_cli.basics import safe_yaml
+from pinn_cli.basics.errors import TrainingError, UsageError
+from pinn_cli.records.results import validation
+from pinn_cli.records.results.history import CHUNK, add_rows, complete_rows, cut_records, cut_rows, last_numbers
+from pinn_cli.records.results.values import (
+    ERRORS,
+    Noted,
+    array_of,
+    attribute_of,
+    content_of,
+    datasets,
+    examine,
+    new_image,
+    note,
+    one_line,
+    unfolded,
+    value_of,
+    write,
+)
+
+FORMAT = "pinn-results 1"
+RESERVE = 64 * 1024  # bytes left free on top of what a write needs (the file's own bookkeeping)
+ABOUT = ("problem", "seed", "device", "dtype", "status", "reason", "steps", "started", "finished")  # in an overview
+FINAL = ("error", "metrics", "timing/wall", "guard/verdict")  # groups in an overview
+LAST = ("step", "time", "loss/total")  # columns in an overview
+NEEDED = ("problem", "status", "seed", "threads")  # attributes without which no run goes on
+FOUND = ("network", "error", "metrics", "fields", "residuals", "collocation", "guard", "unknowns", "seams", "timing")
+PATIENCE = 4  # attempts of a reader that meets a file in the middle of an append
+
+Seen = TypeVar("Seen")
+
+
+class Results:
+    """One results file: `create`, `append`, `cut`, `replace`, `attributes` for the writer, `read...` for anybody."""
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self._known: set[str] | None = None  # history columns known to be there
+
+    def create(self, attributes: Mapping[str, Any], config_yaml: str, sources: Mapping[str, str]) -> None:
+        """A new file without rows. Raises UsageError if there is one: a run is never overwritten."""
+        if self.path.exists():
+            raise UsageError(f"{self.path} holds a run; expected a new folder, or `pinn resume {self.path.parent}`")
+        with new_image() as image:
+            note(image, {"format": FORMAT, **attributes})
+            write(image, "config", config_yaml)
+            for module, text in sources.items():
+                write(image, f"source/{module}", Noted(text, {"sha256": sha256(text.encode()).hexdigest()}))
+            image.create_group("history", track_order=True)
+            self._put(content_of(image))
+
+    def append(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Add rows of numbers by name. What a row lacks, and the earlier rows of a new name, are NaN.
+
+        Raises TrainingError, with nothing written, when too little room is left on the disk.
+        """
+        if not rows:
+            return
+        numbers = [{name: float(value) for name, value in row.items()} for row in rows]
+        names = {name for row in numbers for name in row}
+        if self._known is None:
+            self._known = set(self.read_history())
+        if names <= self._known:
+            self._require(8 * len(self._known) * (len(rows) + CHUNK))
+            with self._appending() as file:
+                add_rows(file["history"], numbers)
+        else:
+            self._known = self._rewrite(lambda file: add_rows(file["history"], numbers), more=8 * CHUNK * len(names))
+
+    def cut(self, step: int) -> None:
+        """Drop rows and records after `step`, and what an earlier end found: the run goes on from its checkpoint."""
+        def change(file: h5py.File) -> None:
+            cut_rows(validation.columns(file["history"]), step)
+            for records in file.get("diagnostics", {}).values():
+                cut_records(records, step)
+
+        self._rewrite(change, without=FOUND)
+
+    def replace(self, groups: Mapping[str, Any]) -> None:
+        """Write top-level groups anew, whole: ``{"error": {"u": 1e-6}, "stages": ["adam"], "fields": {...}}``.
+
+        Names nest by dicts or slashes. A value is a number, text, texts, array or tensor, or one of these `Noted`.
+        """
+        leaves = dict(unfolded(groups))
+        size = sum(array_of(value).nbytes for value in leaves.values())
+
+        def change(file: h5py.File) -> None:
+            for name, value in leaves.items():
+                write(file, name, value)
+
+        self._rewrite(change, without={name.split("/")[0] for name in leaves}, more=2 * size)
+
+    def attributes(self, **values: Any) -> None:
+        """Set attributes of the run, for example ``status="finished"``."""
+        self._rewrite(lambda file: note(file, values))
+
+    def read(self, name: str = "/") -> dict[str, Any]:
+        """Every dataset below a group, by its name relative to it; for a dataset {"": value}; {} if there is none."""
+        return self.look(lambda file: {key: value_of(data) for key, data in datasets(file, name).items()})
+
+    def read_history(self) -> dict[str, np.ndarray]:
+        """The columns (R,), all of one length: a batch that a kill cut short is left out."""
+        def look(file: h5py.File) -> dict[str, np.ndarray]:
+            columns = validation.columns(file["history"])
+            rows = complete_rows(columns)
+            return {name: column[:rows] for name, column in columns.items()}
+
+        return self.look(look)
+
+    def read_attributes(self, name: str = "/") -> dict[str, Any]:
+        """The attributes of the run, or of one of its groups or datasets; {} if there is none of that name."""
+        def look(file: h5py.File) -> dict[str, Any]:
+            node = validation.found(file, name)
+            return {} if node is None else {key: attribute_of(node, key) for key in node.attrs}
+
+        return self.look(look)
+
+    def read_config(self, name: str = "config") -> str:
+        """The resolved configuration, as YAML (Raises UsageError if it is none); `begun`: before it was changed."""
+        return safe_yaml.check(str(self.read(name).get("", "")), f"the configuration in {self.path}")
+
+    def examine(self) -> None:
+        """Look at everything in the file, before a run goes on in it. Raises UsageError for what is no run's."""
+        def look(file: h5py.File) -> None:
+            examine(file)
+            for name in NEEDED:
+                file.attrs[name]
+
+        self.look(look)
+
+    def overview(self) -> dict[str, dict[str, Any]]:
+        """What a list of runs needs, from one short look: `about` (attributes), `last` (row), `error`, `metrics` ...
+
+        Errors and metrics are the final ones, or the last recorded while the run goes on or where there are no others.
+        """
+        def look(file: h5py.File) -> dict[str, dict[str, Any]]:
+            history = file["history"]
+            about = {name: attribute_of(file, name) for name in ABOUT if name in file.attrs}
+            wanted = () if about.get("status") == "running" else FINAL  # what is there is of an earlier life
+            final = {name: {key: value_of(data) for key, data in datasets(file, name).items()} for name in wanted}
+            kinds = {"error": "error", "metrics": "metric"}
+            recorded = {name: last_numbers(history, kind) for name, kind in kinds.items() if not final.get(name)}
+            last = last_numbers(history, *LAST)
+            return {"about": about, "last": last, **{key: {} for key in FINAL}, **final, **recorded}
+
+        return self.look(look)
+
+    # ---- how
+
+    @contextmanager
+    def _appending(self) -> Iterator[h5py.File]:
+        """The file, open for one short write; a write that fails ends the process (see the top of this file)."""
+        try:
+            file = h5py.File(self.path, "r+", locking=False)
+        except ERRORS as error:
+            raise TrainingError(self._lost(error)) from error
+        try:
+            yield file
+            file.close()
+            atomic.sync(self.path)  # the checkpoint that speaks of these rows is forced to the disk too
+        except ERRORS as error:
+            _leave(f"cannot write {self.path} ({one_line(error)}); what was recorded before is kept; "
+                   f"make room, then `pinn resume {self.path.parent}`")
+
+    def _rewrite(self, change: Callable[[h5py.File], Any], without: Collection[str] = (), more: int = 0) -> set[str]:
+        """Copy all but `without` to an image, change that, put it in the file's place; returns the column names."""
+        with new_image() as image:
+            try:
+                self._require(self.path.stat().st_size + more)
+                with h5py.File(self.path, "r", locking=False) as old:
+                    examine(old)
+                    for name in set(old) - set(without):
+                        old.copy(name, image)
+                    for name, value in old.attrs.items():
+                        image.attrs[name] = value
+            except ERRORS as error:
+                raise TrainingError(self._lost(error)) from error
+            change(image)
+            self._put(content_of(image))
+            return set(validation.columns(image["history"]))
+
+    def _lost(self, error: Exception) -> str:
+        reason = one_line(error)
+        return f"{self.path} can no longer be read ({reason}); has it been moved, or changed by another program?"
+
+    def _put(self, content: bytes) -> None:
+        """Take the file's place in one move: a reader, or a kill, meets the old one or the new one."""
+        atomic.write(self.path, content, "what was recorded before is kept", f"`pinn resume {self.path.parent}`")
+
+    def _require(self, size: int) -> None:
+        """Raises TrainingError unless `size` bytes, and a reserve, are free where the file lies."""
+        free = shutil.disk_usage(self.path.parent).free
+        if free < size + RESERVE:
+            raise TrainingError(f"the disk of {self.path.parent} has {free / 1e6:.2f} MB left, recording on takes "
+                                f"{(size + RESERVE) / 1e6:.2f} MB; make room, then `pinn resume {self.path.parent}`")
+
+    def look(self, look: Callable[[h5py.File], Seen]) -> Seen:
+        """Read without a lock, patient with a file that is being appended to. Raises UsageError if it is no run's."""
+        if not self.path.is_file():
+            raise UsageError(f"there is no results file {self.path}; expected a run folder (see `pinn list runs`)")
+        for attempt in range(PATIENCE if h5py.is_hdf5(self.path) else 1):
+            if attempt:  # a sleep of 0 s gives the processor away, which hundreds of looks would feel
+                time.sleep(0.01 * attempt**2)
+            try:
+                validation.check_bytes(self.path, self.path.stat().st_mtime_ns)
+                with h5py.File(self.path, "r", locking=False) as file:
+                    found = attribute_of(file, "format") if "format" in file.attrs else "none"
+                    if found != FORMAT:
+                        raise UsageError(f"{self.path} is not a run of this version: format {found}, expected {FORMAT}")
+                    return look(file)
+            except ERRORS as error:
+                reason = one_line(error)
+        raise UsageError(f"{self.path} is damaged or no results file ({reason}); expected the results.h5 of a run")
+
+
+def _leave(message: str) -> NoReturn:
+    sys.stdout.flush()
+    print(f"pinn: {message}", file=sys.stderr, flush=True)
+    os._exit(1)

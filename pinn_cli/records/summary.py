@@ -1,0 +1,103 @@
+"""What runs say of themselves: from files alone, without locks, without building anything.
+
+A run is a folder that holds ``results.h5``; a sweep's runs are folders with numbers for names.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import OmegaConf
+
+from pinn_cli.basics.errors import UsageError
+from pinn_cli.basics.text import duration, scientific
+from pinn_cli.records.folder import RESULTS
+from pinn_cli.records.lock import holder
+from pinn_cli.records.results import Results
+from pinn_cli.studies.sweep import sweep_of
+
+
+class _Yaml(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Configurations as OmegaConf writes them, twenty times as fast as it reads them; dates stay texts, as there."""
+
+    yaml_implicit_resolvers = {
+        key: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        for key, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+def summary(folder: Path) -> dict[str, Any]:
+    """A run on a few lines, as plain values: status, steps, seconds, errors, verdict. A damaged file says so."""
+    try:
+        found = Results(folder / RESULTS).overview()
+        return _summary(folder, **{name.replace("/", "_"): values for name, values in found.items()})
+    except (UsageError, TypeError, ValueError) as error:
+        return _summary(folder, {}, {}, {}, {}, {}, {}) | {"status": "damaged", "reason": str(error)}
+
+
+def _summary(
+    folder: Path, about: dict, last: dict, error: dict, metrics: dict, timing_wall: dict, guard_verdict: dict
+) -> dict[str, Any]:
+    return {
+        "run": label(folder),
+        "folder": str(folder),
+        **{name: about.get(name) for name in ("problem", "seed", "device", "dtype", "started", "finished", "reason")},
+        "status": _status(folder, str(about.get("status", "unknown"))),
+        "steps": max(int(last.get("step", 0)), int(about.get("steps", 0))),  # it may have stopped between two rows
+        "seconds": float(timing_wall.get("", last.get("time", 0.0))),
+        "loss": last.get("loss/total"),
+        "errors": {name: float(value) for name, value in error.items()},
+        "metrics": {name: float(value) for name, value in metrics.items()},
+        "verdict": guard_verdict.get("", ""),
+    }
+
+
+def settings(folder: Path, kept: str = "config") -> dict[str, Any]:
+    """The resolved configuration of a run, flat: ``{"optimizer.adam.lr": 0.001, ...}``; `begun`: before a resume."""
+    try:
+        config = yaml.load(Results(folder / RESULTS).read_config(kept), _Yaml)
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())[:120]
+        raise UsageError(f"the configuration in {folder / RESULTS} is no YAML ({reason})") from None
+    return dict(_flat(config)) if isinstance(config, dict) else {}
+
+
+def differences(folder: Path, config: Any, kept: str = "config") -> str:
+    """What a configuration says otherwise than the run in `folder`: ``seed=0 is now 1, ...``; "" if it is this run.
+
+    What is empty counts as not said: a later version may know settings that this run's did not. Where the folder lies
+    makes no other run.
+    """
+    flat = settings(folder, kept), dict(_flat(OmegaConf.to_container(config, resolve=True)))
+    then, now = ({key: value for key, value in one.items() if value not in (None, {}, []) and key != "folder"}
+                 for one in flat)  # fmt: skip
+    found = [f"{k}={then.get(k)} is now {now.get(k)}" for k in {**then, **now} if then.get(k) != now.get(k)]
+    return ", ".join(found[:3]) + (" ..." if len(found) > 3 else "")
+
+
+def finished(folder: Path) -> bool:
+    """Whether a run is there and came to its end."""
+    return (folder / RESULTS).exists() and summary(folder)["status"] == "finished"
+
+
+def cells(run: dict[str, Any]) -> list[str]:
+    """Steps, time and errors of a summary, as they stand in a table."""
+    if run["status"] == "damaged":
+        return ["", "", ""]
+    errors = "  ".join(f"{name} {scientific(value)}" for name, value in run["errors"].items())
+    return [str(run["steps"]), duration(run["seconds"]), errors]
+
+
+def label(folder: Path) -> str:
+    """What a run is called in a table: its folder's name, behind that of its sweep if it is a number there."""
+    return f"{folder.parent.name}/{folder.name}" if sweep_of(folder) else folder.name
+
+
+def _status(folder: Path, status: str) -> str:
+    return "interrupted" if status == "running" and holder(folder) is None else status
+
+
+def _flat(node: Any, prefix: str = "") -> list[tuple[str, Any]]:
+    if isinstance(node, dict) and node:
+        return [pair for key, value in node.items() for pair in _flat(value, f"{prefix}{key}.")]
+    return [(prefix.removesuffix("."), node)]

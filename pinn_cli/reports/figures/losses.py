@@ -1,0 +1,76 @@
+"""Losses by constraint, the weights in the same colours, and the error against the reference."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pinn_cli.records.results import Results
+from pinn_cli.reports.figures.style import colours, logarithmic, symbol
+
+PANELS = {  # group of the history -> label, relative height
+    "loss": ("mean squared residual", 2.0),
+    "weight": ("weight", 1.15),
+    "error": ("relative $L^2$ error", 1.3),
+}
+
+
+def draw_losses(results: Results) -> Figure | None:
+    """One panel per group that the history has, over the steps; None before there are two rows."""
+    history = results.read_history()
+    steps = history.get("step", np.zeros(0))
+    groups = {group: _group(history, group) for group in PANELS}
+    groups = {group: curves for group, curves in groups.items() if curves}
+    if len(steps) < 2 or not groups:
+        return None
+    heights = [PANELS[group][1] for group in groups]
+    figure = Figure(figsize=(7.0, 1.05 * sum(heights) + 0.7), layout="constrained")
+    panels = np.atleast_1d(figure.subplots(len(groups), 1, sharex=True, height_ratios=heights))
+    constraints = [name for name in groups.get("loss", {}) if name != "total"]
+    for axes, (group, curves) in zip(panels, groups.items(), strict=True):
+        known = colours(curves if group == "error" else constraints)
+        _draw(axes, steps, curves, known, thicker=group != "loss")
+        lone = group == "error" and len(curves) == 1
+        axes.set_ylabel(PANELS[group][0] + (f" of {symbol(next(iter(curves)))}" if lone else ""))
+        if group == "loss" or (group == "error" and not lone):  # the weights have the colours of the losses
+            axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.03), borderaxespad=0.0, handlelength=1.6)
+    panels[-1].set_xlabel("step")
+    panels[-1].set_xlim(steps[0], steps[-1])
+    _mark_stages(list(panels), history, results.read("stages").get("", []))
+    return figure
+
+
+def _group(history: dict[str, np.ndarray], group: str) -> dict[str, np.ndarray]:
+    """The curves of a group that hold a number, by the names after the slash."""
+    return {
+        name.partition("/")[2]: values
+        for name, values in history.items()
+        if name.startswith(f"{group}/") and np.isfinite(values).any()
+    }
+
+
+def _draw(
+    axes: Axes, steps: np.ndarray, curves: dict[str, np.ndarray], known: dict[str, str], thicker: bool = False
+) -> None:
+    """Lines of the curves; `thicker`: what lies below is wider, so that curves that coincide are all seen."""
+    for above, (name, values) in enumerate(curves.items()):
+        there = np.isfinite(values) & (values > 0)  # what is measured now and then is joined across the gaps
+        x, y = steps[there], values[there]
+        if name in known:
+            width = 1.2 + (0.5 * (len(curves) - 1 - above) if thicker else 0.0)
+            axes.plot(x, y, label=name, color=known[name], linewidth=width, zorder=3 + above)
+        else:
+            axes.plot(x, y, label="minimised", color="black", linewidth=0.8, linestyle=(0, (4, 2)), zorder=50)
+    logarithmic(axes, curves.values())
+
+
+def _mark_stages(panels: list[Axes], history: dict[str, np.ndarray], names: list[str]) -> None:
+    """A thin line where a stage begins, and its name above, where there are several."""
+    stage, steps = history.get("stage", np.zeros(0)), history["step"]
+    starts = [k for k in range(1, len(stage)) if stage[k] != stage[k - 1]]
+    for k in starts:
+        for axes in panels:
+            axes.axvline(steps[k], color="#888888", linewidth=0.6, zorder=1)
+    for k in [0, *starts] if starts else []:
+        name = names[int(stage[k])] if int(stage[k]) < len(names) else ""
+        place = {"xy": (steps[k], 1.0), "xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
+        panels[0].annotate(name.replace("_", " "), xytext=(2, 3), fontsize=8.5, color="#555555", **place)  # type: ignore[arg-type]

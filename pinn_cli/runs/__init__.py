@@ -1,0 +1,1 @@
+"""One run: started, resumed, loaded."""

@@ -1,0 +1,149 @@
+"""One run, planned and trained, from its parts to its results: the same road for a new run and one that goes on."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+
+from pinn_cli.basics.errors import FINISHED, STOPPED, TrainingError, UsageError
+from pinn_cli.basics.signals import Interruption
+from pinn_cli.configuration import plan
+from pinn_cli.configuration.assemble import Parts
+from pinn_cli.configuration.settings import switch
+from pinn_cli.methods.stages import Stage
+from pinn_cli.physics.references import reference_of
+from pinn_cli.records.folder import CHECKPOINT, LOG, RESULTS
+from pinn_cli.records.provenance import now
+from pinn_cli.records.results import Results
+from pinn_cli.training import compilation
+from pinn_cli.training.clock import Clock
+from pinn_cli.training.console import Summary
+from pinn_cli.training.diagnostic_records import Diagnosis
+from pinn_cli.training.finish import conclude, found_unknowns
+from pinn_cli.training.loop import Run, train
+from pinn_cli.training.objective import Objective
+from pinn_cli.training.recorder import Recorder
+from pinn_cli.training.screens import Screens, screens
+from pinn_cli.training.stopping import Stop, StopRules
+
+
+@dataclass
+class Job:
+    """A run that is about to be trained."""
+
+    config: DictConfig
+    name: str
+    parts: Parts
+    compiled: bool = field(init=False, default=False)
+
+    def plan(self) -> str:
+        """The plan, after every residual has been evaluated once; decides whether the step is compiled."""
+        objective, first = plan.preview(self.parts), plan.first_stage(self.parts)
+        setting, steps = switch(self.config.compile), first.steps or self.config.stop.steps  # every stage is compiled
+        self.compiled = compilation.decide(setting, first.optimizer, steps, self.parts.engine, self.parts.notes.append)
+        return plan.text(self.config, self.name, self.parts, objective, self.compiled)
+
+    def train(
+        self, folder: Path, clock: Clock, text: str, saved: dict[str, Any] | None = None, prefix: str = ""
+    ) -> int:
+        """The loop, with signals, screen, log and results around it; the exit code. Raises TrainingError."""
+        results = Results(folder / RESULTS)
+        with Interruption() as interruption, screens(folder / LOG, prefix) as screen:
+            screen.plan(text)
+            run = self._run(clock, interruption, saved)
+            diagnosis = Diagnosis(self.parts.diagnostics, results)
+            every = self.config.record.every
+            recorder = Recorder(results, screen, folder / CHECKPOINT, every=every, diagnosis=diagnosis)
+            try:
+                reference_of(self.parts.problem)  # what it refuses, it refuses before the first step
+                with nullcontext() if saved is None else _first_step(run, saved):
+                    stage, objective, stop = train(run, recorder)
+                self._end(folder, run, stage, objective, stop, screen)
+            except Exception as error:
+                line = _line(error)
+                with suppress(TrainingError):  # where nothing can be written, the line on the screen must do
+                    recorder.flush(run)  # what led there is what one wants to see
+                    results.attributes(status="failed", reason=line, finished=now())
+                if _is_expected(error):
+                    raise TrainingError(line) from error
+                raise
+        return STOPPED if stop.resumable else FINISHED
+
+    def _run(self, clock: Clock, interruption: Interruption, saved: dict[str, Any] | None) -> Run:
+        torch.manual_seed(self.config.seed)
+        return Run(
+            problem=self.parts.problem,
+            strategy=self.parts.strategy,
+            new_model=self.parts.new_model,
+            weighting=self.parts.weighting,
+            engine=self.parts.engine,
+            weights=self.parts.weights,
+            stop=StopRules(**self.config.stop),
+            interruption=interruption,
+            clock=clock,
+            compiled=self.compiled,
+            saved=saved,
+        )
+
+    def _end(self, folder: Path, run: Run, stage: Stage, objective: Objective, stop: Stop, screen: Screens) -> None:
+        """Results, figures, and the summary on the screen."""
+        results, status = Results(folder / RESULTS), "stopped" if stop.resumable else "finished"
+        reason = f"{stop.reason}, on the way in {stage.name}" if stage.underway else stop.reason
+        summary = Summary(status, reason, run.progress.step, run.clock.seconds, str(folder / RESULTS))
+        if objective.batch:  # nothing was trained if the signal came before the first step
+            objective, seams = run.found(stage, objective)
+            found = conclude(results, run.problem, objective, run.clock, self.config.seed, seams)
+            summary.errors = {name: error.relative_l2 for name, error in found.errors.items()}
+            summary.metrics = found.metrics
+            summary.held_out, summary.verdict = found.verdict.relative, str(found.verdict)
+            summary.unknowns = found_unknowns(objective)
+        if switch(self.config.figures) == "on":
+            summary.figures = _draw(folder, screen)
+        done = {"status": status, "reason": reason, "steps": run.progress.step, "finished": now()}
+        results.attributes(**done)  # last: what is finished has all its files
+        summary.next = f"pinn {'resume' if stop.resumable else 'show'} {folder}"
+        summary.seconds = run.clock.seconds
+        screen.finish(summary)
+
+
+def _draw(folder: Path, screen: Screens) -> list[str]:
+    from pinn_cli.reports.figures import write  # matplotlib takes half a second that the first step must not wait for
+
+    try:
+        return [str(path) for path in write(folder)]
+    except (TrainingError, UsageError) as error:  # the results are there; figures can be drawn at any time
+        screen.plan(f"no figures: {error}, or `pinn plot {folder}`")
+        return []
+
+
+@contextmanager
+def _first_step(run: Run, saved: dict[str, Any]) -> Iterator[None]:
+    """Until one has been made again, an error speaks of the checkpoint (UsageError): the rest has been tried before."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, UsageError) or _is_expected(error) or run.progress.step > saved["progress"]["step"] + 1:
+            raise
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        expected = "expected the one that the run has saved"
+        raise UsageError(f"the checkpoint does not fit the run ({reason}); {expected}") from error
+
+
+def _is_expected(error: Exception) -> bool:
+    known = isinstance(error, TrainingError | torch.OutOfMemoryError) or "not enough memory" in str(error)
+    return known or compilation.advice(error) is not None
+
+
+def _line(error: Exception) -> str:
+    """One line on what ended a run; memory is what most often does."""
+    text = (str(error).strip() or type(error).__name__).splitlines()[0]
+    if isinstance(error, torch.OutOfMemoryError) or "not enough memory" in text:
+        return f"out of memory ({text}); type fewer points, e.g. points.interior=512, or a smaller architecture.width"
+    if isinstance(error, TrainingError):
+        return text
+    way = compilation.advice(error)
+    return f"{type(error).__name__}: {text}" + (f"; {way}" if way else "")

@@ -1,0 +1,66 @@
+"""A sweep in one file: what each run has, as it lies in its own file, and a table of all of them.
+
+    /                    attributes: format, pinn_version, sweep, command, launcher, created
+    /table/<column>      (N,), an entry per run of the sweep: number, state, note, steps, seconds,
+                         settings/<key>, error/<field>, metric/<name>
+    /runs/<number>       attributes and groups of the run's results.h5, of the runs that have begun
+"""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pinn_cli import __version__
+from pinn_cli.records.folder import RESULTS
+from pinn_cli.records.results import Results, collect
+from pinn_cli.studies.compare import by_words
+from pinn_cli.studies.status import counts, states
+from pinn_cli.studies.sweep import Sweep
+
+
+def write(sweep: Sweep, path: Path, groups: Collection[str]) -> dict[str, Any]:
+    """Write the file; what is in it, as plain values. Raises UsageError and TrainingError where that cannot be done."""
+    entries = states(sweep)
+    files = {str(run.number): run.folder / RESULTS for run in sweep.runs}
+    begun = {number: Results(file) for number, file in files.items() if file.exists()}
+    about = {"pinn_version": __version__, "sweep": str(sweep.folder)}
+    about |= {key: getattr(sweep, key) for key in ("command", "launcher", "created")}
+    left_out = collect(path, about, table(sweep, entries), begun, groups)
+    return {"file": str(path), "runs": len(begun) - len(left_out), "bytes": path.stat().st_size,
+            "states": counts(entries), "groups": list(groups), "left_out": left_out}  # fmt: skip
+
+
+def table(sweep: Sweep, entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The columns of /table by name, (N,) each; numbers as numbers, everything else as text."""
+    settings = by_words(sweep, [run.number for run in sweep.runs])
+    columns: dict[str, Any] = {
+        "number": np.array([entry["number"] for entry in entries], int),
+        "state": [entry["state"] for entry in entries],
+        "note": [entry["note"] for entry in entries],
+        "steps": np.array([entry.get("steps", -1) for entry in entries], int),
+        "seconds": np.array([entry.get("seconds", np.nan) for entry in entries], float),
+    }
+    keys = settings[0] if settings else {}
+    columns |= {f"settings/{key}": _column([own.get(key) for own in settings]) for key in keys}
+    for kind, name in (("errors", "error"), ("metrics", "metric")):
+        known = dict.fromkeys(key for entry in entries for key in entry.get(kind, {}))
+        for key in known:
+            values = [entry.get(kind, {}).get(key, np.nan) for entry in entries]
+            columns[f"{name}/{key}"] = np.array(values, float)
+    return {f"table/{_place(name)}": column for name, column in columns.items()}
+
+
+def _place(name: str) -> str:
+    """Where a column lies: its own slashes are dots, for the `a` of one run and the `a/b` of another have no room."""
+    kind, slash, own = name.partition("/")
+    return kind + slash + own.replace("/", ".")
+
+
+def _column(values: Sequence[str | None]) -> Any:
+    """Numbers, if all values are some."""
+    try:
+        return np.array([float(str(value)) for value in values], float)
+    except ValueError:
+        return ["" if value is None else value for value in values]

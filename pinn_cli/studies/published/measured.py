@@ -1,0 +1,115 @@
+"""What the runs of a table have left on disk: from their results files alone."""
+
+import json
+import re
+import shlex
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from omegaconf import DictConfig
+
+from pinn_cli.basics.errors import UsageError
+from pinn_cli.configuration.compose import compose, drop_leftovers
+from pinn_cli.records import summary as runs
+from pinn_cli.records.folder import RESULTS
+from pinn_cli.records.lock import holder
+from pinn_cli.records.results import Results
+from pinn_cli.studies.published.table import Cell, Quantity, Table
+
+Record = dict[str, Any]  # one run as plain values
+
+
+def records(table: Table) -> dict[str, dict[int, Record]]:
+    """Every run that there is, by cell and seed."""
+    return {name: {seed: record(table, name, seed) for seed in seeds(table, name)} for name in table.cells}
+
+
+def seeds(table: Table, cell: str) -> list[int]:
+    """The seeds of a cell that have a results file."""
+    found = (table.folder / cell).glob(f"seed*/{RESULTS}")
+    names = [re.fullmatch(r"seed(\d+)", path.parent.name) for path in found]
+    return sorted(int(name[1]) for name in names if name)
+
+
+def record(table: Table, cell: str, seed: int) -> Record:
+    """One run: its status, what it is to be stated with, and its values by quantity (None where it has none)."""
+    folder = table.run(cell, seed)
+    summary, settings, results = runs.summary(folder), runs.settings(folder), Results(folder / RESULTS)
+    about = results.read_attributes()
+    return {
+        **{key: summary[key] for key in ("status", "reason", "steps", "seconds", "started")},
+        "command": shlex.join(["pinn", "train", *table.cells[cell].words, f"seed={seed}"]),
+        "commit": about.get("commit", ""),
+        "machine": _machine(about),
+        "stated": {key: settings[key] for key in table.stated if settings.get(key) is not None},
+        "values": {name: value(results, quantity) for name, quantity in table.quantities.items()},
+    }
+
+
+def value(results: Results, quantity: Quantity) -> float | None:
+    """The number that a table asks for; None if the file has none, or if it is not finite."""
+    above = _number(results, quantity.read, quantity)
+    below = _number(results, quantity.over, quantity) if quantity.over else 1.0
+    return above / below if above is not None and below else None
+
+
+def _number(results: Results, name: str, quantity: Quantity) -> float | None:
+    """One number by its name in the results file; with a `*`, the largest of all that fit."""
+    if quantity.attribute is not None:
+        found = [results.read_attributes(name).get(quantity.attribute)]
+    elif "*" in name:
+        group = name.partition("*")[0].rpartition("/")[0]
+        found = [v for key, v in results.read(group).items() if fnmatchcase(f"{group}/{key}", name)]
+    else:
+        found = [results.read(name).get("")]
+    numbers = [taken for v in found if (taken := _taken(v, quantity.take)) is not None]
+    return max(numbers, default=None)
+
+
+def _taken(value: Any, take: str) -> float | None:
+    """What is taken of an array; a number is an array of one."""
+    numbers = np.asarray(np.nan if value is None else value, float).ravel()
+    numbers = numbers[np.isfinite(numbers)]
+    if not len(numbers):
+        return None
+    return float({"last": numbers[-1], "max": numbers.max(), "min": numbers.min()}[take])
+
+
+def refuse_others(table: Table, cells: Iterable[Cell]) -> None:
+    """Refuse a folder that holds a run with settings other than the table's (UsageError)."""
+    for cell in cells:
+        if there := seeds(table, cell.name):
+            config = composed(cell.words)
+            for seed in there:
+                folder = table.run(cell.name, seed)
+                config.seed, config.folder = seed, str(folder)
+                if differences := runs.differences(folder, config):
+                    raise UsageError(f"{folder} is not the run of the table ({differences}); move it elsewhere")
+
+
+@cache
+def composed(words: tuple[str, ...]) -> DictConfig:
+    """The configuration of a cell, whose seed and folder are not its own yet (Raises UsageError)."""
+    config = compose([*words, "seed=0"])
+    drop_leftovers(config)
+    return config
+
+
+def refuse_busy(folder: Path) -> None:
+    """Refuse a run that another process is at (UsageError)."""
+    if (folder / RESULTS).exists() and runs.summary(folder)["status"] == "running":
+        who = holder(folder) or "another process"
+        raise UsageError(f"{folder} is being written by {who}; wait for it, or stop it (kill PROCESS: it saves first)")
+
+
+def _machine(about: dict[str, Any]) -> str:
+    """Where a run was made, without the name of the machine."""
+    versions, threads = json.loads(about.get("versions", "{}")), about.get("threads")
+    processor = str(about.get("machine", "")).partition(", ")[2]
+    device = processor if about.get("device") == "cpu" else f"{about.get('device')}, {processor}"
+    libraries = [f"{name} {versions[name]}" for name in ("torch", "python") if name in versions]
+    return ", ".join([device, f"{threads} thread{'s' if threads != 1 else ''}", *libraries])

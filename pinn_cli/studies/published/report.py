@@ -1,0 +1,102 @@
+"""Ours beside theirs: medians, spreads, ratios, verdicts. Plain values in and out, so that it can be kept as JSON."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import median
+from typing import Any
+
+from pinn_cli.studies.published.measured import Record
+from pinn_cli.studies.published.table import Cell, Note, Table
+
+AGREES, DIFFERS, ONE, QUICK = "agrees", "differs", "one seed", "quick"
+
+
+def report(table: Table, records: Mapping[str, Mapping[int, Record]], seeds: int) -> dict[str, Any]:
+    """Everything the views show; `seeds` is how many a cell ought to have."""
+    cells = {cell.name: _cell(table, cell, records.get(cell.name, {})) for cell in table.cells.values()}
+    return {
+        "name": table.name,
+        "title": table.title,
+        "source": table.source,
+        "number": table.number,
+        "quick": " ".join(table.shorter) if table.quick else "",
+        "rows": list(table.rows),
+        "columns": list(table.columns),
+        "seeds": seeds,
+        "quantities": {name: q.title for name, q in table.quantities.items()},
+        "cells": cells,
+        "ratios": _ratios(table, cells),
+        "says": list(table.says),
+        "stated": _stated(records),
+        "notes": {chr(97 + i): note.text for i, note in enumerate(table.notes)},
+    }
+
+
+def result(paper: float | None, values: Sequence[float]) -> dict[str, Any]:
+    """Median, range and ratio to the paper's number, which agrees if it lies within the range of our seeds."""
+    if not values:
+        return {"paper": paper, "median": None, "low": None, "high": None, "ratio": None, "verdict": ""}
+    middle, low, high = median(values), min(values), max(values)
+    ratio = middle / paper if paper else None
+    return {"paper": paper, "median": middle, "low": low, "high": high, "ratio": ratio,
+            "verdict": verdict(paper, low, high, len(values))}  # fmt: skip
+
+
+def verdict(paper: float | None, low: float, high: float, count: int) -> str:
+    """Whether the paper's value lies within the range of our seeds; one seed has none."""
+    if paper is None:
+        return ""
+    if low <= paper <= high:
+        return AGREES
+    return DIFFERS if count > 1 else ONE
+
+
+def _cell(table: Table, cell: Cell, records: Mapping[int, Record]) -> dict[str, Any]:
+    done = {seed: record for seed, record in records.items() if record["status"] == "finished"}
+    results = {}
+    for name, quantity in table.quantities.items():
+        if cell.row not in quantity.rows:
+            continue
+        values = {seed: v for seed, record in done.items() if (v := record["values"].get(name)) is not None}
+        rest = {str(s): "has no value" if s in done else r["status"] for s, r in records.items() if s not in values}
+        results[name] = result(quantity.paper.get(cell.name), [*values.values()]) | {"count": len(values), "rest": rest}
+        if table.quick and values:
+            results[name] |= {"ratio": None, "verdict": QUICK}
+    return {
+        "row": cell.row,
+        "column": cell.column,
+        "results": results,
+        "notes": [chr(97 + i) for i, note in enumerate(table.notes) if _speaks_of(note, cell)],
+        "runs": {str(seed): record for seed, record in records.items()},
+    }
+
+
+def _speaks_of(note: Note, cell: Cell) -> bool:
+    return cell.row in note.rows and cell.column in note.columns
+
+
+def _ratios(table: Table, cells: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """For each row the quotients of two columns: of the paper's numbers, and of our medians."""
+    return [
+        {"quantity": name, "row": row, "of": f"{above} / {below}",
+         "paper": _quotient(pair, name, "paper"), "ours": _quotient(pair, name, "median")}
+        for name, q in table.quantities.items() for above, below in table.ratios for row in q.rows
+        if len(pair := [cells[c] for c in (f"{row}_{above}", f"{row}_{below}") if c in cells]) == 2
+    ]  # fmt: skip
+
+
+def _quotient(pair: Sequence[Any], quantity: str, key: str) -> float | None:
+    above, below = (cell["results"][quantity][key] for cell in pair)
+    return None if above is None or not below else float(above / below)
+
+
+def _stated(records: Mapping[str, Mapping[int, Record]]) -> dict[str, list[str]]:
+    """The values of the settings that the table names, over all its runs."""
+    found: dict[str, dict[str, None]] = {}
+    for record in _every(records):
+        for key, value in record["stated"].items():
+            found.setdefault(key, {})[str(value)] = None
+    return {key: list(values) for key, values in found.items()}
+
+
+def _every(records: Mapping[str, Mapping[int, Record]]) -> Iterable[Record]:
+    return (record for of_cell in records.values() for record in of_cell.values())

@@ -1,0 +1,83 @@
+"""What a table lacks, as runs that can be carried out: one process each, or a sweep of them through a launcher.
+
+Each run has its own folder whoever carries it out, and goes on there with what it finds.
+"""
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stdout
+
+from pinn_cli.basics.errors import FAILED, FINISHED, STOPPED
+from pinn_cli.configuration.catalogue import find_own_modules
+from pinn_cli.records.summary import finished
+from pinn_cli.studies.grid import Combination
+from pinn_cli.studies.launchers.processes import carry_out
+from pinn_cli.studies.published.measured import composed, refuse_busy
+from pinn_cli.studies.published.progress import Progress
+from pinn_cli.studies.published.table import Cell, Table
+from pinn_cli.studies.status import Underway, underway
+from pinn_cli.studies.sweep import Planned, counted
+
+
+def missing(table: Table, cells: Iterable[Cell], seeds: Sequence[int]) -> tuple[list[Planned], Underway]:
+    """The runs that are not finished: those that nobody is at, and those that a sweep has running or queued.
+
+    Seed by seed, so that every cell has a value early. Raises UsageError for a cell that makes no run, and where a
+    process is at a run that is of no sweep.
+    """
+    places = [(cell, seed, table.run(cell.name, seed)) for seed in seeds for cell in cells]
+    todo = [(cell, seed, folder) for cell, seed, folder in places if not finished(folder)]
+    going = underway(folder for _, _, folder in todo)
+    todo = [one for one in todo if one[2] not in going]
+    for cell, _, folder in todo:
+        refuse_busy(folder)
+        composed(cell.words)
+    return [Planned(n, (*cell.words, f"seed={seed}"), None, place) for n, (cell, seed, place) in enumerate(todo)], going
+
+
+def told(todo: Iterable[Planned], going: Underway) -> list[str]:
+    """A line for each sweep that goes on with runs of the table, and for each reason why others failed before."""
+    numbers = Counter(sweep.folder for sweep, _ in going.values())
+    jobs = {sweep.folder: f" (job {' '.join(sweep.jobs)})" if sweep.jobs else "" for sweep, _ in going.values()}
+    reasons = Counter(reason for run in todo if (reason := run.refused or run.failed) is not None)
+    return [
+        *(f"{counted(number, 'run')} queued or running in {place}{jobs[place]}, not started twice; pinn status {place}"
+          for place, number in numbers.items()),
+        *(f"{counted(number, 'run')} failed when last started: {reason}" for reason, number in reasons.items()),
+    ]  # fmt: skip
+
+
+def train(table: Table, todo: Sequence[Planned], wanted: int, jobs: int) -> int:
+    """Each run in a process of its own, `jobs` at a time, a line for each that ends; the exit code."""
+    progress = Progress(table, len(todo), wanted, jobs)
+    stopped = carry_out(todo, jobs, progress)
+    return STOPPED if stopped or progress.stopped else FAILED if progress.failed else FINISHED
+
+
+def launch(todo: Sequence[Planned], settings: Sequence[str], command: Sequence[str], dry: bool = False) -> int:
+    """The runs as one sweep, by the launcher that the settings name, or with `dry` its picture; the exit code.
+
+    What is said of it goes to the standard error: the output is the table. Raises UsageError.
+    """
+    from pinn_cli.studies import launch as multirun
+
+    find_own_modules()
+    runs: list[Combination] = [([*run.words, f"folder={run.folder.absolute()}"], None) for run in todo]
+    with nullcontext() if dry else _to_standard_error():
+        return multirun.start(runs, command, multirun.named(settings), dry=dry)
+
+
+@contextmanager
+def _to_standard_error() -> Iterator[None]:
+    """What this process and its workers print."""
+    sys.stdout.flush()
+    output = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(output, 1)
+        os.close(output)

@@ -1,0 +1,159 @@
+"""A report as text, as Markdown, and as arrays for an HDF5 file."""
+
+import re
+from collections.abc import Iterator
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from pinn_cli.basics.text import scientific
+from pinn_cli.reports import tables as typeset
+from pinn_cli.studies.published.report import AGREES, DIFFERS, ONE
+
+NONE = "–"
+HEAD = ["cell", "paper", "ours", "mean", "[min, max]", "seeds", "ratio", ""]
+MEAN = HEAD.index("mean")  # a column only where the paper's number is a mean
+COMPARABLE = "paper: {number}; ours: median{mean} [least, greatest] over the seeds; ratio: ours / paper"
+QUICK = "quick ({quick}): these numbers show that it runs; they are not comparable with the paper's"
+
+Rows = list[list[str]]
+
+
+def text(report: dict[str, Any]) -> str:
+    """For the terminal: every cell, empty ones as a dash."""
+    parts = [f"{report['name']}: {report['title']}", report["source"], _caption(report)]
+    for name, title in report["quantities"].items():
+        parts += ["", title, typeset.text(shown := rows(report, name), _numbers(shown))]
+        if quotients := ratios(report, name):
+            parts += ["", typeset.text(quotients, (1, 2))]
+    return "\n".join([*parts, "", *_below(report)])
+
+
+def markdown(report: dict[str, Any], empty: bool = True) -> str:
+    """The same as Markdown; without `empty`, only what has been run."""
+    caption = _caption(report)
+    above = f"{report['source']}. {caption[0].upper()}{caption[1:]}."
+    below = "\n".join(f"* {line.strip()}" for line in _below(report))
+    return f"{above}\n\n{tables(report, empty)}\n\n{below}\n"
+
+
+def tables(report: dict[str, Any], empty: bool = True) -> str:
+    """The numbers alone, as Markdown; `empty`: cells and quantities without runs too."""
+    parts = []
+    for name, title in report["quantities"].items():
+        shown = rows(report, name, empty)
+        if not shown[1:]:
+            continue
+        parts += [typeset.markdown([[title, *shown[0][1:]], *shown[1:]], _numbers(shown))]
+        if quotients := ratios(report, name, empty):
+            parts += [typeset.markdown(quotients, (1, 2))]
+    return "\n\n".join(parts)
+
+
+def rows(report: dict[str, Any], quantity: str, empty: bool = True) -> Rows:
+    """Headings, then a row per cell; where the paper's number is a mean, ours stands beside the median."""
+    cells = {name: cell for name, cell in report["cells"].items() if quantity in cell["results"]}
+    found = [
+        (name, cell, cell["results"][quantity] | {"mean": _mean(cell, quantity)}) for name, cell in cells.items()
+    ]
+    shown = [HEAD, *(_row(report, *one) for one in found if empty or one[2]["count"])]
+    return shown if _of_means(report) else [[*row[:MEAN], *row[MEAN + 1 :]] for row in shown]
+
+
+def ratios(report: dict[str, Any], quantity: str, empty: bool = True) -> Rows:
+    """Quotients of two columns by row; nothing if the table has none."""
+    kept = [q for q in report["ratios"] if q["quantity"] == quantity and (empty or q["ours"] is not None)]
+    found = [[f"{q['row']} {q['of']}", _quotient(q["paper"]), _quotient(q["ours"])] for q in kept]
+    return [["quotient", "paper", "ours"], *found] if found else []
+
+
+def arrays(report: dict[str, Any]) -> dict[str, Any]:
+    """By quantity: paper, median, mean, low, high, ratio (rows, columns), values (..., seeds); NaN: nothing."""
+    seeds = sorted({int(seed) for cell in report["cells"].values() for seed in cell["runs"]})
+    shape = (len(report["rows"]), len(report["columns"]))
+    found: dict[str, Any] = {key: report[key] for key in ("name", "title", "source", "number", "quick")}
+    found |= {"rows": report["rows"], "columns": report["columns"], "seeds": np.array(seeds, int)}
+    for name in report["quantities"]:
+        own = {key: np.full(shape, np.nan) for key in ("paper", "median", "mean", "low", "high", "ratio")}
+        own["values"] = np.full((*shape, len(seeds)), np.nan)
+        for cell in [c for c in report["cells"].values() if name in c["results"]]:
+            at = report["rows"].index(cell["row"]), report["columns"].index(cell["column"])
+            for key in ("paper", "median", "low", "high", "ratio"):
+                own[key][at] = np.nan if (number := cell["results"][name][key]) is None else number
+            for seed, value in _values(cell, name).items():
+                own["values"][(*at, seeds.index(int(seed)))] = value
+            own["mean"][at] = np.nan if (mean := _mean(cell, name)) is None else mean
+        found |= {f"{name}/{key}": array for key, array in own.items()}
+    return found
+
+
+def _row(report: dict[str, Any], name: str, cell: dict[str, Any], found: dict[str, Any]) -> list[str]:
+    reasons = "".join(f" {letter}" for letter in cell["notes"]) if found["verdict"] in (DIFFERS, ONE) else ""
+    rest = "".join(f", seed {seed} {status}" for seed, status in found["rest"].items())
+    enough = found["count"] >= report["seeds"]
+    return [
+        name,
+        _number(found["paper"]),
+        _number(found["median"]),
+        _number(found["mean"]),
+        f"[{_number(found['low'])}, {_number(found['high'])}]" if found["count"] > 1 else NONE,
+        NONE if not found["count"] else str(found["count"]) if enough else f"{found['count']} of {report['seeds']}",
+        NONE if found["ratio"] is None else f"{found['ratio']:.2g}",
+        f"{found['verdict']}{reasons}{rest}".removeprefix(", ") or NONE,
+    ]
+
+
+def _caption(report: dict[str, Any]) -> str:
+    return (QUICK if report["quick"] else COMPARABLE).format(**report, mean=", mean and" if _of_means(report) else "")
+
+
+def _of_means(report: dict[str, Any]) -> bool:
+    """Whether the paper prints means."""
+    return re.search(r"\bmeans?\b", report["number"]) is not None
+
+
+def _values(cell: dict[str, Any], name: str) -> dict[str, float]:
+    """What the finished runs of a cell have of a quantity, by seed."""
+    runs = {seed: run for seed, run in cell["runs"].items() if run["status"] == "finished"}
+    return {seed: value for seed, run in runs.items() if (value := run["values"].get(name)) is not None}
+
+
+def _mean(cell: dict[str, Any], name: str) -> float | None:
+    values = _values(cell, name).values()
+    return fmean(values) if values else None
+
+
+def _below(report: dict[str, Any]) -> Iterator[str]:
+    """What the numbers are to be stated with: how many agree, what is known to differ, settings, machines."""
+    results = [found for cell in report["cells"].values() for found in cell["results"].values()]
+    verdicts = [found["verdict"] for found in results]
+    filled = sum(any(found["count"] for found in cell["results"].values()) for cell in report["cells"].values())
+    counts = f"{filled} of {len(report['cells'])} cells have finished runs"
+    if AGREES in verdicts or DIFFERS in verdicts:
+        counts += f"; {verdicts.count(AGREES)} agree (the paper's number lies within the range of our seeds)"
+        counts += f", {verdicts.count(DIFFERS)} differ"
+    yield counts
+    yield from (f"the paper says: {claim}" for claim in report["says"])
+    given = [(c["notes"], r["verdict"]) for c in report["cells"].values() for r in c["results"].values()]
+    if letters := sorted({letter for notes, verdict in given if verdict in (DIFFERS, ONE) for letter in notes}):
+        yield "known to differ, in the order of the letters (that one of them is the reason has not been shown):"
+        yield from (f"  {letter}  {report['notes'][letter]}" for letter in letters)
+    if stated := "; ".join(f"{key} {' or '.join(values)}" for key, values in report["stated"].items()):
+        yield f"settings: {stated}"
+    machines = dict.fromkeys(run["machine"] for cell in report["cells"].values() for run in cell["runs"].values())
+    if machines:
+        yield f"machine: {'; '.join(machines)}"
+
+
+def _numbers(shown: Rows) -> range:
+    """The columns set to the right: all but the first and the last."""
+    return range(1, len(shown[0]) - 1)
+
+
+def _number(value: float | None) -> str:
+    return NONE if value is None else scientific(value)
+
+
+def _quotient(value: float | None) -> str:
+    return NONE if value is None else f"{value:.3g}"

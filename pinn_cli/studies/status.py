@@ -1,0 +1,165 @@
+"""How a sweep stands: the state of every run, read from its folder, so that it works with any launcher.
+
+    queued       no results file yet            finished, stopped, failed   as the results file says
+    running      somebody holds its folder      interrupted                 it says running, and nobody holds the folder
+    missing      nobody is going to start it    refused                     never to be run
+    damaged      its results file cannot be read
+
+Who may still start a run is told by the sweep's own lock, or by the queue of a cluster (an empty one where there is no
+Slurm); a run that a cluster has stopped and will start again is queued.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pinn_cli.basics.errors import UsageError
+from pinn_cli.basics.text import printable
+from pinn_cli.records import summary as runs
+from pinn_cli.records.folder import LOG, RESULTS
+from pinn_cli.records.lock import holder
+from pinn_cli.records.results import Results
+from pinn_cli.studies.launchers.slurm import queue
+from pinn_cli.studies.sweep import Planned, Sweep, labels, sweep_of
+
+STATES = ("finished", "running", "queued", "missing", "stopped", "interrupted", "failed", "damaged", "refused")
+UNDERWAY = ("running", "queued")  # what a sweep still waits for
+RATE_WINDOW = 20.0  # seconds of training over which steps per second are measured
+ENDED = ("finished", "refused", "damaged", "running")  # states that nobody else can change
+NEVER = 1e12  # steps or seconds that no run reaches
+LOG_END = 4096  # bytes of a log in which its last line is looked for
+Underway = dict[Path, tuple[Sweep, dict[str, Any]]]
+
+
+def states(sweep: Sweep, seen: dict[int, dict[str, Any]] | None = None) -> list[dict[str, Any]]:
+    """One entry per run, as plain values. `seen`: entries by number, of which those of finished runs are kept."""
+    seen = {} if seen is None else seen
+    settings = labels(sweep.runs)
+    for run in sweep.runs:
+        if seen.get(run.number, {}).get("state") not in ("finished", "refused"):
+            seen[run.number] = {"number": run.number, "settings": settings[run.number], **state(run)}
+    entries = [seen[run.number] for run in sweep.runs]
+    return entries if all(entry["state"] in ENDED for entry in entries) else _expected(sweep, entries)
+
+
+def state(run: Planned) -> dict[str, Any]:
+    """The state of one run, how far it came, its errors, and a `note`: why it failed, stopped or was refused."""
+    entry = {"folder": str(run.folder), "words": list(run.words)}
+    if run.refused is not None:
+        return entry | {"state": "refused", "note": run.refused}
+    failed = {} if (reason := run.failed) is None else {"state": "failed", "note": reason}
+    if not (run.folder / RESULTS).exists():
+        return entry | ({"state": "queued", "note": ""} | failed)
+    found = runs.summary(run.folder)
+    entry |= {"state": found["status"], "note": _note(run.folder, found)}
+    entry |= failed if found["status"] in ("stopped", "interrupted") else {}  # it could not go on
+    if found["status"] == "damaged":
+        return entry
+    kept = ("problem", "seed", "steps", "seconds", "errors", "metrics", "loss", "started", "finished")
+    entry |= {name: found[name] for name in kept}
+    return entry | (_speed(run.folder, found) if found["status"] == "running" else {})
+
+
+def counts(entries: Sequence[dict[str, Any]]) -> dict[str, int]:
+    """How many runs are in each state; states without a run are left out."""
+    found = Counter(entry["state"] for entry in entries)
+    return {name: found[name] for name in STATES if found[name]}
+
+
+def underway(folders: Iterable[Path]) -> Underway:
+    """By folder those of these runs that a sweep has running or queued: which sweep it is, and the run's entry."""
+    known = {folder.resolve(): folder for folder in folders}
+    places = {place.resolve(): place for folder in known.values() if (place := sweep_of(folder)) is not None}
+    found: Underway = {}
+    for sweep in map(Sweep.read, places.values()):
+        going = {Path(entry["folder"]).resolve(): entry for entry in states(sweep) if entry["state"] in UNDERWAY}
+        found |= {known[folder]: (sweep, entry) for folder, entry in going.items() if folder in known}
+    return found
+
+
+def refuse_busy(planned: Sequence[Planned]) -> None:
+    """Refuse to start runs of which some are running or queued, in this sweep or in another (UsageError)."""
+    for sweep, entry in underway(run.folder for run in planned).values():
+        first = f"run {entry['number']} is {entry['state']}"
+        raise UsageError(f"{sweep.folder} still goes on ({first}); wait for it, or pinn cancel {sweep.folder}")
+
+
+def seconds_left(entries: Sequence[dict[str, Any]]) -> float | None:
+    """About how long the sweep will take, if runs go on side by side as they do now; None if nothing tells."""
+    ended = [entry["seconds"] for entry in entries if entry["state"] == "finished"]
+    running = [entry for entry in entries if entry["state"] == "running"]
+    if not running or not ended:
+        return None
+    usual = sum(ended) / len(ended)
+    rest = [usual / 2 if entry["eta"] is None else entry["eta"] for entry in running]
+    queued = sum(entry["state"] == "queued" for entry in entries)
+    return max(max(rest), (sum(rest) + queued * usual) / len(running))
+
+
+def last_line(file: Path) -> str:
+    """The last line of a log that says something; "" if there is none, or what is there is no file."""
+    if not file.is_file():  # a pipe would be waited for
+        return ""
+    try:
+        with open(file, "rb") as log:
+            log.seek(max(0, file.stat().st_size - LOG_END))
+            lines = log.read().decode(errors="replace").splitlines()
+    except OSError:
+        return ""
+    return next((printable(line.strip()) for line in reversed(lines) if line.strip()), "")
+
+
+def _expected(sweep: Sweep, entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same, with what is known of runs that wait, or wait no more."""
+    tasks = queue.states(sweep) if sweep.jobs else {}
+    if tasks is None or holder(sweep.folder) is not None:
+        return list(entries)
+    over = not tasks and not any(entry["state"] == "running" for entry in entries)
+    return [entry | _change(entry, tasks.get(entry["number"]), over) for entry in entries]
+
+
+def _change(entry: dict[str, Any], task: str | None, over: bool) -> dict[str, Any]:
+    """What the state of a task (None: no task has the run), or that all is `over`, changes of an entry."""
+    waits = ("stopped", "interrupted", *(["failed"] if task == "PENDING" else []))
+    if task is not None and entry["state"] in waits:  # its task may be about to take it up
+        return {"state": "queued", "note": "goes on when Slurm starts it again"}
+    gone = over and entry["state"] == "queued" and holder(entry["folder"]) is None  # else it is being set up
+    return {"state": "missing"} if gone else {}
+
+
+def _speed(folder: Path, found: dict[str, Any]) -> dict[str, Any]:
+    """Of a running run: the steps it is to make, steps per second over its last seconds, and seconds to its end."""
+    results, limits = Results(folder / RESULTS), _limits(folder)
+    steps, times = (results.read(f"history/{name}").get("", [0]) for name in ("step", "time"))
+    rows = min(len(steps), len(times))
+    first = next((k for k in range(rows) if times[k] >= times[rows - 1] - RATE_WINDOW), 0) if rows else 0
+    made, took = (float(column[rows - 1] - column[first]) if rows else 0.0 for column in (steps, times))
+    rate = made / took if took > 0 and made > 0 else None
+    total, limit = (limits.get(name) for name in ("stop.steps", "stop.seconds"))
+    by_steps = max(0.0, total - found["steps"]) / rate if total is not None and rate else None
+    by_time = None if limit is None else max(0.0, limit - found["seconds"])
+    eta = min((left for left in (by_steps, by_time) if left is not None), default=None)
+    return {"total": total, "rate": rate, "eta": eta}
+
+
+def _limits(folder: Path) -> dict[str, float]:
+    """What ends a run, as far as its configuration, which may be anything, tells it in numbers."""
+    try:
+        settings = runs.settings(folder)
+    except UsageError:
+        return {}
+    return {name: value for name, value in settings.items() if type(value) in (int, float) and 0 < value < NEVER}
+
+
+def _note(folder: Path, found: dict[str, Any]) -> str:
+    """Why a run is where it is: what its results file says, else the last line of its log."""
+    match found["status"]:
+        case "failed":
+            return str(found["reason"] or "") or last_line(folder / LOG)
+        case "interrupted":
+            return f"its process is gone; last: {last_line(folder / LOG)}"
+        case "stopped" | "damaged":
+            return str(found["reason"] or "")
+        case _:
+            return ""

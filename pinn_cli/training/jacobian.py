@@ -1,0 +1,243 @@
+"""Rows of dF/dtheta without a loop over points.
+
+Points do not mix, so one backward pass of sum_n F_n to the streams in front of every layer yields, for each point n,
+
+    dF_n/dW = sum_s G_{s,n} (x) A_{s,n}        A = streams into the layer, G = dF_n / d(streams out of it),
+
+a product of rank S. Products with J are GEMMs of these factors; J itself, J^T J and J J^T are formed in pieces that
+respect a memory budget. Parameters that enter otherwise (slopes, gates, coefficients) have rows of their own.
+
+    M = rows   P = parameters   N = points of one constraint   S = streams
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from pinn_cli.derivatives import Tape
+
+BLOCK = 256  # columns of a Gram matrix formed at once: only its lower triangle is
+
+
+@dataclass
+class Layer:
+    """Factors of the rows of one weight (O, I): A (N, S, I), G (N, S, O)."""
+
+    columns: slice
+    A: Tensor
+    G: Tensor
+
+    def split(self, width: int) -> "list[Layer]":
+        """The same columns in pieces of about `width`: some outputs each."""
+        O, I, start = self.G.shape[2], self.A.shape[2], self.columns.start
+        ends = [*range(0, O, max(1, width // I)), O]
+        return [Layer(slice(start + a * I, start + b * I), self.A, self.G[..., a:b]) for a, b in pairwise(ends)]
+
+    def dense(self, rows: slice) -> Tensor:
+        return torch.bmm(self.G[rows].transpose(1, 2), self.A[rows]).flatten(1)
+
+    def times(self, v: Tensor) -> Tensor:
+        V = v.view(self.G.shape[2], self.A.shape[2])
+        return ((self.A @ V.T) * self.G).sum((1, 2))
+
+    def transposed(self, u: Tensor) -> Tensor:
+        return ((self.G * u[:, None, None]).flatten(0, 1).T @ self.A.flatten(0, 1)).flatten()
+
+
+@dataclass
+class Dense:
+    """Rows (N, p) of any other parameter, as they are."""
+
+    columns: slice
+    rows: Tensor
+
+    def split(self, width: int) -> "list[Dense]":
+        """The same columns in pieces of at most `width`."""
+        ends = [*range(0, self.rows.shape[1], width), self.rows.shape[1]]
+        start = self.columns.start
+        return [Dense(slice(start + a, start + b), self.rows[:, a:b]) for a, b in pairwise(ends)]
+
+    def dense(self, rows: slice) -> Tensor:
+        return self.rows[rows]
+
+    def times(self, v: Tensor) -> Tensor:
+        return self.rows @ v
+
+    def transposed(self, u: Tensor) -> Tensor:
+        return self.rows.T @ u
+
+
+@dataclass
+class Rows:
+    """The rows of one constraint, as a sum of pieces over the parameters."""
+
+    count: int
+    pieces: list[Layer | Dense] = field(default_factory=list)
+
+
+def rows_of(F: Tensor, tapes: Sequence[Tape], parameters: Sequence[Tensor], slow: Sequence[int] = ()) -> Rows:
+    """The rows of F (N,) with respect to the parameters, from the tapes of its evaluation.
+
+    Parameters in `slow` (by position) have no rule on the tape and are done by one backward pass per row.
+    """
+    columns = columns_of(parameters)
+    layers = [entry for tape in tapes for entry in tape.layers]
+    factors = [entry for tape in tapes for entry in tape.factors]
+    outputs = [z for *_, streams in layers for z in streams if z is not None] + [copy for _, copy in factors]
+    grads = iter(torch.autograd.grad(F.sum(), outputs, retain_graph=True, allow_unused=True) if outputs else ())
+    rows, position = Rows(len(F)), {id(p): i for i, p in enumerate(parameters)}
+
+    def place(tensor: Tensor, make: Callable[[slice], Layer | Dense], dense: Callable[[], Tensor]) -> None:
+        if id(tensor) in position:
+            if position[id(tensor)] not in slow:
+                rows.pieces.append(make(columns[position[id(tensor)]]))
+        elif tensor.requires_grad:  # a function of parameters, such as diag(e^s) V: the chain rule, row by row
+            rows.pieces.extend(_through(tensor, dense(), parameters, columns, slow))
+
+    for weight, bias, inputs, streams in layers:
+        G = [None if z is None else next(grads) for z in streams]
+        pairs = [(a, g) for a, g in zip(inputs, G, strict=True) if a is not None and g is not None]
+        if pairs:
+            A = torch.stack([a.detach().expand(len(F), -1) for a, _ in pairs], 1)
+            layer = Layer(slice(0), A, torch.stack([g for _, g in pairs], 1))
+            place(weight, lambda c, l=layer: Layer(c, l.A, l.G), lambda l=layer: l.dense(slice(None)))  # type: ignore[misc]
+        if bias is not None and G[0] is not None:
+            place(bias, lambda c, g=G[0]: Dense(c, g), lambda g=G[0]: g)  # type: ignore[misc]
+    for tensor, _ in factors:
+        if (g := next(grads)) is not None:
+            g = g.reshape(len(F), -1)
+            place(tensor, lambda c, g=g: Dense(c, g), lambda g=g: g)  # type: ignore[misc]
+    for i in slow:
+        rows.pieces.append(Dense(columns[i], row_by_row(F, [parameters[i]])))
+    return rows
+
+
+def columns_of(parameters: Sequence[Tensor]) -> list[slice]:
+    """The place of each parameter in the flat vector (P,)."""
+    ends = torch.tensor([0, *(p.numel() for p in parameters)], device="cpu").cumsum(0).tolist()
+    return [slice(a, b) for a, b in pairwise(ends)]
+
+
+def _through(
+    tensor: Tensor, rows: Tensor, parameters: Sequence[Tensor], columns: list[slice], slow: Sequence[int]
+) -> Iterator[Dense]:
+    """Rows with respect to a tensor, carried on to the parameters it was computed from."""
+    fast = [i for i in range(len(parameters)) if i not in slow]
+    seeds = rows.reshape(len(rows), *tensor.shape)
+    grads = torch.autograd.grad(
+        tensor, [parameters[i] for i in fast], seeds, is_grads_batched=True, allow_unused=True, retain_graph=True
+    )
+    for i, g in zip(fast, grads, strict=True):
+        if g is not None:
+            yield Dense(columns[i], g.flatten(1))
+
+
+def row_by_row(F: Tensor, parameters: Sequence[Tensor]) -> Tensor:
+    """J (N, P) by one backward pass per row: slow, needs no rule, and is the oracle of everything above."""
+    rows = []
+    for f in F.unbind():
+        grads = torch.autograd.grad(f, parameters, retain_graph=True, allow_unused=True)
+        rows.append(
+            torch.cat(
+                [
+                    torch.zeros_like(p).flatten() if g is None else g.flatten()
+                    for p, g in zip(parameters, grads, strict=True)
+                ]
+            )
+        )
+    return torch.stack(rows)
+
+
+class Linearisation:
+    """F(theta + d) = F + J d + O(d^2): the vector, and the Jacobian as an operator."""
+
+    def __init__(self, F: Tensor, blocks: list[Rows], parameters: int):
+        self.F, self.blocks, self.parameters = F, blocks, parameters
+
+    @property
+    def rows(self) -> int:
+        return len(self.F)
+
+    @cached_property
+    def gradient(self) -> Tensor:
+        """J^T F (P,), half the gradient of |F|^2."""
+        return self.transposed(self.F)
+
+    def times(self, v: Tensor) -> Tensor:
+        """J v (M,)."""
+        return torch.cat([sum((p.times(v[p.columns]) for p in b.pieces), v.new_zeros(b.count)) for b in self.blocks])
+
+    def transposed(self, u: Tensor) -> Tensor:
+        """J^T u (P,)."""
+        out = u.new_zeros(self.parameters)
+        for block, part in zip(self.blocks, u.split([b.count for b in self.blocks]), strict=True):
+            for piece in block.pieces:
+                out[piece.columns] += piece.transposed(part)
+        return out
+
+    def column_squares(self) -> Tensor:
+        """The diagonal of J^T J (P,)."""
+        out = self.F.new_zeros(self.parameters)
+        chunk = max(1, min(BLOCK, 2**24 // self.parameters))
+        for block in self.blocks:
+            for start in range(0, block.count, chunk):
+                out += self._dense(block, slice(start, min(start + chunk, block.count))).square().sum(0)
+        return out
+
+    def dense(self) -> Tensor:
+        """J (M, P) itself."""
+        return torch.cat([self._dense(b, slice(0, b.count)) for b in self.blocks])
+
+    def _dense(self, block: Rows, rows: slice) -> Tensor:
+        J = self.F.new_zeros(rows.stop - rows.start, self.parameters)
+        for piece in block.pieces:
+            J[:, piece.columns] += piece.dense(rows)
+        return J
+
+    def gram(self, budget: float) -> Tensor:
+        """The lower triangle of J^T J (P, P); rows of J are formed in chunks of at most `budget` bytes."""
+        A = self.F.new_zeros(self.parameters, self.parameters)
+        chunk = max(1, int(budget / (self.parameters * self.F.element_size())))
+        for block in self.blocks:
+            for start in range(0, block.count, chunk):
+                J = self._dense(block, slice(start, min(start + chunk, block.count)))
+                for a in range(0, self.parameters, BLOCK):
+                    b = min(a + BLOCK, self.parameters)
+                    A[a:b, :b].addmm_(J[:, a:b].T, J[:, :b])
+        return A
+
+    def kernel(self, budget: float) -> Tensor:
+        """The lower triangle of J J^T (M, M); columns of J are formed in slabs of at most `budget` bytes."""
+        K, width = self.F.new_zeros(self.rows, self.rows), max(1, int(budget / (self.rows * self.F.element_size())))
+        blocks = [Rows(b.count, [part for p in b.pieces for part in p.split(width)]) for b in self.blocks]
+        for slab in _slabs(sorted({p.columns.stop for b in blocks for p in b.pieces}), width):
+            J = torch.cat([_columns(b, slab, self.F) for b in blocks])
+            for a in range(0, self.rows, BLOCK):
+                b = min(a + BLOCK, self.rows)
+                K[a:b, :b].addmm_(J[a:b], J[:b].T)
+        return K
+
+
+def _slabs(ends: list[int], width: int) -> Iterator[slice]:
+    """Whole pieces, given where they end, as many at once as fit into `width` columns."""
+    start = last = 0
+    for end in ends:
+        if end - start > width and last > start:
+            yield slice(start, last)
+            start = last
+        last = end
+    yield slice(start, last)
+
+
+def _columns(block: Rows, slab: slice, like: Tensor) -> Tensor:
+    """Some columns of the rows of one constraint (N, width)."""
+    J = like.new_zeros(block.count, slab.stop - slab.start)
+    for piece in block.pieces:
+        if slab.start <= piece.columns.start and piece.columns.stop <= slab.stop:
+            here = slice(piece.columns.start - slab.start, piece.columns.stop - slab.start)
+            J[:, here] += piece.dense(slice(0, block.count))
+    return J

@@ -1,0 +1,103 @@
+"""How far a prediction is from the reference, and what the problem itself measures of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pinn_cli.basics.errors import UsageError
+
+NODES = 10_000  # at least so many; 100 x 100 in two dimensions
+
+
+@dataclass(frozen=True)
+class Errors:
+    """relative_l2 = |u - v|_2 / |v|_2 (Euclidean norms over all points), mean and maximum of |u - v|; v the truth."""
+
+    relative_l2: float
+    mean: float
+    maximum: float
+
+
+def points_of_comparison(domain: Any, reference: Any) -> Tensor:
+    """Points (N, D), float64: the reference's own if it is a table, else a uniform grid including the boundary."""
+    if reference.at is not None:
+        return reference.at
+    return domain.grid(ceil(round(NODES ** (1 / len(domain.coordinates)), 9)))
+
+
+def errors(reference: Any, evaluate: Callable[[list[str], Tensor], dict[str, Tensor]], X: Tensor) -> dict[str, Errors]:
+    """Errors of every field or observable the reference knows, at X (N, D); computed in float64 on the CPU.
+
+    `evaluate(names, X)` gives the prediction, {name: (N,)}, as `Objective.evaluate` does. Only points that count enter
+    (`Reference.counts`, if it has one; UsageError if none does). A field that is zero everywhere has no relative error:
+    NaN.
+    """
+    at = X.cpu().double()
+    truth, values, counted = reference(at), evaluate(list(reference.fields), X), _counted(reference, at)
+    return {
+        name: compare(values[name].detach().cpu().double()[counted], truth[name][counted]) for name in reference.fields
+    }
+
+
+def _counted(reference: Any, X: Tensor) -> Tensor | slice:
+    """Which points enter the errors: all, unless the reference says otherwise."""
+    if not hasattr(reference, "counts"):
+        return slice(None)
+    counts = reference.counts(X)
+    if not isinstance(counts, Tensor) or counts.dtype != torch.bool or counts.shape != X.shape[:1]:
+        found = f"{counts.dtype} {tuple(counts.shape)}" if isinstance(counts, Tensor) else type(counts).__name__
+        raise UsageError(f"counts of the reference: found {found}; expected torch.bool ({len(X)},)")
+    if not counts.any():
+        raise UsageError(f"counts of the reference: none of {len(X)} points enters the errors; expected some")
+    return counts
+
+
+def own_metrics(problem: Any, objective: Any) -> dict[str, float]:
+    """What a problem's method ``metrics(self, evaluate)`` measures of the prediction, by name; {} without one.
+
+    There, `evaluate(names, X)` gives {name: (N,)}, float64 on the CPU, of fields, observables and derivatives at any
+    points X (N, D). NaN says that there is no such value. Raises UsageError for anything but one number per name.
+    """
+    method = getattr(problem, "metrics", None)
+    if method is None:
+        return {}
+
+    def evaluate(names: list[str], X: Tensor) -> dict[str, Tensor]:
+        try:
+            values = objective.evaluate(names, X.to(objective.device, objective.dtype))
+        except TypeError as error:  # a symbol that the problem does not have
+            raise UsageError(f"{where}: {' '.join(str(error).split())}") from error
+        return {name: value.cpu().double() for name, value in values.items()}
+
+    where = f"{type(problem).__name__}.metrics"
+    found = method(evaluate)
+    if not isinstance(found, dict):
+        raise UsageError(f"{where}: found {type(found).__name__}; expected a dict of numbers by name")
+    return {name: _number(where, name, value) for name, value in found.items()}
+
+
+def _number(where: str, name: Any, value: Any) -> float:
+    """One number, finite or not, under a name that can be a dataset's."""
+    if not isinstance(name, str) or not name.isidentifier():
+        raise UsageError(f"{where}: {name!r} is no name; expected one word, e.g. `centreline`")
+    found = f"{type(value).__name__} {tuple(value.shape)}" if getattr(value, "shape", ()) else repr(value)
+    refusal = UsageError(f"{where}: `{name}` is {found}; expected one number")
+    if isinstance(value, str):  # "1" would be taken for one
+        raise refusal
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError):  # a tensor of several numbers, None
+        raise refusal from None
+
+
+def compare(value: Tensor, truth: Tensor) -> Errors:
+    """Errors of one field, (N,) against (N,). Errors: ValueError if the shapes differ (broadcasting would hide it)."""
+    if value.shape != truth.shape:
+        raise ValueError(f"prediction {tuple(value.shape)} and reference {tuple(truth.shape)} have different shapes.")
+    difference, size = (value - truth).abs(), float(torch.linalg.vector_norm(truth))
+    distance = float(torch.linalg.vector_norm(difference))
+    return Errors(distance / size if size else float("nan"), float(difference.mean()), float(difference.max()))

@@ -1,0 +1,84 @@
+"""What is trained: the network between its input features and its ansatz, and the unknown coefficients."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from pinn_cli.physics.domains import Box
+from pinn_cli.physics.problem import Problem
+
+Ansatz = Callable[[Tensor, Tensor], Tensor]  # points (N, D), network (N, F) -> fields (N, F)
+
+
+class Features(nn.Module):
+    """Points (N, D) -> inputs of the network: scaled coordinates, and (cos, sin) of the periodic ones.
+
+    scaling `none`: x;  `unit`: onto [-1, 1];  `standard`: (x - mean) / deviation of uniform points, which is unit
+    scaling times sqrt(3) (Wang, Teng & Perdikaris 2021 estimate both by sampling). Jets apply the chain rule.
+    """
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, domain: Box, scaling: str = "unit", periodic: Sequence[str] = ()):
+        super().__init__()
+        lower, upper = (torch.tensor(e, dtype=torch.float64, device="cpu") for e in (domain.lower, domain.upper))
+        size = {"none": None, "unit": 1.0, "standard": math.sqrt(3)}[scaling]
+        scale = torch.ones_like(lower) if size is None else 2 * size / (upper - lower)
+        self.register_buffer("scale", scale)
+        self.register_buffer("shift", torch.zeros_like(lower) if size is None else -scale * (upper + lower) / 2)
+        self.turns = {domain.coordinates.index(c): 2 * math.pi / _length(domain, c) for c in periodic}
+        self.outputs = domain.dimension + len(self.turns)
+
+    def forward(self, X: Tensor) -> Tensor:
+        scaled = X * self.scale + self.shift
+        if not self.turns:
+            return scaled
+        columns = []
+        for i in range(X.shape[1]):
+            angle = X[:, i : i + 1] * self.turns[i] if i in self.turns else None
+            columns += [scaled[:, i : i + 1]] if angle is None else [torch.cos(angle), torch.sin(angle)]
+        return torch.cat(columns, -1)
+
+
+def _length(domain: Box, coordinate: str) -> float:
+    i = domain.coordinates.index(coordinate)
+    return domain.upper[i] - domain.lower[i]
+
+
+class Model(nn.Module):
+    """u(X): (N, D) -> (N, F), and the unknown coefficients. `imposed` names the constraints the ansatz makes exact."""
+
+    def __init__(
+        self,
+        features: Features,
+        network: nn.Module,
+        unknowns: dict[str, float] | None = None,
+        ansatz: Ansatz | None = None,
+        imposed: Sequence[str] = (),
+    ):
+        super().__init__()
+        self.features, self.network, self.ansatz, self.imposed = features, network, ansatz, tuple(imposed)
+        values = {k: torch.tensor(float(v), dtype=torch.float64, device="cpu") for k, v in (unknowns or {}).items()}
+        self.unknowns = nn.ParameterDict({k: nn.Parameter(v) for k, v in values.items()})
+
+    def forward(self, X: Tensor) -> Tensor:
+        u = self.network(self.features(X))
+        return u if self.ansatz is None else self.ansatz(X, u)
+
+
+def written_ansatz(problem: Problem, name: str = "ansatz") -> Ansatz | None:
+    """The ansatz of a problem's own method ``ansatz(self, x, t, u)``, which returns one field or a tuple of all."""
+    method = getattr(problem, name, None)
+    if method is None:
+        return None
+
+    def apply(X: Tensor, u: Tensor) -> Tensor:
+        coordinates = {c: X[:, i] for i, c in enumerate(problem.coordinates)}
+        fields = {f: u[:, i] for i, f in enumerate(problem.fields)}
+        out = method(**coordinates, **fields)
+        return torch.stack(list(out) if isinstance(out, tuple) else [out], -1)
+
+    return apply

@@ -1,0 +1,140 @@
+"""What a run leaves while it trains: rows of the history, records of diagnostics, lines on the screen, checkpoints.
+
+Rows are written before the checkpoint that speaks of them, so that nothing at or before a checkpoint is ever lost.
+"""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from pinn_cli.basics.errors import TrainingError
+from pinn_cli.methods.stages import Stage
+from pinn_cli.physics.references import reference_of
+from pinn_cli.records import checkpoint
+from pinn_cli.records.results import Results
+from pinn_cli.training.console import Console
+from pinn_cli.training.diagnostic_records import Diagnosis
+from pinn_cli.training.loop import Run
+from pinn_cli.training.metrics import errors, own_metrics, points_of_comparison
+from pinn_cli.training.objective import Objective
+from pinn_cli.training.screens import Screens
+
+FLUSH = 2.0  # seconds between batches of rows
+SAVE = 10.0  # seconds between checkpoints
+
+
+@dataclass
+class Recorder:
+    """Rows every `every` steps (None: as the optimizer suggests), the first and the last step of a stage always."""
+
+    results: Results
+    console: Console | Screens
+    checkpoint: Path
+    reference_of: Callable[[Any], Any] = reference_of
+    every: int | None = None
+    diagnosis: Diagnosis | None = None
+    now: Callable[[], float] = time.monotonic
+    rows: list[dict[str, float]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._flushed, self._saved = self.now(), -math.inf  # the first step is saved: there is always one to go on from
+        steps = list(self.results.read_history().get("step", []))
+        self._last_row = int(steps[-1]) if len(steps) else 0
+        self._compared: tuple[Any, Any] = (None, None)  # a problem and its reference
+        self.stages: list[str] = [str(name) for name in self.results.read("stages").get("", [])]
+
+    def after_step(self, run: Run, stage: Stage, objective: Objective, last: bool) -> None:
+        """Keep this step if it is due."""
+        progress = run.progress
+        every = self.every if self.every is not None else int(getattr(stage.optimizer, "cadence", 1))
+        ends = last or progress.stage_step == 1
+        columns = self._look(run, objective, ends)
+        if progress.step != self._last_row and (ends or progress.step % every == 0):
+            self._row(run, stage, objective, columns)
+        now = self.now()
+        if last or (now - self._saved >= SAVE and not run.ended(stage)):  # the last step is saved with its row
+            self.save(run, stage)
+        elif now - self._flushed >= FLUSH:
+            self.flush(run)
+
+    def after_stage(self, run: Run, stage: Stage, objective: Objective) -> None:
+        """Say why it ended."""
+        self.console.plan(f"stage {stage.name} ended: {stage.reason}")
+
+    def save(self, run: Run, stage: Stage) -> None:
+        """Write the rows, then the checkpoint."""
+        self.flush(run)
+        if not all(p.isfinite().all() for p in stage.model.parameters()):
+            raise TrainingError(
+                f"parameters are not finite after step {run.progress.step}, since a gradient was not; the last good "
+                "checkpoint is kept. Look for a square root, a division or a power at zero in the residuals"
+            )
+        with run.clock("writing"):
+            checkpoint.save(self.checkpoint, run.state(stage))
+        self._saved = self.now()
+
+    def flush(self, run: Run) -> None:
+        """Write the rows and records that are waiting."""
+        with run.clock("writing"):
+            self.results.append(self.rows)
+            if self.diagnosis is not None:
+                self.diagnosis.flush()
+        self.rows, self._flushed = [], self.now()
+
+    def _look(self, run: Run, objective: Objective, ends: bool) -> Mapping[str, float]:
+        """Records of the diagnostics that are due; the values that the history has too."""
+        if self.diagnosis is None:
+            return {}
+        with run.clock("diagnostics"):
+            return self.diagnosis.look(objective, run.progress.step, ends)
+
+    def _row(self, run: Run, stage: Stage, objective: Objective, columns: Mapping[str, float]) -> None:
+        progress = run.progress
+        self._last_row = progress.step
+        if len(self.stages) <= progress.stage:
+            self.stages = [*self.stages[: progress.stage], stage.name]
+            self.results.replace({"stages": self.stages})
+        with run.clock("evaluation"):
+            error, metrics = measure(self._reference(stage.problem), objective), own_metrics(stage.problem, objective)
+        progress.error = max(error.values(), default=math.inf)
+        measured = {"error": error, "metric": metrics}
+        named = {f"{kind}/{name}": value for kind, values in measured.items() for name, value in values.items()}
+        values = row(stage, objective) | named
+        place = {"step": progress.step, "time": run.clock.seconds, "stage": progress.stage}
+        self.rows.append({**place, **values, **columns})
+        left = None if run.stop.seconds is None else max(0.0, run.stop.seconds - run.clock.seconds)
+        self.console.row(progress.step, run.stop.steps, values, left)
+
+    def _reference(self, problem: Any) -> Any:
+        """What the problem of this stage is compared with; asked for once."""
+        if self._compared[0] is not problem:
+            self._compared = (problem, self.reference_of(problem))
+        return self._compared[1]
+
+
+def measure(reference: Any, objective: Objective) -> dict[str, float]:
+    """Relative L2 errors by field; none without a reference."""
+    if reference is None:
+        return {}
+    X = points_of_comparison(objective.problem.domain, reference).to(objective.device, objective.dtype)
+    return {name: e.relative_l2 for name, e in errors(reference, objective.evaluate, X).items()}
+
+
+def row(stage: Stage, objective: Objective) -> dict[str, float]:
+    """The values of one step: what was minimised, each mean r^2, each weight in force, and what the parts say."""
+    values: Mapping[str, Any] = stage.report.values
+    losses = {f"loss/{name}": value for name, value in objective.losses().items()}
+    weights = {f"weight/{name}": _mean(w) for name, w in objective.weights.items()}
+    unknowns = {f"unknown/{name}": p.detach() for name, p in getattr(objective.model, "unknowns", {}).items()}
+    parts = [part for part in (stage.sampler, objective.weighting) if hasattr(part, "values")]
+    said = {name: value for part in parts for name, value in part.values().items()}
+    return {name: float(value) for name, value in {**values, **losses, **weights, **said, **unknowns}.items()}
+
+
+def _mean(weight: float | Tensor) -> float | Tensor:
+    return weight.mean() if isinstance(weight, Tensor) else weight

@@ -1,0 +1,70 @@
+"""When a stage or a run ends. Everything under `stop` speaks of the whole run, over all its stages and lives."""
+
+from dataclasses import dataclass
+from math import inf
+from typing import Any
+
+from pinn_cli.methods.stages import Stage
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Why training ended; `ends_run` if no further stage follows, `resumable` if there is more to do."""
+
+    reason: str
+    ends_run: bool = False
+    resumable: bool = False
+
+
+@dataclass
+class Progress:
+    """Where a run is: steps of the run and of the stage, the latest loss and error, steps since the last progress."""
+
+    step: int = 0
+    stage: int = 0
+    stage_step: int = 0
+    loss: float = inf
+    error: float = inf
+    best: float = inf
+    idle: int = 0
+
+    def advance(self, loss: float) -> None:
+        """One more step, with this loss; progress is a loss at least 0.1 % below the best so far."""
+        self.step, self.stage_step, self.loss = self.step + 1, self.stage_step + 1, loss
+        self.idle = 0 if loss < 0.999 * self.best else self.idle + 1
+        self.best = min(self.best, loss)
+
+    def next_stage(self) -> None:
+        """Begin the next stage: the loss and error of the last one may belong to another problem."""
+        self.stage, self.stage_step, self.idle = self.stage + 1, 0, 0
+        self.loss = self.error = self.best = inf
+
+
+@dataclass
+class StopRules:
+    """The first rule that holds: the limits of the run, a stage's own end, then an interruption: an end is an end."""
+
+    steps: int | None = None
+    seconds: float | None = None
+    loss: float | None = None
+    error: float | None = None
+    plateau: int | None = None
+
+    def __call__(self, stage: Stage, progress: Progress, seconds: float, interruption: Any) -> Stop | None:
+        if self.seconds is not None and seconds >= self.seconds:
+            return Stop(f"stop.seconds={self.seconds:g} reached", ends_run=True)
+        if self.loss is not None and progress.loss <= self.loss:
+            return Stop(f"stop.loss={self.loss:g} reached", ends_run=not stage.underway)
+        if self.error is not None and progress.error <= self.error:
+            return Stop(f"stop.error={self.error:g} reached", ends_run=not stage.underway)
+        if self.steps is not None and progress.step >= self.steps:
+            return Stop(f"stop.steps={self.steps} reached", ends_run=True)
+        if stage.report.stop:
+            return Stop(f"the optimizer stopped: {stage.report.stop}")
+        if stage.steps is not None and progress.stage_step >= stage.steps:
+            return Stop(f"{stage.steps} steps made")
+        if self.plateau is not None and progress.idle >= self.plateau:
+            return Stop(f"plateau: no progress for {self.plateau} steps")
+        if interruption.reason:
+            return Stop(f"interrupted ({interruption.reason})", ends_run=True, resumable=True)
+        return None

@@ -1,0 +1,98 @@
+"""`pinn show`, `plot`, `compare` and `list runs`: from files alone, without torch, without building anything."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pinn_cli.cli import main
+from tests.run_files import write_run
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_run(Path("outputs/helmholtz/one-ab12"), started="2026-01-01T10:00:00")
+    write_run(Path("outputs/helmholtz/two-cd34"), started="2026-01-02T10:00:00", weighting="lr_annealing", seed=1)
+
+
+def test_show_puts_a_run_on_a_page(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", "ab"]) == 0
+    page = capsys.readouterr().out
+    for part in ("outputs/helmholtz/one-ab12", "finished", "5900 steps in 0:32", "u 1.00e-04", "sound", "weight 296.7"):
+        assert part in page
+
+
+def test_show_json_is_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", "latest", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out, parse_constant=lambda constant: pytest.fail(f"{constant} is no JSON"))
+    assert found["summary"]["errors"] == {"u": 1e-4}
+    assert found["settings"]["seed"] == 1
+    assert main(["show", "--config"]) == 0
+    assert "lr_annealing" in capsys.readouterr().out
+
+
+def test_compare_shows_what_differs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", "helmholtz"]) == 0
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert head.split() == ["run", "weighting", "seed", "error", "u", "time", "steps", "status"]
+    assert rows[0].split() == ["one-ab12", "fixed", "0", "1.00e-04", "0:32", "5900", "finished"]
+    assert rows[1].split()[1:3] == ["lr_annealing", "1"]
+
+
+def test_compare_writes_markdown_and_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", "ab", "cd", "--md"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"
+    assert all(line.count("|") == 8 for line in lines)
+    assert main(["compare", "ab", "cd", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [run["settings"] for run in found["runs"]] == [
+        {"weighting": "fixed", "seed": 0}, {"weighting": "lr_annealing", "seed": 1}]
+
+
+def test_plot_draws_what_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plot", "ab", "cd", "--only", "losses", "--resolution", "50"]) == 0
+    paths = [Path(line) for line in capsys.readouterr().out.splitlines()]
+    assert [path.name for path in paths] == ["losses.png", "losses.png"]
+    assert all(path.is_file() for path in paths)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["show", "zz"], "there is no run `zz`"),
+        (["plot", "--only", "loses"], "did you mean `losses`"),
+        (["plot", "ab", "cd", "--out", "figures"], "--out takes one run"),
+        (["compare", "ab", "zz"], "there is no run `zz`"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 2
+    errors = capsys.readouterr().err
+    assert message in errors
+    assert len(errors.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", ["show", "plot", "compare"])
+def test_a_damaged_file_is_one_line_and_exit_code_2(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    file = Path("outputs/helmholtz/one-ab12/results.h5")
+    file.write_bytes(file.read_bytes()[:5000])
+    assert main([command, "outputs/helmholtz/one-ab12"]) == 2
+    errors = capsys.readouterr().err
+    assert "damaged" in errors
+    assert len(errors.splitlines()) == 1
+
+
+@pytest.mark.parametrize("words", [["show", "ab"], ["compare", "helmholtz"], ["list", "runs"], ["plot", "ab"]])
+def test_looking_needs_no_torch(words: list[str]) -> None:
+    code = "import sys, pinn_cli.cli as c; c.main(sys.argv[1:]); sys.stderr.write(str('torch' in sys.modules))"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    run = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, env=environment)
+    assert run.stderr == "False"
+    assert run.stdout

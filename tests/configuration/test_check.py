@@ -1,0 +1,339 @@
+"""`pinn check`: what it finds, and what it refuses."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, sin
+
+import pinn_cli
+from pinn_cli.basics.errors import UsageError
+from pinn_cli.cli import main
+from pinn_cli.commands.check import page
+from pinn_cli.configuration.check import check
+from pinn_cli.configuration.streams import nested_passes
+from pinn_cli.configuration.trainable import refuse
+from pinn_cli.derivatives.keys import Lap
+from pinn_cli.physics.domains import Box
+from pinn_cli.physics.problem import Problem, on
+from pinn_cli.physics.references.table import Table
+
+
+@dataclass
+class Advection(Problem):
+    """u_t + c u_x = 0."""
+
+    coordinates = ("x", "t")
+    fields = ("u",)
+    c: float = 2.0
+
+    def __post_init__(self) -> None:
+        self.domain = Box(x=(0, 1), t=(0, 1))
+
+    def exact(self, x, t):
+        return sin(x - self.c * t)
+
+    @on("interior")
+    def pde(self, u_t, u_x, c):
+        return u_t + c * u_x
+
+    @on("initial")
+    def initial(self, x, u):
+        return u - sin(x)
+
+
+def finding(problem, name="pde"):
+    return next(f for f in check(problem).findings if f.name == name)
+
+
+def test_a_sound_problem_passes():
+    report = check(Advection())
+    assert report.ok
+    assert (report.problem, report.equation, report.reference) == ("Advection", "u_t + c u_x = 0.", "Exact")
+    assert finding(Advection()).residual < 1e-14
+    assert finding(Advection()).terms["u_t"] == pytest.approx(finding(Advection()).terms["u_x"])
+
+
+def test_a_wrong_sign_is_found_and_its_size_told():
+    class WrongSign(Advection):
+        @on("interior")
+        def pde(self, u_t, u_x, c):
+            return u_t - c * u_x
+
+    found = finding(WrongSign())
+    assert found.residual == pytest.approx(2.0)
+    assert "does not satisfy it" in found.warnings[0]
+
+
+def test_a_condition_on_the_wrong_face_is_found_where_the_solution_is_small():
+    class WrongFace(Advection):
+        @on("x=0")
+        def wall(self, x, u):
+            return u - 1e-3 * x - 1e-4
+
+    assert finding(WrongFace(c=0.0), "wall").warnings
+
+
+def test_a_residual_that_acts_on_one_side_only_is_not_called_idle():
+    problem = with_residual(lambda self, u_t, u_x: u_t + torch.relu(-u_x))
+    assert not any("changes nothing" in warning for warning in finding(problem).warnings)
+
+
+def test_a_symbol_that_changes_nothing_is_named():
+    class Idle(Advection):
+        @on("interior")
+        def pde(self, u_t, u_x, u_xx):
+            return u_t + self.c * u_x
+
+    assert finding(Idle()).warnings == ["`u_xx` is asked for and changes nothing"]
+
+
+def test_a_solution_without_taylor_rules_goes_through_autograd():
+    class Odd(Advection):
+        def exact(self, x, t):
+            return torch.special.entr(x - self.c * t + 3)
+
+        @on("initial")
+        def initial(self, x, u):
+            return u - torch.special.entr(x + 3)
+
+    assert check(Odd()).ok
+    assert finding(Odd()).engine == "autograd"
+
+
+def test_without_a_solution_the_rest_is_still_checked():
+    class Unsolved(Advection):
+        exact = property()  # hidden: hasattr is False
+
+    report = check(Unsolved())
+    assert report.ok
+    assert report.reference is None
+    assert {f.residual for f in report.findings} == {None}
+
+
+def test_a_table_cannot_be_differentiated_and_the_page_says_so(tmp_path):
+    (tmp_path / "a.csv").write_text("x,t,u\n0,0,0\n1,1,2\n")
+
+    class Tabled(Advection):
+        exact = property()
+
+        def reference(self):
+            return Table(tmp_path / "a.csv", self.coordinates, self.fields)
+
+    report = check(Tabled())
+    assert report.ok
+    assert report.findings[0].residual is None
+    assert "Table, of unknown error; it cannot be differentiated" in page(report, POINTS)
+
+
+def test_a_solution_that_is_not_finite_is_told():
+    class Infinite(Advection):
+        def exact(self, x, t):
+            return 1 / (x - x)
+
+    assert "the solution is not finite here" in finding(Infinite()).warnings
+
+
+# --- Refusals ---------------------------------------------------------------------------------------------------------
+
+
+def with_residual(residual, region="interior"):
+    """Advection with another equation."""
+    return type("Mine", (Advection,), {"pde": on(region)(residual)})()
+
+
+REFUSED = {
+    "mixes points": (lambda self, u: u - u.mean(), r"Mine\.pde: a change at one point changes .* at 15 others"),
+    "sorts points": (lambda self, u: u.sort().values, "at one point"),
+    "a column": (lambda self, u: u[:, None], r"has shape \(16, 1\); expected \(16,\)"),
+    "a broadcast": (lambda self, x, u: u - x[:, None], r"has shape \(16, 16\); expected \(16,\)"),
+    "a sum": (lambda self, u: u.sum(), r"has shape \(\); expected \(16,\)"),
+    "nothing": (lambda self, u: None, r"has type NoneType; expected \(16,\)"),
+    "no field": (lambda self, x, t: x - t, "no field changes the residual"),
+    "a field that is cancelled": (lambda self, u: u - u, "no field changes the residual"),
+    "a mistake": (lambda self, u: u + undefined, r"Mine\.pde: NameError"),  # noqa: F821
+    "an unknown symbol": (lambda self, u_z: u_z, "u_z"),
+    "an unknown region": (None, "no region `lid`"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_residual_that_cannot_be_trained_is_refused_in_one_line(case):
+    residual, message = REFUSED[case]
+    problem = with_residual(residual) if residual else with_residual(lambda self, u: u, "lid")
+    with pytest.raises(UsageError, match=message) as error:
+        check(problem)
+    assert "\n" not in str(error.value)
+
+
+def test_an_ansatz_that_mixes_points_or_changes_shape_is_refused():
+    class Mixed(Advection):
+        def ansatz(self, x, t, u):
+            return u - u.mean()
+
+    class Column(Advection):
+        def ansatz(self, x, t, u):
+            return (x * u)[:, None]
+
+    class Sound(Advection):
+        def ansatz(self, x, t, u):
+            return sin(x) + t * u
+
+    with pytest.raises(UsageError, match=r"Mixed\.ansatz: a change at one point"):
+        refuse(Mixed())
+    with pytest.raises(UsageError, match=r"Column\.ansatz: shape"):
+        refuse(Column())
+    refuse(Sound())
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"x": 3, "t": 3, "v": 2}, r"columns of shapes .*\(2,\)"),
+        ({"x": 3, "v": 3}, "no column `t`"),
+    ],
+)
+def test_measurements_of_the_wrong_shape_are_refused(columns, message):
+    class Measured(Advection):
+        def measurements(self) -> dict[str, Tensor]:
+            return {name: torch.zeros(n) for name, n in columns.items()}
+
+        @on("data")
+        def seen(self, u, v):
+            return u - v
+
+    with pytest.raises(UsageError, match=message):
+        refuse(Measured())
+
+
+def test_a_problem_without_constraints_is_refused():
+    class Empty(Problem):
+        coordinates, fields, domain = ("x",), ("u",), Box(x=(0, 1))
+
+    with pytest.raises(UsageError, match="has no constraint"):
+        refuse(Empty())
+
+
+# --- Cost -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wanted", "D", "F", "passes"),
+    [
+        ({(0, 0)}, 2, 1, 1),
+        ({(0, 1), (1, 0), (2, 0)}, 2, 1, 4),  # Burgers
+        ({Lap((0, 1), 2)}, 2, 1, 6),  # Helmholtz
+        ({Lap((0, 1, 2), 3)}, 3, 1, 8),  # Poisson in space
+        ({(0, 1), (1, 0), (3, 0)}, 2, 1, 8),  # Korteweg-de Vries
+        ({(4,)}, 1, 1, 16),
+        ({Lap((0, 1), 2)}, 2, 3, 16),  # three fields: 1 + F (1 + 2 D)
+    ],
+)
+def test_passes_of_nested_differentiation(wanted, D, F, passes):
+    assert nested_passes(wanted, D, F) == passes
+
+
+def test_the_plan_joins_constraints_of_one_region():
+    streams = {s.region: s for s in check(Advection()).streams}
+    assert streams["interior"].taylor == 3
+    assert streams["initial"].derivatives == ["1"]
+    assert streams["interior"].constraints == ["pde"]
+
+
+# --- The command ------------------------------------------------------------------------------------------------------
+
+POINTS = {"pde": 2048, "initial": 128}
+
+
+def test_the_page_says_it_in_plain_words():
+    text = page(check(Advection()), POINTS)
+    for words in (
+        "Advection: u_t + c u_x = 0.",
+        "x in [0, 1], t in [0, 1]",
+        "coefficients  c = 2",
+        "Exact, relative error 1e-15",
+        "OK    pde on interior, 2048 points: u_t, u_x, c",
+        "of the largest term",
+        "streams 3   nested autograd 2",
+    ):
+        assert words in text
+    assert "\033" not in text
+    assert "WARN" not in text
+
+
+def test_the_page_warns_of_a_wrong_equation_and_colours_it_on_a_terminal():
+    report = check(with_residual(lambda self, u_t, u_x: u_t - u_x))
+    assert "\nWARN  pde on interior" in page(report, POINTS)
+    assert "does not satisfy it" in page(report, POINTS)
+    assert "\n\033[33mWARN\033[0m  pde" in page(report, POINTS, colour=True)
+    assert "\n\033[32mOK\033[0m    initial" in page(report, POINTS, colour=True)
+
+
+def test_the_command_ends_with_1_where_it_warns(monkeypatch, capsys):
+    wrong = check(with_residual(lambda self, u_t, u_x: u_t - u_x))
+    monkeypatch.setattr("pinn_cli.configuration.check.check", lambda problem: wrong)
+    assert main(["check", "problem=helmholtz"]) == 1
+    assert main(["check", "problem=helmholtz", "--json"]) == 1
+    assert '"ok": false' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["helmholtz", "burgers", "heat_inverse", "heat_2d", "poisson_1d"])
+def test_the_command_checks_a_problem_by_name(name, capsys):
+    assert main(["check", f"problem={name}", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["ok"]
+    assert found["points"]["pde"] == 2048
+
+
+def test_the_command_takes_overrides(capsys):
+    assert main(["check", "problem=helmholtz", "problem.a2=1", "points.wall=50", "points.interior=300"]) == 0
+    text = capsys.readouterr().out
+    assert "a2 = 1" in text
+    assert "pde on interior, 300 points" in text
+    assert "wall on boundary, 200 points" in text
+
+
+def test_a_condition_that_is_imposed_has_no_points(capsys):
+    assert main(["check", "problem=helmholtz", "constraints=exact"]) == 0
+    assert "wall on boundary, imposed exactly" in capsys.readouterr().out
+
+
+def test_a_problem_of_ones_own_is_checked_and_refused(tmp_path):
+    """In a process of its own, which does not have this project's `problems` on its path."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "pinn_cli").symlink_to(Path(pinn_cli.__file__).parent)
+    (tmp_path / "problems").mkdir()
+    (tmp_path / "conf" / "problem").mkdir(parents=True)
+    (tmp_path / "conf" / "problem" / "mixed.yaml").write_text("# mixes points\n_target_: problems.mixed.Mixed\n")
+    (tmp_path / "problems" / "mixed.py").write_text(MIXED)
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "site"), "PYTHONDONTWRITEBYTECODE": "1"}
+    words = [sys.executable, "-m", "pinn_cli.cli", "check", "problem=mixed"]
+    done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("pinn: Mixed.pde: a change at one point changes the residual at 15 others")
+    assert done.stderr.count("\n") == 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["conf", "problems", "site"]  # nothing is made
+
+
+MIXED = """
+from dataclasses import dataclass
+from pinn_cli.physics.domains import Box
+from pinn_cli.physics.problem import Problem, on
+
+@dataclass
+class Mixed(Problem):
+    coordinates = ("x", "y")
+    fields = ("u",)
+
+    def __post_init__(self):
+        self.domain = Box(x=(0, 1), y=(0, 1))
+
+    @on("interior")
+    def pde(self, u, lap_u):
+        return lap_u + u - u.mean()
+"""

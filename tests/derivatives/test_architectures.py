@@ -1,0 +1,149 @@
+"""Networks: parameter counts, starting weights, and the gates against their formulas."""
+
+from math import pi, sqrt
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from pinn_cli.basics.errors import UsageError
+from pinn_cli.methods.architectures.activations import ACTIVATIONS, activation
+from pinn_cli.methods.architectures.fourier import Fourier
+from pinn_cli.methods.architectures.initialisers import INITIALISERS, dense
+from pinn_cli.methods.architectures.mlp import MLP
+from pinn_cli.methods.architectures.modified_mlp import ModifiedMLP
+
+GATES = ("paper", "code", "legacy")
+
+
+def count(network: nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())
+
+
+@pytest.mark.parametrize(("depth", "plain", "gated"), [(3, 5301, 5601), (5, 10401, 10701)])
+def test_parameter_counts_of_the_published_networks(depth, plain, gated):
+    """Helmholtz (3 x 50) and Klein-Gordon (5 x 50) of Wang, Teng and Perdikaris (2021)."""
+    assert count(MLP(2, 1, width=50, depth=depth)) == plain
+    assert [count(ModifiedMLP(2, 1, width=50, depth=depth, gate=gate)) for gate in GATES] == [gated] * 3
+
+
+def test_parameter_count_of_the_network_of_krishnapriyan_et_al():
+    assert count(MLP(2, 1, width=50, depth=4)) == 7851
+
+
+@pytest.mark.parametrize("make", [MLP, ModifiedMLP, Fourier])
+@given(inputs=st.integers(1, 4), outputs=st.integers(1, 3), width=st.integers(1, 9), depth=st.integers(1, 4))
+def test_shapes_and_the_main_stack(make, inputs, outputs, width, depth):
+    network = make(inputs, outputs, width=width, depth=depth)
+    assert network(torch.rand(5, inputs)).shape == (5, outputs)
+    assert len(network.layers) == depth + 1
+    assert all(isinstance(layer, nn.Linear) for layer in network.layers)
+
+
+def test_an_mlp_is_its_formula():
+    network, X = MLP(2, 1, width=7, depth=2), torch.rand(4, 2)
+    first, second, output = network.layers
+    expected = torch.tanh(torch.tanh(X @ first.weight.T + first.bias) @ second.weight.T + second.bias)
+    torch.testing.assert_close(network(X), expected @ output.weight.T + output.bias)
+
+
+def gates_as_printed(network: ModifiedMLP, X: torch.Tensor) -> torch.Tensor:
+    """The three networks, term by term as published."""
+    U, V = (torch.tanh(X @ e.weight.T + e.bias) for e in network.encoders)
+    *hidden, output = network.layers
+    H = X
+    for number, layer in enumerate(hidden):
+        HW = H @ layer.weight.T
+        Z = torch.tanh(HW + layer.bias)
+        if network.gate == "paper":
+            H = Z if number == 0 else (1 - Z) * U + Z * V
+        elif network.gate == "code":
+            H = Z * U + (1 - Z) * V
+        else:
+            H = Z * U + torch.tanh(1 - HW + layer.bias) * V
+    return H @ output.weight.T + output.bias
+
+
+@pytest.mark.parametrize("gate", GATES)
+def test_a_gated_network_is_its_formula(gate):
+    torch.manual_seed(0)
+    network, X = ModifiedMLP(2, 2, width=8, depth=3, gate=gate).double(), torch.rand(6, 2).double()
+    for layer in network.layers:
+        nn.init.normal_(layer.bias)
+    torch.testing.assert_close(network(X), gates_as_printed(network, X), rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize(("gate", "spread"), [("paper", 0.0), ("code", 1.0), ("legacy", 1.0)])
+def test_the_encoders_biases_start_as_in_each_form(gate, spread):
+    torch.manual_seed(0)
+    width = 4000
+    for encoder in ModifiedMLP(2, 1, width=width, depth=1, gate=gate).encoders:
+        assert encoder.bias.std().item() == pytest.approx(spread * sqrt(2 / (1 + width)), rel=0.05)
+        assert encoder.weight.std().item() == pytest.approx(sqrt(2 / (2 + width)), rel=0.05)
+
+
+@pytest.mark.parametrize(("name", "std", "bias"), [
+    ("glorot_normal", sqrt(2 / 600), 0.0),
+    ("glorot_uniform", sqrt(2 / 600), 0.0),
+    ("torch_default", sqrt(1 / 200 / 3), sqrt(1 / 200 / 3)),
+])
+def test_initialisers_have_the_stated_spread(name, std, bias):
+    torch.manual_seed(0)
+    (layer,) = dense([200, 400], name)
+    assert layer.weight.std().item() == pytest.approx(std, rel=0.03)
+    assert layer.bias.std().item() == pytest.approx(bias, rel=0.1)
+
+
+def test_deterministic_features_are_sines_and_cosines_of_whole_half_turns():
+    network, X = Fourier(2, 1, width=3, depth=1, modes=[1, 4], keep_inputs=True), torch.rand(5, 2) * 2 - 1
+    seen = []
+    network.layers[0].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    network(X)
+    Z = torch.cat([pi * X, 4 * pi * X], 1)
+    torch.testing.assert_close(seen[0], torch.cat([Z.cos(), Z.sin(), X], 1))
+
+
+def test_deterministic_features_are_periodic_to_rounding_in_double():
+    network = Fourier(1, 1, width=8, depth=2, modes=[1, 2, 8]).double()
+    left, right = network(torch.tensor([[-1.0], [1.0]]).double())
+    assert (left - right).abs().item() < 1e-13
+
+
+def test_random_features_have_the_stated_scale_and_are_not_trained():
+    torch.manual_seed(0)
+    network = Fourier(2, 1, features=4000, scale=5.0)
+    assert network.frequencies.std().item() == pytest.approx(5.0, rel=0.03)
+    assert "frequencies" in network.state_dict()
+    assert "frequencies" not in dict(network.named_parameters())
+
+
+@pytest.mark.parametrize("make", [MLP, ModifiedMLP, Fourier])
+def test_one_seed_gives_the_same_bits(make):
+    states = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        states.append(make(2, 1).state_dict())
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+@pytest.mark.parametrize("function", ACTIVATIONS)
+def test_activations_are_found_by_name(function):
+    assert activation(function.__name__) is function
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"activation": "tahn"}, "unknown activation 'tahn': expected one of .*gelu.*tanh.*architecture.activation=tanh"),
+    ({"initialiser": "he"}, f"unknown initialiser 'he': expected one of {INITIALISERS[0].__name__}"),
+])
+@pytest.mark.parametrize("make", [MLP, ModifiedMLP, Fourier])
+def test_an_unknown_name_is_refused_in_one_line(make, options, message):
+    with pytest.raises(UsageError, match=message) as refusal:
+        make(2, 1, **options)
+    assert "\n" not in str(refusal.value)
+
+
+def test_an_unknown_gate_is_refused_in_one_line():
+    with pytest.raises(UsageError, match="unknown gate 'open': expected one of paper, code, legacy"):
+        ModifiedMLP(2, 1, gate="open")

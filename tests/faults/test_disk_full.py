@@ -1,0 +1,87 @@
+"""A disk that fills up at any moment of a run: one clear line, the last checkpoint whole, and with room it goes on."""
+
+import random
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from test_faults import CASES, SMALL, check_end, check_files, rows
+
+from tests.lives import Lives, fill_disk
+
+RUN = ["train", *SMALL, *CASES["levenberg_marquardt"], "stop.steps=12"]
+
+
+@pytest.fixture(scope="module")
+def lives():
+    with Lives() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def disk(tmp_path_factory):
+    """A file system of 6 MB."""
+    folder = tmp_path_factory.mktemp("disk")
+    mount = [shutil.which("mount") or "false", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("mounting a small tmpfs is not permitted here: only root may")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+@pytest.fixture(scope="module")
+def whole(lives, disk):
+    """A run that nothing disturbs, in a folder `whole`; what is known of its life."""
+    life = lives.live([*RUN, f"folder={disk}/whole"], disk)
+    assert life["code"] == 0, life["errors"]
+    return life
+
+
+def filled(lives: Lives, disk: Path, at: int) -> str:
+    """Fill the disk at one operation of a run, look at what is left, make room, go on to the end; what it said."""
+    folder = disk / "run"
+    shutil.rmtree(folder, ignore_errors=True)
+    words = [*RUN, f"folder={folder}"]
+    life = lives.live(words, disk, at=at, fill=True)
+    assert life["code"] in (0, 1), life
+    assert life["errors"].count("\n") == life["code"], life["errors"]  # one line if it failed, none if it did not
+    if life["code"] == 1:
+        assert "make room" in life["errors"]
+    if folder.exists():
+        check_files(folder, rows(disk / "whole"))
+    (disk / "ballast").unlink(missing_ok=True)  # a life that had fewer operations ends before
+    again = ["resume", str(folder)] if life["code"] == 1 and (folder / "results.h5").exists() else words
+    after = lives.live(again, disk)
+    assert after["code"] == 0, after["errors"]
+    if life["code"] == 1:
+        check_end(folder, disk / "whole")
+    return str(life["errors"])
+
+
+def test_a_disk_that_fills_up_costs_nothing(lives, disk, whole):
+    """At the first operations (folder, lock, results file, configuration), and at random ones of the whole life."""
+    moments = [1, 2, 4, 7, *random.Random(0).choices(range(12, whole["operations"]), k=5)]
+    said = [filled(lives, disk, at) for at in moments]
+    assert any("results.h5" in line for line in said)
+    assert any("checkpoint" in line for line in said) or any("the disk of" in line for line in said)
+
+
+@pytest.mark.slow
+def test_a_disk_that_fills_up_at_any_operation(lives, disk, whole):
+    said = [filled(lives, disk, at) for at in range(1, whole["operations"] + 1, 3)]
+    print(f"{len(said)} full disks: {sum(map(bool, said))} ended the run")
+    for line in sorted({line.partition("(")[0].strip() for line in said}):
+        print(line)
+
+
+def test_a_full_disk_has_no_room_for_a_run_and_says_so(lives, disk, whole):
+    fill_disk(disk / "ballast")
+    life = lives.live([*RUN, f"folder={disk}/none"], disk)
+    assert life["code"] == 1
+    assert "make room, then type it again" in life["errors"]
+    assert life["errors"].count("\n") == 1
+    (disk / "ballast").unlink()
+    assert lives.live([*RUN, f"folder={disk}/none"], disk)["code"] == 0
+    check_end(disk / "none", disk / "whole")
+    shutil.rmtree(disk / "none")

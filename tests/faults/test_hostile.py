@@ -1,0 +1,528 @@
+"""Files from somebody else: they run nothing, write nothing outside their run folder, and end in one clear line."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+
+from pinn_cli import cli
+from pinn_cli.basics import files as atomic
+from pinn_cli.configuration.compose import compose
+from pinn_cli.records.lock import Lock
+from pinn_cli.records.results import Noted, Results
+from pinn_cli.studies.launchers.slurm import commands as slurm
+from tests.run_files import write_run
+
+SMALL = ["points.interior=32", "points.face=8", "architecture.width=4", "figures=off", "compile=off", "stop.steps=2"]
+RUN = ["train", "problem=helmholtz", *SMALL]
+FOREIGN = [
+    "os.system",
+    "builtins.eval",
+    "canary.Bird",  # installed beside pinn: importing it would already run it
+    "pinn_cli.records.provenance.subprocess.Popen",  # reached through a module of ours that has imported it
+    "pinn_cli.studies.launchers.processes.Process",
+    "pinn_cli.records.results.Results",
+    "pinn_cli.methods.optimizers.first_order.inspect.Signature",
+    "torch.utils.cpp_extension.subprocess.Popen",
+    "torch.package.PackageImporter",
+    "torch.fx.GraphModule",
+    "torch.nn.Module.__call__",
+    "..os.system",
+    "",
+]
+PLACES = [("weighting.fixed", target) for target in FOREIGN] + [
+    (where, "canary.Bird") for where in ("problem", "architecture", "derivatives", "sampler.sobol")
+]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    """An empty working directory, and elsewhere on the path a module that leaves a trace when it is imported."""
+    installed, work = tmp_path / "installed", tmp_path / "work"
+    installed.mkdir()
+    work.mkdir()
+    (installed / "canary.py").write_text(f"open({str(tmp_path / 'harmed')!r}, 'w')\n\nclass Bird:\n    pass\n")
+    monkeypatch.chdir(work)
+    monkeypatch.setenv("PYTHONPATH", "")
+    monkeypatch.setattr(sys, "path", [p for p in sys.path if not Path(p, "problems").is_dir()] + [str(installed)])
+    yield work
+    assert not (tmp_path / "harmed").exists()
+    for name in [name for name in sys.modules if name.partition(".")[0] == "problems"]:
+        del sys.modules[name]
+
+
+def one_line(capsys) -> str:
+    """The only line that a refused command prints."""
+    err = capsys.readouterr().err
+    assert err.startswith("pinn: ")
+    assert err.count("\n") == 1, err
+    return err
+
+
+def hostile_run(config) -> Path:
+    """A run folder whose file holds this configuration."""
+    write_run(Path("run"), status="stopped")
+    results = Results(Path("run/results.h5"))
+    results.replace({"config": OmegaConf.to_yaml(config)})
+    results.attributes(threads=1)
+    return Path("run")
+
+
+@pytest.mark.parametrize(("where", "target"), PLACES)
+def test_a_configuration_builds_parts_only(where, target, capsys, here):
+    assert cli.main([*RUN, f"{where}._target_='{target}'"]) == cli.USAGE
+    one_line(capsys)
+    assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize(("where", "target"), PLACES)
+def test_the_configuration_in_a_results_file_builds_parts_only(where, target, capsys):
+    config = compose(RUN[1:])
+    OmegaConf.update(config, f"{where}._target_", target)
+    folder = hostile_run(config)
+    for words in (["resume", "run", "--changed"], ["predict", "run", "--grid", "3x3", "--out", "a.npz"]):
+        assert cli.main(words) == cli.USAGE
+        one_line(capsys)
+    assert not (folder / "checkpoint.pt").exists()
+    assert not Path("a.npz").exists()
+
+
+def test_a_nested_part_is_looked_at_too(capsys):
+    config = compose(["problem=helmholtz", "recipe=adam", *SMALL])
+    popen = {"_target_": "subprocess.Popen", "args": ["touch", "harmed"]}
+    OmegaConf.update(config, "optimizer.adam.schedule", popen, merge=False, force_add=True)
+    hostile_run(config)
+    assert cli.main(["resume", "run"]) == cli.USAGE
+    assert "_target_=subprocess: expected a class of pinn_cli" in one_line(capsys)
+    assert not Path("harmed").exists()
+
+
+def test_formulas_that_have_changed_are_not_run_before_they_are_refused(capsys):
+    assert cli.main(["new", "problem", "mine"]) == 0
+    assert cli.main(["train", "problem=mine", *SMALL, "folder=run"]) == 0
+    Path("problems/mine.py").write_text("open('../harmed', 'w')\n")
+    del sys.modules["problems.mine"], sys.modules["problems"]
+    capsys.readouterr()
+    for words in (["resume", "run", "stop.steps=4"], ["predict", "run", "--grid", "3x3", "--out", "a.npz"]):
+        assert cli.main(words) == cli.USAGE
+        assert "has changed" in one_line(capsys)
+
+
+LINES = b"nobody's business\n" * 1000
+
+
+def other_file(kind: str) -> None:
+    """Let a column of the history lie in another file, in one of the ways HDF5 knows."""
+    Path("precious.bin").write_bytes(LINES)
+    with h5py.File("run/results.h5", "r+") as file, h5py.File("other.h5", "w") as other:
+        other["column"] = np.arange(60)
+        history = file["history"]
+        del history["step"]
+        if kind == "external":
+            place = [("precious.bin", 0, h5py.h5f.UNLIMITED)]
+            history.create_dataset("step", (60,), "i8", maxshape=(None,), external=place)
+        elif kind == "virtual":
+            layout = h5py.VirtualLayout((60,), "i8")
+            layout[:] = h5py.VirtualSource("other.h5", "column", (60,))
+            history.create_virtual_dataset("step", layout)
+        elif kind == "link":
+            history["step"] = h5py.ExternalLink("../other.h5", "/column")
+        else:
+            history["step"] = h5py.SoftLink("/history/time")
+
+
+@pytest.mark.parametrize("kind", ["external", "virtual", "link", "soft"])
+def test_a_results_file_cannot_lead_the_writer_into_another_file(kind, capsys):
+    config = compose(RUN[1:])
+    hostile_run(config)
+    other_file(kind)
+    before = Path("other.h5").read_bytes()
+    for words in (["resume", "run"], ["show", "run"], ["plot", "run"]):
+        assert cli.main(words) == cli.USAGE
+        assert "history/step" in one_line(capsys)
+    assert Path("precious.bin").read_bytes() == LINES
+    assert Path("other.h5").read_bytes() == before
+
+
+def elsewhere(path: str, target: Path) -> None:
+    """Let a file or folder of a run that was sent be a link to one outside."""
+    kept = Path(path)
+    if kept.is_dir():
+        shutil.rmtree(kept)
+    kept.unlink(missing_ok=True)
+    kept.symlink_to(target)
+
+
+@pytest.mark.parametrize(("name", "is_folder"), [(".lock", False), ("run.log", False), ("figures", True)])
+def test_a_link_in_a_run_folder_leads_no_writer_elsewhere(name, is_folder, tmp_path, capsys):
+    assert cli.main([*RUN, "folder=run"]) == 0
+    target = tmp_path / "theirs"
+    if is_folder:
+        target.mkdir()
+        (target / "losses.png").write_bytes(LINES)
+    else:
+        target.write_bytes(LINES)
+    before = Path("run/results.h5").read_bytes()
+    elsewhere(f"run/{name}", target)
+    capsys.readouterr()
+    for words in (["resume", "run", "stop.steps=4"], ["diagnose", "run", "gradient_histograms"], ["plot", "run"]):
+        assert cli.main(words) == cli.USAGE
+        assert f"run/{name} leads elsewhere" in one_line(capsys)
+    assert (target / "losses.png" if is_folder else target).read_bytes() == LINES
+    assert Path("run/results.h5").read_bytes() == before
+
+
+def test_a_run_of_a_sweep_that_is_a_link_leads_no_writer_elsewhere(tmp_path, capsys):
+    """Not even to another run: its process is not the sweep's either."""
+    assert cli.main([*RUN, "folder=mine"]) == 0
+    Results(Path("mine/results.h5")).attributes(status="stopped")
+    manifest([RUN[1:]])
+    elsewhere("sweep/0", tmp_path / "work" / "mine")
+    before = Path("mine/results.h5").read_bytes()
+    capsys.readouterr()
+    for words, code in (
+        (["resume", "sweep/0"], cli.USAGE),
+        (["train", *RUN[1:], "folder=sweep/0"], cli.FAILED),  # of a sweep, and not refused for good
+        (["plot", "sweep/0"], cli.USAGE),
+    ):
+        assert cli.main(words) == code
+        assert "sweep/0 leads elsewhere" in one_line(capsys)
+    with Lock("mine"):
+        assert cli.main(["cancel", "sweep"]) == 0
+    assert "nothing of sweep is running" in capsys.readouterr().out
+    assert Path("mine/results.h5").read_bytes() == before
+
+
+def test_a_link_for_what_is_half_written_leads_no_writer_elsewhere(tmp_path):
+    (tmp_path / "theirs").write_bytes(LINES)
+    elsewhere(f".collected.h5.{os.getpid()}.part", tmp_path / "theirs")
+    atomic.write("collected.h5", b"whole")
+    assert Path("collected.h5").read_bytes() == b"whole"
+    assert (tmp_path / "theirs").read_bytes() == LINES
+
+
+def damage(kind: str) -> None:
+    with h5py.File("run/results.h5", "r+") as file:
+        if kind == "much":  # said to be 8 TB, and nothing is stored
+            del file["fields/prediction/u"]
+            file["fields/prediction"].create_dataset("u", (10**12,), "f8", chunks=(1 << 20,))
+        elif kind == "dense":  # 80 MB of nothing
+            del file["history/time"]
+            zeros = np.zeros(10**7)
+            file["history"].create_dataset("time", data=zeros, maxshape=(None,), chunks=(1 << 16,), compression="gzip")
+        elif kind == "many":  # no one of them is large
+            for k in range(100):
+                file["fields/prediction"].create_dataset(f"u{k}", (1 << 15,), "f8", chunks=(1 << 10,))
+        elif kind == "endless":
+            file["fields/again"] = file["fields"]
+        elif kind == "twice":
+            file["fields/prediction/v"] = file["fields/prediction/u"]
+        elif kind == "text":
+            del file["error/u"]
+            file["error/u"] = "small"
+        elif kind == "status":
+            file.attrs["status"] = "done\x1b[2J"
+        elif kind == "name":
+            file.attrs["problem"] = "helmholtz\na line of its own"
+
+
+@pytest.mark.parametrize("kind", ["much", "dense", "many", "endless", "twice", "text", "status", "name"])
+def test_a_results_file_of_another_layout_is_one_line(kind, capsys):
+    hostile_run(compose(RUN[1:]))
+    damage(kind)
+    for words in (["resume", "run"], *([["show", "run"]] if kind in ("text", "status", "name") else [["plot", "run"]])):
+        assert cli.main(words) == cli.USAGE
+        assert "damaged" in one_line(capsys)
+
+
+def no_end(content: bytearray) -> None:
+    place = content.index(b"GCOL") + 16
+    while content[place : place + 2] != b"\0\0":  # texts; behind them the room that is left, and its size
+        place += 16 + -(-int.from_bytes(content[place + 8 : place + 16], "little") // 8) * 8
+    content[place + 8 : place + 16] = bytes(8)
+
+
+def no_text(content: bytearray) -> None:
+    content[content.index(b"problem\0\x19") + 9] = 0x0C  # a sequence is 0, a text 1, and nothing 12
+
+
+def no_piece(content: bytearray) -> None:
+    place = content.index(b"TREE\1") + 24
+    content[place : place + 4] = bytes(4)
+
+
+@pytest.mark.parametrize("harm", [no_end, no_text, no_piece])
+def test_bytes_of_which_hdf5_would_crash_or_never_end_are_one_line(harm):
+    """Found by changing bytes at random; looked at in a process of its own."""
+    hostile_run(compose(RUN[1:]))
+    content = bytearray(Path("run/results.h5").read_bytes())
+    harm(content)
+    Path("run/results.h5").write_bytes(content)
+    show = [sys.executable, "-m", "pinn_cli.cli", "show", "run"]
+    done = subprocess.run(show, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done
+    assert "damaged" in done.stderr
+
+
+def test_a_text_in_a_results_file_cannot_speak_to_the_terminal(capsys):
+    hostile_run(compose(RUN[1:]))
+    Results(Path("run/results.h5")).attributes(command="pinn train \x1b]0;owned\x07")
+    Path("run/figures").mkdir()
+    Path("run/figures/\x1b]0;owned\x07.png").write_bytes(b"")
+    Path("run/run.log").write_text("step 1 \x1b]0;owned\x07\n")
+    for words in (["show", "run"], ["logs", "run"]):
+        assert cli.main(words) == 0
+        out = capsys.readouterr().out
+        assert "owned" in out
+        assert "\x1b" not in out
+
+
+SPEAKS = "\x1b]0;owned\x07"
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"error": {f"u{SPEAKS}": 1e-3}},
+        {"metrics": {f"m{SPEAKS}": 1e-3}},
+        {"error": {"u": Noted(1e-3, {f"max{SPEAKS}": 1.0})}},
+        {"config": 'seed: "\\e]0;owned\\a"'},
+        {"config": '"\\e]0;owned\\a": 1'},
+    ],
+)
+def test_a_name_or_a_text_that_yaml_makes_cannot_speak_to_the_terminal(place, capsys):
+    hostile_run(compose(RUN[1:]))
+    write_run(Path("other"))
+    Results(Path("run/results.h5")).replace(place)
+    for words in (["show", "run"], ["compare", "run", "other"], ["compare", "run", "other", "--csv"], ["list", "runs"],
+                  ["resume", "run"], ["status", "run"], ["plot", "run"]):  # fmt: skip
+        cli.main(words)
+        said = capsys.readouterr()
+        assert "\x1b" not in said.out + said.err
+    assert cli.main(["resume", "run"]) == cli.USAGE
+    assert "damaged" in (said := one_line(capsys)) or "cannot be printed" in said
+
+
+def test_a_word_that_was_typed_is_not_repeated_to_the_terminal(capsys):
+    assert cli.main(["show", f"run{SPEAKS}"]) == cli.USAGE
+    assert "\x1b" not in one_line(capsys)
+
+
+BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{k + 1}: &a{k + 1} [{', '.join([f'*a{k}'] * 10)}]\n" for k in range(9)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a: [1, 2", "no YAML"),
+        (BOMB, "more than 100000 values"),
+        ("[" * 2000 + "]" * 2000, "inside each other"),
+        ("a: !!python/object/apply:os.system [touch harmed]", "plain values"),
+        ("- 1", "complete configuration"),
+        ("seed: ${oc.env:HOME}", "complete configuration"),
+        ("seed: 0", "problem=null"),
+        ("problem:\n  _target_: ???", "`problem._target_` has no value yet"),
+        ("problem: {}", "problem={}: expected a table with the name of a class"),
+    ],
+)
+def test_a_kept_configuration_that_is_none_is_one_line(text, says, capsys):
+    hostile_run({})
+    Results(Path("run/results.h5")).replace({"config": text})
+    for words in (["resume", "run"], ["predict", "run", "--grid", "3x3", "--out", "a.npz"]):
+        assert cli.main(words) == cli.USAGE
+        assert says in one_line(capsys)
+    assert not Path("harmed").exists()
+
+
+@pytest.mark.parametrize(
+    ("word", "says"),
+    [
+        ("points.interior=1000000000000", "1000000000008 points take at least"),
+        ("points.face=100000000000", "points take at least"),
+        ("points.interior=1e12", "expected a whole number of points"),
+        ("architecture.width=1000000000", "expected at most 10000"),
+        ("architecture.depth=1000000000", "expected at most 10000"),
+        ("architecture.width=10000 architecture.depth=10000", "weights take 8e+03 GB"),
+        ("recipe=adam points.interior=1000000000000", "points take at least"),
+    ],
+)
+def test_what_cannot_fit_the_memory_is_refused_before_it_is_tried(word, says, here, capsys):
+    for command in (["train", "figures=off"], ["check"]):
+        assert cli.main([*command, "problem=helmholtz", "points.face=8", *word.split()]) == cli.USAGE
+        assert says in one_line(capsys)
+    assert list(here.iterdir()) == []
+
+
+def test_a_grid_that_cannot_fit_the_memory_is_refused(capsys):
+    assert cli.main([*RUN, "folder=run"]) == 0
+    capsys.readouterr()
+    for grid in ("100000x100000", "1000000000000x2", "9" * 40 + "x2"):
+        assert cli.main(["predict", "run", "--grid", grid, "--out", "a.npz"]) == cli.USAGE
+        assert f"type a smaller grid than {grid}" in one_line(capsys)
+    assert not Path("a.npz").exists()
+
+
+@pytest.fixture
+def own(here):
+    """The user's own folders, with a problem in them; YAMLs are taken from strangers, Python is not."""
+    assert cli.main(["new", "problem", "mine"]) == 0
+    return here / "conf"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("_target_: [1, 2", "no YAML"),
+        ("_target_: problems.mine.Mine\nkappa: {a: b: c}", "mine.yaml, line 2: no YAML"),
+        ("_target_: problems.mine.Mine\nkappa: 1\nkappa: 2", "`kappa` stands twice in a table, last in line 3"),
+        (BOMB, "more than 100000 values"),
+        ("- 1\n- 2", "problem"),
+        ("just a text", "problem"),
+        ("_target_: 7", "problem"),
+        ("_target_: problems.mine.Mine\nkappa: !!python/object/apply:os.system [touch harmed]", "plain values"),
+        ("# @package _global_\nhydra: {callbacks: {a: {_target_: os.system}}}", "speaks to hydra"),
+        ('# @package _global_\n"\\x68ydra": {job_logging: {(): os.system}}', "speaks to hydra"),
+        ("# @package hydra.callbacks\na: {_target_: canary.Bird}", "@package hydra"),
+        ("_target_: problems.mine.Mine\nkappa: ${oc.env:HOME}", "kappa"),
+        ("_target_: problems.mine.Mine\nkappa: ${problem.kappa}", "ecursi"),
+        ("_target_: problems.mine.Mine\nkappa: " + "${seed}" * 30, "20 references"),
+        (b"_target_: \xff\xfe", "cannot be read"),
+    ],
+)
+def test_a_yaml_that_is_none_or_wants_more_than_values_is_one_line(text, says, own, capsys):
+    file = own / "problem" / "mine.yaml"
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    capsys.readouterr()
+    for words in (["train", "problem=mine", *SMALL], ["check", "problem=mine"]):
+        assert cli.main(words) == cli.USAGE
+        assert says in one_line(capsys)
+    assert not Path("outputs").exists()
+    assert cli.main(["list", "problems"]) == (cli.USAGE if isinstance(text, bytes) else 0)
+
+
+@pytest.mark.parametrize("name", ["hidden", r'"\x68idden"', '"${problem}den"', r'"\u0068id\
+    den"'])
+def test_a_yaml_that_a_recipe_names_is_looked_at_too(name, own, capsys):
+    (own / "recipe").mkdir()
+    (own / "recipe" / "theirs.yaml").write_text(f"# @package _global_\ndefaults:\n  - /weighting: [{name}]\n")
+    (own / "weighting").mkdir()
+    hidden = "# @package _global_\nhydra: {callbacks: {a: {_target_: os.system}}}"
+    (own / "weighting" / "hidden.yaml").write_text(hidden)
+    assert cli.main(["train", "problem=mine", "recipe=theirs", *SMALL]) == cli.USAGE
+    assert "hidden.yaml: no YAML: line 2 speaks to hydra" in one_line(capsys)
+
+
+def test_another_yaml_that_is_broken_does_not_matter(own):
+    (own / "problem" / "draft.yaml").write_text("_target_: [")
+    assert cli.main(["train", "problem=mine", *SMALL]) == 0
+
+
+def manifest(runs: list, **more) -> Path:
+    """A sweep that was sent, as its manifest tells it."""
+    runs = [{"number": number, "words": words, "refused": None} for number, words in enumerate(runs)]
+    about = {"format": 1, "command": "", "created": "", "launcher": "basic", "cwd": ".", "jobs": [], "runs": runs}
+    Path("sweep").mkdir(exist_ok=True)
+    Path("sweep/sweep.json").write_text(json.dumps(about | more))
+    return Path("sweep")
+
+
+WORDS = [
+    "hydra.callbacks.a._target_=canary.Bird",
+    "+hydra/callbacks=evil",
+    "--config-dir=x",
+    7,
+    "seed=1\nrm -r ~",
+    "seed=1\x1b[2J",
+    "",
+    "=1",
+    "problem.=1",
+    "./seed=1",
+]
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_the_words_of_a_manifest_set_what_a_run_has(word, capsys):
+    manifest([["problem=helmholtz", word]])
+    for words in (["resume", "sweep"], ["status", "sweep"]):
+        assert cli.main(words) == cli.USAGE
+        assert "which no run has" in one_line(capsys)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("jobs", ["--me"]), ("jobs", ["7", "-u root"]), ("jobs", ["7\n"]), ("jobs", ["7_*"]), ("jobs", ["\u0667"]),
+        ("command", "pinn train -m \x1b]0;owned\x07"), ("command", "pinn train -m 'seed=1"), ("command", ["pinn"]),
+        ("launcher", "basic\n"), ("cwd", "/tmp\x1b[2J"), ("cwd", "\0"), ("created", "\ud800"),
+    ],
+)  # fmt: skip
+def test_a_manifest_holds_lines_of_text_and_numbers_of_jobs(key, value, monkeypatch, capsys):
+    cancelled = []
+    monkeypatch.setattr(slurm, "cancel", cancelled.append)
+    manifest([["problem=helmholtz", "seed=1"]], **{key: value})
+    for command in ("status", "cancel", "resume", "collect"):
+        assert cli.main([command, "sweep"]) == cli.USAGE
+        assert "damaged or no manifest" in one_line(capsys)
+    assert cancelled == []
+
+
+def test_why_a_run_was_refused_is_one_line_that_cannot_speak_to_the_terminal(capsys):
+    manifest([["seed=1"], ["seed=2"]])
+    Path("sweep/1.refused").write_text("no GPU\x1b[2J\nhere\n")
+    assert cli.main(["status", "sweep"]) == 0
+    assert "no GPU\N{REPLACEMENT CHARACTER}[2J here" in capsys.readouterr().out
+
+
+def test_a_published_table_whose_quick_part_says_nothing_is_one_line(own, capsys):
+    (own / "published").mkdir()
+    (own / "published" / "theirs.yaml").write_text(
+        "# theirs\n{source: x, number: x, seeds: 1, every: [], rows: {}, columns: {}, quantities: {}, quick: {}}\n"
+    )
+    capsys.readouterr()
+    assert cli.main(["reproduce", "theirs", "--show"]) == cli.USAGE
+    assert "`cells` is missing" in one_line(capsys)
+
+
+def test_commands_that_read_a_sweep_run_nothing_of_it(here, tmp_path, capsys):
+    """Its code, its working directory and its launcher's settings are for `resume`, which runs them."""
+    evil = f"open({str(tmp_path / 'harmed')!r}, 'w')\n"
+    for place in (Path("sweep/code"), tmp_path / "theirs"):
+        (place / "problems").mkdir(parents=True)
+        for name in ("problems/__init__.py", "problems/helmholtz.py", "sitecustomize.py", "h5py.py", "yaml.py"):
+            (place / name).write_text(evil)
+    command = f"pinn train -m hydra/launcher=slurm_array 'hydra.launcher.setup=[\"touch {tmp_path / 'harmed'}\"]'"
+    manifest([["problem=helmholtz"], ["seed=1"]], cwd=str(tmp_path / "theirs"), command=command, jobs=["7"])
+    write_run(Path("sweep/0"))
+    Path("sweep/0/run.log").write_text("step 1\n")
+    before = list(sys.path), os.environ.get("PYTHONPATH"), Path.cwd()
+    for words in (["status", "sweep"], ["status", "sweep", "--json"], ["compare", "sweep"], ["collect", "sweep"],
+                  ["logs", "sweep/0"], ["show", "sweep/0"], ["plot", "sweep/0", "--only", "losses"],
+                  ["list", "runs"]):  # fmt: skip
+        assert cli.main(words) == 0, capsys.readouterr().err
+        assert (list(sys.path), os.environ.get("PYTHONPATH"), Path.cwd()) == before
+    assert [name for name in sys.modules if name.partition(".")[0] == "problems"] == []
+
+
+@pytest.mark.parametrize("name", ["../../../evil", "/evil", "..", ".hidden"])
+def test_a_published_table_has_no_row_outside_its_folder(name, own, capsys):
+    (own / "published").mkdir()
+    node = {
+        "source": "x", "number": "x", "seeds": 1, "every": ["problem=mine", *SMALL], "rows": {name: []},
+        "columns": {"m1": []}, "quantities": {"u": {"title": "u", "read": "error/u"}},
+        "quick": {"cells": [], "overrides": [], "seeds": 1},
+    }  # fmt: skip
+    (own / "published" / "theirs.yaml").write_text("# theirs\n" + OmegaConf.to_yaml(OmegaConf.create(node)))
+    capsys.readouterr()
+    for words in (["reproduce", "theirs"], ["reproduce", "theirs", "--show"], ["reproduce", "theirs", "--dry-run"]):
+        assert cli.main(words) == cli.USAGE
+        assert "row or column" in one_line(capsys)
+    assert not Path("outputs").exists()

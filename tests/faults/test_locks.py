@@ -1,0 +1,311 @@
+"""One writer per folder, many readers, and file systems that refuse locks."""
+
+import contextlib
+import ctypes
+import errno
+import json
+import os
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import h5py
+import pytest
+
+from pinn_cli import cli
+from pinn_cli.basics.errors import TrainingError, UsageError
+from pinn_cli.records import lock
+from pinn_cli.records.lock import Lock, holder
+from pinn_cli.records.results import Results
+from pinn_cli.records.signature import signature
+from tests.sweep_files import write_sweep
+
+SMALL = ["problem=wave", "points.interior=64", "points.face=8", "architecture.width=8", "figures=off"]
+PINN = [sys.executable, "-m", "pinn_cli.cli"]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def started(words: list[str], **more) -> subprocess.Popen[str]:
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    return subprocess.Popen([*PINN, *words], text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, **pipes, **more)
+
+
+def training(folder: str, seconds: float = 60) -> None:
+    """Wait until the run in a folder records rows."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if (Path(folder) / "checkpoint.pt").exists() and len(Results(Path(folder) / "results.h5").read_history()):
+            return
+        time.sleep(0.05)
+    raise AssertionError("it did not begin to train")
+
+
+def signed(host: str, silent: float = 0.0) -> None:
+    """A lock file that somebody on `host` has signed, and last touched so many seconds ago."""
+    Path(".lock").write_text(json.dumps({"pid": os.getpid(), "host": host, "born": "1"}))
+    then = time.time() - silent
+    os.utime(".lock", (then, then))
+
+
+def test_the_second_of_two_resumes_is_refused_and_the_first_ends_undisturbed(capsys):
+    assert cli.main(["train", *SMALL, "stop.steps=2", "folder=run"]) == 0
+    with started(["resume", "run", "stop.steps=100000", "stop.seconds=600"]) as first:
+        training("run")
+        while "process" not in str(holder("run")):
+            time.sleep(0.05)
+        capsys.readouterr()
+        for words in (["resume", "run"], ["diagnose", "run"], ["train", *SMALL, "stop.steps=2", "folder=run"]):
+            assert cli.main(words) == cli.USAGE
+            assert capsys.readouterr().err.count("\n") == 1
+        assert cli.main(["resume", "run"]) == cli.USAGE
+        assert f"is being written by process {first.pid}" in capsys.readouterr().err
+        first.terminate()
+        assert first.wait(60) == cli.STOPPED, first.stderr.read()
+    assert holder("run") is None
+
+
+def test_a_requeued_job_waits_for_the_one_that_still_saves(monkeypatch, tmp_path):
+    held = Lock(tmp_path)
+    held.__enter__()
+    threading.Timer(0.5, held.__exit__, (None, None, None)).start()
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    start = time.monotonic()
+    with Lock(tmp_path):
+        assert time.monotonic() - start > 0.3
+    monkeypatch.setattr(lock, "REQUEUED", 0.2)
+    with Lock(tmp_path), pytest.raises(UsageError, match="is being written by process"), Lock(tmp_path):
+        pass
+
+
+def test_a_requeued_job_that_finds_the_run_finished_is_content(monkeypatch, capsys):
+    """It read "running" before it waited for the lock; what counts is what it reads afterwards."""
+    words = ["train", *SMALL, "stop.steps=2", "folder=run"]
+    assert cli.main(words) == 0
+    results = Results(Path("run/results.h5"))
+    results.attributes(status="running")
+    held = Lock("run")
+    held.__enter__()
+
+    def finish() -> None:
+        results.attributes(status="finished")
+        held.__exit__(None, None, None)
+
+    threading.Timer(1.0, finish).start()
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    assert cli.main(words) == 0
+    assert "this very run, finished" in capsys.readouterr().out
+
+
+def test_a_writer_on_another_machine_counts_while_it_shows_signs_of_life(tmp_path):
+    signed("elsewhere", silent=5)
+    assert holder(".") == f"process {os.getpid()} on elsewhere"
+    with pytest.raises(UsageError, match="on elsewhere"), Lock("."):
+        pass
+    signed("elsewhere", silent=lock.SILENCE + 5)
+    assert holder(".") is None
+    with Lock("."):
+        assert socket.gethostname() in str(holder("."))
+
+
+def test_a_name_from_a_later_time_than_now_is_nobodys(tmp_path):
+    """A clock that is a little ahead is another matter."""
+    signed("elsewhere", silent=-3600.0 * 24 * 365)
+    assert holder(".") is None
+    signed("elsewhere", silent=-5.0)
+    assert holder(".") is not None
+
+
+@pytest.mark.parametrize("name", [".lock", "run.log", ".results.h5.1.part"])
+def test_a_folder_in_the_place_of_a_file_is_one_line_or_of_no_consequence(name, capsys):
+    assert cli.main(["train", *SMALL, "stop.steps=2", "folder=run"]) == 0
+    Path("run", name).unlink(missing_ok=True)
+    Path("run", name).mkdir()
+    capsys.readouterr()
+    if name.endswith(".part"):
+        assert cli.main(["resume", "run", "stop.steps=3"]) == 0
+        return
+    for words in (["resume", "run"], ["plot", "run"]):
+        assert cli.main(words) == 2
+        assert f"run/{name} is no file" in capsys.readouterr().err
+
+
+def test_a_folder_that_takes_no_lock_file_is_one_line(monkeypatch):
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(lock.os, "open", full)
+    with pytest.raises(TrainingError, match=r"cannot write \.lock"), Lock("."):
+        pass
+
+
+def test_a_writer_shows_signs_of_life(monkeypatch):
+    monkeypatch.setattr(lock, "BEAT", 0.05)
+    with Lock("."):
+        os.utime(".lock", (0, 0))
+        time.sleep(0.5)
+        assert time.time() - Path(".lock").stat().st_mtime < 10
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", "null", '{"pid": "x"}', "[" * 100000, "\x00", '{"pid": 1e999}'])
+def test_a_lock_file_that_says_nothing_holds_nobody(content):
+    Path(".lock").write_text(content)
+    assert holder(".") is None
+    with Lock("."):
+        assert holder(".") is not None
+
+
+def signed_here(**name: object) -> None:
+    """A lock file that claims this machine; what is not said is said as of this process, which has not opened it."""
+    own = json.loads(signature())
+    Path(".lock").write_text(json.dumps(own | name))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        {"pid": -1, "born": ""},  # every process of the user
+        {"pid": 0, "born": ""},  # its group
+        {"pid": 1, "born": ""},
+        {"pid": 10**30, "born": ""},
+        {},  # a process that is there, and has nothing to do with it
+    ],
+)
+def test_an_invented_name_holds_nothing_and_nobody_is_signalled(name, monkeypatch, capsys):
+    sweep = write_sweep()
+    signals = []
+    kill = os.kill
+    monkeypatch.setattr(os, "kill", lambda pid, number: signals.append((pid, number)) if number else kill(pid, 0))
+    for folder in (sweep.folder, sweep.folder / "1"):
+        signed_here(**name)
+        Path(".lock").rename(folder / ".lock")
+        assert holder(folder) is None
+    assert cli.main(["cancel", str(sweep.folder)]) == 0
+    assert capsys.readouterr().out == f"nothing of {sweep.folder} is running\n"
+    assert signals == []
+
+
+def test_the_name_in_another_runs_lock_is_not_borrowed(tmp_path):
+    """A link, or a pipe that nobody writes to."""
+    for name in ("running", "sent", "pipe"):
+        Path(name).mkdir()
+    os.mkfifo("pipe/.lock")
+    Path("sent/.lock").symlink_to(tmp_path / "running/.lock")
+    with Lock("running"):
+        assert holder("running") is not None
+        assert holder("sent") is None
+        assert holder("pipe") is None
+
+
+def test_of_two_that_saw_no_name_where_there_are_no_locks_one_writes(monkeypatch):
+    def refuse(*_: object) -> None:
+        raise OSError(37, "No locks available")
+
+    def look(folder: object) -> str | None:
+        found = holder(folder)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            seen.wait(0.2)  # nobody signs before both have looked
+        return found
+
+    def write() -> None:
+        try:
+            with Lock("."):
+                done.wait(60)
+                ends.append("written")
+        except UsageError:
+            ends.append("refused")
+            done.set()
+
+    seen, done, ends = threading.Barrier(2), threading.Event(), []
+    monkeypatch.setattr(lock.fcntl, "flock", refuse)
+    monkeypatch.setattr(lock, "holder", look)
+    monkeypatch.setattr(lock, "SETTLING", 0.3)
+    writers = [threading.Thread(target=write) for _ in range(2)]
+    for one in writers:
+        one.start()
+    for one in writers:
+        one.join(3)
+    done.set()
+    for one in writers:
+        one.join()
+    assert sorted(ends) == ["refused", "written"]
+
+
+def test_a_name_that_cannot_be_written_is_one_line(monkeypatch):
+    def refuse(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(lock.os, "write", refuse)
+    with pytest.raises(TrainingError, match="make room"), Lock("."):
+        pass
+
+
+READERS = [
+    [sys.executable, "-c", "import h5py; print(h5py.File('run/results.h5')['history/loss/total'][-1:])"],
+    [sys.executable, "-c", "import h5py, time; file = h5py.File('run/results.h5', locking=True); time.sleep(2)"],
+    [*PINN, "plot", "run"],
+    [*PINN, "show", "run"],
+]
+
+
+@pytest.mark.parametrize("setting", ["TRUE", None])
+def test_readers_never_stop_a_run(setting, monkeypatch):
+    """Plain h5py with its own locks, h5dump, figures, while rows are appended all the time, whatever HDF5 is told."""
+    monkeypatch.delenv("HDF5_USE_FILE_LOCKING", raising=False)  # this package sets it; the readers are others
+    others = os.environ | ({"HDF5_USE_FILE_LOCKING": setting} if setting else {})
+    dump = [[shutil.which("h5dump") or "", "-n", "run/results.h5"]] if shutil.which("h5dump") else []
+    fast = "import sys; from pinn_cli import cli, recorder; recorder.FLUSH = recorder.SAVE = 0.0; sys.exit(cli.main())"
+    words = ["train", *SMALL, "recipe=adam", "compile=off", "record.every=1", "stop.steps=1000000", "folder=run"]
+    with subprocess.Popen([sys.executable, "-c", fast, *words], env=others, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.PIPE, text=True) as writer:  # fmt: skip
+        training("run")
+        for command in [*READERS, *dump]:
+            reader = subprocess.run(command, env=others, capture_output=True, text=True, timeout=120)
+            if command[0] != sys.executable or "h5py" not in command[-1]:  # h5py itself may meet a half-written row
+                assert reader.returncode == 0, reader.stderr
+            assert writer.poll() is None, writer.stderr.read()
+        writer.terminate()
+        assert writer.wait(120) == cli.STOPPED, writer.stderr.read()
+    with h5py.File("run/results.h5") as file:
+        assert len(file["history/step"]) > 10
+
+
+def refuse_locks() -> None:
+    """From here on the kernel answers flock, and fcntl about locks, with "no locks available" (seccomp on x86-64)."""
+    allow, deny = 0x7FFF0000, 0x00050000 | 37  # 37: ENOLCK
+    load, equal, give = 0x20, 0x15, 0x06
+    program = [
+        (load, 0, 0, 0), (equal, 5, 0, 73), (equal, 0, 3, 72), (load, 0, 0, 24),  # flock; fcntl and its second word
+        (equal, 2, 0, 6), (equal, 1, 0, 7), (give, 0, 0, allow), (give, 0, 0, deny),
+    ]  # fmt: skip
+    code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in program))
+    filters = ctypes.create_string_buffer(struct.pack("HL", len(program), ctypes.addressof(code)))
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, filters, 0, 0):
+        raise OSError(ctypes.get_errno(), "seccomp")
+
+
+@pytest.mark.skipif((sys.platform, os.uname().machine) != ("linux", "x86_64"), reason="the filter is for x86-64")
+def test_a_file_system_that_refuses_locks_works():
+    probe = "import fcntl; file = open('x', 'w'); fcntl.flock(file, fcntl.LOCK_EX)"
+    refused = subprocess.run([sys.executable, "-c", probe], preexec_fn=refuse_locks, capture_output=True, text=True)
+    assert "No locks available" in refused.stderr
+    with started(["train", *SMALL, "stop.seconds=600", "folder=run"], preexec_fn=refuse_locks) as run:
+        training("run")
+        second = started(["resume", "run"], preexec_fn=refuse_locks)
+        assert second.wait(60) == cli.USAGE
+        assert f"is being written by process {run.pid}" in second.communicate()[1]
+        run.terminate()
+        assert run.wait(60) == cli.STOPPED, run.stderr.read()
+    for words in (["resume", "run", "stop.steps=100000", "stop.loss=1e9"], ["show", "run"], ["plot", "run"]):
+        with started(words, preexec_fn=refuse_locks) as command:
+            assert command.wait(60) == 0, command.stderr.read()

@@ -1,0 +1,82 @@
+"""Nodes of a grid drawn without replacement: the very points of the published runs, and what cannot be drawn."""
+
+from math import pi
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from pinn_cli.basics.errors import UsageError
+from pinn_cli.methods.samplers.grid_subset import GridSubset
+from pinn_cli.problems.convection import Convection
+from pinn_cli.problems.heat_2d import Heat2D
+
+PAPER = {"interior": 1000, "initial": 256, "seam": 100}
+
+
+def draw(sampler, problem=None):
+    problem = problem or Convection()
+    constraints = {c.name: c for c in problem.constraints()}
+    settings = {"constraints": constraints, "dtype": torch.float64, "device": torch.device("cpu")}
+    return sampler.draw(0, problem, SimpleNamespace(problem=problem, **settings))
+
+
+def test_the_points_are_those_of_the_published_runs():
+    """numpy.random.seed(0); choice without replacement among the nodes with x > 0, t > 0, a time at a time."""
+    x, t = np.meshgrid(2 * pi * np.arange(256) / 256, np.linspace(0, 1, 100))
+    inner = np.stack([x[1:, 1:].ravel(), t[1:, 1:].ravel()], 1)
+    chosen = inner[np.random.RandomState(0).choice(len(inner), 1000, replace=False)]
+    batch = draw(GridSubset(PAPER, seed=7))
+    assert np.allclose(batch["pde"], chosen, rtol=0, atol=1e-15)
+    assert np.allclose(batch["initial"], np.stack([x[0], 0 * x[0]], 1), rtol=0, atol=1e-15)
+    assert np.allclose(batch["seam"], np.stack([0 * t[:, 0], t[:, 0]], 1), rtol=0, atol=1e-15)
+
+
+def test_all_nodes_are_there_once_and_fewer_are_some_of_them():
+    batch = draw(GridSubset({"interior": 255 * 99, "initial": 256, "seam": 40}))
+    assert len(batch["pde"].unique(dim=0)) == 255 * 99
+    assert batch["pde"][:, 1].max() == 1
+    assert len(batch["seam"].unique(dim=0)) == 40
+    assert torch.isin((batch["seam"][:, 1] * 99).round() / 99, torch.arange(100, dtype=torch.float64) / 99).all()
+
+
+def test_the_runs_seed_matters_only_if_asked_to():
+    fixed = [draw(GridSubset(PAPER, seed=s))["pde"] for s in (0, 1)]
+    own = [draw(GridSubset(PAPER, seed=s, fixed_seed=None))["pde"] for s in (0, 0, 1)]
+    assert torch.equal(*fixed)
+    assert torch.equal(own[0], own[1])
+    assert not torch.equal(own[0], own[2])
+    assert not torch.equal(own[0], fixed[0])
+
+
+def test_faces_in_space_lie_on_both_sides_and_axes_have_numbers_of_their_own():
+    sampler = GridSubset({"interior": 100, "initial": 35, "boundary": 20}, nodes=[5, 7, 6])
+    batch = draw(sampler, Heat2D())
+    inside, rim = batch["pde"], batch["rim"]
+    assert (inside[:, :2] > 0).all()
+    assert ((inside[:, 2] * 5 - (inside[:, 2] * 5).round()).abs() < 1e-12).all()
+    assert len(rim) == 80
+    faces = torch.stack([rim[:, 0] == 0, rim[:, 0] == 1, rim[:, 1] == 0, rim[:, 1] == 1])
+    assert (faces.sum(1) >= 20).all()
+    assert sorted(batch["initial"][:, 0].unique().tolist()) == pytest.approx([0, 0.2, 0.4, 0.6, 0.8])
+
+
+@pytest.mark.parametrize(("options", "points", "message"), [
+    ({}, {"interior": 30000}, r"30000 points, but the interior has 25245 nodes; type e.g. points.interior=25245"),
+    ({}, {"initial": 300}, r"300 points, but a face in t has 256 nodes; type e.g. points.face=256"),
+    ({"nodes": [16]}, {}, r"nodes=\[16\]: expected a number for each coordinate \(x, t\)"),
+    ({"nodes": [16, 1]}, {}, r"nodes=\[16, 1\]: expected whole numbers above 1"),
+])  # fmt: skip
+def test_what_cannot_be_drawn_is_refused_in_one_line(options, points, message):
+    with pytest.raises(UsageError, match=message) as refusal:
+        draw(GridSubset(PAPER | points, **options))
+    assert "\n" not in str(refusal.value)
+
+
+def test_the_same_points_for_the_whole_run_and_in_the_next_stage():
+    sampler, problem = GridSubset(PAPER), Convection()
+    first = draw(sampler)
+    assert draw(sampler)["pde"] is first["pde"]
+    sampler.begin_stage(problem)
+    assert torch.equal(draw(sampler)["pde"], first["pde"])

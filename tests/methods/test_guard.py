@@ -1,0 +1,42 @@
+"""The held-out guard on the problem it is for: a steep reaction, whose loss falls to nothing on a wrong solution."""
+
+import pytest
+
+from pinn_cli.configuration.assemble import assemble
+from pinn_cli.configuration.compose import compose
+from pinn_cli.methods.samplers.held_out import examine
+from pinn_cli.physics.references import reference_of
+from pinn_cli.training.metrics import errors, points_of_comparison
+from pinn_cli.training.objective import Objective
+
+SMALL = ["problem=reaction", "problem.rho=10", "architecture.width=16", "points.interior=256", "points.face=64"]
+STEPS = 250
+
+
+def train(words):
+    """Objective after STEPS accepted steps of the default recipe."""
+    parts = assemble(compose([*SMALL, "seed=1", *words]))
+    stage = next(iter(parts.strategy(parts.problem, parts.new_models())))
+    objective = Objective(stage.problem, stage.model, parts.engine, parts.weighting, parts.weights)
+    parts.weighting.begin_stage(stage.problem)
+    stage.sampler.begin_stage(stage.problem)
+    for step in range(STEPS):
+        objective.begin(stage.sampler.draw(step, stage.problem, objective))
+        stage.optimizer.step(objective)
+    return objective
+
+
+def error(objective):
+    reference = reference_of(objective.problem)
+    X = points_of_comparison(objective.problem.domain, reference)
+    return errors(reference, objective.evaluate, X)["u"].relative_l2
+
+
+@pytest.mark.parametrize(("words", "cured"), [(["sampler=[sobol]"], False), ([], True)])
+def test_a_reaction_that_breaks_between_its_points_is_flagged_and_cured(words, cured):
+    objective = train(words)
+    verdict = examine(objective.problem, objective)
+    assert float(objective.loss().detach()) < 1e-4  # the loss says nothing: it is small either way
+    assert verdict.sound is cured, str(verdict)
+    assert (error(objective) < 1e-2) is cured
+    assert ("pde" in verdict.broken) is not cured

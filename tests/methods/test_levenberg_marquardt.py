@@ -1,0 +1,164 @@
+"""Levenberg-Marquardt: exact on linear least squares, the same step in both spaces, and honest about its end."""
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import nn
+
+from pinn_cli.derivatives.engines import Taylor
+from pinn_cli.methods.optimizers.levenberg_marquardt import LevenbergMarquardt, NormalEquations
+from pinn_cli.physics.domains import Interval
+from pinn_cli.physics.problem import Problem, on
+from pinn_cli.training.model import Features, Model
+from pinn_cli.training.objective import Objective
+
+
+@dataclass
+class Growth(Problem):
+    """u_x = u on [0, 1], u(0) = 1; nonlinear in the parameters of a network, linear in those of a polynomial."""
+
+    coordinates = ("x",)
+    fields = ("u",)
+
+    def __post_init__(self):
+        self.domain = Interval(x=(0, 1))
+
+    @on("interior")
+    def pde(self, u, u_x):
+        return u_x - u
+
+    @on("x=0")
+    def start(self, u):
+        return u - 1
+
+
+class Polynomial(nn.Module):
+    """sum_k c_k x^k: the residual is linear in c."""
+
+    def __init__(self, degree):
+        super().__init__()
+        self.last, self.degree = nn.Linear(degree, 1), degree
+
+    def forward(self, X):
+        return self.last(torch.cat([X**k for k in range(1, self.degree + 1)], -1))
+
+
+def objective_of(network, points=40):
+    torch.manual_seed(0)
+    problem = Growth()
+    model = Model(Features(problem.domain, "none"), network).double()
+    objective = Objective(problem, model, Taylor, lambda batch, residuals: {}, {"start": 10.0})
+    x = torch.linspace(0.01, 0.99, points, dtype=torch.float64)[:, None]
+    objective.begin({"pde": x, "start": torch.zeros(1, 1, dtype=torch.float64)})
+    return objective
+
+
+def tanh_network(width=8):
+    return nn.Sequential(nn.Linear(1, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 1))
+
+
+def test_one_undamped_step_solves_linear_least_squares():
+    objective = objective_of(Polynomial(6))
+    linear = objective.linearise()
+    best = torch.linalg.lstsq(linear.dense(), -linear.F[:, None]).solution[:, 0]
+    report = LevenbergMarquardt(damping=1e-20).step(objective)
+    assert report.values["loss/total"] == pytest.approx(
+        float((linear.F + linear.dense() @ best).square().sum()), rel=1e-6
+    )
+    assert report.values["gain_ratio"] == pytest.approx(1, abs=1e-6)
+
+
+def test_the_step_is_the_same_in_parameter_and_in_residual_space():
+    linear = objective_of(tanh_network(), points=40).linearise()
+    small, large = NormalEquations(linear, 1e9), NormalEquations(linear, 1e9)
+    small.small, small.matrix = True, linear.gram(1e9)
+    large.small, large.matrix = False, linear.kernel(1e9)
+    assert small.damp(1e-3)
+    assert large.damp(1e-3)
+    torch.testing.assert_close(small.step(linear.F), large.step(linear.F), rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("points", [20, 200], ids=["fewer rows than parameters", "more rows than parameters"])
+def test_it_trains_a_network_to_rounding(points):
+    objective, optimizer = objective_of(tanh_network(), points), LevenbergMarquardt()
+    for _ in range(60):
+        report = optimizer.step(objective)
+        objective.begin(objective.batch)
+    assert float(report.values["loss/total"]) < 1e-10
+    x = torch.linspace(0, 1, 11, dtype=torch.float64)[:, None]
+    torch.testing.assert_close(objective.model(x)[:, 0].detach(), x[:, 0].exp(), rtol=1e-4, atol=1e-4)
+
+
+def test_geodesic_acceleration_is_the_second_derivative_along_the_step():
+    objective, optimizer = objective_of(tanh_network()), LevenbergMarquardt(difference=1e-4)
+    linear = objective.linearise()
+    equations = NormalEquations(linear, 1e9)
+    equations.damp(10.0)
+    v = equations.step(linear.F)
+    half = optimizer._acceleration(objective, linear, equations, v)
+
+    def along(s):
+        objective.shift(s * v)
+        F = objective.vector().detach()
+        objective.shift(-s * v)
+        return F
+
+    second = (along(1e-3) - 2 * along(0.0) + along(-1e-3)) / 1e-6
+    torch.testing.assert_close(half, equations.step(second) / 2, rtol=1e-2, atol=1e-8)
+
+
+def test_every_accepted_step_lowers_the_loss():
+    objective, optimizer, losses = objective_of(tanh_network()), LevenbergMarquardt(), []
+    for _ in range(20):
+        losses.append(optimizer.step(objective).values["loss/total"])
+        objective.begin(objective.batch)
+    assert all(b < a for a, b in pairwise(losses))
+
+
+def test_it_says_why_it_stops():
+    objective, optimizer = objective_of(Polynomial(2)), LevenbergMarquardt(damping=1e-12)
+    for _ in range(60):
+        report = optimizer.step(objective)
+        objective.begin(objective.batch)
+        if report.stop:
+            break
+    assert report.stop in ("stagnated", "damping_overflow")
+
+
+def test_new_points_raise_the_damping_tenfold():
+    objective, optimizer = objective_of(tanh_network()), LevenbergMarquardt()
+    for _ in range(12):
+        optimizer.step(objective)
+        objective.begin(objective.batch)
+    before = optimizer.damping
+    objective.begin({**objective.batch, "pde": objective.batch["pde"] + 1e-3})
+    assert optimizer.step(objective).values["damping"] >= 10 * before
+
+
+def test_its_state_goes_on_bit_for_bit():
+    one, other = objective_of(tanh_network()), objective_of(tanh_network())
+    a, b = LevenbergMarquardt(), LevenbergMarquardt()
+    a.step(one)
+    b.load_state_dict(a.state_dict())
+    other.model.load_state_dict(one.model.state_dict())
+    for objective in (one, other):
+        objective.begin(objective.batch)
+    other.points_changed = False
+    assert math.isclose(float(a.step(one).values["loss/total"]), float(b.step(other).values["loss/total"]), rel_tol=0)
+
+
+def test_points_that_change_at_every_step_do_not_end_it():
+    objective, optimizer = objective_of(tanh_network()), LevenbergMarquardt()
+    start = float(objective.loss().detach())
+    for step in range(40):
+        assert optimizer.step(objective).stop is None
+        objective.begin({**objective.batch, "pde": objective.batch["pde"] + 1e-4 * (-1) ** step})
+    assert float(objective.loss().detach()) < 1e-2 * start
+
+
+def test_a_damping_that_is_not_positive_is_refused():
+    with pytest.raises(ValueError, match="damping=0: expected a number above 0"):
+        LevenbergMarquardt(damping=0)

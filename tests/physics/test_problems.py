@@ -1,0 +1,185 @@
+"""Every problem under conf/problem: its solution satisfies it, and it says what its source says."""
+
+from dataclasses import fields
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from torch import nn
+
+from pinn_cli.configuration.check import check, function_of, symbols_of, tolerance
+from pinn_cli.configuration.trainable import points_of
+from pinn_cli.derivatives.engines import Autograd, Taylor
+from pinn_cli.physics.references import reference_of
+from pinn_cli.problems.heat_inverse import HeatInverse
+from pinn_cli.problems.helmholtz import Helmholtz
+from pinn_cli.problems.klein_gordon import KleinGordon
+from pinn_cli.problems.poisson_1d import Poisson1D
+from pinn_cli.training.model import Features, Model
+from pinn_cli.training.objective import Objective
+
+CONF = Path(__file__).parents[2] / "conf" / "problem"
+NAMES = sorted(path.stem for path in CONF.glob("*.yaml"))
+# Solutions by collocation, less accurate than formulas: their own error, and what derivatives leave of the equations:
+# third ones beside the ends of the lid, second ones where a corner of the initial value has just begun to spread.
+CAVITIES = ("lid_driven_cavity", "lid_driven_cavity_streamfunction")
+ERRORS = dict.fromkeys(CAVITIES, 1e-5) | {"reaction_diffusion": 1e-8}
+SATISFIED = dict.fromkeys(CAVITIES, 5e-3) | {"reaction_diffusion": 1e-4}
+
+
+def settings(name):
+    return yaml.safe_load((CONF / f"{name}.yaml").read_text())
+
+
+def problem_called(name, **changes):
+    keywords = settings(name)
+    module, _, cls = keywords.pop("_target_").rpartition(".")
+    return getattr(import_module(module), cls)(**keywords | changes)
+
+
+@pytest.fixture(params=NAMES)
+def name(request):
+    return request.param
+
+
+def test_the_yaml_holds_the_coefficients_and_nothing_else(name):
+    problem, keywords = problem_called(name), settings(name)
+    assert list(keywords) == ["_target_", *(f.name for f in fields(problem))]
+    assert type(problem)() == problem  # the defaults of the class are those of the YAML
+    assert (CONF / f"{name}.yaml").read_text().startswith("# ")
+
+
+def test_dimensions_agree(name):
+    problem = problem_called(name)
+    assert problem.domain.coordinates == problem.coordinates
+    X = problem.domain.grid(5)
+    assert X.shape == (5 ** len(problem.coordinates), len(problem.coordinates))
+    reference = reference_of(problem)
+    assert set(problem.fields) <= set(reference.fields) <= {*problem.fields, *problem.observables()}
+    assert {v.shape for v in reference(X).values()} == {X.shape[:1]}
+
+
+def test_the_solution_satisfies_every_constraint(name):
+    problem = problem_called(name)
+    report = check(problem)
+    assert report.ok, report.findings
+    for found in report.findings:
+        assert found.residual < (1e-2 if found.region == "data" else SATISFIED.get(name, 1e-11)), found
+        assert found.engine == ("taylor" if hasattr(problem, "exact") else "autograd")
+
+
+def test_the_solution_satisfies_every_constraint_for_other_coefficients_too(name):
+    """Sources and boundary values follow the coefficients."""
+    numbers = {k: v for k, v in settings(name).items() if isinstance(v, int | float)}
+    changes = {k: v + 1 if isinstance(v, int) else 1.1 * v + 0.05 for k, v in numbers.items()}
+    report = check(problem_called(name, **changes))
+    assert report.ok, report.findings
+
+
+def network(problem):
+    torch.manual_seed(0)
+    features = Features(problem.domain)
+    inner = nn.Sequential(nn.Linear(features.outputs, 8), nn.Tanh(), nn.Linear(8, len(problem.fields)))
+    return Model(features, inner, problem.unknowns).double()
+
+
+def test_the_objective_reads_the_same_symbols_with_either_engine(name):
+    """What is checked is what is trained."""
+    problem = problem_called(name)
+    model = network(problem)
+    for k, value in model.unknowns.items():
+        value.data.fill_(getattr(problem, k))
+    for engine in (Taylor, Autograd):
+        objective = Objective(problem, model, engine, lambda batch, residuals: {})
+        for c in problem.constraints():
+            X = points_of(problem, c.region, 20)
+            r = c.residual(**symbols_of(problem, c, model, X)[0])
+            if c.against is not None:
+                r = r - c.residual(**symbols_of(problem, c, model, c.against(X))[0])
+            assert torch.allclose(objective.residual(c.name, X), r, rtol=1e-9, atol=1e-9), (c.name, engine)
+
+
+def test_the_reference_is_as_accurate_as_its_tolerance_allows(name):
+    reference = reference_of(problem_called(name))
+    assert 0 < reference.error <= ERRORS.get(name, 1e-13)
+    assert tolerance(reference) <= 10**5 * ERRORS.get(name, 1e-13)
+
+
+# --- A network that is zero -------------------------------------------------------------------------------------------
+
+
+class Zero(nn.Module):
+    """u = 0."""
+
+    def __init__(self):
+        super().__init__()
+        self.nothing = nn.Linear(2, 1, bias=False).double()
+        nn.init.zeros_(self.nothing.weight)
+
+    def forward(self, X):
+        return self.nothing(X)
+
+
+def losses_of_zero(problem, n=400):
+    """mean r^2 by constraint for u = 0, on the midpoints of n x n cells."""
+    axis = (torch.arange(n, dtype=torch.float64) + 0.5) / n
+    cells = torch.cartesian_prod(axis, axis)
+    objective = Objective(problem, Zero(), Taylor, lambda batch, residuals: {})
+    objective.begin({c.name: problem.domain.sample(c.region, cells) for c in problem.constraints()})
+    objective.loss()
+    return {k: float(v) for k, v in objective.losses().items()}
+
+
+@pytest.mark.parametrize(
+    ("problem", "expected"),
+    [
+        (Helmholtz(), {"pde": 6954.17, "wall": 0}),
+        (Helmholtz(a1=1, a2=1), {"pde": 87.789, "wall": 0}),
+        (KleinGordon(), {"pde": 10094.5, "left": 0, "right": 0.618934, "displacement": 1 / 3, "velocity": 0}),
+    ],
+)
+def test_a_zero_network_has_the_published_losses(problem, expected):
+    assert losses_of_zero(problem) == pytest.approx(expected, rel=1e-5, abs=1e-25)
+
+
+# --- Single problems --------------------------------------------------------------------------------------------------
+
+
+def test_poisson_stands_on_two_boundary_points():
+    X = Poisson1D().domain.sample("boundary", torch.rand(2, 1, dtype=torch.float64))
+    assert sorted(X.flatten().tolist()) == [0.0, 1.0]
+
+
+def test_the_source_of_klein_gordon_does_not_move_with_an_unknown_coefficient():
+    class Inverse(KleinGordon):
+        unknowns = {"gamma": 0.0}
+
+    X = points_of(KleinGordon(), "interior", 50)
+    assert torch.equal(Inverse().source(*X.T), KleinGordon().source(*X.T))
+    assert Inverse().coefficients["gamma"] == 0.0
+    assert check(Inverse()).ok
+
+
+def test_the_measurements_are_always_the_same_and_as_noisy_as_they_say():
+    torch.manual_seed(1)
+    first, second, clean = HeatInverse().data, HeatInverse().data, HeatInverse(noise=0.0).data
+    assert first.shape == (200, 3)
+    assert torch.equal(first, second)
+    noise = (first - clean)[:, 2]
+    assert float(noise.std() / clean[:, 2].std()) == pytest.approx(0.01, rel=0.1)
+    assert abs(float(noise.mean())) < 3 * float(noise.std()) / 200**0.5
+
+
+def test_the_measurements_identify_the_diffusivity():
+    """The misfit of the exact solution, as a function of kappa, is least near the truth."""
+    x, t, u = HeatInverse().data.T
+    tried = torch.linspace(0.09, 0.11, 41).tolist()
+    misfit = [float((HeatInverse(kappa=k).exact(x, t) - u).square().sum()) for k in tried]
+    assert tried[misfit.index(min(misfit))] == pytest.approx(0.1, rel=0.02)
+
+
+def test_functions_of_a_reference_have_the_shape_of_a_network():
+    problem = problem_called("burgers")
+    assert function_of(reference_of(problem), problem.fields)(problem.domain.grid(3)).shape == (9, 1)

@@ -1,0 +1,170 @@
+"""Figures are drawn from the results file alone, for any dimension, finished or running."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib import rcParams
+from matplotlib.collections import QuadMesh, TriMesh
+from matplotlib.image import imread
+
+from pinn_cli.basics.errors import UsageError
+from pinn_cli.records.results import Noted, Results
+from pinn_cli.reports import figures
+from pinn_cli.reports.figures.fields import _scale, draw_collocation, draw_solution, planes
+from pinn_cli.reports.figures.losses import draw_losses
+from pinn_cli.reports.figures.style import colours, style
+from tests.run_files import write_run
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("coordinates", "nodes", "names"),
+    [
+        ("x", 50, ["solution", "losses"]),
+        ("xy", 20, ["solution", "losses", "collocation"]),
+        ("xt", 20, ["solution", "losses", "collocation"]),
+        ("xyz", 8, ["solution", "losses"]),
+        ("xyzt", 5, ["solution", "losses"]),
+    ],
+)
+def test_every_dimension_is_drawn(tmp_path: Path, coordinates: str, nodes: int, names: list[str]) -> None:
+    write_run(tmp_path / "run", coordinates, nodes, fields=("u", "v"))
+    written = figures.write(tmp_path / "run", resolution=60)
+    assert [path.stem for path in written] == names
+    for path in written:
+        assert path.parent == tmp_path / "run" / "figures"
+        assert imread(path).std() > 0.01  # something is on it
+
+
+def test_solution_and_reference_share_one_scale(tmp_path: Path) -> None:
+    figure = draw_solution(write_run(tmp_path / "run"))
+    assert figure is not None
+    solution, reference, error = (axes.collections[0] for axes in figure.axes[:3])
+    assert isinstance(solution, QuadMesh)
+    assert solution.get_clim() == reference.get_clim()
+    low, high = solution.get_clim()
+    assert low == -high  # a field of both signs: zero is the middle of the colours
+    assert error.get_clim() == pytest.approx((0.0, 1e-4), rel=0.01)
+
+
+def test_the_map_is_the_field_and_not_its_mirror(tmp_path: Path) -> None:
+    """u = x t drawn with time to the right: rows of the picture are x, columns t."""
+    results = write_run(tmp_path / "run", "xt", reference=False)
+    x, t = np.meshgrid(np.linspace(0, 1, 7), np.linspace(0, 2, 5), indexing="ij")
+    points = np.stack([x.ravel(), t.ravel()], 1)[np.random.default_rng(0).permutation(35)]  # in any order
+    u = points[:, 0] + 10 * points[:, 1]
+    results.replace({"fields/points": Noted(points, {"coordinates": ["x", "t"]}), "fields/prediction/u": u})
+    figure = draw_solution(results)
+    assert figure is not None
+    values = figure.axes[0].collections[0].get_array()
+    np.testing.assert_allclose(values, x + 10 * t)
+    assert (figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()) == ("$t$", "$x$")
+
+
+def test_scattered_points_are_drawn_over_triangles(tmp_path: Path) -> None:
+    results = write_run(tmp_path / "run", reference=False)
+    points = np.random.default_rng(0).uniform(size=(40, 2))
+    results.replace(
+        {
+            "fields/points": Noted(points, {"coordinates": ["x", "y"]}),
+            "fields/prediction/u": points[:, 0],
+        }
+    )
+    figure = draw_solution(results)
+    assert figure is not None
+    assert isinstance(figure.axes[0].collections[0], TriMesh)
+
+
+def test_slices_lie_in_the_middle() -> None:
+    axes = np.meshgrid(*[np.linspace(0, 1, 5)] * 3, indexing="ij")
+    found = planes(np.stack([axis.ravel() for axis in axes], 1), ["x", "y", "t"])
+    assert [plane.labels for plane in found] == [("x", "y"), ("t", "x"), ("t", "y")]
+    assert all("0.5" in plane.where and len(plane.rows) == 25 for plane in found)
+
+
+def test_a_singular_point_does_not_take_the_colours_of_the_others() -> None:
+    smooth = np.linspace(-1, 1, 1001)
+    assert _scale([smooth], "solution")[:2] == (-1.0, 1.0)
+    low, high, _ = _scale([np.append(smooth, 40.0)], "solution")
+    assert 0.99 < high == -low < 1.0
+
+
+def test_losses_and_weights_have_one_colour_per_constraint(tmp_path: Path) -> None:
+    figure = draw_losses(write_run(tmp_path / "run"))
+    assert figure is not None
+    losses, weights, error = figure.axes
+    look = [{line.get_label(): line.get_color() for line in axes.lines} for axes in (losses, weights)]
+    assert {name: look[0][name] for name in ("pde", "wall")} == {name: look[1][name] for name in ("pde", "wall")}
+    assert all(axes.get_yscale() == "log" for axes in figure.axes)
+    assert len(error.lines[0].get_xdata()) == 12  # measured every fifth row, joined across the gaps
+    assert [text.get_text() for text in losses.texts] == ["adam", "levenberg marquardt"]
+
+
+def test_a_run_without_a_reference_shows_the_solution_alone(tmp_path: Path) -> None:
+    results = write_run(tmp_path / "run", reference=False)
+    figure = draw_solution(results)
+    assert figure is not None
+    assert [axes.get_title() for axes in figure.axes if axes.get_title()] == ["$u$"]
+    losses = draw_losses(results)
+    assert losses is not None
+    assert len(losses.axes) == 2
+    assert draw_collocation(results) is not None
+
+
+def test_a_run_that_has_just_begun_shows_what_there_is(tmp_path: Path) -> None:
+    results = Results(tmp_path / "results.h5")
+    results.create({"problem": "p", "status": "running"}, "", {})
+    assert figures.write(tmp_path) == []
+    results.append([{"step": k, "loss/total": float("nan"), "loss/pde": 0.0, "weight/pde": 1.0} for k in range(2)])
+    assert [path.name for path in figures.write(tmp_path, resolution=50)] == ["losses.png"]
+
+
+def test_constant_and_broken_values_are_drawn(tmp_path: Path) -> None:
+    results = write_run(tmp_path / "run")
+    points = results.read("fields/points")[""]
+    zero, broken = np.zeros(len(points)), np.full(len(points), np.nan)
+    for values in (zero, broken):
+        results.replace(
+            {
+                "fields/points": Noted(points, {"coordinates": ["x", "y"]}),
+                "fields/prediction/u": values,
+                "fields/reference/u": zero,
+            }
+        )
+        assert len(figures.write(tmp_path / "run", ["solution"], resolution=50)) == 1
+
+
+def test_kinds_of_files_and_another_folder(tmp_path: Path) -> None:
+    write_run(tmp_path / "run")
+    for kind in ("pdf", "svg"):
+        (path,) = figures.write(tmp_path / "run", ["losses"], kind=kind, out=tmp_path / "paper")
+        assert path == tmp_path / "paper" / f"losses.{kind}"
+        assert path.stat().st_size > 1000
+
+
+def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "results.h5").write_bytes(b"nothing")
+    with pytest.raises(UsageError, match="damaged"):
+        figures.write(tmp_path)
+
+
+def test_the_style_stays_inside() -> None:
+    before = dict(rcParams)
+    with style():
+        assert rcParams["font.family"] == ["STIXGeneral"]
+    assert dict(rcParams) == before
+
+
+def test_pyplot_is_never_imported(tmp_path: Path) -> None:
+    write_run(tmp_path / "run")
+    code = "import sys; from pinn_cli import plots; plots.write(sys.argv[1]); print('matplotlib.pyplot' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code, str(tmp_path / "run")], cwd=ROOT, check=True, capture_output=True)
+    assert run.stdout == b"False\n"
+
+
+def test_colours_are_distinct() -> None:
+    assert len(set(colours("abcdefgh").values())) == 8

@@ -1,0 +1,159 @@
+"""A trained run comes back as a function, in a notebook and through `pinn predict`."""
+
+import io
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from pinn_cli import load
+from pinn_cli.basics.errors import UsageError
+from pinn_cli.cli import main
+from pinn_cli.records.results import Results
+
+SMALL = ["architecture.width=6", "architecture.depth=1", "points.interior=64", "points.face=8", "figures=off"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of a few steps on Helmholtz."""
+    folder = tmp_path_factory.mktemp("predict") / "run"
+    with redirect_stdout(io.StringIO()):
+        assert main(["train", "problem=helmholtz", "stop.steps=3", f"folder={folder}", *SMALL]) == 0
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_it_gives_the_stored_prediction_bit_for_bit(run: Path) -> None:
+    u, stored = load(run), Results(run / "results.h5").read("fields")
+    X = stored["points"]
+    np.testing.assert_allclose(u(x=X[:, 0], y=X[:, 1]), stored["prediction/u"], rtol=1e-12, atol=1e-13)
+
+
+def test_inputs_are_broadcast(run: Path) -> None:
+    u = load(run)
+    assert u(x=0.3, y=[0, 0.5]).shape == (2,)
+    assert u(x=0.3, y=0.5).shape == ()
+    assert u(x=np.zeros((4, 1)), y=np.zeros((1, 5))).shape == (4, 5)
+    assert u(x=0.3, y=0.5) == u(x=0.3, y=[0, 0.5])[1]
+
+
+def test_derivatives_and_residuals_are_those_of_the_function(run: Path) -> None:
+    u, h = load(run), 1e-5
+    found = u(x=0.3, y=[0, 0.5], derivatives=["u", "u_x", "lap_u", "residual/pde", "residual/wall"])
+    assert set(found) == {"u", "u_x", "lap_u", "residual/pde", "residual/wall"}
+    difference = (u(x=0.3 + h, y=[0, 0.5]) - u(x=0.3 - h, y=[0, 0.5])) / (2 * h)
+    np.testing.assert_allclose(found["u_x"], difference, rtol=1e-6, atol=1e-8)
+    np.testing.assert_array_equal(u(x=0.3, y=[0, 0.5], derivatives="u_x"), found["u_x"])
+
+
+def test_many_points_are_taken_in_parts(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    u, x = load(run), np.linspace(-1, 1, 100)
+    whole = u(x=x, y=0.1)
+    monkeypatch.setattr("pinn_cli.runs.load.AT_ONCE", 7)
+    np.testing.assert_allclose(u(x=x, y=0.1), whole, rtol=1e-12)
+
+
+def test_it_says_what_it_is(run: Path) -> None:
+    u = load(run)
+    assert (u.coordinates, u.fields, u.unknowns) == (("x", "y"), ("u",), {})
+    assert u.problem.a2 == 4.0
+    assert u.config.architecture.width == 6
+    assert u.history["step"][-1] == 3
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ({"x": 1.0}, "expected x=..., y=..."),
+        ({"x": 1.0, "z": 1.0}, "found coordinates x, z"),
+        ({"x": [1.0, 2.0], "y": [1.0, 2.0, 3.0]}, "do not fit"),
+        ({"x": 1.0, "y": 1.0, "derivatives": "u_z"}, "u_z"),
+        ({"x": 1.0, "y": 1.0, "derivatives": ["residual/nothing"]}, "residual/pde"),
+    ],
+)
+def test_a_call_that_makes_no_sense_is_refused(run: Path, call: dict, message: str) -> None:
+    with pytest.raises(UsageError, match=message.replace(".", r"\.")):
+        load(run)(**call)
+
+
+def test_a_running_run_is_read_from_its_checkpoint(run: Path, tmp_path: Path) -> None:
+    copy = copied(run, tmp_path / "copy")
+    expected = load(copy)(x=0.1, y=0.2)
+    results = Results(copy / "results.h5")
+    results.attributes(status="running")
+    results.replace({"network": {}})
+    assert load(copy)(x=0.1, y=0.2) == expected
+    (copy / "checkpoint.pt").unlink()
+    (copy / "results.h5").write_bytes(without_network(copy))
+    with pytest.raises(UsageError, match="holds no network yet"):
+        load(copy)
+
+
+def test_a_changed_problem_is_refused_unless_trusted(run: Path, tmp_path: Path) -> None:
+    copy = copied(run, tmp_path / "copy")
+    results = Results(copy / "results.h5")
+    (module,) = results.read("source")
+    results.replace({"source": {module: results.read("source")[module].replace("self.k", "self.K")}})
+    with pytest.raises(UsageError, match=r"self\.K"):
+        load(copy)
+    assert np.isfinite(load(copy, trust_source=True)(x=0.1, y=0.2))
+
+
+def test_another_network_is_refused(run: Path, tmp_path: Path) -> None:
+    copy = copied(run, tmp_path / "copy")
+    Results(copy / "results.h5").replace({"network": {"network.layers.0.weight": np.zeros((3, 3))}})
+    with pytest.raises(UsageError, match="not the one of its configuration"):
+        load(copy)
+
+
+@pytest.mark.parametrize("name", ["f.npz", "f.h5"])
+def test_pinn_predict_writes_a_grid(run: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", str(run), "--grid", "5x7", "--out", name, "--values", "u,u_x,residual/pde"]) == 0
+    assert "u (5, 7)" in capsys.readouterr().out
+    if name.endswith("npz"):
+        found = dict(np.load(name))
+    else:
+        with h5py.File(name) as file:
+            found = {key: file[key][()] for key in ("x", "y", "u", "u_x", "residual/pde")}
+    expected = load(run)(x=found["x"][:, None], y=found["y"][None], derivatives=["u", "u_x", "residual/pde"])
+    for key, values in expected.items():
+        np.testing.assert_allclose(found[key], values, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--grid", "5", "--out", "f.h5"], "expected 2 whole numbers above 1, e.g. 200x200"),
+        (["--grid", "5x-1", "--out", "f.h5"], "expected 2 whole numbers"),
+        (["--grid", "5x5", "--out", "f.txt"], "ends in .npz or .h5"),
+        (["--grid", "5x5", "--out", "missing/f.h5"], "cannot write"),
+        (["--grid", "5x5", "--out", "missing/f.npz"], "cannot write"),
+    ],
+)
+def test_pinn_predict_refuses_in_one_line(
+    run: Path, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", str(run), *words]) == 2
+    errors = capsys.readouterr().err
+    assert message in errors
+    assert len(errors.splitlines()) == 1
+
+
+def copied(run: Path, folder: Path) -> Path:
+    folder.mkdir()
+    for name in ("results.h5", "checkpoint.pt"):
+        (folder / name).write_bytes((run / name).read_bytes())
+    return folder
+
+
+def without_network(folder: Path) -> bytes:
+    with h5py.File(folder / "results.h5", "r+") as file:
+        del file["network"]
+    return (folder / "results.h5").read_bytes()

@@ -1,0 +1,507 @@
+"""Published tables: every cell composes, runs go on where they stopped, others are refused, the arithmetic is right."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+
+from pinn_cli import cli
+from pinn_cli.configuration import catalogue
+from pinn_cli.configuration.compose import compose
+from pinn_cli.records import summary as runs
+from pinn_cli.records.results import Results
+from pinn_cli.studies.launchers.slurm import array
+from pinn_cli.studies.launchers.slurm import commands as slurm
+from pinn_cli.studies.published import read as published
+from pinn_cli.studies.published import views
+from pinn_cli.studies.published.report import report, result
+from pinn_cli.studies.sweep import Sweep
+from tests.run_files import write_run
+
+TABLES = catalogue.options(catalogue.PUBLISHED)
+SMALL = "problem=helmholtz, recipe=adam, compile=off, threads=1, figures=off, points.interior=16, points.face=4"
+TINY = """# A tiny table
+source: Nobody (2026)
+number: made up
+seeds: {seeds}
+every: [{small}, stop.steps={steps}, {more}]
+rows:
+  2x8: [architecture.depth=2, architecture.width=8]
+  2x6: [architecture.depth=2, architecture.width=6]
+columns: {{plain: [], annealed: [weighting=lr_annealing_code]}}
+quantities:
+  u: {{title: relative L2 error of u, read: error/u, paper: {{2x8: [1.5, null]}}}}
+  loss: {{title: largest loss, read: history/loss/total, take: max}}
+  worst: {{title: largest error, read: error/u, attribute: max_absolute}}
+  ratio: {{title: a quotient, read: history/loss/*, over: history/loss/wall, rows: [2x8]}}
+ratios: [[plain, annealed]]
+stated: [dtype]
+quick: {{cells: [2x8_plain], overrides: [stop.steps=2], seeds: 1}}
+notes: [{{text: everything differs}}, {{text: only the annealing, columns: [annealed]}}]
+"""
+RUNS = Path("outputs/reproduce/mine/tiny")
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch):
+    """Writes the table `mine/tiny` into a working directory of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
+
+    def write(seeds=1, steps=3, more="record.every=1", text=TINY):
+        file = tmp_path / "conf" / "published" / "mine" / "tiny.yaml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text.format(seeds=seeds, steps=steps, more=more, small=SMALL))
+
+    write()
+    return write
+
+
+def reproduce(*words: str) -> int:
+    return cli.main(["reproduce", *words])
+
+
+def steps(run: str) -> list[int]:
+    return list(Results(RUNS / run / "results.h5").read_history().get("step", ()))
+
+
+def is_training(run: str) -> bool:
+    return (RUNS / run / "results.h5").exists() and len(steps(run)) > 3
+
+
+# ---- the tables of the package
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_cell_of_every_table_composes(name):
+    table = published.read(name)
+    assert table.cells
+    assert table.title
+    for cell in {c.words: c for c in table.cells.values()}.values():
+        compose([*cell.words, "seed=0"])
+    for cell in table.shortened().cells.values():
+        compose([*cell.words, "seed=0"])
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_what_a_quick_table_runs_is_a_part_of_the_table(name):
+    table = published.read(name)
+    quick = table.shortened()
+    assert set(quick.cells) <= set(table.cells)
+    assert quick.folder == table.folder / "quick"
+    assert len(quick.cells) * quick.seeds <= 8
+
+
+def test_the_published_grid_of_helmholtz():
+    table = published.read("gradient_pathologies/helmholtz")
+    paper = table.quantities["u"].paper
+    assert len(paper) == len(table.cells) == 36
+    assert (paper["3x50_m4"], paper["7x100_m4"]) == (3.87e-3, 1.49e-3)
+    config = compose([*table.cells["7x100_m4"].words, "seed=0"])
+    assert (config.architecture.depth, config.architecture.width, config.stop.steps) == (7, 100, 40000)
+    quotients = [paper[f"{row}_m1"] / paper[f"{row}_m4"] for row in table.rows]
+    assert (round(min(quotients)), round(max(quotients))) == (23, 97)
+
+
+# ---- running them
+
+
+def test_a_table_is_run_once_and_kept(tiny, capsys):
+    assert reproduce("mine/tiny", "--dry-run") == 0
+    commands = capsys.readouterr().out.splitlines()
+    assert len(commands) == 4
+    assert commands[0].endswith("architecture.width=8 seed=0 folder=outputs/reproduce/mine/tiny/2x8_plain/seed0")
+    assert not Path("outputs").exists()
+
+    assert reproduce("mine/tiny", "--only", "2x8", "--jobs", "2") == 0
+    out, err = capsys.readouterr()
+    assert "2 of 2 runs to do" in err
+    assert re.search(r"^2x8_plain +1\.50e\+00 .* 1 ", out, re.MULTILINE)
+    assert re.search(r"^2x6_plain( +–){6}$", out, re.MULTILINE)
+    assert "one seed" in out
+    stamps = {path: path.stat().st_mtime_ns for path in RUNS.rglob("results.h5")}
+    assert len(stamps) == 2
+
+    assert reproduce("mine/tiny", "--only", "2x8", "--json") == 0
+    out, err = capsys.readouterr()
+    assert not err
+    assert stamps == {path: path.stat().st_mtime_ns for path in RUNS.rglob("results.h5")}
+    run = json.loads(out)["cells"]["2x8_plain"]["runs"]["0"]
+    results = Results(RUNS / "2x8_plain" / "seed0" / "results.h5")
+    assert run["values"] == {
+        "u": results.read("error/u")[""],
+        "loss": max(results.read_history()["loss/total"]),
+        "worst": results.read_attributes("error/u")["max_absolute"],
+        "ratio": max(results.read_history()[f"loss/{n}"][-1] for n in ("total", "pde", "wall"))
+        / results.read_history()["loss/wall"][-1],
+    }
+    assert (run["steps"], run["stated"]) == (3, {"dtype": "float32"})
+    assert run["command"] == commands[0].partition(" folder=")[0]
+
+    assert "| 2x8_plain | 1.50e+00 |" in (RUNS / "table.md").read_text()
+    with h5py.File(RUNS / "table.h5") as file:
+        assert file["u/values"].shape == (2, 2, 1)
+        assert file["u/values"][0, 0, 0] == run["values"]["u"]
+        assert np.isnan(file["u/median"][1]).all()
+        assert np.isnan(file["u/paper"][0, 1])
+
+
+def test_cells_may_be_left_out_by_a_pattern(tiny):
+    tiny(text=TINY.replace("ratios:", 'without: ["*_annealed"]\nratios:'))
+    assert list(published.read("mine/tiny").cells) == ["2x8_plain", "2x6_plain"]
+
+
+def test_a_quick_table_lies_apart_and_says_so(tiny, capsys):
+    assert reproduce("mine/tiny", "--quick") == 0
+    out, err = capsys.readouterr()
+    assert "not comparable" in out
+    assert "quick" in err
+    assert re.search(r"^2x8_plain +1\.50e\+00 .* –  quick$", out, re.MULTILINE)
+    assert steps("quick/2x8_plain/seed0") == [1, 2]
+    assert "not comparable" in (RUNS / "quick" / "table.md").read_text()
+    assert not (RUNS / "table.md").exists()
+
+
+def test_ctrl_c_stops_all_of_them_and_the_same_command_goes_on(tiny):
+    tiny(seeds=2, steps=1500)
+    command = [sys.executable, "-m", "pinn_cli.cli", "reproduce", "mine/tiny", "--only", "2x8_plain", "--jobs", "2"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 120
+        while not all(is_training(f"2x8_plain/seed{k}") for k in (0, 1)):
+            assert time.monotonic() < deadline
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == cli.STOPPED, errors
+    assert "Ctrl-C: 2 runs finish their step and save" in errors
+    assert "the same command goes on from here" in errors
+    before = [steps(f"2x8_plain/seed{k}")[-1] for k in (0, 1)]
+    statuses = [Results(RUNS / f"2x8_plain/seed{k}/results.h5").read_attributes()["status"] for k in (0, 1)]
+    assert "stopped" in statuses
+    assert "running" not in statuses
+    assert reproduce("mine/tiny", "--only", "2x8_plain", "--jobs", "2") == 0
+    for seed in (0, 1):
+        assert steps(f"2x8_plain/seed{seed}") == list(range(1, 1501))
+        if statuses[seed] == "stopped":
+            log = (RUNS / f"2x8_plain/seed{seed}/run.log").read_text()
+            assert f"from step {before[seed]}\n" in log
+
+
+def test_a_killed_run_is_gone_on_with(tiny):
+    tiny(steps=1500)
+    words = [*published.read("mine/tiny").cells["2x6_plain"].words, "seed=0", f"folder={RUNS}/2x6_plain/seed0"]
+    command = [sys.executable, "-m", "pinn_cli.cli", "train", *words]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        while not is_training("2x6_plain/seed0"):
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.kill()
+    assert Results(RUNS / "2x6_plain/seed0/results.h5").read_attributes()["status"] == "running"
+    assert reproduce("mine/tiny", "--only", "2x6_plain") == 0
+    assert steps("2x6_plain/seed0") == list(range(1, 1501))
+
+
+def test_a_run_with_other_settings_is_refused(tiny, capsys):
+    assert reproduce("mine/tiny", "--only", "2x8_plain") == 0
+    tiny(steps=4)
+    stamp = (RUNS / "2x8_plain/seed0/results.h5").stat().st_mtime_ns
+    capsys.readouterr()
+    for words in ((), ("--show",), ("--dry-run",)):
+        assert reproduce("mine/tiny", *words) == cli.USAGE
+        out, err = capsys.readouterr()
+        assert "stop.steps=3 is now 4" in err
+        assert "2x8_plain/seed0 is not the run of the table" in err
+        assert (out, err.count("\n")) == ("", 1)
+    assert (RUNS / "2x8_plain/seed0/results.h5").stat().st_mtime_ns == stamp
+
+
+@pytest.mark.parametrize(("value", "same"), [({}, True), (None, True), (["a"], False), (0, False), (False, False)])
+def test_an_empty_setting_that_an_older_run_did_not_know_is_no_difference(tmp_path, value, same):
+    write_run(tmp_path / "run")
+    config = OmegaConf.create(Results(tmp_path / "run" / "results.h5").read_config())
+    assert not runs.differences(tmp_path / "run", config)
+    config.new = value
+    assert (not runs.differences(tmp_path / "run", config)) == same
+    config.seed = 5
+    assert "seed=0 is now 5" in runs.differences(tmp_path / "run", config)
+
+
+def test_a_run_that_another_process_writes_is_refused(tiny, capsys):
+    from pinn_cli.records.lock import Lock
+
+    assert reproduce("mine/tiny", "--only", "2x8_plain") == 0
+    Results(RUNS / "2x8_plain/seed0/results.h5").attributes(status="running")
+    with Lock(RUNS / "2x8_plain/seed0"):
+        assert reproduce("mine/tiny", "--only", "2x8_plain") == cli.USAGE
+    assert f"being written by process {os.getpid()} on" in capsys.readouterr().err
+
+
+def test_a_run_that_fails_leaves_the_others_and_is_named(tiny, capsys):
+    tiny(more="optimizer.adam.lr=1e30", steps=20)
+    assert reproduce("mine/tiny", "--only", "2x8_plain") == cli.FAILED
+    out, err = capsys.readouterr()
+    assert "2x8_plain seed 0: failed" in err
+    assert "residual of `" in err
+    assert re.search(r"^2x8_plain .*seed 0 failed$", out, re.MULTILINE)
+
+
+# ---- through a launcher
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    """A Slurm that takes everything and starts nothing: the scripts submitted, and what waits in the queue."""
+    scripts: list[Path] = []
+    waiting: list[slurm.Task] = []
+
+    def submit(options, script, *arguments):
+        if "--test-only" not in options:
+            scripts.append(Path(script))
+            count = int(re.findall(r"--array=0-(\d+)", " ".join(options))[0]) + 1
+            waiting.extend(slurm.Task("PENDING", str(n), [str(script), "1"]) for n in range(count))
+        return str(16 + len(scripts))
+
+    def tasks(jobs):
+        return [task for task in waiting if str(17 + scripts.index(Path(task.command[0]))) in jobs]
+
+    monkeypatch.setattr(array, "submit", submit)
+    monkeypatch.setattr(slurm, "tasks", tasks)
+    return scripts, waiting
+
+
+def submitted(script: Path) -> list[str]:
+    """Cell and seed of the runs of a script."""
+    return [line.rpartition("/tiny/")[2] for line in script.with_name("runs.txt").read_text().splitlines()]
+
+
+def test_what_is_missing_is_one_sweep_of_all_cells_and_seeds(tiny, capsys):
+    tiny(seeds=2)
+    assert reproduce("mine/tiny", "--only", "2x8_plain", "--seeds", "1") == 0
+    words = ("mine/tiny", "--launcher", "basic", "--only", "2x8")
+    capsys.readouterr()
+    assert reproduce(*words, "--dry-run") == 0
+    out, err = capsys.readouterr()
+    runs = [f"{Path.cwd()}/{RUNS}/{name}" for name in ("2x8_annealed/seed0", "2x8_plain/seed1", "2x8_annealed/seed1")]
+    assert [line.rpartition("folder=")[2] for line in out.splitlines() if "folder=" in line] == runs
+    assert (out.splitlines()[-1], err) == ("3 runs; with hydra/launcher=basic; nothing has been started", "")
+    assert not Path("outputs/sweeps").exists()
+    assert reproduce(*words) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("mine/tiny: A tiny table\n")
+    assert "run 2 (3 of 3): pinn train " in err
+    sweep = Sweep.read("outputs/sweeps/latest")
+    assert [str(run.folder) for run in sweep.runs] == runs
+    assert sweep.command == "pinn reproduce mine/tiny --launcher basic --only 2x8"
+    assert [steps(f"2x8_annealed/seed{k}") for k in (0, 1)] == [[1, 2, 3]] * 2
+    assert reproduce("mine/tiny", "--only", "2x8", "--dry-run") == 0  # they are the runs of the table
+    assert "nothing is missing" in capsys.readouterr().out
+
+
+def test_workers_print_nothing_into_the_table(tiny, capfd):
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    tiny(seeds=2)
+    words = ("mine/tiny", "--only", "2x8_plain", "--launcher", "joblib", "hydra.launcher.n_jobs=2", "--json")
+    assert reproduce(*words) == 0
+    out, err = capfd.readouterr()
+    assert json.loads(out)["cells"]["2x8_plain"]["results"]["u"]["count"] == 2
+    assert "run 1  finished" in err
+
+
+def test_what_a_cluster_has_in_its_queue_is_not_submitted_twice(tiny, cluster, capsys):
+    scripts, _ = cluster
+    tiny(seeds=2)
+    words = ("mine/tiny", "--launcher", "slurm_array", "hydra.launcher.partition=gpu")
+    assert reproduce(*words, "--only", "2x8") == 0
+    out, err = capsys.readouterr()
+    assert (out, "job 17: 4 tasks" in err) == ("", True)
+    assert reproduce(*words) == 0
+    assert [submitted(script) for script in scripts] == [
+        [f"{row}_{column}/seed{k}" for k in (0, 1) for column in ("plain", "annealed")] for row in ("2x8", "2x6")
+    ]
+    for others in ([], ["--launcher", "basic"], [*words[1:]]):
+        capsys.readouterr()
+        assert reproduce("mine/tiny", *others) == 0
+        out, err = capsys.readouterr()
+        for job, sweep in zip((17, 18), scripts, strict=True):
+            place = sweep.parents[1].relative_to(Path.cwd())
+            assert f"4 runs queued or running in {place} (job {job}), not started twice; pinn status {place}" in err
+        assert (out, len(scripts)) == ("", 2)
+    assert reproduce("mine/tiny", "--show") == 0
+    assert "0 of 4 cells have finished runs" in capsys.readouterr().out
+
+
+def test_what_a_cluster_has_ended_is_shown_and_what_is_missing_or_failed_is_submitted(tiny, cluster, capsys):
+    scripts, waiting = cluster
+    words = ("mine/tiny", "--launcher", "slurm_array", "--only", "2x8_plain", "2x6_plain")
+    assert reproduce(*words) == 0
+    lines = scripts[0].with_name("runs.txt").read_text().splitlines()
+    waiting.clear()
+    assert cli.main(shlex.split(lines[0])[1:]) == 0
+    Path(f"{RUNS}/2x6_plain/seed0.failed").write_text("no such node\n")
+    capsys.readouterr()
+    assert reproduce(*words) == 0
+    assert "1 run failed when last started: no such node\njob 18: 1 task\n" in capsys.readouterr().err
+    assert submitted(scripts[1]) == ["2x6_plain/seed0"]
+    assert not Path(f"{RUNS}/2x6_plain/seed0.failed").exists()
+    waiting.clear()
+    assert cli.main(shlex.split(lines[1])[1:]) == 0
+    capsys.readouterr()
+    assert reproduce(*words) == 0
+    out, err = capsys.readouterr()
+    assert ("2 of 4 cells have finished runs" in out, err, len(scripts)) == (True, "", 2)
+
+
+# ---- what may be typed wrongly
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("gradient_pathologies/helmholz", "did you mean `gradient_pathologies/helmholtz`?"),
+        ("mine/tiny --only 2x8_plane", "did you mean `2x8_plain`?"),
+        ("mine/tiny --launcher slurm_arry", "did you mean `slurm_array`?"),
+        ("mine/tiny --launcher nowhere", "expected one of basic"),
+        ("mine/tiny stop.steps=9", "the table says what is run"),
+        ("mine/tiny hydra.launcher.partition=gpu", "--launcher slurm_array"),
+    ],
+)
+def test_one_line_exit_code_2_and_nothing_made(tiny, capsys, words, says):
+    assert reproduce(*words.split()) == cli.USAGE
+    out, err = capsys.readouterr()
+    assert says in err
+    assert (out, err.count("\n")) == ("", 1)
+    assert not Path("outputs").exists()
+
+
+@pytest.mark.parametrize("words", ["--seeds 0", "--seeds two", "--jobs 0"])
+def test_numbers_are_counts(tiny, words, capsys):
+    with pytest.raises(SystemExit) as end:
+        reproduce("mine/tiny", *words.split())
+    assert end.value.code == cli.USAGE
+    assert "expected a whole number above 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "says"),
+    [
+        ("number: made up", "nummer: made up", "`number` is missing"),
+        ("stated:", "statted:", "did you mean `stated`?"),
+        ("paper: {{2x8: [1.5, null]}}", "paper: {{2x9: [1.5, null]}}", "did you mean `2x8`?"),
+        ("paper: {{2x8: [1.5, null]}}", "paper: {{2x8: [1.5]}}", "expected 2, one for each column"),
+        ("take: max", "take: maximum", "expected one of last, max, min"),
+        ("rows: [2x8]", "rows: [2x9]", "did you mean `2x8`?"),
+        ("cells: [2x8_plain]", "cells: [2x8_plane]", "did you mean `2x8_plain`?"),
+        ("columns: [annealed]", "columns: [anealed]", "did you mean `annealed`?"),
+        ("ratios: [[plain, annealed]]", "ratios: [[plain, anealed]]", "did you mean `annealed`?"),
+        ("ratios:", 'without: ["2x9*"]\nratios:', "no cell fits `2x9*`"),
+        ("seeds: {seeds}", "seeds: many", "tiny.yaml"),
+        ("rows:", "rows: [", "tiny.yaml"),
+    ],
+)
+def test_a_table_that_is_written_wrongly_says_where(tiny, capsys, before, after, says):
+    tiny(text=TINY.replace(before, after))
+    assert reproduce("mine/tiny", "--dry-run") == cli.USAGE
+    err = capsys.readouterr().err
+    assert says in err
+    assert err.count("\n") == 1
+
+
+def test_without_a_name_the_tables_are_listed(tiny, capsys):
+    assert reproduce() == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == [*TABLES, "mine/tiny"]
+    assert lines[-1].endswith("A tiny table")
+
+
+# ---- the arithmetic
+
+
+@pytest.mark.parametrize(
+    ("paper", "values", "median", "ratio", "verdict"),
+    [
+        (2.0, [3.0, 1.0, 2.5], 2.5, 1.25, "agrees"),
+        (4.0, [3.0, 1.0], 2.0, 0.5, "differs"),
+        (0.5, [3.0, 1.0], 2.0, 4.0, "differs"),
+        (1.0, [3.0, 1.0], 2.0, 2.0, "agrees"),
+        (4.0, [2.0], 2.0, 0.5, "one seed"),
+        (None, [2.0, 3.0], 2.5, None, ""),
+        (4.0, [], None, None, ""),
+    ],
+)
+def test_median_ratio_and_verdict(paper, values, median, ratio, verdict):
+    found = result(paper, values)
+    assert (found["median"], found["ratio"], found["verdict"]) == (median, ratio, verdict)
+    assert (found["low"], found["high"]) == ((min(values), max(values)) if values else (None, None))
+
+
+def made_up(value: float | None, status: str = "finished") -> dict:
+    about = {"reason": "", "steps": 3, "seconds": 1.0, "started": "", "command": "", "commit": "", "machine": "CPU"}
+    values = {"u": value, "loss": 1.0, "worst": None, "ratio": None}
+    return about | {"status": status, "stated": {"dtype": "float32"}, "values": values}
+
+
+def test_a_report_counts_what_is_finished_and_names_what_is_not(tiny):
+    table = published.read("mine/tiny")
+    found = report(table, {
+        "2x8_plain": {0: made_up(1.0), 1: made_up(4.0), 2: made_up(9.0, "failed")},
+        "2x8_annealed": {0: made_up(0.5), 1: made_up(None)},
+        "2x6_plain": {0: made_up(7.0, "stopped")},
+    }, seeds=3)  # fmt: skip
+    plain, annealed = (found["cells"][f"2x8_{name}"]["results"]["u"] for name in ("plain", "annealed"))
+    assert (plain["median"], plain["count"], plain["verdict"]) == (2.5, 2, "agrees")
+    assert (annealed["median"], annealed["verdict"], annealed["rest"]) == (0.5, "", {"1": "has no value"})
+    assert found["cells"]["2x6_plain"]["results"]["u"]["median"] is None
+    assert "ratio" not in found["cells"]["2x6_plain"]["results"]  # it belongs to the other row
+    assert [row[0] for row in views.rows(found, "ratio")[1:]] == ["2x8_plain", "2x8_annealed"]
+    first, second = (quotient for quotient in found["ratios"] if quotient["quantity"] == "u")
+    assert (first["ours"], first["paper"], second["ours"]) == (5.0, None, None)
+    rows = {row[0]: row[1:] for row in views.rows(found, "u")}
+    assert rows["2x8_plain"] == [
+        "1.50e+00", "2.50e+00", "[1.00e+00, 4.00e+00]", "2 of 3", "1.7", "agrees, seed 2 failed",
+    ]  # fmt: skip
+    assert rows["2x6_plain"] == ["–", "–", "–", "–", "–", "seed 0 stopped"]
+    assert rows["2x6_annealed"] == ["–"] * 6
+    assert [row[0] for row in views.rows(found, "u", empty=False)[1:]] == ["2x8_plain", "2x8_annealed"]
+    assert "2 of 4 cells have finished runs; 1 agree" in views.text(found)
+    assert json.loads(json.dumps(found)) == found
+
+
+def test_the_mean_stands_beside_the_median_where_the_paper_prints_means(tiny):
+    for number, column in (("mean of 10 initialisations", ["mean"]), ("no meaningful one", [])):
+        tiny(text=TINY.replace("number: made up", f"number: {number}"))
+        runs_of_cell = {0: made_up(1.0), 1: made_up(2.0), 2: made_up(6.0), 3: made_up(90.0, "failed")}
+        found = report(published.read("mine/tiny"), {"2x8_plain": runs_of_cell}, seeds=3)
+        head, plain, *others = views.rows(found, "u")
+        assert head == ["cell", "paper", "ours", *column, "[min, max]", "seeds", "ratio", ""]
+        mean = ["3.00e+00"] * len(column)
+        assert plain[1:-2] == ["1.50e+00", "2.00e+00", *mean, "[1.00e+00, 6.00e+00]", "3"]
+        assert {len(row) for row in others} == {len(head)}
+        assert ("median, mean and [least, greatest]" in views.text(found)) == bool(column)
+        assert views.arrays(found)["u/mean"][0, 0] == 3.0
+        assert np.isnan(views.arrays(found)["u/mean"][1]).all()
+
+
+def test_a_single_seed_names_what_is_known_to_differ_too(tiny):
+    found = report(published.read("mine/tiny"), {"2x8_plain": {0: made_up(3.0)}}, seeds=1)
+    assert views.rows(found, "u")[1][-1] == "one seed a"
+    assert "  a  everything differs" in views.text(found)
+
+
+def test_a_cell_that_differs_names_what_is_known_to_differ(tiny):
+    table = published.read("mine/tiny")
+    found = report(table, {"2x8_plain": {0: made_up(3.0), 1: made_up(4.0)}}, seeds=2)
+    assert views.rows(found, "u")[1][-1] == "differs a"
+    text = views.text(found)
+    assert "  a  everything differs" in text
+    assert "only the annealing" not in text

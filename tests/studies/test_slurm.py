@@ -1,0 +1,308 @@
+"""Sweeps on a real Slurm of one node (tests/slurm), started and stopped here: `make test-slurm`, as root."""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pinn_cli.basics.errors import UsageError
+from pinn_cli.cli import main
+from pinn_cli.records.results import Results
+from pinn_cli.studies import status as states
+from pinn_cli.studies.sweep import Planned, Sweep
+
+pytestmark = pytest.mark.slurm
+
+HERE = Path(__file__).parent
+LARGEST = 5  # MaxArraySize of this Slurm: small, so that a sweep soon exceeds it
+PINN = [sys.executable, "-m", "pinn_cli.cli"]
+SMALL = ["problem=helmholtz", "points.interior=32", "points.face=8", "compile=off", "threads=1"]
+LONG = [*SMALL, "stop.steps=2400"]  # more than a minute: time enough to be disturbed
+ARRAY = "hydra/launcher=slurm_array"
+NOBODY = "nobody"
+TABLE = f"""# A tiny table
+source: Nobody (2026)
+number: made up
+seeds: 1
+every: [{", ".join(SMALL)}, recipe=adam, stop.steps=40, record.every=40, figures=off]
+rows: {{small: [], large: [optimizer.adam.lr=1e30]}}
+columns: {{plain: []}}
+quantities: {{u: {{title: relative L2 error of u, read: error/u}}}}
+quick: {{cells: [small_plain], overrides: [stop.steps=2], seeds: 1}}
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster():
+    """A Slurm; skipped with the reason where there cannot be one."""
+    if os.geteuid() != 0:
+        pytest.skip("a Slurm of one's own needs root")
+    if shutil.which("slurmctld") is None and shutil.which("apt-get") is None:
+        pytest.skip("no slurmctld here, and no apt-get to install it with")
+    extra = os.environ | {"SLURM_TEST_EXTRA": f"MaxArraySize={LARGEST}"}
+    command = ["bash", HERE / "slurm" / "slurm_up.sh"]
+    try:
+        up = subprocess.run(command, env=extra, capture_output=True, text=True, timeout=300)
+    except subprocess.TimeoutExpired:
+        pytest.skip("no Slurm could be installed and started within five minutes")
+    if up.returncode:
+        pytest.skip(f"no Slurm could be started: {(up.stdout + up.stderr).strip().splitlines()[-1]}")
+    yield
+    subprocess.run(["bash", HERE / "slurm" / "slurm_down.sh"], check=True, timeout=120)
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """A working directory that everybody may enter."""
+    folder = Path(tempfile.mkdtemp(prefix="pinn-slurm-"))
+    folder.chmod(0o755)
+    monkeypatch.chdir(folder)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def installed_for_everybody(place: Path) -> list[str]:
+    """`pinn` with a Python that an ordinary user may start, wherever root's own lies."""
+    base, lib = Path(sys.base_prefix), f"lib/python{sys.version_info.major}.{sys.version_info.minor}"
+    rest = shutil.ignore_patterns("site-packages", "test", "__pycache__", "config-*", "*.a", "idlelib", "tkinter")
+    shutil.copytree(base / lib, place / lib, ignore=rest)
+    for file in (base / "lib").glob("libpython*.so*"):
+        shutil.copy2(file, place / "lib")
+    (place / "bin").mkdir()
+    shutil.copy2(Path(sys.executable).resolve(), place / "bin" / "python3")
+    packages = f"{Path(np.__file__).parents[1]}:{HERE.parent}"
+    command = f"exec {place}/bin/python3 -m pinn_cli.cli"
+    environment = f"LD_LIBRARY_PATH={place}/lib PYTHONPATH=${{PYTHONPATH:+$PYTHONPATH:}}{packages}"
+    (place / "bin" / "pinn").write_text(f'#!/bin/sh\n{environment} {command} "$@"\n')
+    (place / "bin" / "pinn").chmod(0o755)
+    return ["runuser", "-u", NOBODY, "--", f"{place}/bin/pinn"]
+
+
+def submit(*words: str, pinn: list[str] = PINN) -> Sweep:
+    """`pinn train -m WORDS` as a process of its own; the sweep that it has submitted."""
+    command = [*pinn, "train", "-m", ARRAY, *words]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(Path.cwd())}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
+    assert done.returncode == 0, done.stderr
+    sweep = Sweep.read(Path("outputs/sweeps/latest").resolve())
+    for job in sweep.jobs:
+        assert f"job {job}: " in done.stdout
+    return sweep
+
+
+def slurm(*words: str) -> str:
+    return subprocess.run(words, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
+
+
+def until(what: Callable[[], object], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, slurm("squeue")
+        time.sleep(0.3)
+
+
+def step(run: Planned) -> int:
+    """How far a run has come."""
+    try:
+        return int(Results(run.folder / "results.h5").read_history()["step"][-1])
+    except (UsageError, KeyError, IndexError, OSError):
+        return 0
+
+
+def is_over(sweep: Sweep) -> bool:
+    return not slurm("squeue", "-h", "-j", ",".join(sweep.jobs))
+
+
+def logs(sweep: Sweep) -> str:
+    return "\n".join(path.read_text() for path in sorted(sweep.folder.glob("slurm*/*.log")))
+
+
+def status(run: Planned) -> str:
+    return str(Results(run.folder / "results.h5").read_attributes()["status"])
+
+
+def assert_equal(run: Planned, other: Planned) -> None:
+    """Bit for bit: every weight of the network, and the history but its clock."""
+    mine, theirs = Results(run.folder / "results.h5"), Results(other.folder / "results.h5")
+    for name, weight in mine.read("network").items():
+        assert np.array_equal(weight, theirs.read("network")[name]), name
+    one, two = mine.read_history(), theirs.read_history()
+    assert status(run) == status(other) == "finished"
+    assert one.keys() == two.keys()
+    for name in one.keys() - {"time"}:
+        assert np.array_equal(one[name], two[name], equal_nan=True), name
+
+
+def test_requeued_and_preempted_runs_end_as_undisturbed_ones(here):
+    """An array of 4: one is requeued, then all are preempted by the partition `urgent`, and go on."""
+    sweep = submit(*LONG, "seed=0,1,2,3")
+    until(lambda: all(step(run) > 20 for run in sweep.runs), 300)
+    slurm("scontrol", "requeue", f"{sweep.jobs[0]}_0")
+    slurm("sbatch", "--partition=urgent", "--ntasks=4", "--output=/dev/null", "--wrap=sleep 2")
+    until(lambda: is_over(sweep), 900)
+    assert "DUE TO JOB REQUEUE" in logs(sweep)
+    assert "DUE TO PREEMPTION" in logs(sweep)
+    assert logs(sweep).count("resume   ") >= 4
+    alone = submit(*LONG, "seed=0,1,2,3")
+    until(lambda: is_over(alone), 900)
+    assert "resume" not in logs(alone)
+    for run, other in zip(sweep.runs, alone.runs, strict=True):
+        assert_equal(run, other)
+
+
+def test_a_sweep_is_watched_cancelled_and_submitted_again(here, capsys):
+    """`pinn status`, `cancel` and `resume` ask the queue: what waits there is queued, and afterwards missing."""
+    def told(sweep: Sweep) -> list[str]:
+        return [entry["state"] for entry in states.states(Sweep.read(sweep.folder))]
+
+    sweep = submit(*SMALL, "stop.steps=100000", "seed=0,1", "hydra.launcher.tasks_at_once=1")
+    until(lambda: step(sweep.runs[0]) > 2, 300)
+    assert told(sweep) == ["running", "queued"]
+    assert main(["resume", "latest"]) == 2
+    assert "still goes on (run 0 is running)" in capsys.readouterr().err
+    assert main(["cancel", "latest"]) == 0
+    until(lambda: is_over(sweep), 120)
+    assert told(sweep) == ["stopped", "missing"]
+    assert "requeued" not in logs(sweep)
+    assert slurm("squeue", "-h") == ""
+    environment = {"PATH": os.environ["PATH"], "HOME": str(here)}
+    done = subprocess.run([*PINN, "resume", "latest"], capture_output=True, text=True, timeout=60, env=environment)
+    assert done.returncode == 0, done.stderr
+    again = Sweep.read(sweep.folder)
+    assert len(again.jobs) == 2
+    until(lambda: told(again)[0] == "running", 300)
+    assert main(["cancel", "latest"]) == 0
+    until(lambda: is_over(again), 120)
+
+
+@pytest.mark.slow
+def test_a_time_limit_that_a_run_needs_three_times(here):
+    """Slurm's limits are whole minutes, and its warning may come up to a minute early."""
+    words = ["problem=helmholtz", "recipe=adam", "points.interior=256", "points.face=64", "compile=off", "threads=1"]
+    words += ["record.every=1000", "seed=0"]
+    trial = submit(*words, "stop.steps=1000")
+    until(lambda: is_over(trial), 300)
+    seconds = Results(trial.runs[0].folder / "results.h5").read_history()["time"][-1]
+    words += [f"stop.steps={round(200 / seconds)}000"]  # more than three minutes, unless the machine is freed meanwhile
+    sweep = submit(*words, "hydra.launcher.time=0:01:00", "hydra.launcher.warning=5")
+    until(lambda: is_over(sweep), 900)
+    print(logs(sweep))
+    assert logs(sweep).count("saved and requeued") >= 2
+    alone = submit(*words)
+    until(lambda: is_over(alone), 900)
+    assert "resume" not in logs(alone)
+    assert_equal(sweep.runs[0], alone.runs[0])
+
+
+def test_a_sweep_larger_than_an_array_by_an_ordinary_user_without_his_environment(here, monkeypatch):
+    """Every run of 7, in two arrays, by a user who is not root, in jobs that are handed no environment."""
+    pinn = installed_for_everybody(here)
+    if subprocess.run([*pinn, "list", "problems"], cwd=here, capture_output=True).returncode:
+        pytest.skip(f"{np.__file__} or {HERE} cannot be read by an ordinary user")
+    (here / "work").mkdir()
+    shutil.chown(here / "work", NOBODY)
+    monkeypatch.chdir(here / "work")
+    words = [*SMALL, "stop.steps=2", "seed=range(7)", "hydra.launcher.options=['--export=NONE']"]
+    sweep = submit(*words, pinn=pinn)
+    assert len(sweep.jobs) == 2
+    until(lambda: is_over(sweep), 900)
+    assert [status(run) for run in sweep.runs] == ["finished"] * 7, logs(sweep)
+    assert {run.folder.owner() for run in sweep.runs} == {NOBODY}
+
+
+def test_runs_packed_into_tasks_where_one_fails_and_one_is_refused(here):
+    """One task, two runs at a time: it says that a run has failed, and the others finish."""
+    words = [*SMALL, "stop.steps=40", "recipe=adam", "optimizer.adam.lr=1e-3,1e30", "problem.a1=1,nan"]
+    sweep = submit(*words, "hydra.launcher.runs_per_task=4", "hydra.launcher.workers_per_gpu=2")
+    until(lambda: is_over(sweep), 900)
+    sweep = Sweep.read(sweep.folder)
+    assert [run.number for run in sweep.runs if run.refused] == [1, 3]
+    assert [status(run) for run in sweep.wanted] == ["finished", "failed"]
+    assert "JobState=FAILED" in slurm("scontrol", "--oneliner", "show", "job", sweep.jobs[0])
+
+
+def test_submitting_takes_less_than_two_seconds(here):
+    """The best of three; the tasks are held and never start."""
+    if os.getloadavg()[0] > 2 * (os.cpu_count() or 1):
+        pytest.skip(f"the machine is busy with other things: a load of {os.getloadavg()[0]:.0f}")
+    seconds = []
+    for _ in range(3):
+        begun = time.monotonic()
+        sweep = submit(*SMALL, "seed=0,1,2,3", "hydra.launcher.options=[--hold]")
+        seconds.append(time.monotonic() - begun)
+        slurm("scancel", *sweep.jobs)
+    assert min(seconds) < 2.0, seconds
+
+
+def test_code_that_is_edited_while_jobs_queue_changes_nothing(here):
+    (here / "problems").mkdir()
+    (here / "conf" / "problem").mkdir(parents=True)
+    (here / "conf" / "problem" / "mine.yaml").write_text("_target_: problems.mine.Mine\n")
+    source = (Path(__file__).parents[2] / "problems" / "poisson_1d.py").read_text().replace("Poisson1D", "Mine")
+    (here / "problems" / "mine.py").write_text(source)
+    words = ["problem=mine", *SMALL[1:], "stop.steps=2", "seed=0"]
+    sweep = submit(*words, "hydra.launcher.options=[--hold]")
+    (here / "problems" / "mine.py").write_text("raise ImportError('edited')\n")
+    slurm("scontrol", "release", sweep.jobs[0])
+    until(lambda: is_over(sweep), 900)
+    assert status(sweep.runs[0]) == "finished", logs(sweep)
+    assert Results(sweep.runs[0].folder / "results.h5").read("source")["problems.mine"] == source
+
+
+def test_a_task_can_be_repeated_by_hand_and_what_is_finished_is_not_repeated(here):
+    sweep = submit(*SMALL, "stop.steps=2", "seed=0")
+    until(lambda: is_over(sweep), 900)
+    (command,) = (sweep.folder / "slurm" / "runs.txt").read_text().splitlines()
+    done = subprocess.run([*PINN, *shlex.split(command)[1:]], capture_output=True, text=True, cwd="/", check=True)
+    assert "holds this very run, finished" in done.stdout
+    stamp = (sweep.runs[0].folder / "results.h5").stat().st_mtime_ns
+    slurm("scontrol", "requeue", f"{sweep.jobs[0]}_0")
+    until(lambda: is_over(sweep), 900)
+    assert (sweep.runs[0].folder / "results.h5").stat().st_mtime_ns == stamp
+
+
+def test_a_published_table_is_one_sweep_that_is_submitted_once(here):
+    """All cells and seeds in one array, one of which fails; the same command then submits that one alone."""
+    (here / "conf" / "published").mkdir(parents=True)
+    (here / "conf" / "published" / "tiny.yaml").write_text(TABLE)
+    command = [*PINN, "reproduce", "tiny", "--launcher", "slurm_array"]
+
+    def reproduce(*words: str) -> subprocess.CompletedProcess:
+        environment = {"PATH": os.environ["PATH"], "HOME": str(here)}
+        return subprocess.run([*command, *words], capture_output=True, text=True, timeout=60, env=environment)
+
+    first = reproduce("hydra.launcher.options=[--hold]")
+    assert (first.returncode, first.stdout) == (0, ""), first.stderr
+    sweep = Sweep.read(here / "outputs/sweeps/latest")
+    assert [run.folder.parent.name for run in sweep.runs] == ["small_plain", "large_plain"]
+    assert f"job {sweep.jobs[0]}: 2 tasks" in first.stderr
+    assert "2 runs queued or running in outputs/sweeps/2" in reproduce().stderr
+    assert Sweep.read(here / "outputs/sweeps/latest") == sweep
+    slurm("scontrol", "release", sweep.jobs[0])
+    until(lambda: is_over(sweep), 900)
+    assert [status(run) for run in sweep.runs] == ["finished", "failed"], logs(sweep)
+    assert main(["compare", "latest"]) == 0
+    assert "job " in reproduce("hydra.launcher.options=[--hold]").stderr
+    sweep = Sweep.read(here / "outputs/sweeps/latest")
+    assert [run.folder.parent.name for run in sweep.runs] == ["large_plain"]
+    assert main(["cancel", "latest"]) == 0
+    shown = reproduce("--show").stdout
+    assert "1 of 2 cells have finished runs" in shown
+    assert "seed 0 failed" in shown
+
+
+def test_what_slurm_does_not_take_leaves_nothing(here):
+    command = [*PINN, "train", "-m", ARRAY, *SMALL, "seed=0,1", "hydra.launcher.partition=nowhere"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "sbatch refused the array" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert list(here.iterdir()) == []

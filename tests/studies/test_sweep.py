@@ -1,0 +1,116 @@
+"""The folder of a sweep: its manifest, its runs, how it is found; and `pinn train -m`, which makes one."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pinn_cli.basics.errors import UsageError
+from pinn_cli.studies import sweep
+from pinn_cli.studies.sweep import Sweep
+
+WORDS = [(["problem=helmholtz", f"seed={seed}"], None) for seed in range(3)]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def created(runs=WORDS, folder=None) -> Sweep:
+    return Sweep.create("pinn train -m problem=helmholtz seed=0,1,2", "basic", runs, folder)
+
+
+def test_a_manifest_says_what_there_is_to_run(here):
+    made = created([*WORDS, (["problem=helmholtz", "seed=x"], "seed=x: expected a whole number")])
+    about = json.loads((made.folder / "sweep.json").read_text())
+    assert about["format"] == 1
+    assert about["cwd"] == str(here)
+    assert about["runs"][3] == {"number": 3, "words": ["problem=helmholtz", "seed=x"],
+                                "refused": "seed=x: expected a whole number"}  # fmt: skip
+    assert Sweep.read(made.folder) == made
+    assert made.folder.parent == Path("outputs/sweeps")
+    assert made.runs[2].folder == made.folder / "2"
+    assert made.runs[2].command == f"pinn train problem=helmholtz seed=2 folder={made.folder}/2"
+    assert sorted(path.name for path in made.folder.iterdir()) == ["sweep.json"]
+
+
+def test_a_run_may_have_a_folder_of_its_own():
+    run = created([(["seed=1", "folder=elsewhere/seed1"], None)]).runs[0]
+    assert run.folder == Path("elsewhere/seed1")
+    assert run.command == "pinn train seed=1 folder=elsewhere/seed1"
+
+
+@pytest.mark.parametrize("text", ["folder='a\nb'", "seed='\x1b[2J'", "seed=1\u00a0"])
+def test_a_word_that_goes_over_several_lines_is_refused_before_anything_is_made(text, here):
+    with pytest.raises(UsageError, match="type it without line breaks"):
+        created([([text], None)])
+    with pytest.raises(UsageError, match="type it without line breaks"):
+        Sweep.planned(Path("s"), f"pinn train -m {text}", "basic", WORDS)
+
+
+def test_numbers_of_jobs_are_added():
+    made = created().with_jobs(["17"]).with_jobs(["18"])
+    assert Sweep.read(made.folder).jobs == ("17", "18")
+    assert Sweep.read(made.folder).runs == made.runs
+
+
+def test_a_run_refused_when_it_starts_is_refused_until_it_has_results():
+    made = created()
+    made.runs[1].folder.mkdir()
+    sweep.note(made.runs[1].folder, sweep.REFUSED, "no GPU here")
+    assert [run.refused for run in Sweep.read(made.folder).runs] == [None, "no GPU here", None]
+    (made.runs[1].folder / "results.h5").touch()
+    assert [run.refused for run in Sweep.read(made.folder).runs] == [None, None, None]
+
+
+def test_what_a_run_said_when_it_started_does_not_get_into_the_manifest():
+    made = created()
+    sweep.note(made.runs[1].folder, sweep.REFUSED, "no GPU here")
+    Sweep.read(made.folder).with_jobs(["17"])
+    (made.folder / "1.refused").unlink()
+    assert [run.refused for run in Sweep.read(made.folder).runs] == [None, None, None]
+
+
+def test_a_folder_that_is_no_run_of_a_sweep_is_left_alone(here):
+    sweep.note(here / "mine" / "3", sweep.FAILED, "no GPU here")
+    assert list(here.iterdir()) == []
+
+
+def test_a_sweep_is_found_by_path_beginning_short_id_and_latest():
+    first, last = created(), created()
+    for name in (str(first.folder), first.folder.name, first.folder.name[-4:], f"{first.folder}/"):
+        assert sweep.find(name).folder.name == first.folder.name
+    assert sweep.find("latest") == sweep.find() == sweep.find("outputs/sweeps/latest") == last
+    (last.folder.parent / "latest").unlink()
+    assert sweep.find("latest").folder in (first.folder, last.folder)
+    with pytest.raises(UsageError, match="the beginning of 2 sweeps"):
+        sweep.find("20")
+    with pytest.raises(UsageError, match="there is no sweep `nothing`"):
+        sweep.find("nothing")
+
+
+def test_without_any_sweep_one_line_says_what_to_type():
+    with pytest.raises(UsageError, match="start one: pinn train -m"):
+        sweep.find()
+
+
+def test_a_chosen_folder_holds_this_very_sweep_or_nothing(here):
+    made = created(folder="mine")
+    assert created(folder="mine") == made
+    with pytest.raises(UsageError, match="mine holds another sweep"):
+        created(WORDS[:2], folder="mine")
+    (here / "other").mkdir()
+    (here / "other" / "notes.txt").touch()
+    with pytest.raises(UsageError, match=r"other holds notes\.txt"):
+        created(folder="other")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "{}", '{"format": 2}', '{"format": 1, "runs": 3}', '{"format": 1, "runs": [{}]}']
+)
+def test_a_damaged_manifest_is_answered_in_a_line(text, here):
+    (here / "sweep.json").write_text(text)
+    with pytest.raises(UsageError, match=r"sweep\.json is damaged"):
+        Sweep.read(here)

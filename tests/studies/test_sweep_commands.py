@@ -1,0 +1,275 @@
+"""`pinn resume`, `cancel` and `logs` with sweeps that really run."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pinn_cli.cli import main
+from pinn_cli.records.lock import Lock
+from pinn_cli.records.results import Results
+from pinn_cli.studies import launch
+from pinn_cli.studies import status as states
+from pinn_cli.studies.find import find_sweep
+from pinn_cli.studies.launchers.slurm import SlurmArray, queue
+from pinn_cli.studies.launchers.slurm import commands as slurm
+from pinn_cli.studies.stop import writers
+from pinn_cli.studies.sweep import Sweep
+from tests.sweep_files import FOLDER, hold, set_status, write_sweep
+
+ROOT = Path(__file__).parents[2]
+TINY = ["problem=helmholtz", "points.interior=32", "points.face=8", "architecture.width=4", "architecture.depth=1",
+        "figures=off"]  # fmt: skip
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+
+@contextmanager
+def started(*words: str) -> Iterator[subprocess.Popen]:
+    """`pinn train -m ...` as a process of its own, which never outlives its test."""
+    command = [sys.executable, "-m", "pinn_cli.cli", "train", "-m", *TINY, *words]
+    with subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 240.0) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it has not happened"
+        time.sleep(0.05)
+
+
+def told(sweep: str | Path) -> list[str]:
+    return [entry["state"] for entry in states.states(Sweep.read(sweep))]
+
+
+def weights(folder: Path) -> dict[str, np.ndarray]:
+    return {name: np.asarray(value) for name, value in Results(folder / "results.h5").read("network").items()}
+
+
+def test_a_sweep_goes_on_with_what_is_missing_stopped_or_failed(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "-m", *TINY, "stop.steps=3", "seed=0,1,2,3", "folder=s"]) == 0
+    whole = {number: weights(Path(f"s/{number}")) for number in range(4)}
+    began = {number: Path(f"s/{number}/config.yaml").stat().st_mtime_ns for number in range(4)}
+    shutil.rmtree("s/1")
+    set_status(2, Path("s"), status="failed", reason="the loss is not finite")
+    Results("s/3/results.h5").attributes(status="running")
+    assert told("s") == ["finished", "missing", "failed", "interrupted"]
+    capfd.readouterr()
+    os.mkdir("elsewhere")
+    os.chdir("elsewhere")
+    assert main(["resume", "../s"]) == 0
+    out = capfd.readouterr().out
+    os.chdir("..")
+    assert [int(number) for number in re.findall(r"^run (\d+) \(", out, re.MULTILINE)] == [1, 2, 3]
+    assert told("s") == ["finished"] * 4
+    assert Path("s/0/config.yaml").stat().st_mtime_ns == began[0]
+    for number, before in whole.items():
+        assert all(np.array_equal(before[name], value) for name, value in weights(Path(f"s/{number}")).items())
+    assert main(["resume", "s"]) == 0
+    assert capfd.readouterr().out == "nothing is left to do in s; pinn compare s\n"
+
+
+def test_a_cancelled_sweep_saves_stops_and_can_go_on(capfd: pytest.CaptureFixture[str]) -> None:
+    with started("recipe=adam", "compile=off", "stop.steps=9999999", "seed=0,1", "folder=s") as process:
+        wait_until(lambda: Path("s/0/checkpoint.pt").exists())
+        wait_until(lambda: told("s") == ["running", "queued"])
+        assert main(["resume", "s"]) == 2
+        assert "still goes on (run 0 is running)" in capfd.readouterr().err
+        assert main(["cancel", "s"]) == 0
+        said = f"process {process.pid} is asked to save and leave\ns is cancelled; pinn resume s goes on\n"
+        assert capfd.readouterr().out == said
+        assert process.wait(timeout=240) == 3
+    assert told("s") == ["stopped", "missing"]
+    assert states.states(Sweep.read("s"))[0]["note"] == "interrupted (SIGTERM)"
+    assert main(["cancel", "s"]) == 0
+    assert capfd.readouterr().out == "nothing of s is running\n"
+    with Lock("s"):  # somebody else was faster
+        assert main(["resume", "s"]) == 2
+    assert "still goes on (run 1 is queued)" in capfd.readouterr().err
+
+
+def test_one_process_at_a_sweep_at_a_time(capsys: pytest.CaptureFixture[str]) -> None:
+    write_sweep()
+    shutil.rmtree(FOLDER / "5")
+    with Lock(FOLDER):
+        assert told(FOLDER)[5] == "queued"
+        again = ["problem=helmholtz", "weighting=fixed,lr_annealing,grad_norm", "seed=0,1,2", f"folder={FOLDER}"]
+        assert main(["train", "-m", *again]) == 2
+    assert f"{FOLDER} still goes on (run 5 is queued)" in capsys.readouterr().err
+    assert told(FOLDER)[5] == "missing"
+    assert main(["status"]) == 0
+    assert capsys.readouterr().out.endswith(f"next     pinn resume {FOLDER}\n")
+
+
+@pytest.mark.parametrize(
+    ("tasks", "state", "note"),
+    [
+        ({3: "PENDING", 1: "RUNNING"}, "queued", "goes on when Slurm starts it again"),
+        ({5: "PENDING"}, "stopped", "interrupted (SIGUSR1)"),
+        ({3: "PENDING", 2: "PENDING"}, "queued", "goes on when Slurm starts it again"),
+        ({3: "RUNNING"}, "queued", "goes on when Slurm starts it again"),  # it is being set up
+        ({}, "stopped", "interrupted (SIGUSR1)"),
+        (None, "stopped", "interrupted (SIGUSR1)"),
+    ],
+)
+def test_the_queue_of_a_cluster_tells_what_goes_on(
+    tasks: dict[int, str] | None, state: str, note: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = write_sweep().with_jobs(["12"])
+    set_status(3, status="stopped", reason="interrupted (SIGUSR1)")
+    set_status(2, status="failed", reason="the loss is nan")
+    shutil.rmtree(FOLDER / "5")
+    asked = []
+    monkeypatch.setattr(queue, "states", lambda sweep: asked.append(sweep.jobs) or tasks)
+    found = states.states(Sweep.read(FOLDER))
+    assert (found[3]["state"], found[3]["note"], found[3]["steps"]) == (state, note, 5900)
+    assert found[5]["state"] == ("missing" if tasks == {} else "queued")
+    assert found[2]["state"] == ("queued" if tasks and 2 in tasks else "failed")
+    assert asked == [sweep.jobs]
+
+
+def test_a_sweep_of_a_cluster_that_goes_on_here_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = write_sweep().with_jobs(["12"])
+    shutil.rmtree(FOLDER / "5")
+    monkeypatch.setattr(queue, "states", lambda sweep: {})
+    with Lock(FOLDER):
+        assert states.states(sweep)[5]["state"] == "queued"
+    assert states.states(sweep)[5]["state"] == "missing"
+
+
+def test_a_lone_run_in_the_folder_of_a_sweep_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    write_sweep()
+    assert main(["train", "problem=helmholtz", f"folder={FOLDER}"]) == 2
+    assert f"{FOLDER} holds the runs of a sweep; type folder=ANOTHER" in capsys.readouterr().err
+
+
+def test_a_run_that_is_another_sweeps_is_not_told_to_stop(tmp_path: Path) -> None:
+    place = f"folder={tmp_path / 'mine'}"
+    first, second = (Sweep.create("pinn train -m", "basic", [([place], None)], name) for name in ("a", "b"))
+    (tmp_path / "mine").mkdir()
+    with Lock(tmp_path / "mine"):
+        assert (writers(first), len(writers(second))) == (set(), 1)
+
+
+def test_a_sweep_of_a_cluster_is_submitted_again_or_goes_on_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = write_sweep().with_jobs(["12"])
+    launched = []
+    monkeypatch.setattr(launch.Plugin, "launch", lambda self, sweep: launched.append(sweep.launcher) or 0)
+    monkeypatch.setattr(SlurmArray, "launch", lambda self, sweep: launched.append(self.time) or 0)
+    monkeypatch.setattr(SlurmArray, "check", lambda self: None)
+    for typed in ("train -m problem=helmholtz hydra/launcher=slurm_array", "reproduce mine --launcher slurm_array"):
+        command = f"pinn {typed} 'hydra.launcher.time=\"1:00:00\"'"
+        sweep = replace(sweep, command=command, launcher="slurm_array")
+        for there in (False, True):
+            monkeypatch.setattr(slurm, "is_here", lambda there=there: there)
+            assert launch.go_on(sweep) == 0
+    assert launched == ["basic", "1:00:00"] * 2
+
+
+def test_runs_elsewhere_go_by_their_sweep_from_anywhere(capfd: pytest.CaptureFixture[str]) -> None:
+    words = [*TINY, "stop.steps=3", "problem.a1=1,2", "seed=0,1", "folder=x/${problem.a1}/seed${seed}"]
+    assert main(["train", "-m", *words]) == 0
+    sweep = find_sweep("latest")
+    assert sweep is not None
+    shutil.rmtree(sweep.runs[2].folder)
+    sweep.runs[2].folder.with_name("seed0.failed").write_text("no such node\n")
+    os.mkdir("elsewhere")
+    os.chdir("elsewhere")
+    name = f"../{sweep.folder}"
+    capfd.readouterr()
+    assert main(["compare", name, "--json"]) == 0
+    found = json.loads(capfd.readouterr().out)
+    assert [run["run"] for run in found["runs"]] == [f"{sweep.folder.name}/{number}" for number in (0, 1, 3)]
+    assert [group["settings"] for group in found["groups"]] == [{"problem.a1": value} for value in ("1", "2")]
+    assert found["groups"][1]["others"] == {"2": "not begun"}
+    assert main(["collect", name]) == 0
+    assert main(["logs", name]) == 0
+    assert main(["logs", f"{name}/2"]) == 2
+    assert "failed before its first step: no such node" in capfd.readouterr().err
+    assert main(["resume", name]) == 0
+    os.chdir("..")
+    assert told(sweep.folder) == ["finished"] * 4
+    assert sorted(path.name for path in sweep.runs[2].folder.parent.iterdir()) == [
+        "seed0", "seed0.sweep", "seed1", "seed1.sweep",
+    ]  # fmt: skip
+    for name in ("latest", str(sweep.folder), sweep.folder.name):
+        assert find_sweep(name) == sweep
+    assert find_sweep("x") is None  # resumed is the latest run there, as in any folder of runs
+
+
+def test_a_log_is_printed_and_followed_to_its_end(capsys: pytest.CaptureFixture[str]) -> None:
+    write_sweep()
+    assert main(["logs", "ab/1"]) == 0
+    assert capsys.readouterr().out == "problem  helmholtz\nstep 5900/6000  loss 1.0e-03\n"
+    hold(FOLDER / "1")
+
+    def go_on() -> None:
+        time.sleep(0.5)
+        with open(FOLDER / "1/run.log", "a") as log:
+            log.write("step 6000/6000\nfinished  after 6000 steps\n")
+        (FOLDER / "1/.lock").write_text("")
+
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    assert main(["logs", "ab/1", "--follow"]) == 0
+    thread.join()
+    assert capsys.readouterr().out.endswith("step 6000/6000\nfinished  after 6000 steps\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["logs", "ab/1"], "has no run.log (yet)"),
+        (["resume", "zz"], "there is no sweep `zz`"),
+        (["resume", "ab", "stop.steps=9"], "whose runs go on as they are; type e.g. ab/0"),
+        (["cancel", "zz"], "there is no sweep `zz`"),
+        (["cancel", "ab/1"], "there is no sweep `ab/1`"),
+        (["logs", "ab/0"], "has no run.log (yet)"),
+        (["logs", "ab/6"], "was refused"),
+        (["logs", "ab/99"], "has runs 0 to 8; found 99"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(words: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    write_sweep()
+    for number in "01":
+        (FOLDER / number / "run.log").unlink()
+    os.mkfifo(FOLDER / "1/run.log")  # would be waited for
+    assert main(words) == 2
+    errors = capsys.readouterr().err
+    assert says in errors
+    assert len(errors.splitlines()) == 1
+
+
+def test_a_name_is_a_sweeps_or_a_runs() -> None:
+    write_sweep()
+    for name in ("latest", "ab", str(FOLDER)):
+        found = find_sweep(name)
+        assert found is not None
+        assert found.folder == FOLDER
+    assert find_sweep("ab/0") is None
+    assert find_sweep(f"{FOLDER}/0") is None
+    for number in range(6):
+        shutil.rmtree(FOLDER / str(number))
+    found = find_sweep("ab")
+    assert found is not None  # none of its runs has started

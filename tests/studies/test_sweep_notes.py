@@ -1,0 +1,253 @@
+"""Runs of a sweep that end where no results file can say so: what is refused, and what is tried again."""
+
+import json
+import os
+import shutil
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from pinn_cli.cli import main
+from pinn_cli.configuration import plan
+from pinn_cli.records import folder as run_folder
+from pinn_cli.records.lock import Lock
+from pinn_cli.records.results import Results
+from pinn_cli.runs import start
+from pinn_cli.studies import status as states
+from pinn_cli.studies.sweep import Sweep, find, sweep_of
+
+TINY = ["train", "problem=helmholtz", "points.interior=16", "points.face=4", "architecture.width=4", "figures=off",
+        "architecture.depth=1", "stop.steps=1"]  # fmt: skip
+SWEEP = [*TINY, "-m", "seed=0", "folder=s"]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def told() -> list[tuple[str, str]]:
+    """State and note of every run."""
+    return [(entry["state"], entry["note"]) for entry in states.states(Sweep.read("s"))]
+
+
+def test_what_this_machine_cannot_do_is_a_failure_that_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert main([*TINY, "device=cuda"]) == 2
+    assert main([*SWEEP, "device=cuda"]) == 1
+    err = capfd.readouterr().err
+    assert err.count("\n") == 2
+    assert "finds no such device here" in err
+    ((state, note),) = told()
+    assert (state, "finds no such device here" in note) == ("failed", True)
+    assert main(["logs", "s/0"]) == 2
+    assert "run 0 of s failed before its first step: device=cuda" in capfd.readouterr().err
+    monkeypatch.setattr("pinn_cli.configuration.device.choose", lambda name, dtype: torch.device("cpu"))
+    assert main(["resume", "s"]) == 0
+    assert told() == [("finished", "")]
+    assert not Path("s/0.failed").exists()
+
+
+def test_a_dry_run_elsewhere_refuses_nothing_for_what_another_machine_may_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert main([*SWEEP, "device=cuda", "hydra/launcher=slurm_array", "--dry-run"]) == 0
+    assert "1 run; " in capsys.readouterr().out
+
+
+def test_memory_and_folders_are_the_machines(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as short:
+        short.setattr("pinn_cli.configuration.cost.free_memory", lambda device: 10.0)
+        assert main(SWEEP) == 1
+    assert "are free" in told()[0][1]
+    with monkeypatch.context() as full:
+        mkdir = Path.mkdir
+
+        def refuse(folder: Path, *arguments: Any, **keywords: Any) -> None:
+            if folder.name == "0":
+                raise OSError(28, "No space left on device")
+            mkdir(folder, *arguments, **keywords)
+
+        full.setattr(run_folder.Path, "mkdir", refuse)
+        assert main(["resume", "s"]) == 1
+    ((state, note),) = told()
+    assert (state, "s/0 cannot be made (No space left on device)" in note) == ("failed", True)
+
+
+def test_an_error_before_there_are_results_is_a_failure_with_its_last_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(parts: object) -> None:
+        raise RuntimeError("CUDA error: an illegal instruction\nCompile with TORCH_USE_CUDA_DSA")
+
+    with monkeypatch.context() as node:
+        node.setattr(plan, "preview", broken)
+        assert main(SWEEP) == 1
+    assert told() == [("failed", "RuntimeError: CUDA error: an illegal instruction")]
+    assert main(["status", "s"]) == 0
+    assert capsys.readouterr().out.endswith("next     pinn resume s\n")
+    assert main(["resume", "s"]) == 0
+    assert told() == [("finished", "")]
+
+
+def test_a_sweep_that_is_told_to_stop_while_a_run_is_set_up_begins_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    assemble = start.assemble
+
+    def told_meanwhile(*arguments: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return assemble(*arguments)
+
+    monkeypatch.setattr(start, "assemble", told_meanwhile)
+    assert main([*TINY, "-m", "seed=0,1", "folder=s"]) == 3
+    assert told() == [("stopped", "interrupted (before it began)"), ("missing", "")]
+    monkeypatch.setattr(start, "assemble", assemble)
+    assert main(["resume", "s"]) == 0
+
+
+def test_a_started_run_that_cannot_go_on_has_failed_and_is_not_refused(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(SWEEP) == 0
+    whole = Path("s/0/checkpoint.pt").read_bytes()
+    Results("s/0/results.h5").attributes(status="stopped", reason="interrupted (SIGTERM)")
+    Path("s/0/checkpoint.pt").write_bytes(whole[:100])
+    assert main([*TINY, "seed=0", "folder=s/0"]) == 1  # as a task of a cluster types it
+    assert main(["resume", "s"]) == 1
+    assert "run 0  failed" in capfd.readouterr().out
+    ((state, note),) = told()
+    assert (state, "checkpoint.pt" in note) == ("failed", True)
+    Path("s/0/checkpoint.pt").write_bytes(whole)
+    assert main(["resume", "s"]) == 0
+    assert told() == [("finished", "")]
+
+
+def test_a_folder_that_another_process_writes_is_noted_nowhere_and_its_run_is_tried_again(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Sweep.create("pinn train -m", "basic", [([*TINY[1:], "seed=0"], None)], "s").runs[0]
+    line = ["train", *run.full_words]
+    Path("s/0").mkdir()
+    Path("s/0/.lock").write_text(json.dumps({"pid": 7, "host": "node7", "born": "1"}))
+    assert main(line) == 1
+    assert capsys.readouterr().err.count("is being written by process 7 on node7") == 1
+    os.utime("s/0/.lock", (0, 0))  # that node has died while it set the run up
+    assert told() == [("missing", "")]
+    assert main(["resume", "s"]) == 0
+    assert told() == [("finished", "")]
+    Results("s/0/results.h5").attributes(status="running")
+    with Lock("s/0"):
+        assert main(line) == 1
+    Results("s/0/results.h5").attributes(status="stopped", reason="interrupted (SIGTERM)")
+    assert told() == [("stopped", "interrupted (SIGTERM)")]
+
+
+def test_a_run_that_begins_while_a_requeued_job_is_set_up_is_waited_for_and_goes_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*TINY, "stop.steps=2", "folder=first"]) == 0
+    Results("first/results.h5").attributes(status="running")
+    assemble, held = start.assemble, Lock("run")
+
+    def begun_meanwhile(*arguments: Any) -> Any:
+        monkeypatch.setattr(start, "assemble", assemble)
+        shutil.copytree("first", "run")
+        held.__enter__()
+        threading.Timer(0.5, held.__exit__, (None, None, None)).start()
+        return assemble(*arguments)
+
+    monkeypatch.setattr(start, "assemble", begun_meanwhile)
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    assert main([*TINY, "stop.steps=2", "folder=run"]) == 0
+    assert "resume   run from step 2" in capsys.readouterr().out
+
+
+def test_no_folder_chosen_is_a_new_one_of_a_sweep_too() -> None:
+    assert main([*TINY, "-m", "seed=0", "folder=null"]) == 0
+    assert [path.name for path in Path().iterdir()] == ["outputs"]
+    assert find().runs[0].folder.parent.parent == Path("outputs/sweeps")
+
+
+def test_a_sweep_goes_on_with_a_run_that_a_resume_has_changed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(SWEEP) == 0
+    assert main(["resume", "s/0", "stop.steps=3"]) == 0
+    assert main(["resume", "s/0", "stop.steps=5", "record.every=2"]) == 0
+    results = Results("s/0/results.h5")
+    results.attributes(status="running")  # as a kill leaves it
+    assert main(["resume", "s"]) == 0
+    assert told() == [("finished", "")]
+    assert results.read_attributes()["reason"] == "stop.steps=5 reached"
+    assert main([*TINY, "seed=0", "stop.steps=5", "record.every=2", "folder=s/0"]) == 0
+    assert "holds this very run, finished" in capsys.readouterr().out
+    assert main([*TINY, "seed=0", "stop.steps=7", "folder=s/0"]) == 1
+    assert "stop.steps=5 is now 7" in capsys.readouterr().err
+
+
+# ---- runs whose words give them folders elsewhere
+
+ELSEWHERE = [*TINY, "-m", "seed=0", "folder=x/seed${seed}"]
+
+
+def told_latest() -> list[tuple[str, str]]:
+    return [(entry["state"], entry["note"]) for entry in states.states(find())]
+
+
+def test_a_run_elsewhere_notes_why_it_could_not_start_and_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, here: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert main([*ELSEWHERE, "device=cuda"]) == 1
+    ((state, note),) = told_latest()
+    assert (state, "finds no such device here" in note) == ("failed", True)
+    Path("x/seed0.failed").unlink()
+    assert main([*TINY, "seed=0", "device=cuda", f"folder={here}/x/seed0"]) == 1  # as a task of a cluster types it
+    assert told_latest()[0][0] == "failed"
+    assert main(["logs", "latest/0"]) == 2
+    assert "run 0 of outputs/sweeps/" in capfd.readouterr().err
+    monkeypatch.setattr("pinn_cli.configuration.device.choose", lambda name, dtype: torch.device("cpu"))
+    assert main(["resume", "latest"]) == 0
+    assert told_latest() == [("finished", "")]
+    assert sorted(path.name for path in Path("x").iterdir()) == ["seed0", "seed0.sweep"]
+
+
+def test_a_run_elsewhere_that_is_refused_is_tried_by_another_sweep(here: Path) -> None:
+    assert main([*ELSEWHERE, "problem.a1=nan"]) == 0
+    assert [state for state, _ in told_latest()] == ["refused"]
+    assert "Helmholtz" in Path("x/seed0.refused").read_text()
+    Path("x/seed0.refused").unlink()
+    assert main([*TINY, "seed=0", "problem.a1=nan", f"folder={here}/x/seed0"]) == 2  # as a task of a cluster types it
+    assert [state for state, _ in told_latest()] == ["refused"]
+    assert main(ELSEWHERE) == 0
+    assert told_latest() == [("finished", "")]
+
+
+def test_a_run_elsewhere_is_of_one_sweep_that_is_there(here: Path) -> None:
+    folder = here / "x" / "seed0"
+    assert sweep_of(folder) is None
+    first, last = (Sweep.create("pinn train -m", "basic", [(["seed=0", f"folder={folder}"], None)]) for _ in range(2))
+    assert sweep_of(folder) == last.folder.absolute()
+    assert sweep_of(Path("x/seed0")) == last.folder
+    (last.folder / "sweep.json").unlink()
+    assert sweep_of(folder) is None
+    (here / "x" / "seed0.sweep").write_text(f"{first.folder.absolute()}\n")
+    assert sweep_of(folder) == first.folder.absolute()
+    (here / "x" / "seed0.sweep").write_text("\x1b[2J\n" * 3000)
+    assert sweep_of(folder) is None
+    assert sweep_of(here / ("x" * 250)) is None  # no file can have that name with a suffix
+
+
+@pytest.mark.parametrize("place", ["file/x", "shut/x"])
+def test_folders_that_cannot_be_made_are_answered_before_anything_is(
+    place: str, here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("file").touch()
+    Path("shut").mkdir()
+    monkeypatch.setattr(run_folder.os, "access", lambda path, mode: path.name != "shut")
+    assert main([*TINY, "-m", "seed=0", f"folder={place}/${{seed}}"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert sorted(path.name for path in here.rglob("*")) == ["file", "shut"]

@@ -1,0 +1,243 @@
+"""One objective, many views: they agree with each other and with row-by-row autograd."""
+
+from dataclasses import dataclass, field
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pinn_cli.derivatives.engines import Autograd, Taylor
+from pinn_cli.physics.domains import Box
+from pinn_cli.physics.problem import Problem, observable, on, periodic
+from pinn_cli.training.jacobian import row_by_row
+from pinn_cli.training.model import Features, Model
+from pinn_cli.training.objective import Objective
+from tests.derivatives.test_derivatives import NETWORKS
+
+
+@dataclass
+class Everything(Problem):
+    """Two fields, a nonlinear residual, a normal derivative, a periodic pair, data, and an unknown coefficient."""
+
+    coordinates = ("x", "t")
+    fields = ("u", "v")
+    nu: float = 0.3
+    unknowns: dict = field(default_factory=lambda: {"nu": 0.5})
+
+    def __post_init__(self):
+        self.domain = Box(x=(-1, 2), t=(0, 1), names={"lid": ["x=2"]})
+
+    @on("interior")
+    def momentum(self, u, u_t, u_x, v, lap_u, nu):
+        return u_t + v * u_x - nu * lap_u
+
+    @on("interior")
+    def continuity(self, x, u_x, v_xt):
+        return u_x * v_xt + torch.sin(x)
+
+    @on("lid")
+    def flux(self, u_n, v):
+        return u_n * v - 1
+
+    @on("initial")
+    def start(self, x, u):
+        return u - torch.cos(x)
+
+    @periodic("x")
+    def seam(self, u, v_x):
+        return u + v_x
+
+    @on("data")
+    def measured(self, u, v_seen):
+        return 2 * u - v_seen
+
+    @observable
+    def speed(self, u, v):
+        return torch.sqrt(u**2 + v**2)
+
+    def measurements(self):
+        return {"x": torch.linspace(-1, 1, 4), "t": torch.rand(4), "v_seen": torch.arange(4.0)}
+
+
+def objective_of(network, engine=Taylor, weighting=lambda batch, residuals: {}, **options):
+    torch.manual_seed(0)
+    problem = Everything()
+    inner = NETWORKS[network](2, 2)
+    model = Model(Features(problem.domain), inner, problem.unknowns).double()
+    objective = Objective(problem, model, engine, weighting, {"start": 100.0, "seam": 4.0}, **options)
+    points = {r: problem.domain.sample(r, torch.rand(n, 2, dtype=torch.float64)) for r, n in
+              {"interior": 7, "lid": 3, "initial": 4, "x=-1": 5}.items()} | {"data": problem.data}  # fmt: skip
+    objective.begin({c.name: points[c.region] for c in problem.constraints()})
+    return objective
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_rows_of_the_jacobian_equal_autograd_row_by_row(network):
+    objective = objective_of(network)
+    linear, J = objective.linearise(), row_by_row(objective.vector(), objective.parameters)
+    torch.testing.assert_close(linear.dense(), J, rtol=1e-9, atol=1e-9)
+    assert not any(objective._slow.values())  # every parameter met a rule
+    v, u = torch.randn(J.shape[1], dtype=J.dtype), torch.randn(len(J), dtype=J.dtype)
+    torch.testing.assert_close(linear.times(v), J @ v, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(linear.transposed(u), J.T @ u, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(linear.column_squares(), (J**2).sum(0), rtol=1e-9, atol=1e-9)
+    for budget in (1, 1e3, 1e9):
+        torch.testing.assert_close(linear.gram(budget).tril(), (J.T @ J).tril(), rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(linear.kernel(budget).tril(), (J @ J.T).tril(), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_the_gradient_of_the_loss_is_two_jacobian_transposed_f(network):
+    objective = objective_of(network)
+    gradient = objective.flat(torch.autograd.grad(objective.loss(), objective.parameters))
+    linear = objective.linearise()
+    torch.testing.assert_close(2 * linear.gradient, gradient, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(linear.F @ linear.F, objective.loss(), rtol=1e-12, atol=0)
+    parts = objective.gradients()
+    torch.testing.assert_close(sum(objective.base[n] * g for n, g in parts.items()), gradient, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("network", ["mlp", "weighted", "ansatz"])
+def test_both_engines_give_the_same_linearisation(network):
+    fast, slow = objective_of(network), objective_of(network, Autograd)
+    torch.testing.assert_close(fast.vector(), slow.vector(), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(fast.linearise().dense(), slow.linearise().dense(), rtol=1e-9, atol=1e-9)
+
+
+def test_a_parameter_without_a_rule_gets_its_columns_the_slow_way():
+    class Odd(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.last, self.shift = torch.nn.Linear(2, 2), torch.nn.Parameter(torch.tensor([0.3, 0.1]))
+
+        def forward(self, X):
+            row = self.shift.expand(len(X), 2)
+            return self.last(torch.tanh(torch.cat([X, row], -1)[:, :2] * torch.cat([X * 0 + 1, row], -1)[:, 2:]))
+
+    objective = objective_of("mlp")
+    model = Model(Features(objective.problem.domain), Odd(), {"nu": 0.5}).double()
+    objective = Objective(objective.problem, model, Taylor,
+                          lambda b, r: {})  # fmt: skip
+    objective.begin(objective_of("mlp").batch)
+    J = row_by_row(objective.vector(), objective.parameters)
+    torch.testing.assert_close(objective.linearise().dense(), J, rtol=1e-9, atol=1e-9)
+    assert any(objective._slow.values())
+
+
+class Closed(torch.nn.Module):
+    """A gate that is closed at the start hides what lies behind it; `shape` (1, 8) is no scalar and no vector."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = torch.nn.Linear(2, 8), torch.nn.Linear(8, 2)
+        self.alpha, self.shape = torch.nn.Parameter(torch.tensor(0.0)), torch.nn.Parameter(torch.ones(1, 8))
+        torch.nn.init.zeros_(self.last.weight)
+
+    def forward(self, X):
+        h = torch.tanh(self.first(X))
+        return self.last(h + self.alpha * torch.sin(self.shape * h))
+
+
+@pytest.mark.parametrize("engine", [Taylor, Autograd])
+def test_a_parameter_whose_gradient_vanishes_at_first_is_not_missed(engine):
+    source = objective_of("mlp")
+    model = Model(Features(source.problem.domain), Closed(), {"nu": 0.5}).double()
+    objective = Objective(source.problem, model, engine, lambda batch, residuals: {})
+    objective.begin(source.batch)
+    before = objective.flat(objective.parameters).detach().clone()
+    objective.linearise()
+    torch.testing.assert_close(objective.flat(objective.parameters).detach(), before, rtol=0, atol=0)
+    objective.shift(0.5 * torch.randn(len(before), dtype=torch.float64))
+    J = row_by_row(objective.vector(), objective.parameters)
+    torch.testing.assert_close(objective.linearise().dense(), J, rtol=1e-9, atol=1e-9)
+
+
+def test_constraints_of_one_region_share_one_pass():
+    assert ("momentum", "continuity") in objective_of("mlp")._groups()
+
+
+def test_weights_stay_as_they_are_within_a_step():
+    seen = []
+
+    def weighting(batch, residuals):
+        seen.append(1)
+        return {"momentum": 1 / (1e-3 + residuals["momentum"] ** 2)}
+
+    objective = objective_of("mlp", weighting=weighting)
+    before = objective.weights["momentum"].clone()
+    objective.shift(torch.full((objective.columns[-1].stop,), 0.1, dtype=torch.float64))
+    objective.vector(), objective.loss(), objective.linearise()
+    assert torch.equal(objective.weights["momentum"], before)
+    assert len(seen) == 1
+    objective.begin(objective.batch)
+    assert not torch.equal(objective.weights["momentum"], before)
+    assert objective.weights["start"] == 100
+
+
+def test_weights_multiply_mean_squares():
+    objective = objective_of("mlp")
+    total = sum(objective.base[name] * r.square().mean() for name, r in objective.residuals().items())
+    torch.testing.assert_close(objective.loss(), total)
+    torch.testing.assert_close(objective.losses()["seam"], objective.residuals()["seam"].square().mean().detach())
+
+
+def test_begin_says_whether_points_changed():
+    objective = objective_of("mlp")
+    assert objective.points_changed
+    objective.begin(dict(objective.batch))
+    assert not objective.points_changed
+    objective.begin({**objective.batch, "seam": objective.batch["seam"].clone()})
+    assert objective.points_changed
+
+
+def test_any_symbol_observable_or_residual_at_any_points():
+    objective = objective_of("mlp")
+    X = objective.batch["momentum"]
+    values = objective.evaluate(["u", "u_xt", "speed", "residual/momentum", "lap_v"], X)
+    assert list(values) == ["u", "u_xt", "speed", "residual/momentum", "lap_v"]
+    torch.testing.assert_close(values["speed"] ** 2, values["u"] ** 2 + objective.evaluate(["v"], X)["v"] ** 2)
+    torch.testing.assert_close(values["residual/momentum"], objective.residuals()["momentum"].detach())
+    with pytest.raises(TypeError, match=r"`u_z` is no symbol"):
+        objective.evaluate(["u_z"], X)
+
+
+@pytest.mark.parametrize(
+    "shape", [lambda u: u[:, None], lambda u: u.sum(), lambda u: u[1:]], ids=["(N,1)", "()", "(N-1,)"]
+)
+def test_a_residual_of_another_shape_is_refused(shape):
+    class Bad(Everything):
+        @on("interior")
+        def momentum(self, u):
+            return shape(u)
+
+    objective = objective_of("mlp")
+    objective.problem = Bad()
+    objective.constraints = {c.name: c for c in objective.problem.constraints()}
+    with pytest.raises(TypeError, match=r"residual `momentum` .* expected \(7,\), one number per point"):
+        objective.residuals()
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.floats(-2, 2), st.floats(-2, 2))
+def test_shift_moves_the_parameters_and_back(a, b):
+    objective = objective_of("mlp")
+    before = objective.flat(objective.parameters).detach().clone()
+    d = torch.linspace(a, b, len(before), dtype=torch.float64)
+    objective.shift(d)
+    objective.shift(-d)
+    torch.testing.assert_close(objective.flat(objective.parameters).detach(), before, rtol=1e-12, atol=1e-12)
+
+
+def test_an_unknown_coefficient_is_trained():
+    objective = objective_of("mlp")
+    gradient = objective.flat(torch.autograd.grad(objective.loss(), objective.parameters))
+    assert gradient[objective.layout["unknowns.nu"]].abs() > 1e-6
+
+
+def test_the_compiled_step_equals_the_eager_one():
+    """Also term by term: each gradient is one more way back through the same graph."""
+    eager, compiled = objective_of("mlp"), objective_of("mlp", compiled=True)
+    torch.testing.assert_close(compiled.loss(), eager.loss(), rtol=1e-10, atol=1e-12)
+    for name, g in compiled.gradients().items():
+        torch.testing.assert_close(g, eager.gradients()[name], rtol=1e-8, atol=1e-10)

@@ -1,0 +1,165 @@
+"""What README.md and docs/ say is so: measured numbers come from result files, commands compose, files exist."""
+
+import importlib.util
+import re
+import shlex
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from pinn_cli import cli
+from pinn_cli.commands.list import KINDS
+from pinn_cli.configuration.assemble import assemble
+from pinn_cli.configuration.compose import compose, drop_leftovers
+from pinn_cli.configuration.plan import preview
+from pinn_cli.studies.grid import combinations
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FILE = re.compile(r"^`([\w./-]+\.(?:py|yaml|csv))`:\n\n```\w+\n(.*?)^```", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+MEASURED = re.compile(r"\d(\.\d+)?e-\d|\d (s|ms|seconds|minutes)\b|\d(\.\d+)? times")
+M4 = "recipe=gradient_pathologies/helmholtz_m4"
+
+
+def tables():
+    """The module benchmarks/tables.py."""
+    spec = importlib.util.spec_from_file_location("tables", ROOT / "benchmarks" / "tables.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def commands() -> list[str]:
+    """Every `pinn ...` of the pages: lines of code blocks without a language, and code in a sentence."""
+    found = []
+    for page in PAGES:
+        text = re.sub(r"<!-- begin.*?<!-- end[^\n]*", "", page.read_text(), flags=re.DOTALL)
+        blocks = [body for language, body in FENCE.findall(text) if language in ("", "console")]
+        lines = [line.removeprefix("$ ") for body in blocks for line in body.replace("\\\n", " ").splitlines()]
+        inline = re.findall(r"`(pinn [^`]+)`", FENCE.sub("", text))
+        found += [re.split(r"\s+#", line)[0].strip() for line in [*lines, *inline] if line.startswith("pinn ")]
+    names = ("pinn train", "pinn train -m")  # of which a sentence speaks
+    return [command for command in dict.fromkeys(found) if command not in names]
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory):
+    """A folder with every file that the pages show, and what `pinn new problem my_heat` writes."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("workshop")
+        patch.chdir(folder)
+        patch.setenv("PYTHONPATH", "")
+        for page in PAGES:
+            for name, text in FILE.findall(page.read_text()):
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                (folder / name).write_text(text)
+        assert cli.main(["new", "problem", "my_heat"]) == 0
+        elsewhere = [place for place in sys.path if Path(place).resolve() not in (ROOT, folder)]
+        patch.setattr(sys, "path", [str(folder), *elsewhere])  # the checkout has a folder `problems` too
+        others = [name for name in sys.modules if name.partition(".")[0] == "problems"]
+        for name in others:
+            patch.delitem(sys.modules, name)
+        yield folder
+        for name in [name for name in sys.modules if re.match(r"problems(\.|$)|my_", name)]:
+            del sys.modules[name]
+
+
+@pytest.mark.parametrize("command", commands())
+def test_every_command_can_be_typed(command, workshop):
+    name, *words = shlex.split(command)[1:]
+    if name in ("train", "check"):
+        overrides = [word for word in words if "=" in word and not word.startswith("hydra") and "NAME" not in word]
+        for job, refused in combinations(overrides) if "-m" in words else [(overrides, None)]:
+            assert refused is None
+            config = compose(job)
+            config.device = "cpu"
+            assemble(config, [word.partition("=")[0] for word in job])
+    elif name == "list":
+        assert not words or words[0] in ("runs", *KINDS)
+    elif not name.startswith("-"):
+        cli._parser(name, import_module(f"pinn_cli.commands.{name}")).parse_args(words)
+
+
+@pytest.mark.parametrize("words", [
+    "problem=fisher", "problem=cooling", "problem=fisher recipe=adam weighting=ramp",
+    "problem=fisher architecture=sine", "problem=fisher sampler=[latin,held_out]", "problem=fisher optimizer=descent",
+])  # fmt: skip
+def test_the_files_of_the_guide_work(words, workshop):
+    """One step on few points; the whole commands are for people."""
+    few = ["points.interior=32", "points.face=8"]
+    parts = assemble(compose([*words.split(), *few]))
+    objective, phase = preview(parts), parts.schedule[0]
+    sampler = phase.sampler()
+    sampler.begin_stage(parts.problem)
+    objective.begin(sampler.draw(0, parts.problem, objective))
+    parts.weighting.update(0, objective)
+    optimizer = phase.optimizer()
+    before = float(objective.loss().detach())
+    report = optimizer.step(objective)
+    optimizer.load_state_dict(optimizer.state_dict())
+    assert report.stop is None
+    assert float(objective.loss().detach()) != before
+
+
+def test_blocks_are_what_the_result_files_say():
+    module = tables()
+    for page in PAGES:
+        assert module.rewritten(page.read_text()) == page.read_text(), f"{page.name}: run python benchmarks/tables.py"
+
+
+def test_every_block_has_a_source_and_an_end():
+    module = tables()
+    for page in PAGES:
+        text = page.read_text()
+        begun, ended = re.findall(r"<!-- begin: (.*?) -->", text), re.findall(r"<!-- end: (.*?) -->", text)
+        assert begun == ended
+        assert set(begun) <= set(module.BLOCKS)
+        assert len(begun) == len(module.BLOCK.findall(text))
+
+
+def test_a_block_without_results_says_so(tmp_path):
+    text = "<!-- begin: accuracy -->\nold\n<!-- end: accuracy -->"
+    assert "not measured yet: `python benchmarks/accuracy.py`" in tables().rewritten(text, tmp_path)
+
+
+def test_no_measured_number_is_typed_by_hand():
+    text = (ROOT / "README.md").read_text()
+    section = text.partition("\n## Measured")[2].partition("\n## ")[0]
+    assert section
+    typed = re.sub(r"<!-- begin.*?<!-- end[^\n]*", "", section, flags=re.DOTALL)
+    assert not MEASURED.search(typed), MEASURED.search(typed)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
+def test_links_lead_somewhere(page):
+    for target in LINK.findall(page.read_text()):
+        file = target.partition("#")[0]
+        assert target.startswith(("http", "#")) or (page.parent / file).exists(), target
+
+
+def test_the_architecture_page_names_every_room():
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    names = {f.stem for f in (ROOT / "pinn_cli").iterdir() if f.suffix == ".py" or (f / "__init__.py").exists()}
+    rooms = {name for name in names if not name.startswith("_")}
+    assert not {room for room in rooms if f"`{room}`" not in page}
+
+
+def test_the_readme_spells_out_the_recipe_of_m4():
+    line = next(c for c in commands() if "architecture=modified_mlp" in c)
+    by_parts, published = (compose(words) for words in (shlex.split(line)[2:], [M4]))
+    for config in (by_parts, published):
+        drop_leftovers(config)
+    assert by_parts == published
+
+
+def test_files_named_in_the_pages_exist():
+    for page in PAGES:
+        for name in re.findall(r"`((?:pinn_cli|tests|benchmarks|conf|docs)/[\w./-]+\.\w+)`", page.read_text()):
+            shown = any(name == file for other in PAGES for file, _ in FILE.findall(other.read_text()))
+            new = name in ("conf/problem/my_heat.yaml", "problems/my_heat.py")
+            result = name.startswith("benchmarks/results/")
+            assert shown or new or result or (ROOT / name).exists(), name

@@ -1,0 +1,61 @@
+"""What is installed is what is here."""
+
+import configparser
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def settings() -> configparser.ConfigParser:
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg")
+    return parser
+
+
+def test_every_package_is_listed():
+    listed = set(settings()["options"]["packages"].split())
+    inside = {".".join(f.parent.relative_to(ROOT).parts) for f in (ROOT / "pinn_cli").rglob("*.py")}
+    assert listed == inside | {"pinn_cli.conf", "pinn_cli.problems"}
+
+
+def test_configuration_lies_no_deeper_than_what_is_packaged():
+    depths = {len(f.relative_to(ROOT / "conf").parts) for f in (ROOT / "conf").rglob("*.yaml")}
+    patterns = settings()["options.package_data"]["pinn_cli.conf"].split()
+    assert depths <= {pattern.count("/") + 1 for pattern in patterns}
+
+
+def test_the_data_of_the_references_is_packaged():
+    (folder,) = {f.parent for f in (ROOT / "pinn_cli").rglob("*.csv")}
+    patterns = settings()["options.package_data"]["pinn_cli.physics.references"].split()
+    packaged = {f for pattern in patterns for f in (ROOT / "pinn_cli" / "references").glob(pattern)}
+    assert {folder / "ghia.csv", folder / "ldc_reference.csv"} <= packaged == set(folder.iterdir())
+
+
+def test_every_requirement_is_pinned():
+    options = settings()
+    required = [*options["options"]["install_requires"].split(), *options["options.extras_require"]["test"].split()]
+    names = {r.partition(">")[0].partition("=")[0].lower() for r in required}
+    pinned = {line.partition("==")[0].lower() for line in (ROOT / "constraints.txt").read_text().split()}
+    assert names <= pinned
+    assert "torch==2.13.0" in (ROOT / "constraints.txt").read_text().split()
+
+
+def test_pyproject_is_the_build_system_only():
+    lines = [line for line in (ROOT / "pyproject.toml").read_text().splitlines() if line.startswith("[")]
+    assert lines == ["[build-system]"]
+
+
+def test_import_alone_brings_no_torch_and_load_does():
+    code = "import sys, pinn_cli; assert 'torch' not in sys.modules; from pinn_cli import load; assert callable(load)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_help_is_fast_and_imports_neither_torch_nor_hydra():
+    heavy = "{'torch', 'hydra', 'numpy'} & set(sys.modules)"
+    code = f"import sys; from pinn_cli.cli import main; main(['--help']); assert not {heavy}"
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    assert time.perf_counter() - start < 2  # 0.05 s at rest; the bound leaves room for a busy machine
