@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pinn_cli.runs.load import load as load
+    from pinn_cli.runs.load import Prediction
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "load"]
@@ -24,10 +24,14 @@ if not (_here / "conf").is_dir():
     __path__.append(str(_here.parent))
 
 
-def __getattr__(name: str) -> Any:
-    """Import `load` when it is asked for: `import pinn_cli` alone does not import torch."""
-    if name == "load":
-        from pinn_cli.runs.load import load
+def load(run: str | Path = "latest", trust_source: bool = False, device: str = "cpu") -> Prediction:
+    """The network of a run as a function: ``u = load("helmholtz"); u(x=0.3, y=[0, 0.5], derivatives=["u", "u_x"])``.
 
-        return load
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    `run` is a path or any other name of a run: the unique beginning of its folder's name, ``latest``, ``SWEEP/17``.
+    Raises UsageError if there is no such run, if its file is damaged, or if the problem's source has changed since
+    (unless `trust_source`), showing the difference.
+    """
+    from pinn_cli.runs.load import load as load_folder  # imports torch
+    from pinn_cli.studies.find import find
+
+    return load_folder(find(str(run)), trust_source, device)

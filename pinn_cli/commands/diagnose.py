@@ -18,10 +18,10 @@ def add(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Print a table per diagnostic; the record takes the place of one at the same step (Raises UsageError)."""
+    from pinn_cli import load
     from pinn_cli.configuration.catalogue import find_own_modules
     from pinn_cli.records.lock import Lock
     from pinn_cli.records.results import Results
-    from pinn_cli.runs.load import load
     from pinn_cli.studies import find as names
     from pinn_cli.training.diagnostic_records import Diagnosis, still
 

@@ -20,7 +20,7 @@ def run(arguments: Namespace) -> int:
     nodes = [int(word) if word.isdigit() else 0 for word in arguments.grid.split("x")]
     if arguments.out.suffix not in (".npz", ".h5"):
         raise UsageError(f"--out {arguments.out}: expected a file that ends in .npz or .h5")
-    from pinn_cli.runs.load import load
+    from pinn_cli import load
 
     found = load(arguments.run, trust_source=arguments.changed)
     arrays = found.grid(nodes, [name for name in arguments.values.split(",") if name])

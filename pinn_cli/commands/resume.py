@@ -33,9 +33,12 @@ def run(arguments: Namespace) -> int:
         return _all(sweep)
     from pinn_cli.configuration.catalogue import find_own_modules
     from pinn_cli.runs.start import go_on
+    from pinn_cli.studies.sweep import forget
 
     find_own_modules()
-    return go_on(find(name), changes, arguments.changed)
+    folder = find(name)
+    forget(folder)
+    return go_on(folder, changes, arguments.changed)
 
 
 def _all(found: Any) -> int:

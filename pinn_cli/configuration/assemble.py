@@ -18,8 +18,9 @@ from pinn_cli.methods.seeds import seed_for
 from pinn_cli.methods.strategies.direct import Direct, Phase
 from pinn_cli.methods.weightings.product import Product
 from pinn_cli.physics import ansatz as exact_conditions
+from pinn_cli.physics.ansatz import written_ansatz
 from pinn_cli.physics.problem import Constraint, Problem
-from pinn_cli.training.model import Features, Model, written_ansatz
+from pinn_cli.training.model import Features, Model
 
 WIDEST = 10_000  # of anything in an architecture: more cannot be meant, and would fill the memory before it is refused
 NewModel = Callable[[Problem], Model]

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from pinn_cli.configuration.streams import Streams, plan
-from pinn_cli.configuration.trainable import Values, called, made_up, matters, points_of, refuse, truth
+from pinn_cli.configuration.trainable import Values, called, made_up, matters, refuse, truth
 from pinn_cli.derivatives.engines import Autograd, Taylor
 from pinn_cli.derivatives.keys import Key
+from pinn_cli.physics.points import points_of
 from pinn_cli.physics.problem import Constraint
 from pinn_cli.physics.references import Reference, reference_of
 from pinn_cli.physics.symbols import Place

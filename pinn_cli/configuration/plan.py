@@ -12,7 +12,7 @@ from pinn_cli.configuration.assemble import Parts
 from pinn_cli.configuration.cost import SLOW, Cost, cost, refuse_too_large
 from pinn_cli.configuration.streams import Streams
 from pinn_cli.configuration.streams import plan as streams_of
-from pinn_cli.methods.stages import Stage
+from pinn_cli.methods.contracts import Stage
 from pinn_cli.training.objective import Objective
 
 

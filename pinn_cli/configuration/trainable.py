@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from pinn_cli.basics.errors import UsageError
+from pinn_cli.physics.ansatz import written_ansatz
+from pinn_cli.physics.points import points_of
 from pinn_cli.physics.problem import Constraint
 from pinn_cli.physics.symbols import Place
 from pinn_cli.physics.terms import supplied
-from pinn_cli.training.model import written_ansatz
 
 Values = dict[str, Tensor]
 
@@ -116,15 +117,6 @@ def matters(constraint: Constraint, values: Values, r: Tensor, name: str) -> boo
 def different(a: Tensor, b: Tensor) -> Tensor:
     """Rows that differ by more than rounding; NaN equals NaN."""
     return ~torch.isclose(a, b, rtol=1e-12, atol=0, equal_nan=True)
-
-
-def points_of(problem: Any, region: str, n: int) -> Tensor:
-    """Random points (n, D) of a region, float64; on `data` all measurements with their columns."""
-    if region == "data":
-        return problem.data
-    generator = torch.Generator("cpu").manual_seed(0)
-    unit = torch.rand(n, len(problem.coordinates), generator=generator, dtype=torch.float64, device="cpu")
-    return problem.domain.sample(region, unit)
 
 
 def truth(problem: Any) -> dict[str, float]:

@@ -21,8 +21,8 @@ from pinn_cli.derivatives.keys import Index
 from pinn_cli.physics.domains import Box
 from pinn_cli.physics.problem import Constraint, Problem
 from pinn_cli.physics.symbols import Column, Derivative
-from pinn_cli.training.model import Ansatz
 
+Ansatz = Callable[[Tensor, Tensor], Tensor]  # points (N, D), network (N, F) -> fields (N, F)
 Columns = list[Tensor]  # one (N,) tensor or jet per coordinate
 Function = Callable[[Columns], Any]  # of the columns: a tensor or jet (N,), or one number for all points
 
@@ -36,6 +36,21 @@ class Given:
     index: Index
     faces: list[tuple[int, int]]
     value: Function
+
+
+def written_ansatz(problem: Problem, name: str = "ansatz") -> Ansatz | None:
+    """The ansatz of a problem's own method ``ansatz(self, x, t, u)``, which returns one field or a tuple of all."""
+    method = getattr(problem, name, None)
+    if method is None:
+        return None
+
+    def apply(X: Tensor, u: Tensor) -> Tensor:
+        coordinates = {c: X[:, i] for i, c in enumerate(problem.coordinates)}
+        fields = {f: u[:, i] for i, f in enumerate(problem.fields)}
+        out = method(**coordinates, **fields)
+        return torch.stack(list(out) if isinstance(out, tuple) else [out], -1)
+
+    return apply
 
 
 def derive(problem: Problem) -> tuple[Ansatz | None, list[str]]:

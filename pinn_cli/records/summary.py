@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from omegaconf import OmegaConf
 
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.basics.text import duration, scientific
-from pinn_cli.records.folder import RESULTS
+from pinn_cli.records.folder import MANIFEST, RESULTS
 from pinn_cli.records.lock import holder
 from pinn_cli.records.results import Results
-from pinn_cli.studies.sweep import sweep_of
 
 
 class _Yaml(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -62,13 +60,13 @@ def settings(folder: Path, kept: str = "config") -> dict[str, Any]:
     return dict(_flat(config)) if isinstance(config, dict) else {}
 
 
-def differences(folder: Path, config: Any, kept: str = "config") -> str:
+def differences(folder: Path, config: dict[str, Any], kept: str = "config") -> str:
     """What a configuration says otherwise than the run in `folder`: ``seed=0 is now 1, ...``; "" if it is this run.
 
     What is empty counts as not said: a later version may know settings that this run's did not. Where the folder lies
     makes no other run.
     """
-    flat = settings(folder, kept), dict(_flat(OmegaConf.to_container(config, resolve=True)))
+    flat = settings(folder, kept), dict(_flat(config))
     then, now = ({key: value for key, value in one.items() if value not in (None, {}, []) and key != "folder"}
                  for one in flat)  # fmt: skip
     found = [f"{k}={then.get(k)} is now {now.get(k)}" for k in {**then, **now} if then.get(k) != now.get(k)]
@@ -90,7 +88,8 @@ def cells(run: dict[str, Any]) -> list[str]:
 
 def label(folder: Path) -> str:
     """What a run is called in a table: its folder's name, behind that of its sweep if it is a number there."""
-    return f"{folder.parent.name}/{folder.name}" if sweep_of(folder) else folder.name
+    numbered = folder.name.isdecimal() and (folder.parent / MANIFEST).is_file()
+    return f"{folder.parent.name}/{folder.name}" if numbered else folder.name
 
 
 def _status(folder: Path, status: str) -> str:

@@ -14,7 +14,7 @@ from pinn_cli.basics.signals import Interruption
 from pinn_cli.configuration import plan
 from pinn_cli.configuration.assemble import Parts
 from pinn_cli.configuration.settings import switch
-from pinn_cli.methods.stages import Stage
+from pinn_cli.methods.contracts import Stage
 from pinn_cli.physics.references import reference_of
 from pinn_cli.records.folder import CHECKPOINT, LOG, RESULTS
 from pinn_cli.records.provenance import now

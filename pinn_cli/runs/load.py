@@ -27,20 +27,18 @@ from pinn_cli.physics.piecewise import Marched, Piecewise, shaped
 from pinn_cli.records import checkpoint
 from pinn_cli.records.folder import CHECKPOINT, RESULTS
 from pinn_cli.records.results import Results
-from pinn_cli.studies import find as names
 from pinn_cli.training.objective import Objective
 
 AT_ONCE = 8192  # points per pass: bounds the memory that derivatives of many points take
 
 
-def load(run: str | Path = names.LATEST, trust_source: bool = False, device: str = "cpu") -> "Prediction":
-    """The network of a run: a path, the unique beginning of its name, ``latest`` or ``<problem>/latest``.
+def load(folder: Path, trust_source: bool = False, device: str = "cpu") -> "Prediction":
+    """The network of the run in a folder; ``pinn_cli.load`` takes any name of a run.
 
-    Raises UsageError if there is no such run, if its file is damaged, or if the problem's source has changed since
+    Raises UsageError if there is no run, if its file is damaged, or if the problem's source has changed since
     (unless `trust_source`), showing the difference.
     """
     find_own_modules()
-    folder = names.find(str(run))
     results = Results(folder / RESULTS)
     config = read_back(results.read_config(), results.path)
     if not trust_source:

@@ -23,16 +23,13 @@ from pinn_cli.records.lock import Lock
 from pinn_cli.records.provenance import provenance
 from pinn_cli.records.results import Results
 from pinn_cli.runs.job import Job
-from pinn_cli.studies import sweep
 from pinn_cli.training.clock import Clock
 
 
 def start(config: DictConfig, name: str, typed: Collection[str] = (), prefix: str = "") -> int:
     """Train a new run of the problem called `name`; the exit code. Raises UsageError with nothing made on disk."""
-    if config.folder is not None:
-        sweep.forget(Path(config.folder))
-        if (Path(config.folder) / RESULTS).exists():
-            return _again(Path(config.folder), config, prefix)
+    if config.folder is not None and (Path(config.folder) / RESULTS).exists():
+        return _again(Path(config.folder), config, prefix)
     with _surroundings(config):
         clock = Clock()
         run_folder.check_writable(config.folder)
@@ -60,7 +57,6 @@ def go_on(folder: Path, changes: Mapping[str, Any] | None = None, changed: bool 
     """Go on with a run that was stopped or killed; the exit code. `changed`: even if formulas have changed since."""
     if not (folder / RESULTS).exists():  # nothing is made there
         Results(folder / RESULTS).read_attributes()
-    sweep.forget(folder)
     with Lock(folder):
         return _go_on(folder, changes or {}, changed)
 
@@ -122,7 +118,8 @@ def _again(folder: Path, config: DictConfig, prefix: str) -> int:
     What a run began as counts too: a sweep types that, also where one of its runs has been changed by a resume.
     """
     drop_leftovers(config)
-    if (differences := runs.differences(folder, config)) and runs.differences(folder, config, "begun"):
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    if (differences := runs.differences(folder, plain)) and runs.differences(folder, plain, "begun"):
         raise UsageError(f"{folder} holds another run ({differences}); type folder=ANOTHER")
     if _finished(folder):
         return FINISHED

@@ -12,7 +12,7 @@ from typing import Any
 
 from pinn_cli.records import summary as runs
 from pinn_cli.records.folder import RESULTS
-from pinn_cli.studies.sweep import Sweep, varied
+from pinn_cli.studies.sweep import Sweep, sweep_of, varied
 
 PARTS = ("weighting", "sampler", "optimizer", "strategy", "architecture", "derivatives")  # groups of parts
 UNIMPORTANT = ("folder", "figures", "record", "diagnostics")  # they do not change what is trained
@@ -53,7 +53,7 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 
 def _common_sweep(folders: Sequence[Path]) -> Sweep | None:
     """The sweep that all of these are runs of: what it varies is then what was typed, a recipe for example."""
-    places = {runs.sweep_of(folder) for folder in folders}
+    places = {sweep_of(folder) for folder in folders}
     place = places.pop() if len(places) == 1 else None
     return None if place is None else Sweep.read(place)
 

@@ -7,11 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pinn_cli.methods.samplers.held_out import Verdict, examine, fresh_points, worst
+from pinn_cli.physics.points import fresh_points
 from pinn_cli.physics.references import reference_of
 from pinn_cli.records.results import Noted, Results
 from pinn_cli.training.metrics import Errors, errors, own_metrics, points_of_comparison
 from pinn_cli.training.objective import Objective
+from pinn_cli.training.verdict import Verdict, examine, worst
 
 NODES = 10_000  # of the grids on which fields and residuals are kept
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from pinn_cli.basics.errors import TrainingError
-from pinn_cli.methods.stages import Stage
+from pinn_cli.methods.contracts import Stage
 from pinn_cli.physics.piecewise import Piecewise
 from pinn_cli.training.clock import Clock
 from pinn_cli.training.objective import Batch, Engine, Objective

@@ -1,15 +1,13 @@
 """What is trained: the network between its input features and its ansatz, and the unknown coefficients."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
+from pinn_cli.physics.ansatz import Ansatz
 from pinn_cli.physics.domains import Box
-from pinn_cli.physics.problem import Problem
-
-Ansatz = Callable[[Tensor, Tensor], Tensor]  # points (N, D), network (N, F) -> fields (N, F)
 
 
 class Features(nn.Module):
@@ -67,18 +65,3 @@ class Model(nn.Module):
     def forward(self, X: Tensor) -> Tensor:
         u = self.network(self.features(X))
         return u if self.ansatz is None else self.ansatz(X, u)
-
-
-def written_ansatz(problem: Problem, name: str = "ansatz") -> Ansatz | None:
-    """The ansatz of a problem's own method ``ansatz(self, x, t, u)``, which returns one field or a tuple of all."""
-    method = getattr(problem, name, None)
-    if method is None:
-        return None
-
-    def apply(X: Tensor, u: Tensor) -> Tensor:
-        coordinates = {c: X[:, i] for i, c in enumerate(problem.coordinates)}
-        fields = {f: u[:, i] for i, f in enumerate(problem.fields)}
-        out = method(**coordinates, **fields)
-        return torch.stack(list(out) if isinstance(out, tuple) else [out], -1)
-
-    return apply

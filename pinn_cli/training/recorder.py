@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from pinn_cli.basics.errors import TrainingError
-from pinn_cli.methods.stages import Stage
+from pinn_cli.methods.contracts import Stage
 from pinn_cli.physics.references import reference_of
 from pinn_cli.records import checkpoint
 from pinn_cli.records.results import Results

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any
 
-from pinn_cli.methods.stages import Stage
+from pinn_cli.methods.contracts import Stage
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,7 @@ from pinn_cli.basics.errors import UsageError
 from pinn_cli.configuration.assemble import assemble
 from pinn_cli.configuration.compose import compose
 from pinn_cli.configuration.plan import preview
-from pinn_cli.methods.reports import Report
-from pinn_cli.methods.stages import Stage
+from pinn_cli.methods.contracts import Report, Stage
 from pinn_cli.methods.strategies.continuation import LEAST, Continuation, steps_to
 from pinn_cli.problems.helmholtz import Helmholtz
 from pinn_cli.records.results import Results

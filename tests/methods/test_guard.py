@@ -4,10 +4,10 @@ import pytest
 
 from pinn_cli.configuration.assemble import assemble
 from pinn_cli.configuration.compose import compose
-from pinn_cli.methods.samplers.held_out import examine
 from pinn_cli.physics.references import reference_of
 from pinn_cli.training.metrics import errors, points_of_comparison
 from pinn_cli.training.objective import Objective
+from pinn_cli.training.verdict import examine
 
 SMALL = ["problem=reaction", "problem.rho=10", "architecture.width=16", "points.interior=256", "points.face=64"]
 STEPS = 250

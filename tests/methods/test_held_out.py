@@ -7,11 +7,12 @@ import torch
 from torch import nn
 
 from pinn_cli.derivatives.engines import Taylor
-from pinn_cli.methods.samplers.held_out import HeldOut, Verdict, examine
+from pinn_cli.methods.samplers.held_out import HeldOut
 from pinn_cli.physics.domains import Interval
 from pinn_cli.physics.problem import Problem, on
 from pinn_cli.training.model import Features, Model
 from pinn_cli.training.objective import Objective
+from pinn_cli.training.verdict import Verdict, examine
 
 
 @dataclass

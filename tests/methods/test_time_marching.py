@@ -17,7 +17,6 @@ from pinn_cli.configuration.assemble import assemble
 from pinn_cli.configuration.compose import compose
 from pinn_cli.configuration.plan import preview
 from pinn_cli.derivatives.engines import Autograd, Taylor
-from pinn_cli.methods.samplers.held_out import Verdict, worst
 from pinn_cli.methods.strategies.time_marching import TimeMarching
 from pinn_cli.physics.domains import Box
 from pinn_cli.physics.piecewise import Marched, Piecewise
@@ -30,6 +29,7 @@ from pinn_cli.training import compilation
 from pinn_cli.training import loop as train
 from pinn_cli.training.objective import Objective
 from pinn_cli.training.recorder import measure
+from pinn_cli.training.verdict import Verdict, worst
 
 MARCH = "strategy.time_marching"
 SMALL = ["architecture.width=6", "architecture.depth=2", "points.interior=40", "points.face=8"]

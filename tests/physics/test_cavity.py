@@ -9,9 +9,9 @@ from pinn_cli.configuration.assemble import assemble
 from pinn_cli.configuration.compose import compose
 from pinn_cli.configuration.plan import preview
 from pinn_cli.derivatives.engines import Autograd, Taylor
+from pinn_cli.physics.ansatz import written_ansatz
 from pinn_cli.problems.lid_driven_cavity import LidDrivenCavity
 from pinn_cli.problems.lid_driven_cavity_streamfunction import INNER, LidDrivenCavityStreamfunction
-from pinn_cli.training.model import written_ansatz
 from pinn_cli.training.objective import Objective
 
 LIDS = ("unit", "regularised")

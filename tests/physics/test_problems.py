@@ -10,8 +10,8 @@ import yaml
 from torch import nn
 
 from pinn_cli.configuration.check import check, function_of, symbols_of, tolerance
-from pinn_cli.configuration.trainable import points_of
 from pinn_cli.derivatives.engines import Autograd, Taylor
+from pinn_cli.physics.points import points_of
 from pinn_cli.physics.references import reference_of
 from pinn_cli.problems.heat_inverse import HeatInverse
 from pinn_cli.problems.helmholtz import Helmholtz

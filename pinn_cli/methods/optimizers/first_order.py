@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from pinn_cli.basics.errors import UsageError
+from pinn_cli.methods.contracts import Report
 from pinn_cli.methods.optimizers.schedules import Constant, Schedule
-from pinn_cli.methods.reports import Report
 
 # The first is abstract, L-BFGS is `optimizer=lbfgs`, the last two take sparse gradients or matrices only.
 UNFIT = ("Optimizer", "LBFGS", "SparseAdam", "Muon")

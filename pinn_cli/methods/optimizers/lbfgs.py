@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from pinn_cli.basics.errors import UsageError
+from pinn_cli.methods.contracts import Report
 from pinn_cli.methods.optimizers.line_search import StrongWolfe, Trial
-from pinn_cli.methods.reports import Report
 
 STATE = ("s", "y", "loss", "gradient", "weights", "stagnant", "restarts")
 

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pinn_cli.methods.reports import Report
+from pinn_cli.methods.contracts import Report
 
 FLOOR, CEILING = 1e-22, 1e20  # of the damping
 PATIENCE = 20  # accepted steps of no progress

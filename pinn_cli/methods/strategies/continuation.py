@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from pinn_cli.methods.stages import Stage
+from pinn_cli.methods.contracts import Stage
 
 LEAST = 1 / 64  # of the first step: a smaller one is no longer tried
 EXPECTED = "expected numbers, e.g. [100,400], or steps above 0 from another value, e.g. {start: 100, step: 50}"

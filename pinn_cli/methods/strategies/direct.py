@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from pinn_cli.methods.stages import Stage
+from pinn_cli.methods.contracts import Stage
 
 
 @dataclass

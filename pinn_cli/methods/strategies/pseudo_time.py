@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from pinn_cli.derivatives.engines import Taylor
-from pinn_cli.methods.stages import Stage
+from pinn_cli.methods.contracts import Stage
 from pinn_cli.physics.problem import Constraint
 from pinn_cli.physics.symbols import Place, Symbol
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pinn_cli.methods.stages import Stage
+from pinn_cli.methods.contracts import Stage
 from pinn_cli.physics.problem import Constraint
 from pinn_cli.physics.references import Reference, reference_of
 from pinn_cli.physics.references.base import Remembered

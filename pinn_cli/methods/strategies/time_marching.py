@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from pinn_cli.methods.stages import Stage
+from pinn_cli.methods.contracts import Stage
 from pinn_cli.methods.strategies.continuation import with_parameters
 from pinn_cli.methods.strategies.pseudo_time import Step
 from pinn_cli.physics.piecewise import Piece, Solution

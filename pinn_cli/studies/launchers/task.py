@@ -29,6 +29,9 @@ def carry_out(config: DictConfig, name: str = "", prefix: str = "") -> int:
     try:
         from pinn_cli.runs.start import start  # imports torch
 
+        if folder is not None:
+            sweep.forget(folder)
+
         return start(config, about.runtime.choices["problem"], typed, prefix)
     except Exception as error:
         code, expected = _code(error, name, folder), isinstance(error, UsageError | TrainingError)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.configuration.compose import compose, drop_leftovers
@@ -87,8 +87,12 @@ def refuse_others(table: Table, cells: Iterable[Cell]) -> None:
             for seed in there:
                 folder = table.run(cell.name, seed)
                 config.seed, config.folder = seed, str(folder)
-                if differences := runs.differences(folder, config):
+                if differences := runs.differences(folder, _plain(config)):
                     raise UsageError(f"{folder} is not the run of the table ({differences}); move it elsewhere")
+
+
+def _plain(config: DictConfig) -> Any:
+    return OmegaConf.to_container(config, resolve=True)
 
 
 @cache

@@ -4,7 +4,7 @@ import re
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
@@ -14,48 +14,17 @@ from pinn_cli.records.summary import finished
 from pinn_cli.studies.launchers.slurm.commands import largest_array, submit
 from pinn_cli.studies.launchers.slurm.freeze import keep
 from pinn_cli.studies.launchers.slurm.script import options, text
+from pinn_cli.studies.launchers.slurm.settings import Settings
 from pinn_cli.studies.sweep import Planned, Sweep, counted, leave
 
-TIME = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d\d))?(?::(\d\d))?")
 MADE = ("sweep.json", "pinn", "code", ".pinn.part", ".code.part", "slurm", ".lock")  # by a submission, in a new folder
 
 
 @dataclass(frozen=True)
-class SlurmArray:
-    """The keys of conf/hydra/launcher/slurm_array.yaml, which says what each means."""
-
-    partition: str | None = None
-    account: str | None = None
-    time: str | int | None = None  # YAML without quotes makes a number of 2:00:00, and the message says so
-    memory: str | None = None
-    cpus: int = 1
-    gpus: int | str | None = None
-    setup: list[str] = field(default_factory=list)
-    options: list[str] = field(default_factory=list)
-    runs_per_task: int = 1
-    workers_per_gpu: int = 1
-    tasks_at_once: int | None = None
-    warning: int = 120
-    requeues: int = 100
+class SlurmArray(Settings):
+    """A sweep submitted as arrays of Slurm with these settings."""
 
     adds = ("figures=off",)
-
-    def __post_init__(self) -> None:
-        for name in ("cpus", "runs_per_task", "workers_per_gpu", "tasks_at_once"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise UsageError(f"hydra.launcher.{name}={getattr(self, name)}: expected a whole number above 0")
-        if self.time is not None and not (isinstance(self.time, str) and TIME.fullmatch(self.time)):
-            raise UsageError(f'hydra.launcher.time={self.time}: expected hours:minutes:seconds in quotes, "2:00:00"')
-        if self.time is not None and _seconds(self.time) <= self.warning:
-            raise UsageError(
-                f"hydra.launcher.time={self.time}: the warning {self.warning} s before its end would come at once; "
-                "type a longer time, or a smaller hydra.launcher.warning"
-            )
-        if self.gpus is not None and not re.fullmatch(r"([\w.-]+:)?\d+", str(self.gpus)):
-            raise UsageError(f"hydra.launcher.gpus={self.gpus}: expected a number, or with a type e.g. a100:1")
-        for name in ("warning", "requeues"):
-            if getattr(self, name) < 0:
-                raise UsageError(f"hydra.launcher.{name}={getattr(self, name)}: expected a whole number from 0 on")
 
     def check(self) -> None:
         """Ask Slurm whether it would take such a job (Raises UsageError)."""
@@ -116,12 +85,6 @@ class SlurmArray:
         (place / "array.sh").write_text(text(self, sweep, place), encoding="utf-8")
         return place / "array.sh"
 
-    @property
-    def workers(self) -> int:
-        """Runs that one task carries out at the same time."""
-        gpus = 1 if self.gpus is None else int(str(self.gpus).rpartition(":")[2])
-        return min(self.runs_per_task, self.workers_per_gpu * max(1, gpus))
-
     def _arrays(self, runs: int) -> list[tuple[int, int]]:
         """For every array the line of its first run, counted from 1, and its number of tasks."""
         tasks, largest = -(-runs // self.runs_per_task), largest_array()
@@ -132,14 +95,6 @@ class SlurmArray:
         several = f", in {len(arrays)} arrays, since Slurm takes {largest_array()} at most" if len(arrays) > 1 else ""
         each = f" of up to {self.runs_per_task} runs" if self.runs_per_task > 1 else ""
         return f"{counted(sum(tasks for _, tasks in arrays), 'task')}{each}{several}"
-
-
-def _seconds(time: str | int) -> int:
-    """A time limit as Slurm reads it: minutes[:seconds], hours:minutes:seconds, or days-hours[:minutes[:seconds]]."""
-    days, *parts = TIME.findall(str(time))[0]
-    numbers = [int(part) for part in parts if part]
-    units = (3600, 60, 1) if days or len(numbers) == 3 else (60, 1)
-    return 86400 * int(days or 0) + sum(number * unit for number, unit in zip(numbers, units, strict=False))
 
 
 def _unmake(sweep: Sweep) -> None:

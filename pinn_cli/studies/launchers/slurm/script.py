@@ -3,13 +3,10 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pinn_cli.basics import checkout
+from pinn_cli.studies.launchers.slurm.settings import Settings
 from pinn_cli.studies.sweep import Sweep
-
-if TYPE_CHECKING:
-    from pinn_cli.studies.launchers.slurm.array import SlurmArray
 
 SCRIPT = """\
 #!/bin/bash
@@ -111,7 +108,7 @@ fi
 """
 
 
-def text(array: "SlurmArray", sweep: Sweep, place: Path) -> str:
+def text(array: Settings, sweep: Sweep, place: Path) -> str:
     """The script of an `array` whose runs stand in ``place/runs.txt``."""
     folder = sweep.folder.absolute()
     threads = max(1, array.cpus // array.workers)
@@ -127,7 +124,7 @@ def text(array: "SlurmArray", sweep: Sweep, place: Path) -> str:
     )
 
 
-def options(array: "SlurmArray", folder: Path = Path("sweep"), place: Path = Path("slurm")) -> list[str]:
+def options(array: Settings, folder: Path = Path("sweep"), place: Path = Path("slurm")) -> list[str]:
     """The options of sbatch."""
     named = {
         "job-name": f"pinn-{folder.name}", "output": place / "%A_%a.log", "open-mode": "append",
