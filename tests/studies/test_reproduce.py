@@ -13,6 +13,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import yaml
 
 from pinn_cli import cli
 from pinn_cli.configuration import catalogue
