@@ -1,5 +1,9 @@
 """pinn: a runner for physics-informed neural networks.
 
+What a problem file needs comes from here: ``from pinn_cli import Box, Problem, on, periodic, observable``; a notebook
+takes ``from pinn_cli import load``. Each name is imported when it is first used, so that ``import pinn_cli`` alone
+imports no torch.
+
 `pinn_cli.conf` and `pinn_cli.problems` are the folders `conf/` and `problems/` of the project. In a wheel they lie
 inside this package; in a checkout they lie beside it, and the parent folder is searched too.
 """
@@ -7,21 +11,44 @@ inside this package; in a checkout they lie beside it, and the parent folder is 
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pinn_cli.physics.domains import Box, Interval
+    from pinn_cli.physics.problem import Problem, observable, on, periodic
     from pinn_cli.runs.load import Prediction
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load"]
+__all__ = ["Box", "Interval", "Problem", "__version__", "load", "observable", "on", "periodic"]
 
-# HDF5 obeys this variable more than the caller who asks for no locks, and reads it once, when h5py is imported.
+# The module of each name that is imported when it is first used.
+_MODULES = {
+    "Box": "pinn_cli.physics.domains",
+    "Interval": "pinn_cli.physics.domains",
+    "Problem": "pinn_cli.physics.problem",
+    "observable": "pinn_cli.physics.problem",
+    "on": "pinn_cli.physics.problem",
+    "periodic": "pinn_cli.physics.problem",
+}
+
+# HDF5 reads this variable once, when h5py is imported, and it overrides `locking=False` of a single file.
 os.environ["HDF5_USE_FILE_LOCKING"] = "FALSE"
 
 _here = Path(__file__).resolve().parent
 if not (_here / "conf").is_dir():
     __path__.append(str(_here.parent))
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module `pinn_cli` has no attribute `{name}`")
+    return getattr(import_module(_MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES})
 
 
 def load(run: str | Path = "latest", trust_source: bool = False, device: str = "cpu") -> Prediction:

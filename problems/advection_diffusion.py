@@ -6,8 +6,7 @@ from math import pi, sqrt
 
 from torch import Tensor, exp, sin
 
-from pinn_cli.physics.domains import Box
-from pinn_cli.physics.problem import Problem, on
+from pinn_cli import Box, Problem, on
 
 
 @dataclass

@@ -4,8 +4,7 @@ from math import pi
 
 from torch import Tensor
 
-from pinn_cli.physics.domains import Box
-from pinn_cli.physics.problem import Problem, on, periodic
+from pinn_cli import Box, Problem, on, periodic
 from pinn_cli.physics.references.circle.initial_values import initial_value
 
 

@@ -5,7 +5,7 @@ from math import pi
 
 from torch import Tensor, floor
 
-from pinn_cli.physics.problem import on
+from pinn_cli import on
 from pinn_cli.problems.circle import Circle
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pinn_cli.physics.problem import on
+from pinn_cli import on
 from pinn_cli.physics.references.circle.fourier_modes import FourierModes
 from pinn_cli.problems.circle import SmoothCircle
 

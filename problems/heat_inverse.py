@@ -7,8 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, cos, exp
 
-from pinn_cli.physics.domains import Box
-from pinn_cli.physics.problem import Problem, on
+from pinn_cli import Box, Problem, on
 
 
 def bessel(k: int) -> float:

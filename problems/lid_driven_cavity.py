@@ -7,8 +7,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from pinn_cli.physics.domains import Box
-from pinn_cli.physics.problem import Problem, observable, on
+from pinn_cli import Box, Problem, observable, on
 from pinn_cli.physics.references.cavity.metrics import cavity_metrics
 from pinn_cli.physics.references.cavity.reference import LIDS, Cavity
 

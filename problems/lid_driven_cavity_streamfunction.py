@@ -5,7 +5,7 @@ from math import pi
 
 from torch import Tensor, atan, sqrt
 
-from pinn_cli.physics.problem import observable, on
+from pinn_cli import observable, on
 from pinn_cli.physics.references.cavity.reference import LIDS
 from pinn_cli.problems.lid_driven_cavity import CORNERS, CavityFlow
 

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, sin
 
-from pinn_cli.physics.domains import Interval
-from pinn_cli.physics.problem import Problem, on
+from pinn_cli import Interval, Problem, on
 
 
 @dataclass

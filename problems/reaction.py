@@ -7,7 +7,7 @@ from math import pi
 import torch
 from torch import Tensor, exp
 
-from pinn_cli.physics.problem import on
+from pinn_cli import on
 from pinn_cli.physics.references.circle.initial_values import JUMPS
 from pinn_cli.problems.circle import Circle
 

@@ -5,8 +5,7 @@ from math import pi
 
 from torch import Tensor, cos, sin
 
-from pinn_cli.physics.domains import Box
-from pinn_cli.physics.problem import Problem, on
+from pinn_cli import Box, Problem, on
 
 
 @dataclass

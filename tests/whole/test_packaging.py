@@ -29,8 +29,8 @@ def test_configuration_lies_no_deeper_than_what_is_packaged():
 
 def test_the_data_of_the_references_is_packaged():
     (folder,) = {f.parent for f in (ROOT / "pinn_cli").rglob("*.csv")}
-    patterns = settings()["options.package_data"]["pinn_cli.physics.references"].split()
-    packaged = {f for pattern in patterns for f in (ROOT / "pinn_cli" / "references").glob(pattern)}
+    patterns = settings()["options.package_data"]["pinn_cli.physics.references.cavity"].split()
+    packaged = {f for pattern in patterns for f in folder.parent.glob(pattern)}
     assert {folder / "ghia.csv", folder / "ldc_reference.csv"} <= packaged == set(folder.iterdir())
 
 
@@ -48,9 +48,11 @@ def test_pyproject_is_the_build_system_only():
     assert lines == ["[build-system]"]
 
 
-def test_import_alone_brings_no_torch_and_load_does():
-    code = "import sys, pinn_cli; assert 'torch' not in sys.modules; from pinn_cli import load; assert callable(load)"
-    subprocess.run([sys.executable, "-c", code], check=True)
+def test_import_alone_brings_no_torch_and_every_public_name_is_there():
+    code = "import sys, pinn_cli; assert 'torch' not in sys.modules; assert set(pinn_cli.__all__) <= set(dir(pinn_cli))"
+    code += "; from pinn_cli import *; assert Interval.__mro__[1] is Box and callable(load) and callable(on)"
+    code += "; assert not hasattr(pinn_cli, 'Boxes')"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
 def test_help_is_fast_and_imports_neither_torch_nor_hydra():
