@@ -21,11 +21,11 @@ def run(arguments: Namespace) -> int:
 
     Raises UsageError, and TrainingError if runs go on after a while.
     """
-    from pinn_cli.studies import sweep
+    from pinn_cli.studies.find import find_sweep
     from pinn_cli.studies.launchers.slurm import commands as slurm
     from pinn_cli.studies.stop import here, writers
 
-    found = sweep.find(arguments.sweep)
+    found = find_sweep(arguments.sweep)
     if _is_over(found):
         print(f"nothing of {found.folder} is running")
         return 0

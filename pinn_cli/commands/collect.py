@@ -23,11 +23,11 @@ def run(arguments: Namespace) -> int:
     """Write the file and say what is in it (Raises UsageError, TrainingError)."""
     from pinn_cli.basics.text import as_json
     from pinn_cli.studies import collect as collection
-    from pinn_cli.studies import sweep
+    from pinn_cli.studies.find import find_sweep
 
     less, more = _groups(arguments.without, USUAL), _groups(getattr(arguments, "with"), LARGE)
     groups = [name for name in USUAL if name not in less] + more
-    found = sweep.find(arguments.sweep)
+    found = find_sweep(arguments.sweep)
     written = collection.write(found, arguments.out or found.folder / "collected.h5", groups)
     print(as_json(written) if arguments.json else _page(written))
     return 0

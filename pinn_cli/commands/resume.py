@@ -23,22 +23,22 @@ def run(arguments: Namespace) -> int:
     words = [arguments.run, *arguments.overrides]
     named = "=" not in words[0]
     changes = dict(_change(word) for word in (words[1:] if named else words))
-    from pinn_cli.studies.find import find, find_sweep
+    from pinn_cli.studies.find import find_sweep_or_run
 
     name = words[0] if named else "latest"
-    sweep = find_sweep(name)
-    if sweep is not None:
+    named_folder = find_sweep_or_run(name)
+    if not isinstance(named_folder, Path):
         if changes or arguments.changed:
-            raise UsageError(f"{sweep.folder} is a sweep, whose runs go on as they are; type e.g. {name}/0 for one run")
-        return _all(sweep)
+            sweep = named_folder.folder
+            raise UsageError(f"{sweep} is a sweep, whose runs go on as they are; type e.g. {name}/0 for one run")
+        return _all(named_folder)
     from pinn_cli.configuration.catalogue import find_own_modules
     from pinn_cli.runs.start import go_on
     from pinn_cli.studies.sweep import forget
 
     find_own_modules()
-    folder = find(name)
-    forget(folder)
-    return go_on(folder, changes, arguments.changed)
+    forget(named_folder)
+    return go_on(named_folder, changes, arguments.changed)
 
 
 def _all(found: Any) -> int:

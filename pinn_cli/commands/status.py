@@ -19,9 +19,9 @@ def add(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Print the state of every run that needs a look, and how many there are of each (Raises UsageError)."""
     from pinn_cli.basics.text import as_json
-    from pinn_cli.studies import sweep
+    from pinn_cli.studies.find import find_sweep
 
-    found = sweep.find(arguments.sweep)
+    found = find_sweep(arguments.sweep)
     if arguments.watch:
         _watch(found)
     elif arguments.json:

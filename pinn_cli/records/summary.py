@@ -10,7 +10,7 @@ import yaml
 
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.basics.text import duration, scientific
-from pinn_cli.records.folder import MANIFEST, RESULTS
+from pinn_cli.records.folder import RESULTS
 from pinn_cli.records.lock import holder
 from pinn_cli.records.results import Results
 
@@ -37,7 +37,6 @@ def _summary(
     folder: Path, about: dict, last: dict, error: dict, metrics: dict, timing_wall: dict, guard_verdict: dict
 ) -> dict[str, Any]:
     return {
-        "run": label(folder),
         "folder": str(folder),
         **{name: about.get(name) for name in ("problem", "seed", "device", "dtype", "started", "finished", "reason")},
         "status": _status(folder, str(about.get("status", "unknown"))),
@@ -84,12 +83,6 @@ def cells(run: dict[str, Any]) -> list[str]:
         return ["", "", ""]
     errors = "  ".join(f"{name} {scientific(value)}" for name, value in run["errors"].items())
     return [str(run["steps"]), duration(run["seconds"]), errors]
-
-
-def label(folder: Path) -> str:
-    """What a run is called in a table: its folder's name, behind that of its sweep if it is a number there."""
-    numbered = folder.name.isdecimal() and (folder.parent / MANIFEST).is_file()
-    return f"{folder.parent.name}/{folder.name}" if numbered else folder.name
 
 
 def _status(folder: Path, status: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from pinn_cli.records import summary as runs
 from pinn_cli.records.folder import RESULTS
+from pinn_cli.studies.find import label
 from pinn_cli.studies.sweep import Sweep, sweep_of, varied
 
 PARTS = ("weighting", "sampler", "optimizer", "strategy", "architecture", "derivatives")  # groups of parts
@@ -60,7 +61,7 @@ def _common_sweep(folders: Sequence[Path]) -> Sweep | None:
 
 def _by_settings(folders: Sequence[Path]) -> list[dict[str, Any]]:
     settings = differences([runs.settings(folder) for folder in folders])
-    return [runs.summary(folder) | {"settings": own} for folder, own in zip(folders, settings, strict=True)]
+    return [runs.summary(f) | {"run": label(f), "settings": own} for f, own in zip(folders, settings, strict=True)]
 
 
 def _by_numbers(sweep: Sweep, folders: Sequence[Path]) -> list[dict[str, Any]]:

@@ -1,10 +1,17 @@
-"""What a person calls a run, and the folder that is meant.
+"""Which run or sweep a name stands for.
 
-A run is named by its path, by a unique beginning of its folder's name or of its short id, by ``SWEEP/17``, or by
-``latest`` or ``best``, alone or behind a folder: ``helmholtz/best``. A problem's name, a sweep or another folder of
-runs stands for the latest in it, or for all of them where several are asked for.
+    outputs/helmholtz/2026-01-01_10-00-00-cd34   a path, from here or below ./outputs
+    2026-01-01, cd                               a unique beginning of a folder's name, of its path or of its short id
+    latest, helmholtz/latest                     the newest run or sweep, of all or in a folder
+    ab/17                                        run 17 of the sweep ab
+    ab/fhn                                       the runs of the problem fhn in the sweep ab
+    best, ab/best, ab/fhn/best                   the run with the smallest error
+
+A sweep or another folder of runs stands for the run in it that was started last, or for all of its runs where a
+command takes several.
 """
 
+import json
 import os
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -14,136 +21,160 @@ from pathlib import Path
 from typing import Any
 
 from pinn_cli.basics.errors import UsageError
-from pinn_cli.records.folder import OUTPUTS, RESULTS
+from pinn_cli.records.folder import MANIFEST, OUTPUTS, RESULTS
 from pinn_cli.records.results import Results
 from pinn_cli.records.summary import summary
-from pinn_cli.studies import sweep
+from pinn_cli.studies.sweep import Planned, Sweep, sweep_of
 
 LATEST, BEST = "latest", "best"
 
 
 def find(text: str = LATEST, root: Path = OUTPUTS) -> Path:
     """The folder of the run that `text` names. Raises UsageError if there is none, or if several begin like that."""
-    return best(_around(text, root), text) if _is_best(text) else _named(text, root)[-1]
+    if _asks_for_best(text):
+        return best(_candidates(text, root), text)
+    return _runs(text, root)[-1]
 
 
 def find_all(texts: Sequence[str], root: Path = OUTPUTS) -> list[Path]:
-    """The runs that several names stand for; here a folder of runs means every run in it. Each run comes once."""
-    found = [run for text in texts for run in ([find(text, root)] if _is_best(text) else _named(text, root))]
-    return list({run.resolve(): run for run in found}.values())
+    """The runs that several names stand for, each run once; a folder of runs stands for every run in it."""
+    runs = [run for text in texts for run in ([find(text, root)] if _asks_for_best(text) else _runs(text, root))]
+    return list({run.resolve(): run for run in runs}.values())
 
 
-def find_sweep(text: str, root: Path = OUTPUTS) -> sweep.Sweep | None:
-    """The sweep that `text` names; None for a run's name. ``latest`` is the newest sweep, unless a lone run is newer.
+def find_sweep(text: str = LATEST, root: Path = OUTPUTS) -> Sweep:
+    """The sweep that `text` names; `latest` is the newest sweep. Raises UsageError if there is none, or several."""
+    sweeps = [place for place in _places(root) if _is_sweep(place)]
+    if text == LATEST:
+        place = sweeps[-1] if sweeps else None
+    else:
+        place = _at_path(text, root) or _beginning(text, sweeps, root)
+    if place is not None and _is_sweep(place):
+        return Sweep.read(place)
+    known = f"the latest is {sweeps[-1]}" if sweeps else "there is none yet; start one: pinn train -m ... seed=0,1,2"
+    raise UsageError(f"there is no sweep `{text}` in {root}/sweeps; {known}")
 
-    Raises UsageError if there is neither, or if several begin like that.
-    """
-    if text == LATEST and sweep.every(root):
-        newest = sweep.find(LATEST, root)
-        lone = [run for run in every(root) if sweep.sweep_of(run) is None]
-        return None if lone and _started(lone[-1]) > _created(newest) else newest
-    if _of_a_sweep(text, root):
-        return None
-    if there := _runs_in(text, root):
-        places = {place if (place := sweep.sweep_of(run)) == run.parent else None for run in there}
-        place = places.pop() if len(places) == 1 and not (Path(text) / RESULTS).exists() else None
-        return None if place is None else sweep.Sweep.read(place)
-    try:
-        return sweep.find(text, root)
-    except UsageError:
-        with suppress(UsageError):
-            _named(text, root)
-            return None
-        raise
+
+def find_sweep_or_run(text: str = LATEST, root: Path = OUTPUTS) -> Sweep | Path:
+    """The sweep that `text` names, or the folder of the run. Raises UsageError if there is neither."""
+    place = _place(text, root)
+    return Sweep.read(place) if place is not None and _is_sweep(place) else find(text, root)
 
 
 def every(root: Path = OUTPUTS) -> list[Path]:
-    """The folders of all runs at or below `root`, the one that was started last at the end."""
+    """The folders of all runs at or below `root`; the run that was started last comes last."""
     return _by_start({path.parent for path in root.rglob(RESULTS)} if root.is_dir() else ())
 
 
 def best(folders: Sequence[Path], asked: str = BEST) -> Path:
-    """The run with the smallest error, of several fields the largest. Raises UsageError if errors say nothing."""
-    found = [summary(folder) for folder in folders]
-    rated = [one for one in found if isfinite(largest_error(one)) and one["status"] != "failed"]
+    """The run with the smallest error, of several fields the largest. Raises UsageError where no errors compare."""
+    summaries = [summary(folder) for folder in folders]
+    rated = [one for one in summaries if isfinite(largest_error(one)) and one["status"] != "failed"]
     if len(problems := {str(one["problem"]) for one in rated}) > 1:
-        example = sorted(problems)[0]
-        raise UsageError(f"`{asked}` is among runs of {', '.join(sorted(problems))}; type e.g. {example}/{BEST}")
+        example = f"{asked.removesuffix(BEST)}{min(problems)}/{BEST}"
+        raise UsageError(f"`{asked}` is among runs of {', '.join(sorted(problems))}; type e.g. {example}")
     if not rated:
         raise UsageError(f"`{asked}` goes by the error, and no run there has one; `pinn list runs` shows what there is")
     return Path(min(rated, key=largest_error)["folder"])
 
 
 def largest_error(summary: dict[str, Any]) -> float:
-    """The largest relative L2 error over the fields of a run; infinite where it has none, or one that is no number."""
+    """The largest relative L2 error over the fields of a run; infinite if it has none, or one that is not finite."""
     errors = list(summary.get("errors", {}).values())
     return max(errors) if errors and all(map(isfinite, errors)) else inf
 
 
-def _around(text: str, root: Path) -> list[Path]:
-    """The runs that ``best`` is sought among."""
-    place = text.rpartition("/")[0]
-    return _named(place, root) if place else every(root)
+def label(folder: Path) -> str:
+    """The name of a run in a table: `SWEEP/17` in a sweep, else the name of its folder."""
+    numbered = folder.name.isdecimal() and _is_sweep(folder.parent)
+    return f"{folder.parent.name}/{folder.name}" if numbered else folder.name
 
 
-def _is_best(text: str) -> bool:
+def _asks_for_best(text: str) -> bool:
     return text.rpartition("/")[2] == BEST and not Path(text).exists()
 
 
-def _named(text: str, root: Path) -> list[Path]:
-    """All runs that a name stands for, the latest at the end; at least one. Raises UsageError."""
-    newest = find_sweep(LATEST, root) if text == LATEST and sweep.every(root) else None
-    if newest is not None and (begun := _begun(newest)):  # wherever their folders lie
-        return begun
-    found = _runs_in(text, root) or _of_a_sweep(text, root)
-    if found:
-        return found
-    matches: dict[Path, list[Path]] = {}
-    for run in every(root):
-        if _begins(run, text, root):
-            matches.setdefault(_place(run), []).append(run)
-    if len(matches) == 1:
-        return next(iter(matches.values()))
-    if matches:
-        names = ", ".join(place.name for place in list(matches)[:4]) + (" ..." if len(matches) > 4 else "")
-        raise UsageError(f"`{text}` is the beginning of {len(matches)} runs ({names}); type more of one of them")
-    with suppress(UsageError):
-        if begun := _begun(sweep.find(text, root)):  # its words gave them folders elsewhere
-            return begun
-    raise UsageError(f"there is no run `{text}` in {root}/; `pinn list runs` shows what there is")
+def _candidates(text: str, root: Path) -> list[Path]:
+    """The runs of which `best` or `NAME/best` asks for the best."""
+    name = text.rpartition("/")[0]
+    try:
+        return _runs(name, root) if name else every(root)
+    except UsageError:
+        if "/" not in name and (runs := _of_problem(name, every(root))):  # a problem that has run in sweeps only
+            return runs
+        raise
 
 
-def _runs_in(text: str, root: Path) -> list[Path]:
-    """The runs at or below the folder that `text` names: as a path, as a path below `root`, or as one's ``latest``."""
+def _runs(text: str, root: Path) -> list[Path]:
+    """All runs that a name stands for, at least one; the last one started comes last. Raises UsageError."""
+    place = _place(text, root)
+    if place is None:
+        return _in_sweep(text, root)
+    if not _is_sweep(place):
+        return every(place)
+    begun = {run.folder for run in Sweep.read(place).runs if (run.folder / RESULTS).exists()}
+    if runs := _by_start({*every(place), *begun}):
+        return runs
+    raise UsageError(f"no run of {place} has started; pinn status {place}")
+
+
+def _place(text: str, root: Path) -> Path | None:
+    """The run, the sweep or the folder of runs that a name stands for. Raises UsageError if it may be several."""
+    if text == LATEST:
+        return next(reversed(_places(root)), None)
+    return _at_path(text, root) or _beginning(text, _places(root), root)
+
+
+def _at_path(text: str, root: Path) -> Path | None:
+    """The folder at a path, from here or below `root`; `FOLDER/latest` is the newest run or sweep in that folder."""
     path = Path(text).parent if Path(text).name == RESULTS else Path(text)
     for place in (path, root / path):
-        named = place.is_symlink() and not place.name.isdecimal()  # a number is a sweep's run, and never a link
-        runs = every(place.parent / place.readlink() if named else place)
-        if runs:
-            return runs
-    if path.name == LATEST:  # no link of that name, or one to a run that has been removed
-        parents = [root / path.parent, *([path.parent] if path.parent != Path() else [])]
-        runs = next((runs for runs in map(every, parents) if runs), [])
-        return [run for run in runs if _place(run) == _place(runs[-1])]
-    return []
+        if place.name == LATEST and (place.is_symlink() or not place.is_dir()):
+            if newest := _places(place.parent)[-1:]:
+                return newest[0]
+        elif text and place.is_dir() and (_is_sweep(place) or every(place)):
+            return place
+    return None
 
 
-def _of_a_sweep(text: str, root: Path) -> list[Path]:
-    """The run that ``SWEEP/17`` means; [] for another kind of name. Raises UsageError if that run has not started."""
-    name, _, number = text.rpartition("/")
-    if not (name and number.isdecimal()):
-        return []
-    found = sweep.find(name, root)
-    planned = {run.number: run for run in found.runs}.get(int(number))
-    if planned is None:
-        raise UsageError(f"{found.folder} has runs 0 to {len(found.runs) - 1}; found {number}")
-    if not (planned.folder / RESULTS).exists():
-        raise UsageError(f"run {number} of {found.folder} {_why_not(planned, name)}")
-    return [planned.folder]
+def _beginning(text: str, places: Sequence[Path], root: Path) -> Path | None:
+    """The one folder whose name, short id or path begins like that, or is that. Raises UsageError for several."""
+    names = {place: (place.name, place.name.rpartition("-")[2], os.path.relpath(place, root)) for place in places}
+    exact = [place for place, own in names.items() if text in own]
+    matches = exact or [place for place, own in names.items() if text and any(name.startswith(text) for name in own)]
+    if len(matches) > 1:
+        some = ", ".join(place.name for place in matches[:4]) + (" ..." if len(matches) > 4 else "")
+        what = "sweeps" if all(map(_is_sweep, matches)) else "runs"
+        raise UsageError(f"`{text}` is the beginning of {len(matches)} {what} ({some}); type more of one of them")
+    return matches[0] if matches else None
 
 
-def _why_not(run: sweep.Planned, name: str) -> str:
-    """Why a run of the sweep called `name` has no results."""
+def _in_sweep(text: str, root: Path) -> list[Path]:
+    """The runs that `SWEEP/17` or `SWEEP/PROBLEM` means. Raises UsageError if there are none."""
+    name, _, part = text.rpartition("/")
+    if not name or not (part.isdecimal() or _place(name, root)):
+        raise UsageError(f"there is no run `{text}` in {root}/; `pinn list runs` shows what there is")
+    if part.isdecimal():
+        return [_numbered(find_sweep(name, root), int(part), name)]
+    runs = _runs(name, root)
+    if own := _of_problem(part, runs):
+        return own
+    problems = dict.fromkeys(str(summary(run)["problem"]) for run in runs)
+    raise UsageError(f"{name} has no run of `{part}`; it has runs of {', '.join(problems)}")
+
+
+def _numbered(sweep: Sweep, number: int, name: str) -> Path:
+    """The folder of a run of a sweep by its number. Raises UsageError if that run has not started."""
+    run = {run.number: run for run in sweep.runs}.get(number)
+    if run is None:
+        raise UsageError(f"{sweep.folder} has runs 0 to {len(sweep.runs) - 1}; found {number}")
+    if not (run.folder / RESULTS).exists():
+        raise UsageError(f"run {number} of {sweep.folder} {_why_not(run, name)}")
+    return run.folder
+
+
+def _why_not(run: Planned, name: str) -> str:
+    """Why a run of the sweep `name` has no results."""
     if run.refused is not None:
         return f"was refused: {run.refused}"
     if run.failed is not None:
@@ -151,45 +182,46 @@ def _why_not(run: sweep.Planned, name: str) -> str:
     return f"has not started; pinn status {name}"
 
 
-def _place(run: Path) -> Path:
-    """The folder of its sweep, or its own."""
-    return sweep.sweep_of(run) or run
+def _of_problem(problem: str, runs: Iterable[Path]) -> list[Path]:
+    return [run for run in runs if summary(run)["problem"] == problem]
 
 
-def _begins(folder: Path, text: str, root: Path) -> bool:
-    """Whether the name, the short id or the path of a run, or of its sweep, begins like that."""
-    place = _place(folder)
-    names = (place.name, place.name.rpartition("-")[2], os.path.relpath(place, root))
-    return bool(text) and any(name.startswith(text) for name in names)
+def _is_sweep(folder: Path) -> bool:
+    return (folder / MANIFEST).is_file()
 
 
-def _begun(found: sweep.Sweep) -> list[Path]:
-    return _by_start(run.folder for run in found.runs if (run.folder / RESULTS).exists())
+def _places(root: Path) -> list[Path]:
+    """The folders of all sweeps and of all runs that belong to none, at or below `root`; the newest comes last."""
+    manifests = {*root.glob(f"*/{MANIFEST}"), *root.glob(f"sweeps/*/{MANIFEST}")}
+    sweeps = {manifest.parent for manifest in manifests if not manifest.parent.is_symlink()}
+    places = sweeps | {sweep_of(run) or run for run in every(root)}
+    return sorted(places, key=lambda place: (_began(place), _is_linked(place), place.name))
+
+
+def _is_linked(place: Path) -> bool:
+    """Whether the link `latest` leads there; of two folders made in one second it tells the newer."""
+    with suppress(OSError):
+        return (place.parent / LATEST).readlink().name == place.name
+    return False
 
 
 def _by_start(folders: Iterable[Path]) -> list[Path]:
-    """The run that was started last at the end."""
-    return sorted(folders, key=lambda folder: (_started(folder), _number(folder), folder.name))
+    """Runs in the order in which they were started."""
+    return sorted(folders, key=lambda folder: (_began(folder), _number(folder), folder.name))
 
 
 def _number(folder: Path) -> int:
     return int(folder.name) if folder.name.isdecimal() else -1
 
 
-def _started(folder: Path) -> float:
-    """When a run began, in seconds; when its file was last written if it does not say."""
+def _began(place: Path) -> float:
+    """When a run was started or a sweep was made, in seconds; where its file does not say, when that was written."""
+    file = place / (MANIFEST if _is_sweep(place) else RESULTS)
     try:
-        return _seconds(Results(folder / RESULTS).read_attributes()["started"])
-    except (UsageError, KeyError, ValueError):
-        return (folder / RESULTS).stat().st_mtime
-
-
-def _created(found: sweep.Sweep) -> float:
-    try:
-        return _seconds(found.created)
-    except ValueError:
-        return (found.folder / sweep.MANIFEST).stat().st_mtime
-
-
-def _seconds(moment: str) -> float:
-    return datetime.fromisoformat(moment).timestamp()
+        if file.name == MANIFEST:
+            moment = json.loads(file.read_text(encoding="utf-8"))["created"]
+        else:
+            moment = Results(file).read_attributes()["started"]
+        return datetime.fromisoformat(moment).timestamp()
+    except (UsageError, OSError, LookupError, ValueError, TypeError, RecursionError):
+        return file.stat().st_mtime

@@ -1,4 +1,4 @@
-"""Runs are found by path, beginning, `latest` and problem, from files alone."""
+"""The summary of a run comes from its files alone."""
 
 import json
 import os
@@ -7,7 +7,6 @@ from pathlib import Path
 import h5py
 import pytest
 
-from pinn_cli.basics.errors import UsageError
 from pinn_cli.cli import main
 from pinn_cli.records import summary as runs
 from pinn_cli.records.lock import Lock
@@ -25,51 +24,6 @@ def outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_run(Path("outputs/wave/2026-01-03_10-00-00-ef56"), started="2026-01-03T10:00:00", status="running")
     os.symlink("2026-01-02_10-00-00-cd34", "outputs/helmholtz/latest")
     return tmp_path / "outputs"
-
-
-@pytest.mark.parametrize(
-    ("text", "name"),
-    [
-        ("outputs/helmholtz/2026-01-01_10-00-00-ab12", "ab12"),
-        ("outputs/helmholtz/2026-01-01_10-00-00-ab12/results.h5", "ab12"),
-        ("helmholtz/2026-01-01_10-00-00-ab12", "ab12"),
-        ("2026-01-01", "ab12"),
-        ("ab", "ab12"),
-        ("latest", "ef56"),
-        ("helmholtz/latest", "cd34"),
-        ("outputs/helmholtz/latest", "cd34"),
-        ("outputs/latest", "ef56"),
-        ("wave/latest", "ef56"),
-        ("helmholtz", "cd34"),
-        ("outputs", "ef56"),
-    ],
-)
-def test_a_run_is_found(text: str, name: str) -> None:
-    found = names.find(text)
-    assert found.name.endswith(name)
-    assert not found.is_absolute()
-
-
-def test_latest_needs_no_link() -> None:
-    os.unlink("outputs/helmholtz/latest")
-    assert names.find("helmholtz/latest").name.endswith("cd34")
-    os.symlink("removed", "outputs/helmholtz/latest")
-    assert names.find("outputs/helmholtz/latest").name.endswith("cd34")
-
-
-def test_an_ambiguous_or_unknown_name_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"3 runs .*type more"):
-        names.find("2026-01")
-    with pytest.raises(UsageError, match="pinn list runs"):
-        names.find("xyz")
-    with pytest.raises(UsageError, match="pinn list runs"):
-        names.find("latest", Path("nothing-here"))
-
-
-def test_a_folder_stands_for_all_its_runs_when_several_are_asked_for() -> None:
-    found = [run.name[-4:] for run in names.find_all(["helmholtz", "ef", "outputs/wave/latest"])]
-    assert found == ["ab12", "cd34", "ef56"]
-    assert [run.name[-4:] for run in names.find_all(["helmholtz/latest"])] == ["cd34"]
 
 
 def test_a_summary_says_what_the_file_says() -> None:

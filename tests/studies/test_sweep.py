@@ -78,24 +78,6 @@ def test_a_folder_that_is_no_run_of_a_sweep_is_left_alone(here):
     assert list(here.iterdir()) == []
 
 
-def test_a_sweep_is_found_by_path_beginning_short_id_and_latest():
-    first, last = created(), created()
-    for name in (str(first.folder), first.folder.name, first.folder.name[-4:], f"{first.folder}/"):
-        assert sweep.find(name).folder.name == first.folder.name
-    assert sweep.find("latest") == sweep.find() == sweep.find("outputs/sweeps/latest") == last
-    (last.folder.parent / "latest").unlink()
-    assert sweep.find("latest").folder in (first.folder, last.folder)
-    with pytest.raises(UsageError, match="the beginning of 2 sweeps"):
-        sweep.find("20")
-    with pytest.raises(UsageError, match="there is no sweep `nothing`"):
-        sweep.find("nothing")
-
-
-def test_without_any_sweep_one_line_says_what_to_type():
-    with pytest.raises(UsageError, match="start one: pinn train -m"):
-        sweep.find()
-
-
 def test_a_chosen_folder_holds_this_very_sweep_or_nothing(here):
     made = created(folder="mine")
     assert created(folder="mine") == made

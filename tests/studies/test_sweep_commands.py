@@ -21,7 +21,7 @@ from pinn_cli.records.lock import Lock
 from pinn_cli.records.results import Results
 from pinn_cli.studies import launch
 from pinn_cli.studies import status as states
-from pinn_cli.studies.find import find_sweep
+from pinn_cli.studies.find import find_sweep, find_sweep_or_run
 from pinn_cli.studies.launchers.slurm import SlurmArray, queue
 from pinn_cli.studies.launchers.slurm import commands as slurm
 from pinn_cli.studies.stop import writers
@@ -191,7 +191,6 @@ def test_runs_elsewhere_go_by_their_sweep_from_anywhere(capfd: pytest.CaptureFix
     words = [*TINY, "stop.steps=3", "problem.a1=1,2", "seed=0,1", "folder=x/${problem.a1}/seed${seed}"]
     assert main(["train", "-m", *words]) == 0
     sweep = find_sweep("latest")
-    assert sweep is not None
     shutil.rmtree(sweep.runs[2].folder)
     sweep.runs[2].folder.with_name("seed0.failed").write_text("no such node\n")
     os.mkdir("elsewhere")
@@ -214,8 +213,8 @@ def test_runs_elsewhere_go_by_their_sweep_from_anywhere(capfd: pytest.CaptureFix
         "seed0", "seed0.sweep", "seed1", "seed1.sweep",
     ]  # fmt: skip
     for name in ("latest", str(sweep.folder), sweep.folder.name):
-        assert find_sweep(name) == sweep
-    assert find_sweep("x") is None  # resumed is the latest run there, as in any folder of runs
+        assert find_sweep_or_run(name) == sweep
+    assert isinstance(find_sweep_or_run("x"), Path)  # the latest run there is resumed, as in any folder of runs
 
 
 def test_a_log_is_printed_and_followed_to_its_end(capsys: pytest.CaptureFixture[str]) -> None:
@@ -241,7 +240,7 @@ def test_a_log_is_printed_and_followed_to_its_end(capsys: pytest.CaptureFixture[
     ("words", "says"),
     [
         (["logs", "ab/1"], "has no run.log (yet)"),
-        (["resume", "zz"], "there is no sweep `zz`"),
+        (["resume", "zz"], "there is no run `zz`"),
         (["resume", "ab", "stop.steps=9"], "whose runs go on as they are; type e.g. ab/0"),
         (["cancel", "zz"], "there is no sweep `zz`"),
         (["cancel", "ab/1"], "there is no sweep `ab/1`"),
@@ -259,17 +258,3 @@ def test_what_cannot_be_done_is_one_line(words: list[str], says: str, capsys: py
     errors = capsys.readouterr().err
     assert says in errors
     assert len(errors.splitlines()) == 1
-
-
-def test_a_name_is_a_sweeps_or_a_runs() -> None:
-    write_sweep()
-    for name in ("latest", "ab", str(FOLDER)):
-        found = find_sweep(name)
-        assert found is not None
-        assert found.folder == FOLDER
-    assert find_sweep("ab/0") is None
-    assert find_sweep(f"{FOLDER}/0") is None
-    for number in range(6):
-        shutil.rmtree(FOLDER / str(number))
-    found = find_sweep("ab")
-    assert found is not None  # none of its runs has started

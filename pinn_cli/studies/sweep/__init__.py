@@ -13,13 +13,12 @@ Nothing here reads a configuration or a results file: what state a run is in, it
 """
 
 from pinn_cli.records.folder import MANIFEST
-from pinn_cli.studies.sweep.finding import LATEST, every, find
 from pinn_cli.studies.sweep.folder import NEW, Sweep, counted
 from pinn_cli.studies.sweep.notes import FAILED, REFUSED, forget, leave, note, sweep_of
 from pinn_cli.studies.sweep.planned import Planned, quoted
 from pinn_cli.studies.sweep.varied import labels, varied
 
 __all__ = [
-    "FAILED", "LATEST", "MANIFEST", "NEW", "REFUSED", "Planned", "Sweep", "counted", "every", "find", "forget",
-    "labels", "leave", "note", "quoted", "sweep_of", "varied",
+    "FAILED", "MANIFEST", "NEW", "REFUSED", "Planned", "Sweep", "counted", "forget", "labels", "leave", "note",
+    "quoted", "sweep_of", "varied",
 ]  # fmt: skip
