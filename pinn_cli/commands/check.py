@@ -24,13 +24,12 @@ def run(arguments: Namespace) -> int:
     from pinn_cli.configuration.assemble import assemble
     from pinn_cli.configuration.catalogue import find_own_modules
     from pinn_cli.configuration.check import check
-    from pinn_cli.configuration.compose import compose
+    from pinn_cli.configuration.compose import read
     from pinn_cli.configuration.plan import preview
 
     find_own_modules()
-    parts = assemble(
-        compose(arguments.overrides), [word.partition("=")[0].lstrip("+~") for word in arguments.overrides]
-    )
+    request = read(arguments.overrides)
+    parts = assemble(request.config, request.typed, request.notes)
     report = check(parts.problem)
     points = {name: len(X) for name, X in preview(parts).batch.items()}
     if arguments.json:

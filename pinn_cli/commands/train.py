@@ -1,21 +1,16 @@
 """Train a network on a problem; every `key=value` changes the configuration, `-m` sweeps over lists of values."""
 
-import sys
-
-import hydra
-from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import OmegaConf
 
 from pinn_cli.basics.errors import FINISHED, UsageError
 from pinn_cli.configuration.catalogue import find_own_modules, groups, options
-from pinn_cli.configuration.compose import compose, rewrite, search_path
+from pinn_cli.configuration.compose import compose
 from pinn_cli.studies import launch
 from pinn_cli.studies.launchers.task import carry_out
 
 SWEEP = ("-m", "--multirun")
 DRY = "--dry-run"
-ASKING = ("--hydra-help", "-c", "--cfg", "-i", "--info", "-sc", "--shell-completion")
-VALUED = ("-c", "--cfg", "-p", "--package", "-i", "--info", "-cd", "--config-dir")  # take the word that follows
+CONFIGURATION = ("--cfg", "-c")
 
 HELP = """usage: pinn train problem=NAME [key=value ...] [-m]
 
@@ -31,58 +26,47 @@ several parts at once (quoted for the shell):
 a sweep, one run per combination, in a folder of its own (folder=... chooses it; --dry-run only shows it):
   pinn train -m problem=helmholtz recipe=adam weighting=fixed,lr_annealing seed=0,1,2
 
-  --cfg job    print the configuration that would be trained, every key that can be changed
-  --info ...   what Hydra knows of how it is composed"""
-
-codes: list[int] = []  # what `task` has to say: Hydra drops what it returns
-typed: list[str] = []  # what the results file calls the command: Hydra is handed other words
+  --cfg job    print the configuration that would be trained, every key that can be changed"""
 
 
 def run_words(words: list[str]) -> int:
-    """Check the words, then let Hydra compose and run: one job, or with -m one per combination; the exit code."""
+    """Train one run, or with -m one per combination; the exit code. Raises UsageError."""
     if "-h" in words or "--help" in words:
         print(_help())
         return FINISHED
     find_own_modules()
-    before = ["", *words]
-    overrides = [word for word, flag in zip(words, before, strict=False) if word[:1] != "-" and flag not in VALUED]
-    flags = [word for word in words if word not in overrides]
-    if any(flag in ASKING for flag in flags):
-        return _hydra([*flags, *rewrite(overrides), *search_path()])
+    flags, settings = _split(words)
     if any(flag in SWEEP for flag in flags):
         if others := [flag for flag in flags if flag not in (*SWEEP, DRY)]:
             raise UsageError(f"`{others[0]}` does not go with -m; expected pinn train -m [{DRY}] key=value ...")
-        return launch.run(overrides, ["pinn", "train", *words], dry=DRY in flags)
-    if launchers := [word for word in overrides if launch.of_launcher(word)]:
+        return launch.run(settings, ["pinn", "train", *words], dry=DRY in flags)
+    if launchers := [word for word in settings if launch.of_launcher(word)]:
         raise UsageError(f"`{launchers[0]}` starts the runs of a sweep; type pinn train -m ... (one run is one too)")
     if DRY in flags:
         raise UsageError(f"{DRY} shows the runs of a sweep; type pinn train -m {DRY} ... (or --cfg job for one run)")
-    compose(overrides)
-    typed[:] = words
-    return _hydra([*flags, *rewrite(overrides), *search_path()])
+    if flags:
+        print(OmegaConf.to_yaml(compose(settings), resolve=True), end="")
+        return FINISHED
+    return carry_out(settings)
+
+
+def _split(words: list[str]) -> tuple[list[str], list[str]]:
+    """The flags, and the other words; `job` belongs to `--cfg`. Raises UsageError for another flag."""
+    flags, settings = [], []
+    rest = iter(words)
+    for word in rest:
+        if not word.startswith("-"):
+            settings.append(word)
+            continue
+        if word not in (*SWEEP, DRY, *CONFIGURATION):
+            raise UsageError(f"unknown flag `{word}`; settings have none, type e.g. stop.steps=100 (pinn train --help)")
+        if word in CONFIGURATION and next(rest, None) != "job":
+            raise UsageError(f"`{word}`: expected {word} job, which prints the configuration of a run")
+        flags.append(word)
+    return flags, settings
 
 
 def _help() -> str:
     choices = {group: [name for name in options(group) if "/" not in name] for group in groups()}
     lines = [f"  {group}={'|'.join(names)}" for group, names in choices.items() if names]
     return HELP.format(groups="\n".join(lines))
-
-
-def _hydra(words: list[str]) -> int:
-    """Hydra reads the command line of the process."""
-    before, sys.argv = sys.argv, ["pinn train", *words]
-    codes.clear()
-    try:
-        task()
-    except HydraException as error:
-        raise UsageError(" ".join(str(error).split())) from error
-    finally:
-        sys.argv = before
-    return max(codes, default=FINISHED)
-
-
-@hydra.main(version_base=None, config_path="pkg://pinn_cli.conf", config_name="config")
-def task(config: DictConfig) -> None:
-    """One run."""
-    sys.argv = ["pinn train", *typed]
-    codes.append(carry_out(config))

@@ -11,7 +11,6 @@ from omegaconf import DictConfig, OmegaConf
 from pinn_cli.basics.errors import UsageError, nearest
 from pinn_cli.configuration import device as devices
 from pinn_cli.configuration.build import Builder, permitted_class
-from pinn_cli.configuration.compose import drop_leftovers
 from pinn_cli.configuration.settings import check_names
 from pinn_cli.configuration.trainable import refuse
 from pinn_cli.methods.seeds import seed_for
@@ -50,10 +49,10 @@ class Parts:
         return self.new_models()
 
 
-def assemble(config: DictConfig, typed: Collection[str] = ()) -> Parts:
-    """Build every part of a run (Raises UsageError); what a recipe sets of parts not selected is dropped first."""
+def assemble(config: DictConfig, typed: Collection[str] = (), notes: Collection[str] = ()) -> Parts:
+    """Build every part of a run (Raises UsageError); `typed` and `notes` are those of its request."""
     builder = Builder(typed)
-    builder.notes += drop_leftovers(config)
+    builder.notes += notes
     dtype = getattr(torch, config.dtype)
     device = devices.choose(config.device, dtype)
     problem = build_problem(config, builder)

@@ -1,12 +1,13 @@
 """From the words of a command line to one complete configuration, or to one clear line.
 
-Every override is looked at before Hydra is: what a person may get wrong (a choice, a key, a repeated part) is answered
-with the nearest valid name. Nothing here imports torch.
+Hydra composes once. What a person may get wrong (a choice, a key, a repeated part) is answered with the nearest valid
+name. Nothing here imports torch.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from hydra import compose as hydra_compose
@@ -28,7 +29,44 @@ FREE = re.compile(r"(points|weights|problem\.unknowns|optimizer\.[^.=]+\.(points
 EXTRAS = {"joblib": "joblib", "submitit": "slurm"}  # what to install for launchers whose names begin like that
 
 
-def rewrite(words: list[str]) -> list[str]:
+@dataclass(frozen=True)
+class Request:
+    """A run as it was typed."""
+
+    config: DictConfig
+    problem: str  # the name of the problem's YAML
+    typed: tuple[str, ...]  # the keys that were typed: what cannot be used of them is an error
+    notes: tuple[str, ...]  # what of a recipe is left out, one line each
+    words: tuple[str, ...]  # behind `pinn train`
+
+
+def compose(words: Sequence[str]) -> DictConfig:
+    """The configuration of one run (Raises UsageError)."""
+    return read(words).config
+
+
+def read(words: Sequence[str]) -> Request:
+    """The run that these words of `pinn train` describe (Raises UsageError)."""
+    overrides = [_parse(word) for word in words]
+    chosen = [override for override in overrides if override.key_or_group in catalogue.groups()]
+    settings = [override for override in overrides if override not in chosen]
+    for override in overrides:
+        _check_first_name(override)
+    for override in chosen:
+        _check_choice(override)
+    try:
+        config, problem = _compose(words)
+    except UsageError:  # Hydra says which key it does not know; the parts say which keys there are
+        _check_keys(settings, _compose([override.input_line or "" for override in chosen])[0])
+        raise
+    notes = _drop_leftovers(config)
+    _check_keys([override for override in settings if override.type != OverrideType.DEL], config)
+    check_settings(config)
+    typed = tuple(override.key_or_group for override in overrides)
+    return Request(config, problem, typed, tuple(notes), tuple(words))
+
+
+def rewrite(words: Sequence[str]) -> list[str]:
     """`weights.wall=4` -> `++weights.wall=4`, for every table with free keys."""
     return [f"++{word}" if FREE.match(word) else word for word in words]
 
@@ -39,27 +77,8 @@ def search_path() -> list[str]:
     return [f"hydra.searchpath=[{','.join(f'file://{folder}' for folder in own)}]"] if own else []
 
 
-def compose(words: list[str]) -> DictConfig:
-    """The configuration of one run (Raises UsageError)."""
-    words = rewrite(words)
-    overrides = [_parse(word) for word in words]
-    chosen = [override for override in overrides if override.key_or_group in catalogue.groups()]
-    for override in overrides:
-        _check_first_name(override)
-    for override in chosen:
-        _check_choice(override)
-    base = _compose([override.input_line or "" for override in chosen])
-    drop_leftovers(base)
-    for override in overrides:
-        if override not in chosen:
-            _check_key(override, base)
-    config = _compose(words)
-    check_settings(config)
-    return config
-
-
-def drop_leftovers(config: DictConfig) -> list[str]:
-    """Drop what a recipe sets of parts that are not selected; say so in a line each."""
+def _drop_leftovers(config: DictConfig) -> list[str]:
+    """Drop what a recipe sets of parts that are not selected; one line for each."""
     notes = []
     for group in catalogue.LISTS:
         for name in [name for name, part in (config.get(group) or {}).items() if "_target_" not in (part or {})]:
@@ -122,12 +141,16 @@ def hydra_loader() -> Iterator[Any]:
             yield GlobalHydra.instance().config_loader()
 
 
-def _compose(words: list[str]) -> DictConfig:
+def _compose(words: Sequence[str]) -> tuple[DictConfig, str]:
+    """What Hydra makes of the words, and the name of the problem chosen. Raises UsageError."""
     try:
         with hydra_loader():
-            config = hydra_compose("config", [*words, *search_path()])
-            OmegaConf.to_container(config, resolve=True)  # a value like ${problem.kapa} may lead nowhere, or in circles
-            return config
+            config = hydra_compose("config", [*rewrite(words), *search_path()], return_hydra_config=True)
+        problem = str(config.hydra.runtime.choices["problem"])
+        with open_dict(config):
+            del config["hydra"]
+        OmegaConf.to_container(config, resolve=True)  # a value like ${problem.kapa} may lead nowhere, or in circles
+        return config, problem
     except (HydraException, OmegaConfBaseException, RecursionError) as error:
         cause = error.__cause__ or error
         line = " ".join(str(error).split()) if "problem" in str(error) else " ".join(str(cause).split())
@@ -161,6 +184,11 @@ def _check_choice(override: Override) -> None:
                 f"`{name}` is twice in {group}={names}; to repeat it give the second a name of its own: "
                 f"'+{group}@{group}.{name}_2={name}' (it comes last)"
             )
+
+
+def _check_keys(overrides: Sequence[Override], base: DictConfig) -> None:
+    for override in overrides:
+        _check_key(override, base)
 
 
 def _check_key(override: Override, base: DictConfig) -> None:

@@ -2,8 +2,7 @@
 
 import platform
 import shlex
-import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,8 +16,10 @@ from pinn_cli.basics.checkout import commit
 LIBRARIES = ("torch", "numpy", "h5py", "hydra-core")
 
 
-def provenance(config: Mapping[str, Any], problem: str, device: torch.device) -> dict[str, Any]:
-    """Attributes of a new run: what it is, on what it runs, with which versions, started when and how."""
+def provenance(
+    config: Mapping[str, Any], problem: str, device: torch.device, words: Sequence[str]
+) -> dict[str, Any]:
+    """Attributes of a new run of `pinn train WORDS`: what it is, its device, its versions, when it started."""
     return {
         "pinn_version": __version__,
         "problem": problem,
@@ -31,7 +32,7 @@ def provenance(config: Mapping[str, Any], problem: str, device: torch.device) ->
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in LIBRARIES},
         "commit": commit(),
         "started": now(),
-        "command": shlex.join(["pinn", "train", *sys.argv[1:]]),
+        "command": shlex.join(["pinn", "train", *words]),
     }
 
 

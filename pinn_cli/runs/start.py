@@ -1,7 +1,7 @@
 """How a run begins: new, rehearsed, or again in a folder that holds it."""
 
 import logging
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from pinn_cli.basics import files as atomic
 from pinn_cli.basics.errors import FINISHED, UsageError, nearest
 from pinn_cli.configuration.assemble import assemble
-from pinn_cli.configuration.compose import drop_leftovers
+from pinn_cli.configuration.compose import Request
 from pinn_cli.configuration.settings import check_settings, read_back
 from pinn_cli.configuration.sources import refuse_changed, sources
 from pinn_cli.records import checkpoint
@@ -26,31 +26,38 @@ from pinn_cli.runs.job import Job
 from pinn_cli.training.clock import Clock
 
 
-def start(config: DictConfig, name: str, typed: Collection[str] = (), prefix: str = "") -> int:
-    """Train a new run of the problem called `name`; the exit code. Raises UsageError with nothing made on disk."""
+def start(request: Request, prefix: str = "") -> int:
+    """Train the run of a request, ``read(words)``; the exit code, FINISHED or STOPPED.
+
+    A folder that holds this very run is taken again: the run goes on. Every printed line begins with `prefix`. Raises
+    UsageError, with nothing made on disk, for a run that cannot start, and TrainingError for one that cannot go on.
+    """
+    config, name = request.config, request.problem
     if config.folder is not None and (Path(config.folder) / RESULTS).exists():
         return _again(Path(config.folder), config, prefix)
     with _surroundings(config):
         clock = Clock()
         run_folder.check_writable(config.folder)
-        job = Job(config, name, assemble(config, typed))
+        job = Job(config, name, assemble(config, request.typed, request.notes))
         text = job.plan()
         folder = run_folder.create(name, config.folder)
         with Lock(folder):
             if not (folder / RESULTS).exists():  # else a process that was here before has made it meanwhile
                 atomic.clear(folder)
                 yaml = OmegaConf.to_yaml(config, resolve=True)
-                Results(folder / RESULTS).create(provenance(config, name, job.parts.device), yaml, sources(config))
+                about = provenance(config, name, job.parts.device, request.words)
+                Results(folder / RESULTS).create(about, yaml, sources(config))
                 atomic.write(folder / "config.yaml", yaml)
                 return job.train(folder, clock, f"{text}\nfolder   {folder}", prefix=prefix)
     return _again(folder, config, prefix)
 
 
-def rehearse(config: DictConfig, typed: Collection[str] = ()) -> None:
-    """Build everything and evaluate every residual once, as a start would. Raises UsageError; makes nothing."""
+def rehearse(request: Request) -> None:
+    """Build everything and evaluate every residual once, as `start` does. Raises UsageError; makes nothing on disk."""
+    config = request.config
     config.compile = "off"  # whether a compiler works says nothing of the run
     with _surroundings(config):
-        Job(config, "", assemble(config, typed)).plan()
+        Job(config, request.problem, assemble(config, request.typed, request.notes)).plan()
 
 
 def go_on(folder: Path, changes: Mapping[str, Any] | None = None, changed: bool = False) -> int:
@@ -117,7 +124,6 @@ def _again(folder: Path, config: DictConfig, prefix: str) -> int:
 
     What a run began as counts too: a sweep types that, also where one of its runs has been changed by a resume.
     """
-    drop_leftovers(config)
     plain: Any = OmegaConf.to_container(config, resolve=True)
     if (differences := runs.differences(folder, plain)) and runs.differences(folder, plain, "begun"):
         raise UsageError(f"{folder} holds another run ({differences}); type folder=ANOTHER")

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from pinn_cli.basics.errors import MachineError, UsageError
 from pinn_cli.configuration.build import Builder
-from pinn_cli.configuration.compose import compose, spread, value_of
+from pinn_cli.configuration.compose import compose, read, spread, value_of
 from pinn_cli.studies.grid import Combination, combinations
 from pinn_cli.studies.launchers.plugins import Plugin, configuration
 from pinn_cli.studies.launchers.slurm import commands as slurm
@@ -121,7 +121,7 @@ def _rehearsed(runs: list[Combination]) -> list[Combination]:
         from pinn_cli.runs.start import rehearse  # imports torch
 
         try:
-            rehearse(compose(list(words)), [word.partition("=")[0] for word in words])
+            rehearse(read(words))
         except MachineError:  # it may well start where it is carried out
             return None
         except UsageError as error:

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+from hydra import compose as hydra_compose
 
 from pinn_cli import cli
+from pinn_cli.records.results import Results
 
 HELMHOLTZ = "problem=helmholtz"
 
@@ -125,3 +127,26 @@ def test_help_and_version(capsys):
     assert cli.main([]) == cli.main(["--help"]) == cli.main(["--version"]) == 0
     out = capsys.readouterr().out
     assert all(name in out for name in cli.COMMANDS)
+
+
+def test_hydra_composes_once_and_the_results_file_says_what_was_typed(here, monkeypatch, capsys):
+    composed = []
+
+    def count(*arguments, **keywords):
+        composed.append(arguments)
+        return hydra_compose(*arguments, **keywords)
+
+    monkeypatch.setattr("pinn_cli.configuration.compose.hydra_compose", count)
+    words = [HELMHOLTZ, "stop.steps=1", "points.interior=16", "points.face=4", "figures=off", "folder=run"]
+    assert cli.main(["train", *words]) == 0
+    assert len(composed) == 1
+    assert Results("run/results.h5").read_attributes()["command"] == " ".join(["pinn", "train", *words])
+    capsys.readouterr()
+    assert cli.main(["train", *words, "--cfg", "job"]) == 0
+    assert capsys.readouterr().out == Path("run/config.yaml").read_text()
+
+
+@pytest.mark.parametrize("words", [["--info"], ["--cfg"], ["--cfg", "hydra"], ["-m", "--cfg", "job"]])
+def test_an_unknown_flag_of_train_is_one_line(words, here, capsys):
+    assert cli.main(["train", HELMHOLTZ, *words]) == cli.USAGE
+    assert f"`{words[0] if words[0] != '-m' else '--cfg'}`" in capsys.readouterr().err

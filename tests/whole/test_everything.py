@@ -7,7 +7,7 @@ import torch
 
 from pinn_cli.configuration import catalogue, plan
 from pinn_cli.configuration.assemble import assemble
-from pinn_cli.configuration.compose import compose, drop_leftovers
+from pinn_cli.configuration.compose import compose
 from pinn_cli.derivatives.engines import Autograd, Taylor
 from pinn_cli.training.jacobian import row_by_row
 from pinn_cli.training.objective import Objective
@@ -18,9 +18,7 @@ SMALL = ["points.interior=7", "points.face=2", "architecture.width=5", "architec
 
 
 def parts_of(*words):
-    config = compose([*words, *SMALL])
-    drop_leftovers(config)
-    return assemble(config)
+    return assemble(compose([*words, *SMALL]))
 
 
 def with_engine(objective, engine):

@@ -1,11 +1,10 @@
 """One run as a launcher calls it: in this process, or in a worker of its own. It returns an exit code, never raises."""
 
 import os
-import re
 import sys
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from omegaconf import DictConfig
 
 from pinn_cli.basics.errors import FAILED, FINISHED, STOPPED, USAGE, BusyError, MachineError, TrainingError, UsageError
 from pinn_cli.basics.signals import asked_to_stop, stop_waits
+from pinn_cli.configuration.compose import read
 from pinn_cli.records.folder import RESULTS
 from pinn_cli.studies import sweep
 from pinn_cli.studies.sweep import Planned
@@ -21,18 +21,21 @@ from pinn_cli.studies.sweep import Planned
 SAYS = {FINISHED: "finished", FAILED: "failed", USAGE: "refused", STOPPED: "stopped"}
 
 
-def carry_out(config: DictConfig, name: str = "", prefix: str = "") -> int:
-    """Train one configuration; the exit code. What ends it is said in a line, after its `name` in a sweep."""
-    about = HydraConfig.get()
-    typed = [re.split(r"[=@]", word.lstrip("+~"))[0] for word in about.overrides.task]
-    folder = Path(config.folder) if config.folder is not None else None
+def carry_out(words: Sequence[str], name: str = "", prefix: str = "") -> int:
+    """Train the run of these words of `pinn train`; the exit code. It never raises.
+
+    What ends the run is printed in one line, behind its `name` in a sweep. For a run of a sweep it is also written into
+    a note beside the run's folder, where the results file cannot say it.
+    """
+    folder: Path | None = None
     try:
+        request = read(words)
+        folder = Path(request.config.folder) if request.config.folder is not None else None
         from pinn_cli.runs.start import start  # imports torch
 
         if folder is not None:
             sweep.forget(folder)
-
-        return start(config, about.runtime.choices["problem"], typed, prefix)
+        return start(request, prefix)
     except Exception as error:
         code, expected = _code(error, name, folder), isinstance(error, UsageError | TrainingError)
         line = str(error) if expected else f"{type(error).__name__}: {error}".splitlines()[0]
@@ -68,8 +71,8 @@ class Task:
         else:
             place = f"({number + 1} of {len(self.runs)})"
             print(f"\nrun {run.number} {place}: pinn train {' '.join(run.words)}", flush=True)
-        with _typed(run), stop_waits() if worker else nullcontext():  # the launcher's own process has its handlers
-            code = carry_out(config, f"run {run.number}: ", f"run {run.number}: " if worker else "")
+        with stop_waits() if worker else nullcontext():  # the launcher's own process has its handlers
+            code = carry_out(run.full_words, f"run {run.number}: ", f"run {run.number}: " if worker else "")
         if code == STOPPED:
             asked_to_stop.set()
         return code
@@ -85,16 +88,6 @@ def deal_gpus(number: int) -> None:
     there = [name for name in listed.split(",") if name] if listed is not None else range(torch.cuda.device_count())
     if len(there) > 1:
         os.environ["CUDA_VISIBLE_DEVICES"] = str(there[number % len(there)])
-
-
-@contextmanager
-def _typed(run: Planned) -> Iterator[None]:
-    """The results file of a run says how that run is typed, and not the sweep."""
-    before, sys.argv = sys.argv, ["pinn train", *run.full_words]
-    try:
-        yield
-    finally:
-        sys.argv = before
 
 
 def _said(code: int, name: str, message: str) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from pinn_cli.basics.errors import UsageError
-from pinn_cli.configuration.compose import compose, drop_leftovers
+from pinn_cli.configuration.compose import compose
 from pinn_cli.records import summary as runs
 from pinn_cli.records.folder import RESULTS
 from pinn_cli.records.lock import holder
@@ -98,9 +98,7 @@ def _plain(config: DictConfig) -> Any:
 @cache
 def composed(words: tuple[str, ...]) -> DictConfig:
     """The configuration of a cell, whose seed and folder are not its own yet (Raises UsageError)."""
-    config = compose([*words, "seed=0"])
-    drop_leftovers(config)
-    return config
+    return compose([*words, "seed=0"])
 
 
 def refuse_busy(folder: Path) -> None:
