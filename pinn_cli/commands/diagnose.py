@@ -6,6 +6,7 @@ from typing import Any
 
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.records.folder import RESULTS
+from pinn_cli.records.status import Status
 
 
 def add(parser: ArgumentParser) -> None:
@@ -28,7 +29,7 @@ def run(arguments: Namespace) -> int:
     find_own_modules()
     folder = names.find(arguments.run)
     results = Results(folder / RESULTS)
-    if results.read_attributes()["status"] == "running":
+    if results.read_attributes()["status"] == Status.RUNNING:
         raise UsageError(f"{folder} has not ended; expected a run at rest (wait for it, or pinn resume {folder})")
     parts = _parts(arguments.words, results)
     with Lock(folder):

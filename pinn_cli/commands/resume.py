@@ -44,11 +44,12 @@ def run(arguments: Namespace) -> int:
 def _all(found: Any) -> int:
     """What of a sweep has not finished; its runs start from the folder in which it was typed, or its frozen copy."""
     from pinn_cli.configuration.catalogue import find_own_modules
+    from pinn_cli.records.status import COMPLETE
     from pinn_cli.studies import launch
     from pinn_cli.studies.status import refuse_busy, states
     from pinn_cli.studies.sweep import Sweep
 
-    if all(entry["state"] in ("finished", "refused") for entry in states(found)):
+    if all(entry["state"] in COMPLETE for entry in states(found)):
         print(f"nothing is left to do in {found.folder}; pinn compare {found.folder}")
         return 0
     refuse_busy(found.runs)

@@ -5,6 +5,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from pinn_cli.records.status import RESUMABLE
+
 
 def add(parser: ArgumentParser) -> None:
     """The arguments of `pinn show`."""
@@ -77,7 +79,7 @@ def page(found: dict[str, Any]) -> str:
 
 def _next(status: str, drawn: bool) -> str:
     """The command that most likely comes next."""
-    if status in ("stopped", "interrupted"):
+    if status in RESUMABLE:
         return "resume"
     return "compare" if drawn else "plot"
 

@@ -59,16 +59,17 @@ def _page(found: Any, every: bool) -> str:
 
 def _next(found: Any, there: dict[str, int]) -> list[str]:
     """The command that most likely comes next, once nothing goes on."""
-    from pinn_cli.studies.status import UNDERWAY
+    from pinn_cli.records.status import COMPLETE, UNDERWAY
 
     if any(state in there for state in UNDERWAY):
         return []
-    rest = any(state not in ("finished", "refused") for state in there)
+    rest = any(state not in COMPLETE for state in there)
     return ["", f"next     pinn {'resume' if rest else 'compare'} {found.folder}"]
 
 
 def _watch(found: Any) -> None:
-    from pinn_cli.studies.status import UNDERWAY, counts, seconds_left, states
+    from pinn_cli.records.status import UNDERWAY
+    from pinn_cli.studies.status import counts, seconds_left, states
     from pinn_cli.studies.status_view import live, picture, tally, watch
     from pinn_cli.studies.sweep import Sweep
 

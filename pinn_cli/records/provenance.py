@@ -12,6 +12,7 @@ import torch
 
 from pinn_cli import __version__
 from pinn_cli.basics.checkout import commit
+from pinn_cli.records.status import Status
 
 LIBRARIES = ("torch", "numpy", "h5py", "hydra-core")
 
@@ -23,7 +24,7 @@ def provenance(
     return {
         "pinn_version": __version__,
         "problem": problem,
-        "status": "running",
+        "status": Status.RUNNING,
         "seed": config["seed"],
         "device": str(device),
         "dtype": config["dtype"],

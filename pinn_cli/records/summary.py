@@ -13,6 +13,7 @@ from pinn_cli.basics.text import duration, scientific
 from pinn_cli.records.folder import RESULTS
 from pinn_cli.records.lock import holder
 from pinn_cli.records.results import Results
+from pinn_cli.records.status import Status
 
 
 class _Yaml(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -30,7 +31,7 @@ def summary(folder: Path) -> dict[str, Any]:
         found = Results(folder / RESULTS).overview()
         return _summary(folder, **{name.replace("/", "_"): values for name, values in found.items()})
     except (UsageError, TypeError, ValueError) as error:
-        return _summary(folder, {}, {}, {}, {}, {}, {}) | {"status": "damaged", "reason": str(error)}
+        return _summary(folder, {"status": Status.DAMAGED, "reason": str(error)}, {}, {}, {}, {}, {})
 
 
 def _summary(
@@ -39,7 +40,7 @@ def _summary(
     return {
         "folder": str(folder),
         **{name: about.get(name) for name in ("problem", "seed", "device", "dtype", "started", "finished", "reason")},
-        "status": _status(folder, str(about.get("status", "unknown"))),
+        "status": _status(folder, about.get("status")),
         "steps": max(int(last.get("step", 0)), int(about.get("steps", 0))),  # it may have stopped between two rows
         "seconds": float(timing_wall.get("", last.get("time", 0.0))),
         "loss": last.get("loss/total"),
@@ -74,19 +75,21 @@ def differences(folder: Path, config: dict[str, Any], kept: str = "config") -> s
 
 def finished(folder: Path) -> bool:
     """Whether a run is there and came to its end."""
-    return (folder / RESULTS).exists() and summary(folder)["status"] == "finished"
+    return (folder / RESULTS).exists() and summary(folder)["status"] == Status.FINISHED
 
 
 def cells(run: dict[str, Any]) -> list[str]:
     """Steps, time and errors of a summary, as they stand in a table."""
-    if run["status"] == "damaged":
+    if run["status"] == Status.DAMAGED:
         return ["", "", ""]
     errors = "  ".join(f"{name} {scientific(value)}" for name, value in run["errors"].items())
     return [str(run["steps"]), duration(run["seconds"]), errors]
 
 
-def _status(folder: Path, status: str) -> str:
-    return "interrupted" if status == "running" and holder(folder) is None else status
+def _status(folder: Path, written: str | None) -> Status:
+    """What the file says, unless the process that wrote "running" is gone (Raises ValueError if it says nothing)."""
+    status = Status(written or "")
+    return Status.INTERRUPTED if status == Status.RUNNING and holder(folder) is None else status
 
 
 def _flat(node: Any, prefix: str = "") -> list[tuple[str, Any]]:

@@ -19,6 +19,7 @@ from pinn_cli.physics.references import reference_of
 from pinn_cli.records.folder import CHECKPOINT, LOG, RESULTS
 from pinn_cli.records.provenance import now
 from pinn_cli.records.results import Results
+from pinn_cli.records.status import Status
 from pinn_cli.training import compilation
 from pinn_cli.training.clock import Clock
 from pinn_cli.training.console import Summary
@@ -67,7 +68,7 @@ class Job:
                 line = _line(error)
                 with suppress(TrainingError):  # where nothing can be written, the line on the screen must do
                     recorder.flush(run)  # what led there is what one wants to see
-                    results.attributes(status="failed", reason=line, finished=now())
+                    results.attributes(status=Status.FAILED, reason=line, finished=now())
                 if _is_expected(error):
                     raise TrainingError(line) from error
                 raise
@@ -91,7 +92,7 @@ class Job:
 
     def _end(self, folder: Path, run: Run, stage: Stage, objective: Objective, stop: Stop, screen: Screens) -> None:
         """Results, figures, and the summary on the screen."""
-        results, status = Results(folder / RESULTS), "stopped" if stop.resumable else "finished"
+        results, status = Results(folder / RESULTS), Status.STOPPED if stop.resumable else Status.FINISHED
         reason = f"{stop.reason}, on the way in {stage.name}" if stage.underway else stop.reason
         summary = Summary(status, reason, run.progress.step, run.clock.seconds, str(folder / RESULTS))
         if objective.batch:  # nothing was trained if the signal came before the first step

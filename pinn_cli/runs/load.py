@@ -27,6 +27,7 @@ from pinn_cli.physics.piecewise import Marched, Piecewise, shaped
 from pinn_cli.records import checkpoint
 from pinn_cli.records.folder import CHECKPOINT, RESULTS
 from pinn_cli.records.results import Results
+from pinn_cli.records.status import Status
 from pinn_cli.training.objective import Objective
 
 AT_ONCE = 8192  # points per pass: bounds the memory that derivatives of many points take
@@ -138,7 +139,8 @@ class Prediction:
 def _state(folder: Path, results: Results) -> dict[str, torch.Tensor]:
     """Parameters by name: those kept at the end of a run, or of one that has not ended, those of its checkpoint."""
     network = results.read("network")
-    ended = results.read_attributes().get("status") in ("finished", "stopped")  # of a run that failed, the checkpoint
+    # The network of a run that failed is older than its checkpoint.
+    ended = results.read_attributes().get("status") in (Status.FINISHED, Status.STOPPED)
     if (folder / CHECKPOINT).is_file() and not (network and ended):
         saved = checkpoint.load_run(folder / CHECKPOINT)
         return dict(saved.get("solution") or saved["model"])

@@ -22,6 +22,7 @@ from pinn_cli.records.folder import CHECKPOINT, RESULTS
 from pinn_cli.records.lock import Lock
 from pinn_cli.records.provenance import provenance
 from pinn_cli.records.results import Results
+from pinn_cli.records.status import Status
 from pinn_cli.runs.job import Job
 from pinn_cli.training.clock import Clock
 
@@ -72,7 +73,7 @@ def _go_on(folder: Path, changes: Mapping[str, Any], changed: bool, prefix: str 
     results = Results(folder / RESULTS)
     results.examine()
     about, config = results.read_attributes(), _changed(read_back(results.read_config(), results.path), changes)
-    if about["status"] == "finished" and not any(key.startswith("stop.") for key in changes):
+    if about["status"] == Status.FINISHED and not any(key.startswith("stop.") for key in changes):
         reason = about.get("reason")
         raise UsageError(f"{folder} has finished ({reason}); to train it further add e.g. stop.steps=10000")
     if not changed:
@@ -116,7 +117,7 @@ def _cut_back(folder: Path, step: int, yaml: str, changed: bool) -> None:
         results.replace({"config": yaml, "begun": (results.read("begun") or results.read("config"))[""]})
     if changed or not (folder / "config.yaml").exists():  # a kill in the set-up comes before it
         atomic.write(folder / "config.yaml", yaml)
-    results.attributes(status="running", reason="")
+    results.attributes(status=Status.RUNNING, reason="")
 
 
 def _again(folder: Path, config: DictConfig, prefix: str) -> int:
@@ -135,7 +136,7 @@ def _again(folder: Path, config: DictConfig, prefix: str) -> int:
 
 def _finished(folder: Path) -> bool:
     """Whether the run has finished, which is said."""
-    finished = Results(folder / RESULTS).read_attributes()["status"] == "finished"
+    finished = Results(folder / RESULTS).read_attributes()["status"] == Status.FINISHED
     if finished:
         print(f"{folder} holds this very run, finished; pinn show {folder}")
     return finished

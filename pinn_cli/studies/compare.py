@@ -12,6 +12,7 @@ from typing import Any
 
 from pinn_cli.records import summary as runs
 from pinn_cli.records.folder import RESULTS
+from pinn_cli.records.status import Status
 from pinn_cli.studies.find import label
 from pinn_cli.studies.sweep import Sweep, sweep_of, varied
 
@@ -97,7 +98,7 @@ def _unstarted(sweep: Sweep) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for run, own in zip(unstarted, settings, strict=True):
         rest = {key: value for key, value in own.items() if key != SEED}
-        status = "not begun" if run.refused is None else "refused"
+        status = Status.NOT_STARTED if run.refused is None else Status.REFUSED
         known: dict[str, Any] = {"settings": rest, "status": status, "reason": run.refused, "numbers": []}
         found.setdefault(repr((rest, run.refused)), known)["numbers"].append(run.number)
     return list(found.values())
@@ -121,15 +122,15 @@ def _groups(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _group(members: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    finished = [run for run in members if run["status"] == "finished"]
+    finished = [run for run in members if run["status"] == Status.FINISHED]
     return {
         "settings": {key: value for key, value in members[0]["settings"].items() if key != SEED},
         "runs": [run["run"] for run in members],
-        "folders": [run["folder"] for run in members if run["status"] != "damaged"],
+        "folders": [run["folder"] for run in members if run["status"] != Status.DAMAGED],
         "finished": len(finished),
         **{kind: _spreads([run[kind] for run in finished]) for kind in ("errors", "metrics")},
         **_spreads([{"seconds": run["seconds"], "steps": run["steps"]} for run in finished]),
-        "others": {run["run"]: why(run) for run in members if run["status"] != "finished"},
+        "others": {run["run"]: why(run) for run in members if run["status"] != Status.FINISHED},
     }
 
 

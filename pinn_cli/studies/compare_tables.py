@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pinn_cli.basics.text import duration, ranges, scientific, shortest
+from pinn_cli.records.status import Status
 from pinn_cli.reports.tables import Reasons
 
 NONE = "–"
@@ -30,7 +31,7 @@ def of_runs(found: Entry) -> Shown:
     for one in entries:
         errors = [_number(one["errors"].get(name)) for name in fields]
         values = [_number(one["metrics"].get(name)) for name in metrics]
-        reason = one["reason"] if one["status"] in ("failed", "stopped", "damaged") else None
+        reason = one["reason"] if one["status"] in (Status.FAILED, Status.STOPPED, Status.DAMAGED) else None
         end = [duration(one["seconds"]), str(one["steps"]), reasons.mark(one["status"], reason)]
         rows.append([_name(found, one["run"]), *_values(one, keys), *errors, *values, *end])
     for one in found["unstarted"]:

@@ -23,6 +23,7 @@ from typing import Any
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.records.folder import MANIFEST, OUTPUTS, RESULTS
 from pinn_cli.records.results import Results
+from pinn_cli.records.status import Status
 from pinn_cli.records.summary import summary
 from pinn_cli.studies.sweep import Planned, Sweep, sweep_of
 
@@ -69,7 +70,7 @@ def every(root: Path = OUTPUTS) -> list[Path]:
 def best(folders: Sequence[Path], asked: str = BEST) -> Path:
     """The run with the smallest error, of several fields the largest. Raises UsageError where no errors compare."""
     summaries = [summary(folder) for folder in folders]
-    rated = [one for one in summaries if isfinite(largest_error(one)) and one["status"] != "failed"]
+    rated = [one for one in summaries if isfinite(largest_error(one)) and one["status"] != Status.FAILED]
     if len(problems := {str(one["problem"]) for one in rated}) > 1:
         example = f"{asked.removesuffix(BEST)}{min(problems)}/{BEST}"
         raise UsageError(f"`{asked}` is among runs of {', '.join(sorted(problems))}; type e.g. {example}")

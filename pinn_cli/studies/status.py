@@ -20,13 +20,12 @@ from pinn_cli.records import summary as runs
 from pinn_cli.records.folder import LOG, RESULTS
 from pinn_cli.records.lock import holder
 from pinn_cli.records.results import Results
+from pinn_cli.records.status import COMPLETE, RESUMABLE, UNDERWAY, Status
 from pinn_cli.studies.launchers.slurm import queue
 from pinn_cli.studies.sweep import Planned, Sweep, labels, sweep_of
 
-STATES = ("finished", "running", "queued", "missing", "stopped", "interrupted", "failed", "damaged", "refused")
-UNDERWAY = ("running", "queued")  # what a sweep still waits for
 RATE_WINDOW = 20.0  # seconds of training over which steps per second are measured
-ENDED = ("finished", "refused", "damaged", "running")  # states that nobody else can change
+ENDED = (*COMPLETE, Status.DAMAGED, Status.RUNNING)  # states that nobody else can change
 NEVER = 1e12  # steps or seconds that no run reaches
 LOG_END = 4096  # bytes of a log in which its last line is looked for
 Underway = dict[Path, tuple[Sweep, dict[str, Any]]]
@@ -37,7 +36,7 @@ def states(sweep: Sweep, seen: dict[int, dict[str, Any]] | None = None) -> list[
     seen = {} if seen is None else seen
     settings = labels(sweep.runs)
     for run in sweep.runs:
-        if seen.get(run.number, {}).get("state") not in ("finished", "refused"):
+        if seen.get(run.number, {}).get("state") not in COMPLETE:
             seen[run.number] = {"number": run.number, "settings": settings[run.number], **state(run)}
     entries = [seen[run.number] for run in sweep.runs]
     return entries if all(entry["state"] in ENDED for entry in entries) else _expected(sweep, entries)
@@ -47,24 +46,24 @@ def state(run: Planned) -> dict[str, Any]:
     """The state of one run, how far it came, its errors, and a `note`: why it failed, stopped or was refused."""
     entry = {"folder": str(run.folder), "words": list(run.words)}
     if run.refused is not None:
-        return entry | {"state": "refused", "note": run.refused}
-    failed = {} if (reason := run.failed) is None else {"state": "failed", "note": reason}
+        return entry | {"state": Status.REFUSED, "note": run.refused}
+    failed = {} if (reason := run.failed) is None else {"state": Status.FAILED, "note": reason}
     if not (run.folder / RESULTS).exists():
-        return entry | ({"state": "queued", "note": ""} | failed)
+        return entry | ({"state": Status.QUEUED, "note": ""} | failed)
     found = runs.summary(run.folder)
     entry |= {"state": found["status"], "note": _note(run.folder, found)}
-    entry |= failed if found["status"] in ("stopped", "interrupted") else {}  # it could not go on
-    if found["status"] == "damaged":
+    entry |= failed if found["status"] in RESUMABLE else {}  # it could not go on
+    if found["status"] == Status.DAMAGED:
         return entry
     kept = ("problem", "seed", "steps", "seconds", "errors", "metrics", "loss", "started", "finished")
     entry |= {name: found[name] for name in kept}
-    return entry | (_speed(run.folder, found) if found["status"] == "running" else {})
+    return entry | (_speed(run.folder, found) if found["status"] == Status.RUNNING else {})
 
 
 def counts(entries: Sequence[dict[str, Any]]) -> dict[str, int]:
     """How many runs are in each state; states without a run are left out."""
     found = Counter(entry["state"] for entry in entries)
-    return {name: found[name] for name in STATES if found[name]}
+    return {name: found[name] for name in Status if found[name]}
 
 
 def underway(folders: Iterable[Path]) -> Underway:
@@ -87,13 +86,13 @@ def refuse_busy(planned: Sequence[Planned]) -> None:
 
 def seconds_left(entries: Sequence[dict[str, Any]]) -> float | None:
     """About how long the sweep will take, if runs go on side by side as they do now; None if nothing tells."""
-    ended = [entry["seconds"] for entry in entries if entry["state"] == "finished"]
-    running = [entry for entry in entries if entry["state"] == "running"]
+    ended = [entry["seconds"] for entry in entries if entry["state"] == Status.FINISHED]
+    running = [entry for entry in entries if entry["state"] == Status.RUNNING]
     if not running or not ended:
         return None
     usual = sum(ended) / len(ended)
     rest = [usual / 2 if entry["eta"] is None else entry["eta"] for entry in running]
-    queued = sum(entry["state"] == "queued" for entry in entries)
+    queued = sum(entry["state"] == Status.QUEUED for entry in entries)
     return max(max(rest), (sum(rest) + queued * usual) / len(running))
 
 
@@ -115,17 +114,17 @@ def _expected(sweep: Sweep, entries: Sequence[dict[str, Any]]) -> list[dict[str,
     tasks = queue.states(sweep) if sweep.jobs else {}
     if tasks is None or holder(sweep.folder) is not None:
         return list(entries)
-    over = not tasks and not any(entry["state"] == "running" for entry in entries)
+    over = not tasks and not any(entry["state"] == Status.RUNNING for entry in entries)
     return [entry | _change(entry, tasks.get(entry["number"]), over) for entry in entries]
 
 
 def _change(entry: dict[str, Any], task: str | None, over: bool) -> dict[str, Any]:
     """What the state of a task (None: no task has the run), or that all is `over`, changes of an entry."""
-    waits = ("stopped", "interrupted", *(["failed"] if task == "PENDING" else []))
+    waits = (*RESUMABLE, *([Status.FAILED] if task == "PENDING" else []))
     if task is not None and entry["state"] in waits:  # its task may be about to take it up
-        return {"state": "queued", "note": "goes on when Slurm starts it again"}
-    gone = over and entry["state"] == "queued" and holder(entry["folder"]) is None  # else it is being set up
-    return {"state": "missing"} if gone else {}
+        return {"state": Status.QUEUED, "note": "goes on when Slurm starts it again"}
+    gone = over and entry["state"] == Status.QUEUED and holder(entry["folder"]) is None  # else it is being set up
+    return {"state": Status.MISSING} if gone else {}
 
 
 def _speed(folder: Path, found: dict[str, Any]) -> dict[str, Any]:
@@ -155,11 +154,11 @@ def _limits(folder: Path) -> dict[str, float]:
 def _note(folder: Path, found: dict[str, Any]) -> str:
     """Why a run is where it is: what its results file says, else the last line of its log."""
     match found["status"]:
-        case "failed":
+        case Status.FAILED:
             return str(found["reason"] or "") or last_line(folder / LOG)
-        case "interrupted":
+        case Status.INTERRUPTED:
             return f"its process is gone; last: {last_line(folder / LOG)}"
-        case "stopped" | "damaged":
+        case Status.STOPPED | Status.DAMAGED:
             return str(found["reason"] or "")
         case _:
             return ""

@@ -16,16 +16,13 @@ from rich.table import Table
 from rich.text import Text
 
 from pinn_cli.basics.text import duration, ranges, rate, scientific
+from pinn_cli.records.status import COMPLETE, Status
 from pinn_cli.reports.tables import Reasons
 
 FEW = 30  # runs: of so many every one is shown, of more those that go on or that need attention
 SURROUNDINGS = 8  # lines of a picture that are no runs
 NONE = "–"
-QUIET = ("finished", "queued", "missing", "refused")  # states that need no attention, or, refused, not a line each
-STYLES = {
-    "finished": "green", "running": "bold cyan", "queued": "dim", "missing": "yellow", "stopped": "yellow",
-    "interrupted": "yellow", "failed": "bold red", "damaged": "bold red", "refused": "magenta",
-}  # fmt: skip
+QUIET = (*COMPLETE, Status.QUEUED, Status.MISSING)  # states that need no attention, or, refused, not a line each
 HEADINGS = ("run", "state", "step", "error", "steps/s", "eta", "time", "settings")
 NUMERIC = (0, 2, 4, 5, 6)  # columns set to the right
 
@@ -35,7 +32,7 @@ def chosen(entries: Sequence[dict[str, Any]], most: float = FEW) -> list[dict[st
 
     Those that were refused have a line for each reason instead, unless everything is to be shown.
     """
-    left_out = () if most == inf else ("refused",) if len(entries) <= most else QUIET
+    left_out = () if most == inf else (Status.REFUSED,) if len(entries) <= most else QUIET
     return [entry for entry in entries if entry["state"] not in left_out]
 
 
@@ -47,7 +44,7 @@ def rows(entries: Sequence[dict[str, Any]], most: float = FEW) -> tuple[list[lis
 
 def _cells(entry: dict[str, Any], reasons: Reasons) -> list[str]:
     """One run; a dash for what it cannot have."""
-    missing = NONE if entry["state"] == "refused" else ""
+    missing = NONE if entry["state"] == Status.REFUSED else ""
     errors = "  ".join(f"{name} {scientific(value)}" for name, value in entry.get("errors", {}).items())
     total = f"/{entry['total']}" if entry.get("total") is not None else ""
     return [
@@ -67,7 +64,7 @@ def refusals(entries: Sequence[dict[str, Any]], most: float = FEW) -> list[str]:
     shown = [entry["number"] for entry in chosen(entries, most)]
     found: dict[str, list[int]] = {}
     for entry in entries:
-        if entry["state"] == "refused" and entry["number"] not in shown:
+        if entry["state"] == Status.REFUSED and entry["number"] not in shown:
             found.setdefault(entry["note"], []).append(entry["number"])
     return [f"{NONE} {len(numbers)} refused ({ranges(numbers)}): {note}" for note, numbers in found.items()]
 
@@ -93,7 +90,7 @@ def picture(title: str, entries: Sequence[dict[str, Any]], counts: dict[str, int
         side = "right" if k in NUMERIC else "left"
         table.add_column(HEADINGS[k], justify=side, header_style="dim", no_wrap=True)  # type: ignore[arg-type]
     for row in found:
-        style = STYLES.get(row[1].partition(" ")[0], "")
+        style = Status(row[1].partition(" [")[0]).colour
         table.add_row(*(Text(row[k], style if HEADINGS[k] == "state" else "") for k in shown))
     parts: list[Any] = [Text(title, "bold"), bar(counts), Text(tally(counts, left)), *([table] if found else [])]
     return Group(*parts, *(Text(line, "dim") for line in below))
@@ -103,7 +100,7 @@ def bar(counts: dict[str, int], width: int = 60) -> Text:
     """Every state's share of the runs, in its colour; at least one character for each state."""
     total, drawn = sum(counts.values()), Text()
     for state, number in counts.items():
-        drawn.append("━" * max(1, round(width * number / max(total, 1))), STYLES.get(state, ""))
+        drawn.append("━" * max(1, round(width * number / max(total, 1))), Status(state).colour)
     return drawn
 
 

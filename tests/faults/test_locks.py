@@ -263,7 +263,10 @@ def test_readers_never_stop_a_run(setting, monkeypatch):
     monkeypatch.delenv("HDF5_USE_FILE_LOCKING", raising=False)  # this package sets it; the readers are others
     others = os.environ | ({"HDF5_USE_FILE_LOCKING": setting} if setting else {})
     dump = [[shutil.which("h5dump") or "", "-n", "run/results.h5"]] if shutil.which("h5dump") else []
-    fast = "import sys; from pinn_cli import cli, recorder; recorder.FLUSH = recorder.SAVE = 0.0; sys.exit(cli.main())"
+    fast = (
+        "import sys; from pinn_cli import cli; from pinn_cli.training import recorder; "
+        "recorder.FLUSH = recorder.SAVE = 0.0; sys.exit(cli.main())"
+    )
     words = ["train", *SMALL, "recipe=adam", "compile=off", "record.every=1", "stop.steps=1000000", "folder=run"]
     with subprocess.Popen([sys.executable, "-c", fast, *words], env=others, stdout=subprocess.DEVNULL,
                           stderr=subprocess.PIPE, text=True) as writer:  # fmt: skip

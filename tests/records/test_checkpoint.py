@@ -153,7 +153,7 @@ def test_a_folder_that_cannot_be_written_keeps_the_old_one(tmp_path: Path) -> No
 def test_kill_9_leaves_a_whole_checkpoint(tmp_path: Path) -> None:
     code = """
 import sys, torch
-from pinn_cli import checkpoint
+from pinn_cli.records import checkpoint
 step = 0
 while True:
     step += 1

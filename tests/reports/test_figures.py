@@ -161,7 +161,10 @@ def test_the_style_stays_inside() -> None:
 
 def test_pyplot_is_never_imported(tmp_path: Path) -> None:
     write_run(tmp_path / "run")
-    code = "import sys; from pinn_cli import plots; plots.write(sys.argv[1]); print('matplotlib.pyplot' in sys.modules)"
+    code = (
+        "import sys; from pinn_cli.reports import figures; figures.write(sys.argv[1]); "
+        "print('matplotlib.pyplot' in sys.modules)"
+    )
     run = subprocess.run([sys.executable, "-c", code, str(tmp_path / "run")], cwd=ROOT, check=True, capture_output=True)
     assert run.stdout == b"False\n"
 

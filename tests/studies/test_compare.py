@@ -77,7 +77,7 @@ def test_a_run_that_never_began_is_missed(capsys: pytest.CaptureFixture[str]) ->
     shutil.rmtree(FOLDER / "5")
     rows = printed(capsys).splitlines()
     assert "2 of 3" in rows[2]
-    assert rows[2].split()[-3:] == ["5", "not", "begun"]
+    assert rows[2].split()[-3:] == ["5", "not", "started"]
     shutil.rmtree(FOLDER / "3")
     shutil.rmtree(FOLDER / "4")
     row = printed(capsys).splitlines()[2]  # of this combination nothing has begun

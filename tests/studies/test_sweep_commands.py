@@ -201,7 +201,7 @@ def test_runs_elsewhere_go_by_their_sweep_from_anywhere(capfd: pytest.CaptureFix
     found = json.loads(capfd.readouterr().out)
     assert [run["run"] for run in found["runs"]] == [f"{sweep.folder.name}/{number}" for number in (0, 1, 3)]
     assert [group["settings"] for group in found["groups"]] == [{"problem.a1": value} for value in ("1", "2")]
-    assert found["groups"][1]["others"] == {"2": "not begun"}
+    assert found["groups"][1]["others"] == {"2": "not started"}
     assert main(["collect", name]) == 0
     assert main(["logs", name]) == 0
     assert main(["logs", f"{name}/2"]) == 2

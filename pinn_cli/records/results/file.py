@@ -33,6 +33,7 @@ from pinn_cli.records.results.values import (
     value_of,
     write,
 )
+from pinn_cli.records.status import Status
 
 FORMAT = "pinn-results 1"
 RESERVE = 64 * 1024  # bytes left free on top of what a write needs (the file's own bookkeeping)
@@ -107,7 +108,7 @@ class Results:
         self._rewrite(change, without={name.split("/")[0] for name in leaves}, more=2 * size)
 
     def attributes(self, **values: Any) -> None:
-        """Set attributes of the run, for example ``status="finished"``."""
+        """Set attributes of the run, for example ``status=Status.FINISHED``."""
         self._rewrite(lambda file: note(file, values))
 
     def read(self, name: str = "/") -> dict[str, Any]:
@@ -152,7 +153,7 @@ class Results:
         def look(file: h5py.File) -> dict[str, dict[str, Any]]:
             history = file["history"]
             about = {name: attribute_of(file, name) for name in ABOUT if name in file.attrs}
-            wanted = () if about.get("status") == "running" else FINAL  # what is there is of an earlier life
+            wanted = () if about.get("status") == Status.RUNNING else FINAL  # what is there is of an earlier life
             final = {name: {key: value_of(data) for key, data in datasets(file, name).items()} for name in wanted}
             kinds = {"error": "error", "metrics": "metric"}
             recorded = {name: last_numbers(history, kind) for name, kind in kinds.items() if not final.get(name)}

@@ -16,9 +16,10 @@ from typing import Any
 
 import h5py
 
+from pinn_cli.records.status import WRITTEN
+
 SPARE = 1 << 20  # bytes that may be missing: columns are made longer before they are filled
 LONGEST = 1 << 16  # characters of an attribute
-STATUS = ("running", "finished", "stopped", "failed")
 TEXT, NUMBER = "O", "biuf"  # kinds of arrays
 BEGINNING = b"\x89HDF\r\n\x1a\n"
 HEAP, HEADER = b"GCOL\x01\0\0\0", 16  # how a heap of texts begins; bytes before its first text, and before each text
@@ -34,7 +35,7 @@ LAYOUT = [  # what a name may hold: kinds of values, and axes
     (re.compile(r".+"), TEXT + NUMBER, range(9)),
 ]
 ATTRIBUTES: dict[str, Callable[[Any], bool]] = {  # of the run; others are texts or numbers of no consequence
-    "status": lambda value: value in STATUS,
+    "status": lambda value: value in WRITTEN,
     "problem": lambda value: isinstance(value, str) and value.isprintable(),
     "threads": lambda value: isinstance(value, int) and 0 < value <= 4096,
     "seed": lambda value: isinstance(value, int),

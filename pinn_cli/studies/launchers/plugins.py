@@ -20,8 +20,9 @@ from pinn_cli.basics.errors import FAILED, FINISHED, STOPPED, TrainingError, Usa
 from pinn_cli.basics.signals import asked_to_stop, stop_waits
 from pinn_cli.configuration.compose import check_launcher, hydra_loader, rewrite, search_path, spread
 from pinn_cli.records.lock import Lock
+from pinn_cli.records.status import Status
 from pinn_cli.records.summary import finished
-from pinn_cli.studies.launchers.task import SAYS, Task
+from pinn_cli.studies.launchers.task import Task
 from pinn_cli.studies.stop import AGAIN, ask, here, writers
 from pinn_cli.studies.sweep import Planned, Sweep, labels, quoted
 
@@ -105,7 +106,7 @@ def _lines(sweep: Sweep, ends: Mapping[int, int]) -> list[str]:
     """One line per run: how it ended, and the values that the sweep varies."""
     lines, settings = [], labels(sweep.runs)
     for run in sweep.runs:
-        end = "refused" if run.refused is not None else SAYS[ends.get(run.number, FINISHED)]
+        end = Status.REFUSED if run.refused is not None else Status.of_exit_code(ends.get(run.number, FINISHED))
         reason = [] if run.refused is None else [f"({run.refused})"]
         lines.append("  ".join([f"run {run.number}", f"{end:<8}", settings[run.number], *reason]).rstrip())
     return lines

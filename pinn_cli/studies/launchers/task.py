@@ -11,14 +11,12 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from pinn_cli.basics.errors import FAILED, FINISHED, STOPPED, USAGE, BusyError, MachineError, TrainingError, UsageError
+from pinn_cli.basics.errors import FAILED, STOPPED, USAGE, BusyError, MachineError, TrainingError, UsageError
 from pinn_cli.basics.signals import asked_to_stop, stop_waits
 from pinn_cli.configuration.compose import read
 from pinn_cli.records.folder import RESULTS
 from pinn_cli.studies import sweep
 from pinn_cli.studies.sweep import Planned
-
-SAYS = {FINISHED: "finished", FAILED: "failed", USAGE: "refused", STOPPED: "stopped"}
 
 
 def carry_out(words: Sequence[str], name: str = "", prefix: str = "") -> int:

@@ -18,6 +18,7 @@ from pinn_cli.records import summary as runs
 from pinn_cli.records.folder import RESULTS
 from pinn_cli.records.lock import holder
 from pinn_cli.records.results import Results
+from pinn_cli.records.status import Status
 from pinn_cli.studies.published.table import Cell, Quantity, Table
 
 Record = dict[str, Any]  # one run as plain values
@@ -103,7 +104,7 @@ def composed(words: tuple[str, ...]) -> DictConfig:
 
 def refuse_busy(folder: Path) -> None:
     """Refuse a run that another process is at (UsageError)."""
-    if (folder / RESULTS).exists() and runs.summary(folder)["status"] == "running":
+    if (folder / RESULTS).exists() and runs.summary(folder)["status"] == Status.RUNNING:
         who = holder(folder) or "another process"
         raise UsageError(f"{folder} is being written by {who}; wait for it, or stop it (kill PROCESS: it saves first)")
 

@@ -3,10 +3,10 @@
 import sys
 import time
 
-from pinn_cli.basics.errors import FINISHED, STOPPED
 from pinn_cli.basics.text import duration
 from pinn_cli.records import summary as runs
 from pinn_cli.records.folder import RESULTS
+from pinn_cli.records.status import Status
 from pinn_cli.studies.published.table import Table
 from pinn_cli.studies.sweep import Planned
 
@@ -25,10 +25,11 @@ class Progress:
         """A line for a run that has ended with this exit code."""
         self.done += 1
         there = (run.folder / RESULTS).exists()
-        summary = runs.summary(run.folder) if there else {"status": "not started"}
+        summary = runs.summary(run.folder) if there else {"status": Status.NOT_STARTED}
         status = summary["status"]
-        self.failed += status == "failed" or (status != "finished" and code not in (FINISHED, STOPPED))
-        self.stopped += status == "stopped"
+        ended_well = code in (Status.FINISHED.exit_code, Status.STOPPED.exit_code)
+        self.failed += status == Status.FAILED or (status != Status.FINISHED and not ended_well)
+        self.stopped += status == Status.STOPPED
         name = f"{run.folder.parent.name} {run.folder.name.replace('seed', 'seed ')}"
         line = f"[{self.done}/{self.todo}] {name}: {status}"
         line += f", {'  '.join(part for part in _values(summary) if part)}" if there else ""

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any
 
+from pinn_cli.records.status import Status
 from pinn_cli.studies.published.measured import Record
 from pinn_cli.studies.published.table import Cell, Note, Table
 
@@ -51,7 +52,7 @@ def verdict(paper: float | None, low: float, high: float, count: int) -> str:
 
 
 def _cell(table: Table, cell: Cell, records: Mapping[int, Record]) -> dict[str, Any]:
-    done = {seed: record for seed, record in records.items() if record["status"] == "finished"}
+    done = {seed: record for seed, record in records.items() if record["status"] == Status.FINISHED}
     results = {}
     for name, quantity in table.quantities.items():
         if cell.row not in quantity.rows:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from pinn_cli.basics.text import scientific
+from pinn_cli.records.status import Status
 from pinn_cli.reports import tables as typeset
 from pinn_cli.studies.published.report import AGREES, DIFFERS, ONE
 
@@ -115,7 +116,7 @@ def _of_means(report: dict[str, Any]) -> bool:
 
 def _values(cell: dict[str, Any], name: str) -> dict[str, float]:
     """What the finished runs of a cell have of a quantity, by seed."""
-    runs = {seed: run for seed, run in cell["runs"].items() if run["status"] == "finished"}
+    runs = {seed: run for seed, run in cell["runs"].items() if run["status"] == Status.FINISHED}
     return {seed: value for seed, run in runs.items() if (value := run["values"].get(name)) is not None}
 
 

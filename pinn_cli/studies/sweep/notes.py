@@ -11,8 +11,9 @@ from pinn_cli.basics import files as atomic
 from pinn_cli.basics.errors import MachineError, TrainingError
 from pinn_cli.basics.text import printable
 from pinn_cli.records.folder import MANIFEST
+from pinn_cli.records.status import Status
 
-REFUSED, FAILED = "refused", "failed"  # what a note says of the last start
+REFUSED, FAILED = Status.REFUSED, Status.FAILED  # what a note says of the last start
 PART_OF = "sweep"  # the note beside a run that does not lie in the folder of its sweep
 NOTE = 4096  # characters of a note that are read
 
