@@ -39,9 +39,11 @@ def ranges(numbers: Sequence[int]) -> str:
 
 
 def shortest(keys: Sequence[str]) -> list[str]:
-    """The shortest endings that tell the keys apart."""
+    """The shortest endings that tell the keys apart; ``points.wall`` and ``weights.wall`` always stay whole."""
     def ending(key: str) -> str:
         words = key.split(".")
+        if words[0] in ("points", "weights"):
+            return key
         endings = [".".join(words[-n:]) for n in range(1, len(words) + 1)]
         return next((e for e in endings if sum(k == e or k.endswith(f".{e}") for k in keys) == 1), key)
 

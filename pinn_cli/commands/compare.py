@@ -1,4 +1,4 @@
-"""Runs side by side: what differs between them, their errors over the seeds, and how long they took."""
+"""Runs side by side, problem by problem: what differs between them, their errors over the seeds, and their times."""
 
 import sys
 from argparse import ArgumentParser, Namespace
@@ -8,7 +8,7 @@ from typing import Any
 from pinn_cli.basics.errors import UsageError
 
 KINDS = (".png", ".pdf", ".svg")
-SHAPES = {"md": "a Markdown table", "latex": "a LaTeX table", "csv": "comma-separated values, in full", "json": "JSON"}
+SHAPES = {"md": "Markdown tables", "latex": "LaTeX tables", "csv": "comma-separated values, in full", "json": "JSON"}
 
 
 def add(parser: ArgumentParser) -> None:
@@ -25,15 +25,16 @@ def add(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Print a row per group of seeds, or per run where none has several; the best in bold (Raises UsageError)."""
-    from pinn_cli.studies import compare as gather
-    from pinn_cli.studies import find as names
+    from pinn_cli.studies.compare import compare, rank
+    from pinn_cli.studies.find import find_all
 
     if arguments.figure and arguments.figure.suffix not in KINDS:
         raise UsageError(f"--figure {arguments.figure}: expected a file that ends in {', '.join(KINDS)}")
-    found = gather.compare(names.find_all(arguments.run))
+    found = compare(find_all(arguments.run))
     if arguments.sort:
+        order = list(dict.fromkeys(one["problem"] for one in found["runs"]))
         for kind in ("runs", "groups"):
-            found[kind].sort(key=gather.rank)
+            found[kind].sort(key=lambda one: (order.index(one["problem"]), rank(one)))
     print(_shaped(found, arguments))
     if arguments.figure:
         _draw(found, arguments.figure)
@@ -42,12 +43,14 @@ def run(arguments: Namespace) -> int:
 
 def _draw(found: dict[str, Any], path: Path) -> None:
     from pinn_cli.reports.figures.error_against_time import write_comparison
-    from pinn_cli.studies import compare as gather
-    from pinn_cli.studies import compare_tables
+    from pinn_cli.studies.compare import rank
+    from pinn_cli.studies.compare_tables import legend
 
-    best = sorted(found["groups"], key=gather.rank)
+    curves: dict[str, dict[str, list[str]]] = {str(group["problem"]): {} for group in found["groups"]}
+    for group in sorted(found["groups"], key=rank):
+        curves[str(group["problem"])][legend(group)] = group["folders"]
     try:
-        drawn = write_comparison({compare_tables.label(group): group["folders"] for group in best}, path)
+        drawn = write_comparison(curves, path)
     except OSError as error:
         raise UsageError(f"cannot write {path} ({error.strerror}); type another --figure") from error
     print(path if drawn else "no errors have been recorded to be drawn", file=sys.stderr)
@@ -56,16 +59,24 @@ def _draw(found: dict[str, Any], path: Path) -> None:
 def _shaped(found: dict[str, Any], arguments: Namespace) -> str:
     from pinn_cli.basics.text import as_json
     from pinn_cli.reports import tables as typeset
-    from pinn_cli.studies import compare_full, compare_tables
+    from pinn_cli.studies.compare_tables import blocks, in_full
 
-    grouped = not arguments.runs and any(len(group["runs"]) > 1 for group in found["groups"])
     if arguments.json:
         return as_json(found)
+    grouped = not arguments.runs and any(len(group["runs"]) > 1 for group in found["groups"])
     if arguments.csv:
-        return typeset.comma_separated(compare_full.of_groups(found) if grouped else compare_full.of_runs(found))
-    shown = compare_tables.of_groups(found) if grouped else compare_tables.of_runs(found)
+        return typeset.comma_separated(in_full(found, grouped))
+    shown, below = blocks(found, grouped)
+    titles, gap = [block.problem for block in shown], "\n"
     if arguments.md:
-        return "\n\n".join([typeset.markdown(*shown[:3]), *shown.below])
-    if arguments.latex:
-        return "\n".join([typeset.latex(*shown[:3]), *(rf"\par {typeset.in_latex(line)}" for line in shown.below)])
-    return "\n".join([typeset.text(*shown[:2], shown.bold if sys.stdout.isatty() else ()), *shown.below])
+        titles, gap = [f"**{title}**" for title in titles], "\n\n"
+        tables = [typeset.markdown(block.rows, block.numeric, block.bold) for block in shown]
+    elif arguments.latex:
+        titles, below = ([rf"\par {typeset.in_latex(line)}" for line in lines] for lines in (titles, below))
+        tables = [typeset.latex(block.rows, block.numeric, block.bold) for block in shown]
+    else:
+        bold = sys.stdout.isatty()
+        tables = [typeset.text(block.rows, block.numeric, block.bold if bold else ()) for block in shown]
+    if len(shown) > 1:
+        tables = [f"{title}{gap}{table}" for title, table in zip(titles, tables, strict=True)]
+    return gap.join(["\n\n".join(tables), *below])

@@ -31,11 +31,12 @@ def summary(folder: Path) -> dict[str, Any]:
         found = Results(folder / RESULTS).overview()
         return _summary(folder, **{name.replace("/", "_"): values for name, values in found.items()})
     except (UsageError, TypeError, ValueError) as error:
-        return _summary(folder, {"status": Status.DAMAGED, "reason": str(error)}, {}, {}, {}, {}, {})
+        return _summary(folder, {"status": Status.DAMAGED, "reason": str(error)}, {}, {}, {}, {}, {}, {})
 
 
 def _summary(
-    folder: Path, about: dict, last: dict, error: dict, metrics: dict, timing_wall: dict, guard_verdict: dict
+    folder: Path, about: dict, last: dict, error: dict, metrics: dict, unknowns: dict, timing_wall: dict,
+    guard_verdict: dict,
 ) -> dict[str, Any]:
     return {
         "folder": str(folder),
@@ -46,6 +47,7 @@ def _summary(
         "loss": last.get("loss/total"),
         "errors": {name: float(value) for name, value in error.items()},
         "metrics": {name: float(value) for name, value in metrics.items()},
+        "unknowns": {name: float(value) for name, value in unknowns.items()},
         "verdict": guard_verdict.get("", ""),
     }
 

@@ -2,7 +2,7 @@
 
     /                    attributes: format, pinn_version, sweep, command, launcher, created
     /table/<column>      (N,), an entry per run of the sweep: number, state, note, steps, seconds,
-                         settings/<key>, error/<field>, metric/<name>
+                         settings/<key>, error/<field>, metric/<name>, unknown/<name>
     /runs/<number>       attributes and groups of the run's results.h5, of the runs that have begun
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 from pinn_cli import __version__
 from pinn_cli.records.folder import RESULTS
 from pinn_cli.records.results import Results, collect
-from pinn_cli.studies.compare import by_words
+from pinn_cli.studies.compare import typed_settings
 from pinn_cli.studies.status import counts, states
 from pinn_cli.studies.sweep import Sweep
 
@@ -34,7 +34,7 @@ def write(sweep: Sweep, path: Path, groups: Collection[str]) -> dict[str, Any]:
 
 def table(sweep: Sweep, entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The columns of /table by name, (N,) each; numbers as numbers, everything else as text."""
-    settings = by_words(sweep, [run.number for run in sweep.runs])
+    settings = list(typed_settings(sweep.runs).values())
     columns: dict[str, Any] = {
         "number": np.array([entry["number"] for entry in entries], int),
         "state": [entry["state"] for entry in entries],
@@ -44,7 +44,7 @@ def table(sweep: Sweep, entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
     keys = settings[0] if settings else {}
     columns |= {f"settings/{key}": _column([own.get(key) for own in settings]) for key in keys}
-    for kind, name in (("errors", "error"), ("metrics", "metric")):
+    for kind, name in (("errors", "error"), ("metrics", "metric"), ("unknowns", "unknown")):
         known = dict.fromkeys(key for entry in entries for key in entry.get(kind, {}))
         for key in known:
             values = [entry.get(kind, {}).get(key, np.nan) for entry in entries]

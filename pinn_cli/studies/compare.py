@@ -1,11 +1,11 @@
-"""Runs side by side, as plain values: the settings in which they differ, and what came out over the seeds.
+"""Runs side by side, as plain values: the settings in which the runs of a problem differ, and their results.
 
-Runs that differ in nothing but their seed are one group. Its numbers count its finished runs: the median, the mean,
-the least and the greatest, and the standard deviation where there are several.
+Runs that differ in their seed only are one group. The numbers of a group are taken over its finished runs: median,
+mean, least, greatest, and the standard deviation where there are several.
 """
 
-from collections.abc import Mapping, Sequence
-from math import inf, isfinite
+from collections.abc import Iterable, Mapping, Sequence
+from math import isfinite
 from pathlib import Path
 from statistics import fmean, median, stdev
 from typing import Any
@@ -13,30 +13,42 @@ from typing import Any
 from pinn_cli.records import summary as runs
 from pinn_cli.records.folder import RESULTS
 from pinn_cli.records.status import Status
-from pinn_cli.studies.find import label
-from pinn_cli.studies.sweep import Sweep, sweep_of, varied
+from pinn_cli.studies.find import label, largest_error
+from pinn_cli.studies.sweep import Planned, Sweep, sweep_of, varied
 
 PARTS = ("weighting", "sampler", "optimizer", "strategy", "architecture", "derivatives")  # groups of parts
 UNIMPORTANT = ("folder", "figures", "record", "diagnostics")  # they do not change what is trained
 SEED = "seed"
+KINDS = ("errors", "metrics", "unknowns")  # tables of numbers that a run has
 Settings = dict[str, Any]
 
 
 def compare(folders: Sequence[Path]) -> dict[str, Any]:
-    """`runs` with their own `settings`, `groups` of them, and `unstarted`: what of a whole sweep is in no group."""
+    """`runs`, `groups` of them, and `unstarted`: what a whole sweep has besides. Each entry names its `problem`.
+
+    `settings` of an entry are those that differ between the runs of its problem.
+    """
     sweep = _common_sweep(folders)
-    found = _by_settings(folders) if sweep is None else _by_numbers(sweep, folders)
-    groups = _groups(found)
-    unstarted = [] if sweep is None or not _is_whole(sweep, folders) else _unstarted(sweep)
-    rest = [one for one in unstarted if not _joined(groups, one)]
-    folder = None if sweep is None else str(sweep.folder)
-    return {"sweep": folder, "runs": found, "groups": groups, "unstarted": rest}
+    entries = _runs(folders) if sweep is None else _runs_of(sweep, folders)
+    found: dict[str, Any] = {"sweep": None if sweep is None else str(sweep.folder)}
+    found |= {kind: list[dict[str, Any]]() for kind in ("runs", "groups", "unstarted")}
+    for problem in dict.fromkeys(one["problem"] for one in entries):
+        own = [one for one in entries if one["problem"] == problem]
+        for one, settings in zip(own, _settings(own) if sweep is None else _typed(sweep, own), strict=True):
+            one["settings"] = settings
+        started = [one for one in own if "folder" in one]
+        groups = _groups(started)
+        found["runs"] += [{key: value for key, value in one.items() if key != "number"} for one in started]
+        found["groups"] += groups
+        rest = _combinations([one for one in own if "folder" not in one])
+        found["unstarted"] += [one for one in rest if not _joined(groups, one)]
+    return found
 
 
 def rank(entry: Mapping[str, Any]) -> float:
-    """The error of a run or a group that it is sorted by: of several fields the largest; infinite without one."""
-    errors = [error["median"] if isinstance(error, dict) else error for error in entry.get("errors", {}).values()]
-    return max(errors) if errors and all(map(isfinite, errors)) else inf
+    """The error by which a run or a group is sorted: the largest over its fields; infinite without one."""
+    errors = entry["errors"].items()
+    return largest_error({"errors": {name: e["median"] if isinstance(e, dict) else e for name, e in errors}})
 
 
 def differences(settings: Sequence[Settings]) -> list[Settings]:
@@ -47,102 +59,134 @@ def differences(settings: Sequence[Settings]) -> list[Settings]:
     return [{key: own.get(key) for key in kept} for own in named]
 
 
+def typed_settings(planned: Sequence[Planned]) -> dict[int, Settings]:
+    """By number the words of each run that not all of these runs have, as settings: the same keys for every run."""
+    typed = varied(planned)
+    kept = [key for key in dict.fromkeys(key for own in typed.values() for key in own) if key not in UNIMPORTANT]
+    return {number: {key: own.get(key) for key in kept} for number, own in typed.items()}
+
+
 def spread(values: Sequence[float]) -> dict[str, float]:
-    """Median, mean, least and greatest of some numbers, and the deviation of several."""
-    found = {"median": median(values), "mean": fmean(values), "least": min(values), "greatest": max(values)}
-    return found | ({"deviation": stdev(values)} if len(values) > 1 else {})
+    """Median, mean, least and greatest of some numbers, and the standard deviation of several."""
+    numbers = {"median": median(values), "mean": fmean(values), "least": min(values), "greatest": max(values)}
+    return numbers | ({"deviation": stdev(values)} if len(values) > 1 else {})
+
+
+def why(run: Mapping[str, Any]) -> str:
+    """The status of a run that has not finished or not started, and the reason."""
+    return f"{run['status']}: {run['reason']}" if run["reason"] else str(run["status"])
 
 
 def _common_sweep(folders: Sequence[Path]) -> Sweep | None:
-    """The sweep that all of these are runs of: what it varies is then what was typed, a recipe for example."""
+    """The sweep that all of these are runs of: their settings are then the words typed, a recipe for example."""
     places = {sweep_of(folder) for folder in folders}
     place = places.pop() if len(places) == 1 else None
     return None if place is None else Sweep.read(place)
 
 
-def _by_settings(folders: Sequence[Path]) -> list[dict[str, Any]]:
-    settings = differences([runs.settings(folder) for folder in folders])
-    return [runs.summary(f) | {"run": label(f), "settings": own} for f, own in zip(folders, settings, strict=True)]
+def _runs(folders: Sequence[Path]) -> list[dict[str, Any]]:
+    return [runs.summary(folder) | {"run": label(folder)} for folder in folders]
 
 
-def _by_numbers(sweep: Sweep, folders: Sequence[Path]) -> list[dict[str, Any]]:
-    """The runs in the order of the sweep, wherever they lie; one that was added by hand is named by its number too."""
-    known = sweep.numbers
-    numbers = [known.get(f.resolve(), int(f.name) if f.name.isdecimal() else -1) for f in folders]
-    ordered = sorted(zip(numbers, folders, strict=True))
-    settings = by_words(sweep, [number for number, _ in ordered])
-    return [
-        runs.summary(folder) | {"run": f"{sweep.folder.name}/{number}", "settings": own}
-        for (number, folder), own in zip(ordered, settings, strict=True)
+def _runs_of(sweep: Sweep, folders: Sequence[Path]) -> list[dict[str, Any]]:
+    """The runs in the order of the sweep, wherever they lie, then those of the whole sweep that have not started.
+
+    A run that was added by hand has its number too.
+    """
+    numbers = sweep.numbers
+    numbered = sorted((numbers.get(f.resolve(), int(f.name) if f.name.isdecimal() else -1), f) for f in folders)
+    entries = [
+        runs.summary(folder) | {"run": f"{sweep.folder.name}/{number}", "number": number}
+        for number, folder in numbered
     ]
+    problems = _problems(sweep)
+    usual = next((one["problem"] for one in entries if one["problem"]), None)  # no word names the default problem
+    entries += _unstarted(sweep) if _is_whole(sweep, folders) else []
+    return [one | {"problem": problems.get(one["number"]) or one.get("problem") or usual} for one in entries]
 
 
-def by_words(sweep: Sweep, numbers: Sequence[int]) -> list[Settings]:
-    """The words of each run that not all runs of the sweep have, as settings."""
-    typed = varied(sweep.runs)
-    kept = [key for key in dict.fromkeys(key for own in typed.values() for key in own) if key not in UNIMPORTANT]
-    own = [typed.get(number, {}) for number in numbers]  # a run may have been added by hand
-    return [{key: words.get(key) for key in kept} for words in own]
+def _problems(sweep: Sweep) -> dict[int, str]:
+    """By number the problem that is among the words of a run."""
+    words = [(run.number, word) for run in sweep.runs for word in run.words]
+    return {number: word.partition("=")[2] for number, word in words if word.startswith("problem=")}
 
 
 def _is_whole(sweep: Sweep, folders: Sequence[Path]) -> bool:
-    """Whether all runs that have begun are asked for, and not only some of them."""
-    begun = {run.folder.resolve() for run in sweep.wanted if (run.folder / RESULTS).exists()}
-    return begun <= {folder.resolve() for folder in folders}
+    """Whether all runs that have started are asked for."""
+    started = {run.folder.resolve() for run in sweep.wanted if (run.folder / RESULTS).exists()}
+    return started <= {folder.resolve() for folder in folders}
 
 
 def _unstarted(sweep: Sweep) -> list[dict[str, Any]]:
-    """Combinations that never run, or have not begun (`reason` None), those that differ only in their seed together."""
+    """The runs that were refused, or have not started (`reason` None)."""
     unstarted = [run for run in sweep.runs if run.refused or not (run.folder / RESULTS).exists()]
-    settings = by_words(sweep, [run.number for run in unstarted])
+    return [
+        {"number": run.number, "status": Status.REFUSED if run.refused else Status.NOT_STARTED, "reason": run.refused}
+        for run in unstarted
+    ]
+
+
+def _settings(entries: Sequence[Mapping[str, Any]]) -> list[Settings]:
+    """What differs between the configurations of these runs."""
+    return differences([runs.settings(Path(one["folder"])) for one in entries])
+
+
+def _typed(sweep: Sweep, entries: Sequence[Mapping[str, Any]]) -> list[Settings]:
+    """What differs between the words of the runs of one problem; a run that was added by hand has no words."""
+    problems, problem = _problems(sweep), entries[0]["problem"]
+    typed = typed_settings([run for run in sweep.runs if problems.get(run.number, problem) == problem])
+    none = dict.fromkeys(next(iter(typed.values()), {}))
+    return [typed.get(one["number"], none) for one in entries]
+
+
+def _combinations(unstarted: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Runs that have not started; those that differ in their seed only, and have one reason, are one entry."""
     found: dict[str, dict[str, Any]] = {}
-    for run, own in zip(unstarted, settings, strict=True):
-        rest = {key: value for key, value in own.items() if key != SEED}
-        status = Status.NOT_STARTED if run.refused is None else Status.REFUSED
-        known: dict[str, Any] = {"settings": rest, "status": status, "reason": run.refused, "numbers": []}
-        found.setdefault(repr((rest, run.refused)), known)["numbers"].append(run.number)
+    for one in unstarted:
+        settings = _without_seed(one)
+        entry = {"problem": one["problem"], "settings": settings, "status": one["status"], "reason": one["reason"]}
+        found.setdefault(repr((settings, one["reason"])), entry | {"numbers": []})["numbers"].append(one["number"])
     return list(found.values())
 
 
 def _joined(groups: Sequence[dict[str, Any]], one: Mapping[str, Any]) -> bool:
-    """Name runs that did not start beside the rest of their seeds, if there are such."""
+    """Whether runs that have not started belong to a group with other seeds; they are then named there."""
     for group in (group for group in groups if group["settings"] == one["settings"]):
         group["others"] |= {str(number): why(one) for number in one["numbers"]}
         return True
     return False
 
 
-def _groups(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _groups(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Runs that differ in their seed only, in the order in which they come."""
     together: dict[str, list[dict[str, Any]]] = {}
-    for run in found:
-        own = {key: value for key, value in run["settings"].items() if key != SEED}
-        together.setdefault(repr(own), []).append(run)
+    for run in entries:
+        together.setdefault(repr(_without_seed(run)), []).append(run)
     return [_group(members) for members in together.values()]
 
 
 def _group(members: Sequence[dict[str, Any]]) -> dict[str, Any]:
     finished = [run for run in members if run["status"] == Status.FINISHED]
     return {
-        "settings": {key: value for key, value in members[0]["settings"].items() if key != SEED},
+        "problem": members[0]["problem"],
+        "settings": _without_seed(members[0]),
         "runs": [run["run"] for run in members],
         "folders": [run["folder"] for run in members if run["status"] != Status.DAMAGED],
         "finished": len(finished),
-        **{kind: _spreads([run[kind] for run in finished]) for kind in ("errors", "metrics")},
+        **{kind: _spreads([run[kind] for run in finished]) for kind in KINDS},
         **_spreads([{"seconds": run["seconds"], "steps": run["steps"]} for run in finished]),
         "others": {run["run"]: why(run) for run in members if run["status"] != Status.FINISHED},
     }
+
+
+def _without_seed(run: Mapping[str, Any]) -> Settings:
+    return {key: value for key, value in run["settings"].items() if key != SEED}
 
 
 def _spreads(numbers: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
     names = dict.fromkeys(name for own in numbers for name in own)
     known = {name: [own[name] for own in numbers if name in own and isfinite(own[name])] for name in names}
     return {name: spread(values) for name, values in known.items() if values}
-
-
-def why(run: Mapping[str, Any]) -> str:
-    """How a run that has not finished, or not begun, stands, and the reason."""
-    return f"{run['status']}: {run['reason']}" if run["reason"] else str(run["status"])
 
 
 def _named(settings: Settings) -> Settings:

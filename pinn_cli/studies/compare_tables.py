@@ -1,135 +1,230 @@
-"""What was gathered of runs, as the rows of a table that a person reads."""
+"""Compared runs as tables: rounded for a person, a block for each problem; or all of it in full, for a file."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from pinn_cli.basics.text import duration, ranges, scientific, shortest
 from pinn_cli.records.status import Status
 from pinn_cli.reports.tables import Reasons
+from pinn_cli.studies.compare import KINDS, why
 
 NONE = "–"
-OURS = ("run", "time", "steps", "status", "seeds", "runs", "note", "mean")  # headings that are no settings
+OURS = ("run", "time", "steps", "status", "seeds", "runs", "note", "mean", "problem")  # headings that are no settings
+SPREAD = ("median", "mean", "least", "greatest", "deviation")
+FULL = {"errors": "error/{}", "metrics": "metric/{}", "unknowns": "unknown/{}"}  # headings in a file
+MEDIANS = "medians over the seeds that have finished; mean and [min, max] of the errors beside them"
 
 Rows = list[list[str]]
 Entry = Mapping[str, Any]
 
 
-class Shown(NamedTuple):
-    """A table: its rows, headings first, the columns set to the right, the places in bold, what `[1]` stands for."""
+class Block(NamedTuple):
+    """The table of one problem: its rows, headings first, the columns set to the right, and the places in bold."""
 
+    problem: str
     rows: Rows
     numeric: Sequence[int]
     bold: set[tuple[int, int]]
-    below: list[str]
 
 
-def of_runs(found: Entry) -> Shown:
-    """A row per run: its name, what differs, errors, metrics, time, steps, status; then what has not begun."""
-    entries, reasons = found["runs"], Reasons()
-    keys, fields, metrics = list(entries[0]["settings"]), names(entries, "errors"), names(entries, "metrics")
-    rows = [["run", *_settings(keys), *(f"error {name}" for name in fields), *metrics, "time", "steps", "status"]]
-    for one in entries:
-        errors = [_number(one["errors"].get(name)) for name in fields]
-        values = [_number(one["metrics"].get(name)) for name in metrics]
-        reason = one["reason"] if one["status"] in (Status.FAILED, Status.STOPPED, Status.DAMAGED) else None
-        end = [duration(one["seconds"]), str(one["steps"]), reasons.mark(one["status"], reason)]
-        rows.append([_name(found, one["run"]), *_values(one, keys), *errors, *values, *end])
-    for one in found["unstarted"]:
-        dashes = [NONE] * (len(fields) + len(metrics) + 2)
-        rows.append([ranges(one["numbers"]), *_values(one, keys), *dashes, reasons.mark(one["status"], one["reason"])])
-    best = _best([one["errors"] for one in entries], fields, 1 + len(keys))
-    return Shown(rows, range(1, len(rows[0]) - bool(reasons.marks)), best, reasons.lines)
+@dataclass(frozen=True)
+class Column:
+    """One column of a table: what it reads of a run or a group (None: nothing), and how that is written."""
+
+    title: str
+    read: Callable[[Entry], Any]
+    written: Callable[[Any], str] = str
+    numeric: bool = True
+    best: bool = False  # its smallest number is bold
 
 
-def of_groups(found: Entry) -> Shown:
-    """A row per group of seeds: median, mean and range of each error, medians of metrics, time and steps."""
-    entries, one_sweep, reasons = found["groups"], found["sweep"] is not None, Reasons()
-    keys, fields, metrics = list(entries[0]["settings"]), names(entries, "errors"), names(entries, "metrics")
-    titles = ("error {}", "mean {}", "[min, max] {}") if len(fields) > 1 else ("error {}", "mean", "[min, max]")
-    spread = [title.format(name) for name in fields for title in titles]
-    rows = [[*_settings(keys), *spread, *metrics, "time", "steps", "seeds", *(["runs"] if one_sweep else []), "note"]]
-    for one in entries:
-        medians = [_number(one["metrics"].get(name, {}).get("median")) for name in metrics]
-        ends = [_median(one, "seconds", duration), _median(one, "steps", lambda steps: f"{steps:.0f}"), _count(one)]
-        named = [ranges([int(run.rpartition("/")[2]) for run in one["runs"]])] if one_sweep else []
-        errors = [cell for name in fields for cell in _spread(one["errors"].get(name))]
-        rows.append([*_values(one, keys), *errors, *medians, *ends, *named, _others(one["others"], reasons)])
-    for one in found["unstarted"]:
-        dashes = [NONE] * (3 * len(fields) + len(metrics) + 3)
-        rows.append([*_values(one, keys), *dashes, ranges(one["numbers"]), reasons.mark(one["status"], one["reason"])])
-    best = _best([{name: error["median"] for name, error in one["errors"].items()} for one in entries],
-                 fields, len(keys), 3)  # fmt: skip
-    noted = any(row[-1] for row in rows[1:])
-    numeric = range(len(keys), len(rows[0]) - 1)
-    return Shown(rows if noted else [row[:-1] for row in rows], numeric, best, reasons.lines)
+def blocks(found: Entry, grouped: bool) -> tuple[list[Block], list[str]]:
+    """A table for each problem, with a row for each group of seeds or for each run, and the lines below them."""
+    reasons, tables = Reasons(), []
+    entries = found["groups" if grouped else "runs"]
+    for problem in dict.fromkeys(one["problem"] for one in (*entries, *found["unstarted"])):
+        started = [one for one in entries if one["problem"] == problem]
+        own = [*started, *(one for one in found["unstarted"] if one["problem"] == problem)]
+        columns = _of_groups(found, own, reasons) if grouped else _of_runs(found, own, reasons)
+        rows = [[column.title for column in columns], *_rows(columns, own, NONE)]
+        if grouped and not any(row[-1] for row in rows[1:]):
+            columns, rows = columns[:-1], [row[:-1] for row in rows]
+        numeric = [k for k, column in enumerate(columns) if column.numeric]
+        tables.append(Block(str(problem), rows, numeric, _smallest(columns, own)))
+    several = grouped and any(one["finished"] > 1 for one in entries)
+    return tables, [*([MEDIANS] if several else []), *reasons.lines]
 
 
-def label(group: Entry) -> str:
-    """A group as a legend calls it: its settings, or its one run where nothing differs."""
-    keys = list(group["settings"])
-    named = [f"{key}={value}" for key, value in zip(shortest(keys), _values(group, keys), strict=True)]
+def in_full(found: Entry, grouped: bool) -> Rows:
+    """All problems in one table for a file: numbers unrounded, settings by their whole names."""
+    entries = [*found["groups" if grouped else "runs"], *found["unstarted"]]
+    keys = dict.fromkeys(key for one in entries for key in one["settings"])
+    settings = [Column("problem", _item("problem")), *(Column(key, _setting(key)) for key in keys)]
+    kinds = [(FULL[kind].format(name), kind, name) for kind in KINDS for name in names(entries, kind)]
+    if grouped:
+        kinds += [(name, "", name) for name in ("seconds", "steps")]
+        columns = [Column(f"{title} {what}", _number(kind, name, what)) for title, kind, name in kinds
+                   for what in SPREAD]  # fmt: skip
+        ends = [Column("finished", lambda one: one.get("finished", 0)),
+                Column("runs", lambda one: " ".join(_numbers(one))), Column("note", _note_in_full)]  # fmt: skip
+        columns = [*settings, *columns, *ends]
+    else:
+        columns = [Column(title, _number(kind, name)) for title, kind, name in kinds]
+        ends = [Column(name, _item(name)) for name in ("seconds", "steps", "status")]
+        called = Column("run", lambda one: one.get("run") or " ".join(_numbers(one)))
+        columns = [called, *settings, *columns, *ends, Column("note", _item("reason"))]
+    return [[column.title for column in columns], *_rows(columns, entries, "")]
+
+
+def legend(group: Entry) -> str:
+    """The name of a group in a legend: its settings, or its one run where nothing differs."""
+    titles = headings(list(group["settings"]))
+    named = [f"{title}={_text(value)}" for title, value in zip(titles, group["settings"].values(), strict=True)]
     return ", ".join(named) or group["runs"][0]
 
 
 def names(entries: Iterable[Entry], kind: str) -> list[str]:
-    """All errors, or metrics, that any of the entries has, in the order in which they come."""
-    return list(dict.fromkeys(name for one in entries for name in one[kind]))
+    """All errors, metrics or unknowns that any of the entries has, in the order in which they come."""
+    return list(dict.fromkeys(name for one in entries for name in one.get(kind, ())))
 
 
-def _name(found: Entry, run: str) -> str:
-    """Of a run of the one sweep that is shown its number is enough."""
-    return run.rpartition("/")[2] if found["sweep"] is not None else run
-
-
-def _settings(keys: Sequence[str]) -> list[str]:
-    """The headings of settings: as short as can be, but none of ours."""
+def headings(keys: Sequence[str]) -> list[str]:
+    """Settings by the shortest names that tell them apart, from each other and from our own headings."""
     return [key if short in OURS else short for key, short in zip(keys, shortest(keys), strict=True)]
 
 
-def _values(one: Entry, keys: Sequence[str]) -> list[str]:
-    return [NONE if one["settings"].get(key) is None else str(one["settings"][key]) for key in keys]
+def _of_runs(found: Entry, entries: Sequence[Entry], reasons: Reasons) -> list[Column]:
+    """A run: its name, its settings, errors, metrics, unknown coefficients, time, steps and status."""
+    def status(one: Entry) -> str:
+        ends_well = one["status"] in (Status.FINISHED, Status.RUNNING)
+        return reasons.mark(one["status"], None if ends_well else one["reason"])
+
+    return [
+        Column("run", lambda one: _name(found, one), numeric=False),
+        *_settings(entries),
+        *(Column(f"error {name}", _number("errors", name), scientific, best=True) for name in names(entries, "errors")),
+        *_others_of(entries, None),
+        Column("time", _item("seconds"), duration),
+        Column("steps", _item("steps")),
+        Column("status", status, numeric=False),
+    ]
 
 
-def _number(value: float | None) -> str:
-    return NONE if value is None else scientific(value)
+def _of_groups(found: Entry, entries: Sequence[Entry], reasons: Reasons) -> list[Column]:
+    """A group of seeds: median, mean and range of each error, and the medians of everything else."""
+    fields = names(entries, "errors")
+    own = " {}" if len(fields) > 1 else ""
+    named = [Column("runs", lambda one: ranges(list(map(int, _numbers(one)))))] if found["sweep"] is not None else []
+    return [
+        *_settings(entries),
+        *(column for name in fields for column in (
+            Column(f"error {name}", _number("errors", name, "median"), scientific, best=True),
+            Column(f"mean{own}".format(name), _number("errors", name, "mean"), scientific),
+            Column(f"[min, max]{own}".format(name), _range(name)),
+        )),
+        *_others_of(entries, "median"),
+        Column("time", _number("", "seconds", "median"), duration),
+        Column("steps", _number("", "steps", "median"), lambda steps: f"{steps:.0f}"),
+        Column("seeds", _count),
+        *named,
+        Column("note", lambda one: _note(one, reasons), numeric=False),
+    ]  # fmt: skip
 
 
-def _spread(error: Mapping[str, float] | None) -> list[str]:
-    if error is None:
-        return [NONE, NONE, NONE]
-    bounds = f"[{scientific(error['least'])}, {scientific(error['greatest'])}]" if "deviation" in error else NONE
-    return [scientific(error["median"]), scientific(error["mean"]), bounds]
+def _settings(entries: Sequence[Entry]) -> list[Column]:
+    keys = list(entries[0]["settings"])
+    return [Column(title, _setting(key), numeric=False) for title, key in zip(headings(keys), keys, strict=True)]
 
 
-def _median(one: Entry, name: str, shape: Callable[[float], str]) -> str:
-    return shape(one[name]["median"]) if name in one else NONE
+def _others_of(entries: Sequence[Entry], what: str | None) -> list[Column]:
+    """Metrics and unknown coefficients."""
+    metrics = [Column(name, _number("metrics", name, what), scientific) for name in names(entries, "metrics")]
+    unknowns = names(entries, "unknowns")
+    return metrics + [Column(f"unknown {name}", _number("unknowns", name, what), "{:.6g}".format) for name in unknowns]
 
 
-def _count(one: Entry) -> str:
+def _item(key: str) -> Callable[[Entry], Any]:
+    return lambda one: one.get(key)
+
+
+def _setting(key: str) -> Callable[[Entry], Any]:
+    return lambda one: one["settings"].get(key)
+
+
+def _number(kind: str, name: str, what: str | None = None) -> Callable[[Entry], Any]:
+    """Reads a number of a run, or with `what` the median, mean ... of a group; a `kind` is a table of such numbers."""
+    def read(one: Entry) -> Any:
+        value = (one.get(kind, {}) if kind else one).get(name)
+        return value if what is None or value is None else value.get(what)
+
+    return read
+
+
+def _range(field: str) -> Callable[[Entry], str | None]:
+    def read(one: Entry) -> str | None:
+        error = one.get("errors", {}).get(field, {})
+        ends = [scientific(error[end]) for end in ("least", "greatest")] if "deviation" in error else []
+        return f"[{', '.join(ends)}]" if ends else None
+
+    return read
+
+
+def _rows(columns: Sequence[Column], entries: Iterable[Entry], none: str) -> Rows:
+    return [[none if (value := column.read(one)) is None else column.written(value) for column in columns]
+            for one in entries]  # fmt: skip
+
+
+def _smallest(columns: Sequence[Column], entries: Sequence[Entry]) -> set[tuple[int, int]]:
+    """The places of the smallest number of each column that has one to be seen first, and more than one number."""
+    places = set()
+    for k, column in enumerate(columns):
+        values = {row: column.read(one) for row, one in enumerate(entries, 1)} if column.best else {}
+        known = {row: value for row, value in values.items() if value is not None and value == value}
+        if len(known) > 1:
+            places |= {(row, k) for row, value in known.items() if value == min(known.values())}
+    return places
+
+
+def _text(value: Any) -> str:
+    return NONE if value is None else str(value)
+
+
+def _numbers(one: Entry) -> list[str]:
+    """The runs of an entry by their numbers in the sweep, or by their names."""
+    return list(map(str, one["numbers"])) if "numbers" in one else [run.rpartition("/")[2] for run in one["runs"]]
+
+
+def _name(found: Entry, one: Entry) -> str:
+    """A run of the one sweep that is shown goes by its number."""
+    if "numbers" in one:
+        return ranges(one["numbers"])
+    return str(one["run"].rpartition("/")[2] if found["sweep"] is not None else one["run"])
+
+
+def _count(one: Entry) -> str | None:
     """How many seeds count, and of how many where some have not finished."""
+    if "numbers" in one:
+        return None
     return f"{one['finished']} of {one['finished'] + len(one['others'])}" if one["others"] else str(one["finished"])
 
 
-def _others(others: Mapping[str, str], reasons: Reasons) -> str:
-    """How runs that have not finished stand: ``13 failed [1], 14-16 running``."""
-    found: dict[str, list[str]] = {}
-    for run, why in others.items():
-        found.setdefault(why, []).append(run.rpartition("/")[2])
+def _note(one: Entry, reasons: Reasons) -> str:
+    """The runs that have not finished or not started: ``13 failed [1], 14-16 running``."""
+    if "numbers" in one:
+        return reasons.mark(one["status"], one["reason"])
+    together: dict[str, list[str]] = {}
+    for run, text in one["others"].items():
+        together.setdefault(text, []).append(run.rpartition("/")[2])
     parts = []
-    for why, named in found.items():
-        status, _, reason = why.partition(": ")
-        numbered = ranges([int(name) for name in named]) if all(map(str.isdecimal, named)) else " ".join(named)
+    for text, runs in together.items():
+        status, _, reason = text.partition(": ")
+        numbered = ranges(list(map(int, runs))) if all(map(str.isdecimal, runs)) else " ".join(runs)
         parts.append(f"{numbered} {reasons.mark(status, reason)}")
     return ", ".join(parts)
 
 
-def _best(
-    errors: Sequence[Mapping[str, float]], fields: Sequence[str], first: int, step: int = 1
-) -> set[tuple[int, int]]:
-    """The places of the smallest error of each field, where there is more than one to choose from."""
-    places = set()
-    for k, name in enumerate(fields):
-        known = {row: own[name] for row, own in enumerate(errors, 1) if name in own and own[name] == own[name]}
-        if len(known) > 1:
-            places |= {(row, first + k * step) for row, error in known.items() if error == min(known.values())}
-    return places
+def _note_in_full(one: Entry) -> str:
+    if "numbers" in one:
+        return why(one)
+    return "; ".join(f"{run.rpartition('/')[2]} {text}" for run, text in one["others"].items())

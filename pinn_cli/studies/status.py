@@ -55,7 +55,7 @@ def state(run: Planned) -> dict[str, Any]:
     entry |= failed if found["status"] in RESUMABLE else {}  # it could not go on
     if found["status"] == Status.DAMAGED:
         return entry
-    kept = ("problem", "seed", "steps", "seconds", "errors", "metrics", "loss", "started", "finished")
+    kept = ("problem", "seed", "steps", "seconds", "errors", "metrics", "unknowns", "loss", "started", "finished")
     entry |= {name: found[name] for name in kept}
     return entry | (_speed(run.folder, found) if found["status"] == Status.RUNNING else {})
 

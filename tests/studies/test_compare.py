@@ -1,4 +1,4 @@
-"""`pinn compare`: runs and sweeps side by side, over their seeds, in every shape."""
+"""`pinn compare`: runs and sweeps side by side, problem by problem, over their seeds, in every shape."""
 
 import csv
 import io
@@ -14,15 +14,37 @@ from pinn_cli.records.results import Results
 from pinn_cli.reports import tables as typeset
 from pinn_cli.reports.figures.error_against_time import write_comparison
 from pinn_cli.studies.compare import compare, differences
-from pinn_cli.studies.compare_tables import of_groups
+from pinn_cli.studies.compare_tables import MEDIANS, blocks, headings
+from pinn_cli.studies.sweep import Sweep
 from tests.run_files import write_run
 from tests.sweep_files import FOLDER, REASON, set_status, write_sweep
 
+TWO = Path("outputs/sweeps/2026-03-01_10-00-00-cd34")  # a sweep of two problems
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sweep of three weightings, and one of two problems, in the second of which a coefficient is trained."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place := tmp_path_factory.mktemp("sweeps"))
+        write_sweep()
+        words = [[f"problem={problem}", f"points.interior={n}", f"weights.interior={10 / n:g}", f"seed={seed}"]
+                 for problem in ("helmholtz", "fhn") for n in (10, 20) for seed in (0, 1)]  # fmt: skip
+        runs = [(own, None) for own in [*words, ["problem=fhn", "points.interior=30", "seed=0"]]]
+        sweep = Sweep.create("pinn train -m ...", "basic", runs, TWO)
+        for number, own in enumerate(words):
+            results = write_run(sweep.folder / str(number), nodes=8, started=f"2026-03-01T10:00:0{number}")
+            results.attributes(problem=own[0].removeprefix("problem="))
+            errors = {"u": 0.1 / (1 + number)} if number < 4 else {"v": 1.0 + number, "w": 2.0}
+            unknowns = {} if number < 4 else {"unknowns": {"tau": 12.5 + 0.001 * number}}
+            results.replace({"error": errors, "timing": {"wall": 5.0}, **unknowns})
+    return place
+
 
 @pytest.fixture(autouse=True)
-def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def sweeps(written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    write_sweep()
+    shutil.copytree(written / "outputs", "outputs", symlinks=True)
 
 
 def printed(capsys: pytest.CaptureFixture[str], *words: str) -> str:
@@ -30,34 +52,67 @@ def printed(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     return capsys.readouterr().out.rstrip("\n")
 
 
+def in_lines(capsys: pytest.CaptureFixture[str], *words: str) -> list[list[str]]:
+    return [line.split() for line in printed(capsys, *words).splitlines()]
+
+
 def test_seeds_make_groups_with_median_mean_and_range(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = printed(capsys).splitlines()
-    assert [line.split()[0] for line in lines] == ["weighting", "fixed", "lr_annealing", "grad_norm", "[1]"]
-    assert lines[0].split()[1:] == ["error", "u", "mean", "[min,", "max]", "time", "steps", "seeds", "runs", "note"]
-    assert lines[1].split() == ["fixed", "2.00e-03", "2.33e-03", "[1.00e-03,", "4.00e-03]", "0:11", "5900", "3", "0-2"]
-    assert lines[2].split()[:5] == ["lr_annealing", "2.00e-05", "2.00e-05", "[1.00e-05,", "3.00e-05]"]
+    head, fixed, annealed, refused, below, reason = in_lines(capsys, "ab")
+    assert head == ["weighting", "error", "u", "mean", "[min,", "max]", "time", "steps", "seeds", "runs", "note"]
+    assert fixed == ["fixed", "2.00e-03", "2.33e-03", "[1.00e-03,", "4.00e-03]", "0:11", "5900", "3", "0-2"]
+    assert annealed[:5] == ["lr_annealing", "2.00e-05", "2.00e-05", "[1.00e-05,", "3.00e-05]"]
+    assert refused == ["grad_norm", *"––––––", "6-8", "refused", "[1]"]
+    assert " ".join(below) == MEDIANS
+    assert " ".join(reason) == f"[1] {REASON}"
+    *_, last, reason = in_lines(capsys, "ab", "--runs")
+    assert last == ["6-8", "grad_norm", *"––––", "refused", "[1]"]
+    assert " ".join(reason) == f"[1] {REASON}"
 
 
-def test_a_refused_combination_is_a_dash_with_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
-    *_, last, below = printed(capsys).splitlines()
-    assert last.split() == ["grad_norm", *"––––––", "6-8", "refused", "[1]"]
-    assert below == f"[1] {REASON}"
-    *_, last, below = printed(capsys, "latest", "--runs").splitlines()
-    assert last.split() == ["6-8", "grad_norm", "–", "–", "–", "–", "refused", "[1]"]
-    assert below == f"[1] {REASON}"
+def test_each_problem_has_a_block_with_its_own_columns_and_minimum(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = printed(capsys, "cd", "--md")
+    helmholtz, fhn, below = text.split("\n\n")[1], text.split("\n\n")[3], text.split("\n\n")[4:]
+    assert text.startswith("**helmholtz**\n\n| points.interior | weights.interior | error u | mean |")
+    assert [line.count("**") for line in helmholtz.splitlines()] == [0, 0, 0, 2]
+    head, _, first, second, unstarted = fhn.splitlines()
+    assert "| error v | mean v | [min, max] v | error w | mean w | [min, max] w | unknown tau | time |" in head
+    assert "| **5.50e+00** | 5.50e+00 | [5.00e+00, 6.00e+00] | **2.00e+00** |" in first
+    assert "| 12.5045 |" in first
+    assert second.count("**") == 2  # both have the same error of w
+    assert "| 8 | not started |" in unstarted
+    assert below == [MEDIANS]
+    assert printed(capsys, "cd").startswith("helmholtz\npoints.interior  weights.interior   error u")
+    assert printed(capsys, "cd", "--latex").startswith("\\par helmholtz\n% \\usepackage{booktabs}")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    assert printed(capsys, "cd").count("\033[1m") == 4
+
+
+def test_json_and_csv_name_the_problem_of_each_run_and_its_unknowns(capsys: pytest.CaptureFixture[str]) -> None:
+    found = json.loads(printed(capsys, "cd", "--json"))
+    assert [group["problem"] for group in found["groups"]] == ["helmholtz", "helmholtz", "fhn", "fhn"]
+    assert found["groups"][2]["unknowns"]["tau"]["median"] == 12.5045
+    assert found["runs"][4]["unknowns"] == {"tau": 12.504}
+    assert found["unstarted"][0]["problem"] == "fhn"
+    rows = list(csv.DictReader(io.StringIO(printed(capsys, "cd", "--csv"))))
+    assert [row["problem"] for row in rows] == ["helmholtz", "helmholtz", "fhn", "fhn", "fhn"]
+    assert (rows[0]["unknown/tau median"], rows[2]["unknown/tau median"]) == ("", "12.5045")
+    rows = list(csv.DictReader(io.StringIO(printed(capsys, "cd", "--csv", "--runs"))))
+    assert (rows[4]["problem"], rows[4]["unknown/tau"], rows[-1]["status"]) == ("fhn", "12.504", "not started")
 
 
 def test_only_finished_runs_count_and_the_others_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     set_status(0, status="failed", reason="the loss is not finite")
     shutil.rmtree(FOLDER / "5")
-    rows = printed(capsys).splitlines()
+    rows = printed(capsys, "ab").splitlines()
     assert rows[1].split()[1:4] == ["3.00e-03", "3.00e-03", "[2.00e-03,"]
     assert "2 of 3" in rows[1]
     assert rows[1].endswith("0 failed [1]")
     assert rows[-2:] == ["[1] the loss is not finite", f"[2] {REASON}"]
     for number in (1, 2):
         set_status(number, status="stopped", reason="interrupted (SIGTERM)")
-    rows = printed(capsys).splitlines()
+    rows = printed(capsys, "ab").splitlines()
     assert rows[1].split()[:6] == ["fixed", *"–––––"]
     assert rows[1].endswith("0-2  0 failed [1], 1-2 stopped [2]")
     assert rows[-2] == "[2] interrupted (SIGTERM)"
@@ -69,120 +124,103 @@ def test_some_seeds_refused_are_named_beside_their_group() -> None:
     (FOLDER / "sweep.json").write_text(json.dumps(manifest))
     found = compare([FOLDER / number for number in "01345"])
     assert [group["others"] for group in found["groups"]] == [{"2": "refused: no"}, {}]
-    assert of_groups(found).rows[1][-3:] == ["2 of 3", "0-1", "2 refused [1]"]
-    assert of_groups(found).below == ["[1] no", f"[2] {REASON}"]
+    [block], below = blocks(found, grouped=True)
+    assert block.rows[1][-3:] == ["2 of 3", "0-1", "2 refused [1]"]
+    assert below[1:] == ["[1] no", f"[2] {REASON}"]
 
 
-def test_a_run_that_never_began_is_missed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_that_has_not_started_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     shutil.rmtree(FOLDER / "5")
-    rows = printed(capsys).splitlines()
-    assert "2 of 3" in rows[2]
-    assert rows[2].split()[-3:] == ["5", "not", "started"]
+    row = in_lines(capsys, "ab")[2]
+    assert "2 of 3" in " ".join(row)
+    assert row[-3:] == ["5", "not", "started"]
     shutil.rmtree(FOLDER / "3")
     shutil.rmtree(FOLDER / "4")
-    row = printed(capsys).splitlines()[2]  # of this combination nothing has begun
-    assert row.split() == ["lr_annealing", *"––––––", "3-5", "not", "begun"]
+    assert in_lines(capsys, "ab")[2] == ["lr_annealing", *"––––––", "3-5", "not", "started"]  # the whole combination
 
 
 def test_of_some_runs_of_a_sweep_only_those_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    assert [row.split()[0] for row in printed(capsys, "ab/0", "ab/3").splitlines()] == ["run", "0", "3"]
-
-
-def test_a_setting_is_not_called_as_a_column_of_ours() -> None:
-    group = {"settings": {"stop.steps": "5", "optimizer.adam.lr": "1"}, "errors": {}, "metrics": {}, "runs": ["s/0"],
-             "others": {}, "finished": 1}  # fmt: skip
-    found = {"sweep": "s", "groups": [group], "unstarted": []}
-    assert of_groups(found).rows[0] == ["stop.steps", "lr", "time", "steps", "seeds", "runs"]
+    assert [row[0] for row in in_lines(capsys, "ab/0", "ab/3")] == ["run", "0", "3"]
+    assert [row[0] for row in in_lines(capsys, "cd/fhn", "--runs")] == ["run", "4", "5", "6", "7"]
 
 
 @pytest.mark.parametrize("shape", [[], ["--runs"], ["--csv"], ["--json"], ["--md", "--runs"], ["--figure", "a.png"]])
 def test_a_damaged_file_and_a_run_added_by_hand_stop_nothing(shape, capsys: pytest.CaptureFixture[str]) -> None:
     (FOLDER / "2" / "results.h5").write_bytes(b"no results")
     shutil.copytree(FOLDER / "1", FOLDER / "20")
-    text = printed(capsys, "latest", *shape)
+    text = printed(capsys, "ab", *shape)
     assert "damaged" in text
     assert "20" in text
 
 
-def test_runs_in_folders_of_their_own_are_compared_by_their_sweeps_name(capsys: pytest.CaptureFixture[str]) -> None:
-    manifest = json.loads((FOLDER / "sweep.json").read_text())
-    Path("mine").mkdir()
-    for run in manifest["runs"][:6]:
-        run["words"].append(f"folder={Path('mine', str(run['number'])).absolute()}")
-        (FOLDER / str(run["number"])).rename(Path("mine", str(run["number"])))
-    (FOLDER / "sweep.json").write_text(json.dumps(manifest))
-    assert "lr_annealing" in printed(capsys, str(FOLDER))
-
-
-def test_the_best_median_is_bold(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    assert of_groups(compare([FOLDER / str(k) for k in range(6)])).bold == {(2, 1)}
-    assert "| lr_annealing | **2.00e-05** | 2.00e-05 |" in printed(capsys, "--md")
-    assert r"$\mathbf{2.00\times 10^{-5}}$" in printed(capsys, "--latex")
-    assert "\033" not in printed(capsys)
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
-    assert "\033[1m2.00e-05\033[0m" in printed(capsys)
-
-
 def test_latex_is_a_table_with_its_signs_escaped(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = printed(capsys, "--latex").splitlines()
+    lines = printed(capsys, "ab", "--latex").splitlines()
     assert lines[1] == r"\begin{tabular}{lrrrrrrrl}"
-    assert lines[-2] == r"\end{tabular}"
+    assert lines[-3] == r"\end{tabular}"
     assert lines[-1].startswith(r"\par [1] weighting=grad\_norm needs")
     assert lines[7].startswith(r"grad\_norm & -- & --")
-    assert all(line.endswith(r" \\") and line.count("&") == 8 for line in (lines[3], *lines[5:-3]))
+    assert r"$\mathbf{2.00\times 10^{-5}}$" in lines[6]
+    assert all(line.endswith(r" \\") and line.count("&") == 8 for line in (lines[3], *lines[5:-4]))
     assert typeset.latex([["a & b"], ["50 %"]], ()).count("\\&") == 1
 
 
 def test_csv_has_every_number_in_full(capsys: pytest.CaptureFixture[str]) -> None:
-    rows = list(csv.DictReader(io.StringIO(printed(capsys, "--csv"))))
+    rows = list(csv.DictReader(io.StringIO(printed(capsys, "ab", "--csv"))))
     assert float(rows[0]["error/u mean"]) == pytest.approx(7e-3 / 3, rel=1e-15)
     assert float(rows[0]["error/u deviation"]) == pytest.approx(1.527525e-3, rel=1e-6)
     assert (rows[0]["runs"], rows[0]["finished"], rows[0]["seconds median"]) == ("0 1 2", "3", "11.0")
     assert (rows[2]["weighting"], rows[2]["error/u median"], rows[2]["note"]) == ("grad_norm", "", f"refused: {REASON}")
-    runs = list(csv.DictReader(io.StringIO(printed(capsys, "--csv", "--runs"))))
+    runs = list(csv.DictReader(io.StringIO(printed(capsys, "ab", "--csv", "--runs"))))
     assert [row["seed"] for row in runs] == ["0", "1", "2", "0", "1", "2", ""]
     assert [row["status"] for row in runs] == ["finished"] * 6 + ["refused"]
 
 
-def test_json_has_groups_runs_and_what_was_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_has_groups_runs_and_refused_combinations(capsys: pytest.CaptureFixture[str]) -> None:
     Results(FOLDER / "0/results.h5").replace({"error": {"u": float("nan")}})
-    found = json.loads(printed(capsys, "--json"), parse_constant=lambda constant: pytest.fail(f"{constant} is no JSON"))
-    assert found["groups"][0]["errors"]["u"]["median"] == pytest.approx(3e-3)  # a number that is none does not count
+    text = printed(capsys, "ab", "--json")
+    found = json.loads(text, parse_constant=lambda constant: pytest.fail(f"{constant} is no JSON"))
+    assert found["groups"][0]["errors"]["u"]["median"] == pytest.approx(3e-3)  # NaN does not count
     assert found["runs"][4]["settings"] == {"weighting": "lr_annealing", "seed": "1"}
-    unstarted = {"settings": {"weighting": "grad_norm"}, "status": "refused", "reason": REASON, "numbers": [6, 7, 8]}
-    assert found["unstarted"] == [unstarted]
+    refused = {"settings": {"weighting": "grad_norm"}, "status": "refused", "reason": REASON, "numbers": [6, 7, 8]}
+    assert found["unstarted"] == [{"problem": "helmholtz", **refused}]
 
 
-def test_several_fields_have_columns_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
-    for number in range(6):
-        Results(FOLDER / f"{number}/results.h5").replace({"error": {"u": 1e-3, "p": 10.0**-number}})
-    head = printed(capsys, "--md").splitlines()[0]
-    assert "| error u | mean u | [min, max] u | error p | mean p | [min, max] p |" in head
-
-
-def test_sorting_puts_the_most_accurate_first(capsys: pytest.CaptureFixture[str]) -> None:
-    assert printed(capsys, "--sort").splitlines()[1].startswith("lr_annealing")
-    assert printed(capsys, "--sort", "--runs").splitlines()[1].split()[:3] == ["3", "lr_annealing", "0"]
+def test_sorting_puts_the_most_accurate_first_within_each_problem(capsys: pytest.CaptureFixture[str]) -> None:
+    assert in_lines(capsys, "ab", "--sort")[1][0] == "lr_annealing"
+    assert in_lines(capsys, "ab", "--sort", "--runs")[1][:3] == ["3", "lr_annealing", "0"]
+    runs = json.loads(printed(capsys, "cd", "--sort", "--json"))["runs"]
+    assert [run["run"].rpartition("/")[2] for run in runs] == [*"3210", *"4567"]
 
 
 def test_runs_of_several_places_are_compared_by_their_configurations(capsys: pytest.CaptureFixture[str]) -> None:
-    write_run(Path("outputs/helmholtz/lone-cd34"), weighting="causal", seed=7)
-    rows = printed(capsys, "ab", "cd", "--runs").splitlines()
-    assert rows[0].split()[:3] == ["run", "weighting", "seed"]
-    assert rows[1].split()[:3] == [f"{FOLDER.name}/0", "fixed", "0"]
-    assert rows[-1].split()[:3] == ["lone-cd34", "causal", "7"]
+    write_run(Path("outputs/helmholtz/lone-ef56"), weighting="causal", seed=7)
+    rows = in_lines(capsys, "ab", "ef", "--runs")
+    assert rows[0][:3] == ["run", "weighting", "seed"]
+    assert rows[1][:3] == [f"{FOLDER.name}/0", "fixed", "0"]
+    assert rows[-1][:3] == ["lone-ef56", "causal", "7"]
+    problems = [block.problem for block in blocks(compare([TWO / "4", Path("outputs/helmholtz/lone-ef56")]), False)[0]]
+    assert problems == ["fhn", "helmholtz"]  # as typed behind `problem=`
 
 
-def test_the_error_against_seconds_is_a_figure(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["compare", "--figure", "figures/error.png"]) == 0
-    assert Path("figures/error.png").stat().st_size > 10_000
+def test_the_error_against_seconds_has_a_panel_for_each_problem_and_field(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = []
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, *_, **__: drawn.append(figure))
+    assert main(["compare", "cd", "--figure", "figures/error.png"]) == 0
     assert capsys.readouterr().err.strip() == "figures/error.png"
+    panels = drawn[0].axes
+    assert [axes.get_title(loc="left") for axes in panels] == ["helmholtz", "fhn"]
+    assert [text.get_text() for text in panels[1].get_legend().get_texts()] == [
+        f"points.interior={n}, weights.interior={10 / n:g}" for n in (10, 20)]  # fmt: skip
 
 
-def test_a_figure_needs_two_errors(tmp_path: Path) -> None:
+def test_a_figure_is_written_and_needs_two_errors(tmp_path: Path) -> None:
     write_run(tmp_path / "none", reference=False)
-    assert not write_comparison({"a": [tmp_path / "none"]}, tmp_path / "error.png")
+    assert not write_comparison({"wave": {"a": [tmp_path / "none"]}}, tmp_path / "error.png")
     assert not (tmp_path / "error.png").exists()
+    assert write_comparison({"wave": {"a": [FOLDER / "0"], "b": [FOLDER / "3"]}}, tmp_path / "error.png")
+    assert (tmp_path / "error.png").stat().st_size > 10_000
 
 
 @pytest.mark.parametrize(
@@ -194,16 +232,18 @@ def test_a_figure_needs_two_errors(tmp_path: Path) -> None:
         (["ab/6"], f"was refused: {REASON}"),
     ],
 )
-def test_what_cannot_be_done_is_one_line(words: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_be_compared_is_one_line(words: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", *words]) == 2
     errors = capsys.readouterr().err
     assert says in errors
     assert len(errors.splitlines()) == 1
 
 
-def test_numbers_come_in_ranges_and_keys_as_short_as_can_be() -> None:
+def test_numbers_are_ranges_and_keys_as_short_as_they_can_be() -> None:
     assert ranges([3, 0, 1, 2, 7, 9, 10]) == "0-3 7 9-10"
     assert shortest(["a.lr", "b.lr", "seed"]) == ["a.lr", "b.lr", "seed"]
+    keys = ["points.interior", "weights.wall", "stop.steps", "optimizer.adam.lr", "problem.nu"]
+    assert headings(keys) == ["points.interior", "weights.wall", "stop.steps", "lr", "nu"]
 
 
 def test_a_part_that_one_run_lacks_is_named_once() -> None:

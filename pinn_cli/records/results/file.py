@@ -38,7 +38,7 @@ from pinn_cli.records.status import Status
 FORMAT = "pinn-results 1"
 RESERVE = 64 * 1024  # bytes left free on top of what a write needs (the file's own bookkeeping)
 ABOUT = ("problem", "seed", "device", "dtype", "status", "reason", "steps", "started", "finished")  # in an overview
-FINAL = ("error", "metrics", "timing/wall", "guard/verdict")  # groups in an overview
+FINAL = ("error", "metrics", "unknowns", "timing/wall", "guard/verdict")  # groups in an overview
 LAST = ("step", "time", "loss/total")  # columns in an overview
 NEEDED = ("problem", "status", "seed", "threads")  # attributes without which no run goes on
 FOUND = ("network", "error", "metrics", "fields", "residuals", "collocation", "guard", "unknowns", "seams", "timing")
@@ -148,14 +148,15 @@ class Results:
     def overview(self) -> dict[str, dict[str, Any]]:
         """What a list of runs needs, from one short look: `about` (attributes), `last` (row), `error`, `metrics` ...
 
-        Errors and metrics are the final ones, or the last recorded while the run goes on or where there are no others.
+        Errors, metrics and unknown coefficients are the final ones; while the run goes on, or where there are none, the
+        last recorded.
         """
         def look(file: h5py.File) -> dict[str, dict[str, Any]]:
             history = file["history"]
             about = {name: attribute_of(file, name) for name in ABOUT if name in file.attrs}
             wanted = () if about.get("status") == Status.RUNNING else FINAL  # what is there is of an earlier life
             final = {name: {key: value_of(data) for key, data in datasets(file, name).items()} for name in wanted}
-            kinds = {"error": "error", "metrics": "metric"}
+            kinds = {"error": "error", "metrics": "metric", "unknowns": "unknown"}
             recorded = {name: last_numbers(history, kind) for name, kind in kinds.items() if not final.get(name)}
             last = last_numbers(history, *LAST)
             return {"about": about, "last": last, **{key: {} for key in FINAL}, **final, **recorded}

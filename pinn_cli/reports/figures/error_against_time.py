@@ -1,4 +1,4 @@
-"""The errors of several groups of runs against the seconds that they took."""
+"""The errors of groups of runs against their seconds of training, a panel for each problem and field."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,28 +15,41 @@ OTHERS = "#BDBDBD"  # groups beyond the colours that can be told apart
 Curve = tuple[np.ndarray, np.ndarray]  # seconds and errors, (R,) each
 
 
-def write_comparison(groups: Mapping[str, Sequence[str | Path]], path: Path, resolution: int = 200) -> bool:
-    """Draw the runs (folders) of each group, the best group first; False if none has recorded an error twice.
+def write_comparison(
+    problems: Mapping[str, Mapping[str, Sequence[str | Path]]], path: Path, resolution: int = 200
+) -> bool:
+    """Draw the runs (folders) of each group of each problem, best group first; False if no run has two errors.
 
-    Of each group the run with the median error at its end is drawn in full, the others thin.
+    The run of a group with the median error at its end has a thick line, the others have thin lines.
     """
-    curves = {label: [_curves(Results(Path(folder) / RESULTS)) for folder in folders]
-              for label, folders in groups.items()}  # fmt: skip
-    fields = list(dict.fromkeys(name for runs in curves.values() for run in runs for name in run))
-    if not fields:
+    panels = [(problem, field, curves) for problem, groups in problems.items()
+              for field, curves in _by_field(groups).items()]  # fmt: skip
+    if not panels:
         return False
     with style():
-        figure = Figure(figsize=(7.0, 0.6 + 2.9 * len(fields)), layout="constrained")
-        panels = np.atleast_1d(figure.subplots(len(fields), 1, sharex=True))
-        for axes, name in zip(panels, fields, strict=True):
-            own = {label: [run[name] for run in runs if name in run] for label, runs in curves.items()}
-            _draw(axes, {label: found for label, found in own.items() if found})
-            axes.set_ylabel(f"relative $L^2$ error of {symbol(name)}")
-        panels[-1].set_xlabel("seconds")
-        panels[0].legend(loc="upper left", bbox_to_anchor=(1.01, 1.03), borderaxespad=0.0, handlelength=1.6)
+        figure = Figure(figsize=(7.0, 0.6 + 2.9 * len(panels)), layout="constrained")
+        for k, (problem, field, curves) in enumerate(panels):
+            axes = figure.add_subplot(len(panels), 1, k + 1)
+            _draw(axes, curves)
+            axes.set_ylabel(f"relative $L^2$ error of {symbol(field)}")
+            if len(problems) > 1:
+                axes.set_title(problem, loc="left")
+            if k == 0 or problem != panels[k - 1][0]:  # the groups of a problem are named once
+                axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.03), borderaxespad=0.0, handlelength=1.6)
+        axes.set_xlabel("seconds")
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=resolution)
     return True
+
+
+def _by_field(groups: Mapping[str, Sequence[str | Path]]) -> dict[str, dict[str, list[Curve]]]:
+    """The curves of each group, by field."""
+    runs = [(label, Results(Path(folder) / RESULTS)) for label, folders in groups.items() for folder in folders]
+    found: dict[str, dict[str, list[Curve]]] = {}
+    for label, results in runs:
+        for field, curve in _curves(results).items():
+            found.setdefault(field, {}).setdefault(label, []).append(curve)
+    return found
 
 
 def _curves(results: Results) -> dict[str, Curve]:
