@@ -64,11 +64,10 @@ def check(problem: Any) -> Report:
     """Try every residual. Errors: UsageError for one that cannot be trained, naming the method and what is wrong."""
     constraints = refuse(problem)
     reference = reference_of(problem)
-    ends = zip(problem.domain.lower, problem.domain.upper, strict=True)
     return Report(
         type(problem).__name__,
         (type(problem).__doc__ or "").partition("\n")[0],
-        dict(zip(problem.coordinates, ends, strict=True)),
+        dict(zip(problem.coordinates, problem.domain.extents, strict=True)),
         list(problem.fields),
         truth(problem),
         dict(problem.unknowns),
@@ -140,8 +139,8 @@ def symbols_of(problem: Any, constraint: Constraint, u: Callable, X: Tensor) -> 
         derivatives, engine = Taylor(wanted)(u, points), "taylor"
     except (NotImplementedError, AttributeError):  # torch operations that jets do not know
         derivatives, engine = Autograd(wanted)(u, points), "autograd"
-    faced = constraint.region != "data" and problem.domain.faces(constraint.region)
-    normals = problem.domain.normal(constraint.region, points) if faced else None
+    has_normal = constraint.region != "data" and problem.domain.has_normal(constraint.region)
+    normals = problem.domain.normal(constraint.region, points) if has_normal else None
     coefficients = {k: X.new_full((len(X),), v) for k, v in truth(problem).items()}
     at = Place({k: v.detach() for k, v in derivatives.items()}, X, normals, coefficients)
     return {name: symbol.read(at) for name, symbol in constraint.symbols.items()}, engine

@@ -115,5 +115,5 @@ def shaped(problem: Any, new_model: Callable[[Any], nn.Module], state: Mapping[s
 
 
 def _marched(problem: Any, pieces: Sequence[tuple[Window, nn.Module]]) -> Marched:
-    time = problem.domain.coordinates.index(problem.domain.time)
+    time = problem.coordinates.index(problem.domain.time)
     return Marched([model for _, model in pieces], [(w.start, w.end) for w, _ in pieces], time)

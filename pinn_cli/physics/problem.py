@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from pinn_cli.physics.domains import Box
+from pinn_cli.physics.domains.base import Domain
 from pinn_cli.physics.symbols import Grammar, Symbol
 
 
@@ -74,7 +74,7 @@ class Problem:
     fields: ClassVar[tuple[str, ...]]
     unknowns: dict[str, float] = {}
     imposes: ClassVar[tuple[str, ...]] = ()
-    domain: Box
+    domain: Domain
 
     @property
     def coefficients(self) -> dict[str, float]:
@@ -136,30 +136,25 @@ class Problem:
 
     def _symbols(self, name: str, region: str) -> dict[str, Symbol]:
         where, parameters = f"{type(self).__name__}.{name}", inspect.signature(getattr(self, name)).parameters
-        return {n: self.grammar.parse(n, where, region) for n in parameters}
+        has_normal = region != "data" and self.domain.has_normal(region)
+        return {n: self.grammar.parse(n, where, region, has_normal) for n in parameters}
 
     def _constraint(self, name: str, region: str, against: Callable[[Tensor], Tensor] | None = None) -> Constraint:
         if hasattr(Problem, name):
             raise TypeError(f"{type(self).__name__}.{name}: every problem has `{name}` already; choose another name")
-        at_a_point = region in getattr(getattr(self, "domain", None), "points", ())  # which has no normal
-        symbols = self._symbols(name, "interior" if at_a_point else region)
-        if region != "data":
-            try:
-                self.domain.faces(region)
-            except ValueError as error:
-                raise TypeError(f"{type(self).__name__}.{name}: {error}") from None
+        assert self.grammar  # raises the error of a missing or wrong domain before the domain is asked
+        try:
+            symbols = self._symbols(name, region)
+        except ValueError as error:
+            raise TypeError(f"{type(self).__name__}.{name}: {error}") from None
         return Constraint(name, region, getattr(self, name), symbols, against)
 
     def _pair(self, name: str, coordinate: str) -> Constraint:
         if coordinate not in self.coordinates:
             known = ", ".join(self.coordinates)
             raise TypeError(f"{type(self).__name__}.{name}: @periodic({coordinate!r}); expected a coordinate ({known})")
-        i = self.coordinates.index(coordinate)
-        (low, high) = self.domain.lower[i], self.domain.upper[i]
-
-        def opposite(X: Tensor) -> Tensor:
-            X = X.clone()
-            X[:, i] = high
-            return X
-
-        return self._constraint(name, f"{coordinate}={low:g}", against=opposite)
+        try:
+            region, opposite = self.domain.periodic_pair(coordinate)
+        except ValueError as error:
+            raise TypeError(f"{type(self).__name__}.{name}: {error}") from None
+        return self._constraint(name, region, against=opposite)

@@ -117,7 +117,7 @@ class Grammar:
     def space(self) -> tuple[int, ...]:
         return tuple(i for i, c in enumerate(self.coordinates) if c != self.time)
 
-    def parse(self, name: str, where: str, region: str) -> Symbol:
+    def parse(self, name: str, where: str, region: str, has_normal: bool = False) -> Symbol:
         """The symbol called `name` in the residual `where` on `region`; TypeError if there is none."""
         D = len(self.coordinates)
         if name in self.coordinates:
@@ -129,17 +129,17 @@ class Grammar:
         field, _, suffix = name.partition("_")
         if field == "lap" and suffix in self.fields:
             return Derivative(self.fields.index(suffix), Lap(self.space, D))
-        if field in self.fields and suffix == "n" and region not in ("interior", "initial", "data"):
+        if field in self.fields and suffix == "n" and has_normal:
             return Normal(self.fields.index(field), self.space, D)
         if field in self.fields and all(c in self.coordinates for c in suffix) and not name.endswith("_"):
             return Derivative(self.fields.index(field), tuple(suffix.count(c) for c in self.coordinates))
-        raise TypeError(f"{where}: `{name}` {self._expected(region)}")
+        raise TypeError(f"{where}: `{name}` {self._expected(region, has_normal)}")
 
-    def _expected(self, region: str) -> str:
+    def _expected(self, region: str, has_normal: bool) -> str:
         u, x = self.fields[0], self.coordinates[0]
         known = [f"a coordinate ({', '.join(self.coordinates)})", f"a field ({', '.join(self.fields)})"]
         known += [f"a derivative such as `{u}_{x}`, `{u}_{x}{x}` or `lap_{u}`"]
-        known += [f"a normal derivative `{u}_n`"] * (region not in ("interior", "initial", "data"))
+        known += [f"a normal derivative `{u}_n`"] * has_normal
         known += [f"a coefficient ({', '.join(self.coefficients)})"] * bool(self.coefficients)
         known += [f"a measured column ({', '.join(self.measured)})"] * bool(self.measured and region == "data")
         return f"is no symbol of the region `{region}`; expected {', '.join(known[:-1])} or {known[-1]}"

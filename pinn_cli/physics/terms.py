@@ -15,16 +15,15 @@ def terms_of(problem: Any, constraint: Constraint, values: Mapping[str, Tensor],
     """rms of s dr/ds for every symbol s of a field, and of the residual with all of them zero (`source`).
 
     A symbol that vanishes on the region counts as derivatives of a function of this size usually would: size / L^order,
-    L the longest side.
+    L the largest extent of the domain.
     """
-    length = max(high - low for low, high in zip(problem.domain.lower, problem.domain.upper, strict=True))
     leaves = {n: values[n].detach().clone().requires_grad_() for n in supplied(constraint)}
     with torch.enable_grad():
         r = constraint.residual(**{**values, **leaves})
         slopes = torch.autograd.grad(r.sum(), list(leaves.values()), allow_unused=True)
     terms = {}
     for name, slope in zip(leaves, slopes, strict=True):
-        usual = size / length ** max(order(key) for key in constraint.symbols[name].needs)
+        usual = size / problem.domain.length ** max(order(key) for key in constraint.symbols[name].needs)
         terms[name] = 0.0 if slope is None else max(rms(slope * values[name]), rms(slope) * usual)
     source = constraint.residual(**{**values, **{name: torch.zeros_like(leaf) for name, leaf in leaves.items()}})
     return terms | {"source": rms(source.detach())}

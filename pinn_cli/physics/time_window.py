@@ -69,8 +69,7 @@ class Window:
 
     def share(self, region: str) -> float:
         """All points for where the window begins, its part of those that are spread over time."""
-        time = self.domain.coordinates.index(self.domain.time)
-        return 1.0 if (time, 0) in self.domain.faces(region) else self.part
+        return 1.0 if self.domain.is_initial(region) else self.part
 
     @property
     def data_columns(self) -> dict[str, Tensor]:
@@ -85,7 +84,12 @@ class Window:
     def data(self) -> Tensor:
         """The points of the region `data` (N, D + columns) that lie in the window."""
         X = self.problem.data
-        return X[self._inside(X[:, self.domain.coordinates.index(self.domain.time)])]
+        return X[self._inside(X[:, self._time])]
+
+    @property
+    def _time(self) -> int:
+        """The column of time among the coordinates of points."""
+        return self.problem.coordinates.index(self.domain.time)
 
     def _inside(self, t: Tensor) -> Tensor:
         """Which times belong to it: those where it begins only if nothing comes before."""
@@ -115,10 +119,10 @@ class Window:
         return self._known[symbol]
 
     def _reference(self) -> Any:
-        reference, time = self.problem.reference(), self.domain.coordinates.index(self.domain.time)
+        reference = self.problem.reference()
         if reference.at is None:
             return reference
-        rows = self._inside(reference.at[:, time])
+        rows = self._inside(reference.at[:, self._time])
         return Rows(reference, rows) if rows.any() else None
 
 
@@ -144,25 +148,20 @@ class Rows:
 
 def is_initial(problem: Any, c: Constraint) -> bool:
     """Whether a constraint speaks of the face where time begins."""
-    return _faces(problem, c) == [(problem.domain.coordinates.index(problem.domain.time), 0)]
-
-
-def _faces(problem: Any, c: Constraint) -> list[tuple[int, int]]:
-    return [] if c.kind == "data" else problem.domain.faces(c.region)
+    return c.kind != "data" and problem.domain.is_initial(c.region)
 
 
 def refuse_unsliceable(problem: Any) -> None:
     """Refuse a problem that cannot be solved window after window. Errors: ValueError, in one line."""
-    box = problem.domain
-    if box.time is None:
+    domain = problem.domain
+    if domain.time is None:
         raise ValueError(f"{_name(problem)} has no time axis; expected a coordinate `t` or Box(..., time=...)")
-    time = box.coordinates.index(box.time)
     for c in problem.constraints():
-        faces = _faces(problem, c)
-        if c.region in box.points:
+        if c.kind == "data" or domain.spans_time(c.region) or (domain.is_initial(c.region) and c.against is None):
+            continue
+        if domain.parts(c.region) == [()]:
             raise ValueError(f"`{c.name}` holds at one instant, the point {c.region}; expected faces or the interior")
-        if (time, 1) in faces or ((time, 0) in faces and (len(faces) > 1 or c.against is not None)):
-            raise ValueError(f"`{c.name}` on {c.region} ties times to each other; expected one where time begins")
+        raise ValueError(f"`{c.name}` on {c.region} ties times to each other; expected one where time begins")
     if not any(is_initial(problem, c) for c in problem.constraints()):
         raise ValueError(f"{_name(problem)} has no initial condition; what shall go on from one window to the next?")
 

@@ -101,18 +101,20 @@ class Prediction:
         return arrays[names[0]] if alone else arrays
 
     def grid(self, nodes: Sequence[int], derivatives: list[str] | None = None) -> dict[str, np.ndarray]:
-        """Over the domain with its boundary: the axis of each coordinate, and each value asked for (n1, n2, ...)."""
-        domain = self.problem.domain
+        """The axis of each coordinate, and each value asked for (n1, n2, ...); NaN outside the domain."""
         if len(nodes) != len(self.coordinates) or min(nodes) < 2:
             found, example = ("x".join(map(str, n)) for n in (nodes, [200] * len(self.coordinates)))
             raise UsageError(f"grid {found}: expected {len(self.coordinates)} whole numbers above 1, e.g. {example}")
         values = 2 * len(nodes) + len(derivatives or self.fields)  # the points twice, as they are made and as one array
         way = f"type a smaller grid than {'x'.join(map(str, nodes))}"
         refuse_too_many(prod(nodes), values, torch.device("cpu"), way)
-        ends = zip(self.coordinates, domain.lower, domain.upper, nodes, strict=True)
-        axes = {c: np.linspace(low, high, n) for c, low, high, n in ends}
+        domain = self.problem.domain
+        ends = zip(self.coordinates, domain.extents, nodes, strict=True)
+        axes = {c: np.linspace(low, high, n) for c, (low, high), n in ends}
         points = np.meshgrid(*axes.values(), indexing="ij")
-        return axes | self(derivatives or list(self.fields), **dict(zip(axes, points, strict=True)))
+        values = self(derivatives or list(self.fields), **dict(zip(axes, points, strict=True)))
+        inside = domain.contains(torch.as_tensor(np.stack([p.ravel() for p in points], 1))).numpy()
+        return axes | {name: np.where(inside.reshape(v.shape), v, np.nan) for name, v in values.items()}
 
     def _points(self, coordinates: dict[str, ArrayLike]) -> tuple[tuple[int, ...], torch.Tensor]:
         """The common shape, and the points (N, D)."""

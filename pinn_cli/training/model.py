@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from pinn_cli.physics.ansatz import Ansatz
-from pinn_cli.physics.domains import Box
+from pinn_cli.physics.domains.base import Domain
 
 
 class Features(nn.Module):
@@ -20,14 +20,14 @@ class Features(nn.Module):
     scale: Tensor
     shift: Tensor
 
-    def __init__(self, domain: Box, scaling: str = "unit", periodic: Sequence[str] = ()):
+    def __init__(self, domain: Domain, scaling: str = "unit", periodic: Sequence[str] = ()):
         super().__init__()
-        lower, upper = (torch.tensor(e, dtype=torch.float64, device="cpu") for e in (domain.lower, domain.upper))
         size = {"none": None, "unit": 1.0, "standard": math.sqrt(3)}[scaling]
-        scale = torch.ones_like(lower) if size is None else 2 * size / (upper - lower)
+        identity = torch.ones(domain.dimension, dtype=torch.float64, device="cpu")
+        scale, shift = (identity, 0 * identity) if size is None else domain.scaling(size)
         self.register_buffer("scale", scale)
-        self.register_buffer("shift", torch.zeros_like(lower) if size is None else -scale * (upper + lower) / 2)
-        self.turns = {domain.coordinates.index(c): 2 * math.pi / _length(domain, c) for c in periodic}
+        self.register_buffer("shift", shift)
+        self.turns = {domain.coordinates.index(c): 2 * math.pi / _period(domain, c) for c in periodic}
         self.outputs = domain.dimension + len(self.turns)
 
     def forward(self, X: Tensor) -> Tensor:
@@ -41,9 +41,9 @@ class Features(nn.Module):
         return torch.cat(columns, -1)
 
 
-def _length(domain: Box, coordinate: str) -> float:
-    i = domain.coordinates.index(coordinate)
-    return domain.upper[i] - domain.lower[i]
+def _period(domain: Domain, coordinate: str) -> float:
+    low, high = domain.extent(coordinate)
+    return high - low
 
 
 class Model(nn.Module):

@@ -164,8 +164,8 @@ class Objective:
     def _place(self, engine: Taylor | Autograd, region: str, X: Tensor, tape: Tape | None = None) -> Place:
         points = X[:, : len(self.problem.coordinates)]
         values = engine(self.model, points, tape)
-        faced = region != "data" and self.problem.domain.faces(region)
-        normals = self.problem.domain.normal(region, points) if faced else None
+        has_normal = region != "data" and self.problem.domain.has_normal(region)
+        normals = self.problem.domain.normal(region, points) if has_normal else None
         return Place(values, X, normals, self._coefficients(X, tape))
 
     def _coefficients(self, X: Tensor, tape: Tape | None) -> dict[str, Tensor]:

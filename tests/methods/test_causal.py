@@ -17,6 +17,7 @@ from pinn_cli.configuration.compose import compose
 from pinn_cli.configuration.plan import preview
 from pinn_cli.methods.weightings.causal import Causal
 from pinn_cli.methods.weightings.product import Product
+from pinn_cli.physics.domains import Box
 from pinn_cli.physics.time_window import Window
 from pinn_cli.records.results import Results
 
@@ -29,10 +30,10 @@ def parts_of(*words: str):
 
 def begun(causal, *equations: str, start: float = 0.0, end: float = 1.0):
     """A weighting at the beginning of a stage in x and t, with equations and one initial condition."""
-    domain = SimpleNamespace(time="t", coordinates=("x", "t"), lower=(0.0, start), upper=(1.0, end))
+    domain = Box(x=(0, 1), t=(start, end))
     regions = [*((name, "interior") for name in equations), ("initial", "initial")]
     constraints = [SimpleNamespace(name=name, region=region) for name, region in regions]
-    causal.begin_stage(SimpleNamespace(domain=domain, constraints=lambda: constraints))
+    causal.begin_stage(SimpleNamespace(coordinates=("x", "t"), domain=domain, constraints=lambda: constraints))
     return causal
 
 

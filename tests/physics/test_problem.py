@@ -138,7 +138,7 @@ def test_a_residual_may_not_hide_a_part_of_every_problem():
 def test_points_of_regions():
     box = Plate().domain
     unit = torch.rand(40, 3, dtype=torch.float64)
-    assert box.size("boundary") == 4
+    assert len(box.parts("boundary")) == 4
     boundary = box.sample("boundary", unit)
     on_faces = torch.stack([(boundary[:, i] == end).double() for i in (0, 1) for end in (box.lower[i], box.upper[i])])
     assert on_faces.sum(1).eq(10).all()  # dealt out evenly
@@ -146,7 +146,7 @@ def test_points_of_regions():
     assert box.sample("initial", unit)[:, 2].eq(0).all()
     assert box.contains(box.sample("interior", unit)).all()
     assert box.grid(5).shape == (125, 3)
-    assert Interval(x=(0, 1)).size("boundary") == 2
+    assert Interval(x=(0, 1)).parts("boundary") == [(), ()]
 
 
 def test_normals_point_outwards_and_a_corner_takes_the_first_face():

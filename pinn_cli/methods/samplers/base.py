@@ -7,8 +7,9 @@ from typing import Any
 from torch import Tensor
 
 from pinn_cli.basics.errors import UsageError
-from pinn_cli.methods.samplers.counts import Count, Draw, Face, place, plan
+from pinn_cli.methods.samplers.counts import Count, Draw, place, plan
 from pinn_cli.methods.seeds import seed_for
+from pinn_cli.physics.domains.base import Free
 
 
 class Rounds(ABC):
@@ -28,8 +29,8 @@ class Rounds(ABC):
         self.measured: Tensor | None = None
 
     @abstractmethod
-    def unit(self, count: int, face: Face | None, seed: int, objective: Any) -> Tensor:
-        """Points of the unit cube (count, D), for the interior or for a face, whose own coordinate is ignored."""
+    def unit(self, count: int, free: Free, seed: int, objective: Any) -> Tensor:
+        """Points of the unit cube (count, D) for a part of a region; only the coordinates `free` matter there."""
 
     def draw(self, step: int, problem: Any, objective: Any) -> dict[str, Tensor]:
         """Points (N, D) by constraint, those of one region and number the same tensor."""
@@ -53,8 +54,8 @@ class Rounds(ABC):
             return self.measured
         purpose = ("points", draw.region, draw.count, self.stage, self.round)
         parts = [
-            self.unit(draw.count, face, seed_for(self.seed, *purpose, part), objective)
-            for part, face in enumerate(draw.parts)
+            self.unit(draw.count, free, seed_for(self.seed, *purpose, part), objective)
+            for part, free in enumerate(draw.parts)
         ]
         return place(problem, draw.region, parts).to(objective.device, objective.dtype)
 

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from pinn_cli.basics.errors import UsageError, nearest
+from pinn_cli.physics.domains.base import Free
 
 KINDS = ("interior", "face", "data")
-Face = tuple[int, int]  # (axis, end)
 Count = int | str
 
 
@@ -26,12 +26,12 @@ Count = int | str
 class Draw:
     """Points that several constraints share: `count` (None: all measurements) on each of `parts`, of one region.
 
-    A part is a face, (axis, end), or None for the interior.
+    A part is known by the coordinates of the unit cube that move its points (`Domain.parts`).
     """
 
     region: str
     count: int | None
-    parts: tuple[Face | None, ...]
+    parts: tuple[Free, ...]
     names: tuple[str, ...]
 
     @property
@@ -73,8 +73,8 @@ def _count(problem: Any, constraint: Any, points: Mapping[str, Count]) -> int | 
     return 1 if constraint.kind == "face" and problem.domain.is_point(constraint.region) else n
 
 
-def _parts(problem: Any, region: str) -> tuple[Face | None, ...]:
-    return () if region == "data" else tuple(problem.domain.faces(region)) or (None,)
+def _parts(problem: Any, region: str) -> tuple[Free, ...]:
+    return () if region == "data" else tuple(problem.domain.parts(region))
 
 
 def place(problem: Any, region: str, parts: Sequence[Tensor]) -> Tensor:

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from pinn_cli.methods.samplers.base import Rounds
-from pinn_cli.methods.samplers.counts import Count, Face
+from pinn_cli.methods.samplers.counts import Count
+from pinn_cli.physics.domains.base import Free
 
 
 class Grid(Rounds):
@@ -21,15 +22,14 @@ class Grid(Rounds):
     def __init__(self, points: Mapping[str, Count], seed: int = 0) -> None:
         super().__init__(points, seed, every=None)
 
-    def unit(self, count: int, face: Face | None, seed: int, objective: Any) -> Tensor:
+    def unit(self, count: int, free: Free, seed: int, objective: Any) -> Tensor:
         """The nodes (at most count, D) in the unit cube; float64, on the CPU."""
         dimension = len(objective.problem.coordinates)
-        free = [i for i in range(dimension) if face is None or i != face[0]]
         n = _whole_root(count, len(free))
-        axis = _axis(n, ends=face is not None)
+        axis = _axis(n, ends=len(free) < dimension)
         nodes = torch.stack(torch.meshgrid(*[axis] * len(free), indexing="ij"), -1) if free else axis.new_zeros(1, 0)
         X = axis.new_zeros(n ** len(free), dimension)
-        X[:, free] = nodes.reshape(len(X), len(free))
+        X[:, list(free)] = nodes.reshape(len(X), len(free))
         return X
 
 

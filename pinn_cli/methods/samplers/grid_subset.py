@@ -10,7 +10,8 @@ from torch import Tensor
 
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.methods.samplers.base import Rounds
-from pinn_cli.methods.samplers.counts import Count, Face
+from pinn_cli.methods.samplers.counts import Count
+from pinn_cli.physics.domains.base import Free
 
 
 class GridSubset(Rounds):
@@ -36,18 +37,19 @@ class GridSubset(Rounds):
         if not all(isinstance(n, int) and n > 1 for n in self.nodes):
             raise UsageError(f"sampler.grid_subset.nodes={list(nodes)}: expected whole numbers above 1, e.g. [256,100]")
 
-    def unit(self, count: int, face: Face | None, seed: int, objective: Any) -> Tensor:
+    def unit(self, count: int, free: Free, seed: int, objective: Any) -> Tensor:
         """`count` of the nodes (count, D) in the unit cube; float64, on the CPU."""
         domain = objective.problem.domain
         if len(self.nodes) != domain.dimension:
             found, expected = f"nodes={list(self.nodes)}", ", ".join(domain.coordinates)
             raise UsageError(f"sampler.grid_subset.{found}: expected a number for each coordinate ({expected})")
-        axes = [self._axis(i, domain.coordinates[i] == domain.time, face) for i in range(domain.dimension)]
+        axes = [self._axis(i, domain.coordinates[i] == domain.time, free) for i in range(domain.dimension)]
         there = prod(map(len, axes))
         if count > there:
             kind, where = "interior", "the interior"
-            if face is not None:
-                kind, where = "face", f"a face in {domain.coordinates[face[0]]}"
+            if len(free) < domain.dimension:
+                fixed = [c for i, c in enumerate(domain.coordinates) if i not in free]
+                kind, where = "face", f"a face in {', '.join(fixed)}"
             found = f"{count} points, but {where} has {there} nodes"
             raise UsageError(f"sampler.grid_subset: found {found}; type e.g. points.{kind}={there}, or more nodes")
         chosen = np.arange(there)
@@ -55,11 +57,11 @@ class GridSubset(Rounds):
             chosen = np.random.RandomState(self._seed(seed)).permutation(there)[:count]
         return _nodes(axes, torch.from_numpy(chosen))
 
-    def _axis(self, i: int, time: bool, face: Face | None) -> Tensor:
+    def _axis(self, i: int, time: bool, free: Free) -> Tensor:
         n = self.nodes[i]
-        first = 0 if face is not None else 1
+        first = 0 if len(free) < len(self.nodes) else 1
         places = torch.arange(first, n, dtype=torch.float64, device="cpu") / (n - 1 if time else n)
-        return places[:1] if face is not None and face[0] == i else places
+        return places if i in free else places[:1]
 
     def _seed(self, seed: int) -> int:
         return self.fixed_seed if self.fixed_seed is not None else seed % 2**32

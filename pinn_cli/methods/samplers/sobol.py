@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.quasirandom import SobolEngine
 
 from pinn_cli.methods.samplers.base import Rounds
-from pinn_cli.methods.samplers.counts import Face
+from pinn_cli.physics.domains.base import Free
 
 
 class Sobol(Rounds):
@@ -18,7 +18,7 @@ class Sobol(Rounds):
     cannot be (`counts.py`).
     """
 
-    def unit(self, count: int, face: Face | None, seed: int, objective: Any) -> Tensor:
+    def unit(self, count: int, free: Free, seed: int, objective: Any) -> Tensor:
         """The first points (count, D) of a sequence scrambled by the seed; float64, on the CPU."""
         engine = SobolEngine(len(objective.problem.coordinates), scramble=True, seed=seed)
         return engine.draw(count, dtype=torch.float64)

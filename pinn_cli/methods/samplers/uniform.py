@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from pinn_cli.methods.samplers.base import Rounds
-from pinn_cli.methods.samplers.counts import Count, Face
+from pinn_cli.methods.samplers.counts import Count
+from pinn_cli.physics.domains.base import Free
 
 
 class Uniform(Rounds):
@@ -19,7 +20,7 @@ class Uniform(Rounds):
     def __init__(self, points: Mapping[str, Count], seed: int = 0, every: int | None = 1) -> None:
         super().__init__(points, seed, every)
 
-    def unit(self, count: int, face: Face | None, seed: int, objective: Any) -> Tensor:
+    def unit(self, count: int, free: Free, seed: int, objective: Any) -> Tensor:
         """Uniform points of the unit cube (count, D)."""
         generator = torch.Generator(objective.device).manual_seed(seed)
         shape = (count, len(objective.problem.coordinates))

@@ -47,7 +47,7 @@ class Continuation:
 
         def going_on(target: Any) -> nn.Module:
             model = new_model(target)
-            known = before.get(_sides(target), next(reversed(before.values()), None))
+            known = before.get(target.domain.extents, next(reversed(before.values()), None))
             return model if known is None else with_parameters(model, known.model)
 
         for value in self._values(problem, lambda: self._reached(tried.values())):
@@ -55,7 +55,7 @@ class Continuation:
             for stage in self.inner(problem.with_(**{self.coefficient: value}), going_on):
                 steps = self.steps if stage.steps is None else stage.steps
                 yield replace(stage, name=f"{self.coefficient}={value:g}: {stage.name}", steps=steps, underway=True)
-                tried[_sides(stage.problem)] = stage
+                tried[stage.problem.domain.extents] = stage
             if not before or self._reached(tried.values()):
                 before = dict(tried)
         yield from self.inner(problem, going_on)
@@ -121,7 +121,3 @@ def with_parameters(model: Any, before: Any, network: bool = True) -> Any:
 
 def _are_numbers(values: Any) -> bool:
     return isinstance(values, Iterable) and all(isinstance(value, int | float) for value in values)
-
-
-def _sides(problem: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    return problem.domain.lower, problem.domain.upper

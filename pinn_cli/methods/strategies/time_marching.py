@@ -105,8 +105,7 @@ class TimeMarching:
 
 
 def _axis(problem: Any) -> Span:
-    time = problem.domain.coordinates.index(problem.domain.time)
-    return problem.domain.lower[time], problem.domain.upper[time]
+    return problem.domain.extent(problem.domain.time)
 
 
 def _typed(part: TimeMarching, name: str) -> str:

@@ -54,13 +54,13 @@ class Causal:
 
     def begin_stage(self, problem: Any) -> None:
         """Weights of 1 until the first step; the time axis of the stage's problem."""
-        box = problem.domain
-        if box.time is None:
+        domain = problem.domain
+        if domain.time is None:
             raise UsageError(
                 "weighting=causal: the problem has no time axis; expected a coordinate `t` or Box(..., time=...)"
             )
-        self.time = box.coordinates.index(box.time)
-        self.start, self.end = box.lower[self.time], box.upper[self.time]
+        self.time = problem.coordinates.index(domain.time)
+        self.start, self.end = domain.extent(domain.time)
         self.equations = [c.name for c in problem.constraints() if c.region == "interior"]
         self.epsilon, self.weights = self.epsilons[0], torch.ones(self.bins, device="cpu")
 

@@ -1,4 +1,4 @@
-"""Where the equations hold: regions by name, and how points of the unit cube map onto them.
+"""A box: a product of intervals, in space and possibly in time.
 
 interior    the box itself
 boundary    all faces in space          initial     the face where time begins
@@ -6,20 +6,24 @@ x=0         one face                    lid         faces given a name of their 
 gauge       one point given a name of its own
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from pinn_cli.physics.domains.base import Domain, Free, Given, Interpolant, lattice
+from pinn_cli.physics.domains.transfinite import interpolant
+
 Face = tuple[int, int]  # (axis, end): end 0 is the lower, 1 the upper
 
 
 @dataclass(init=False)
-class Box:
+class Box(Domain):
     """A product of intervals, ``Box(x=(-1, 1), t=(0, 1))``; time is the coordinate `t` unless told otherwise.
 
     ``names={"lid": ["y=1"], "walls": ["x=0", "x=1", "y=0"]}`` gives faces a name, ``points={"gauge": (0, 0)}`` a point.
+    Raises ValueError for a side without length, and for a point outside or with the name of another region.
     """
 
     coordinates: tuple[str, ...]
@@ -43,7 +47,7 @@ class Box:
         self.time = time if time in sides else None
         self.names = {name: list(faces) for name, faces in (names or {}).items()}
         self.points = {name: tuple(map(float, point)) for name, point in (points or {}).items()}
-        for c, low, high in zip(self.coordinates, self.lower, self.upper, strict=True):
+        for c, (low, high) in zip(self.coordinates, self.extents, strict=True):
             if not low < high:
                 raise ValueError(f"side {c}=({low:g}, {high:g}): expected the lower end first and a positive length")
         for name, point in self.points.items():
@@ -54,11 +58,12 @@ class Box:
                 raise ValueError(f"point {name}={point}: expected {self.dimension} coordinates inside the box")
 
     @property
-    def dimension(self) -> int:
-        return len(self.coordinates)
+    def extents(self) -> tuple[tuple[float, float], ...]:
+        return tuple(zip(self.lower, self.upper, strict=True))
 
     @property
     def space(self) -> list[int]:
+        """The axes of space."""
         return [i for i, c in enumerate(self.coordinates) if c != self.time]
 
     @property
@@ -84,25 +89,13 @@ class Box:
             return [face for name in self.names[region] for face in self.faces(name)]
         return [self._parse(region)]
 
-    def is_point(self, region: str) -> bool:
-        """Whether a part of the region is one point, however many are asked for."""
-        return region in self.points or (self.dimension == 1 and bool(self.faces(region)))
-
-    def size(self, region: str) -> int:
-        """How many parts a number of points is counted on: the faces of the region, or the one interior."""
-        return max(1, len(self.faces(region)))
-
-    def between(self, coordinate: str, start: float, end: float) -> "Box":
-        """The part with start <= coordinate <= end; its lower face also goes by the name of the whole box's."""
-        i = self.coordinates.index(coordinate)
-        sides = dict(zip(self.coordinates, zip(self.lower, self.upper, strict=True), strict=True))
-        lower, face = self._spell(i, 0), f"{coordinate}={start:g}"
-        names = self.names if lower == face else {lower: [face], **self.names}
-        points = {name: point for name, point in self.points.items() if start <= point[i] <= end}
-        return Box(time=self.time, names=names, points=points, **sides | {coordinate: (start, end)})
+    def parts(self, region: str) -> list[Free]:
+        every = tuple(range(self.dimension))
+        if region in self.points:
+            return [()]
+        return [tuple(i for i in every if i != axis) for axis, _ in self.faces(region)] or [every]
 
     def sample(self, region: str, unit: Tensor) -> Tensor:
-        """Map points of the unit cube (N, D) onto a region (N, D); rows are dealt out evenly among its faces."""
         low, high = self._ends(unit)
         if region in self.points:
             return torch.tensor(self.points[region], dtype=unit.dtype, device=unit.device).expand_as(unit).clone()
@@ -112,11 +105,12 @@ class Box:
             X[k :: len(faces), axis] = (low, high)[end][axis]
         return X
 
-    def grid(self, n: int) -> Tensor:
-        """n^D uniform nodes (n^D, D), the boundary included; the last coordinate runs fastest. Float64, on the CPU."""
-        ends = zip(self.lower, self.upper, strict=True)
-        axes = [torch.linspace(low, high, n, dtype=torch.float64, device="cpu") for low, high in ends]
-        return torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).reshape(-1, self.dimension)
+    def contains(self, X: Tensor) -> Tensor:
+        low, high = self._ends(X)
+        return ((low <= X) & (high >= X)).all(1)
+
+    def has_normal(self, region: str) -> bool:
+        return any(axis in self.space for axis, _ in self.faces(region))
 
     def normal(self, region: str, X: Tensor) -> Tensor:
         """Outward unit normals (N, D) of the nearest face of the region; at a corner, of the first listed."""
@@ -127,10 +121,57 @@ class Box:
         outward = torch.stack([(2 * end - 1) * unit[i] for i, end in faces])
         return outward[torch.stack(gaps).argmin(0)]
 
-    def contains(self, X: Tensor) -> Tensor:
-        """Which points (N, D) lie inside, the boundary included."""
-        low, high = self._ends(X)
-        return ((low <= X) & (high >= X)).all(1)
+    def periodic_pair(self, coordinate: str) -> tuple[str, Callable[[Tensor], Tensor]]:
+        axis = self.coordinates.index(coordinate)
+
+        def opposite(X: Tensor) -> Tensor:
+            X = X.clone()
+            X[:, axis] = self.upper[axis]
+            return X
+
+        return self._spell(axis, 0), opposite
+
+    def interpolate(self, given: Sequence[Given]) -> Interpolant:
+        """Values on faces, and the derivative in time where time begins; the axis of time is blended first."""
+        values = {i: g for i, g in enumerate(given) if not any(g.index) and self.faces(g.region)}
+        slopes = {i: g for i, g in enumerate(given) if self._is_velocity(g, list(values.values()))}
+        met = values | slopes
+        axes = sorted(range(self.dimension), key=lambda i: self.coordinates[i] != self.time)
+        return interpolant(
+            [met[i] for i in sorted(met)],
+            {axis: self.extents[axis] for axis in axes},
+            {axis: {end: g.value for g in values.values() for a, end in self.faces(g.region) if a == axis}
+             for axis in axes},
+            {axis: next((g.value for g in slopes.values() if g.index[axis]), None) for axis in axes},
+        )  # fmt: skip
+
+    def _is_velocity(self, g: Given, values: Sequence[Given]) -> bool:
+        """A slope can be imposed if it is the slope in time where time begins, and the value there is given too."""
+        if self.time is None or not self.is_initial(g.region):
+            return False
+        axis = self.coordinates.index(self.time)
+        # With a value at the end of time as well, the slope would need a polynomial of its own: it stays soft.
+        at_the_end = any((axis, 1) in self.faces(o.region) for o in values)
+        return g.index[axis] == 1 and not at_the_end and any(self.is_initial(o.region) for o in values)
+
+    def is_initial(self, region: str) -> bool:
+        return self.time is not None and self.faces(region) == [(self.coordinates.index(self.time), 0)]
+
+    def spans_time(self, region: str) -> bool:
+        return region not in self.points and all(axis in self.space for axis, _ in self.faces(region))
+
+    def between(self, coordinate: str, start: float, end: float) -> "Box":
+        """The part with start <= coordinate <= end; its lower face also goes by the name of the whole box's."""
+        i = self.coordinates.index(coordinate)
+        sides = dict(zip(self.coordinates, self.extents, strict=True))
+        lower, face = self._spell(i, 0), f"{coordinate}={start:g}"
+        names = self.names if lower == face else {lower: [face], **self.names}
+        points = {name: point for name, point in self.points.items() if start <= point[i] <= end}
+        return Box(time=self.time, names=names, points=points, **sides | {coordinate: (start, end)})
+
+    def grid(self, n: int) -> Tensor:
+        """n^D uniform nodes (n^D, D), the boundary included; the last coordinate runs fastest. Float64, on the CPU."""
+        return lattice(self.extents, n)
 
     def _ends(self, like: Tensor) -> Tensor:
         """Lower and upper ends (2, D)."""
