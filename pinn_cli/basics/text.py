@@ -2,10 +2,13 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+import shutil
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 BARS = "▁▂▃▄▅▆▇█"
+LABEL = 9  # columns of the labels of a page
 
 
 def scientific(value: float, digits: int = 3) -> str:
@@ -59,6 +62,39 @@ def trend(values: Sequence[float], width: int) -> str:
     low, span = (min(known), max(known) - min(known)) if known else (0.0, 0.0)
     levels = [None if log is None else round((log - low) / span * 7) if span else 0 for log in logs]
     return "".join(" " if level is None else BARS[level] for level in levels)
+
+
+def terminal_width() -> int | None:
+    """Columns of the terminal on standard output; None for a pipe or a file, where lines keep their length."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def wrap(text: str, width: int | None) -> list[str]:
+    """A text as lines of at most `width` characters (None: one line).
+
+    It breaks at double spaces, and at single ones only where a part between double ones is itself too long. A word
+    that is longer than the width stays whole.
+    """
+    if width is None or len(text) <= width:
+        return [text]
+    lines = [""]
+    for part in text.split("  "):
+        for k, word in enumerate([part] if len(part) <= width else part.split(" ")):
+            longer = f"{lines[-1]}{' ' if k else '  '}{word}" if lines[-1] else word
+            if len(longer) <= width or not lines[-1]:
+                lines[-1] = longer
+            else:
+                lines.append(word.lstrip())
+    return lines
+
+
+def page(lines: Iterable[tuple[str, str]], width: int | None = None) -> str:
+    """A label and a text on each line; a text too long for the width continues below its own beginning."""
+    rows = []
+    for label, text in lines:
+        first, *rest = wrap(text, width and max(1, width - LABEL))
+        rows += [f"{label:<{LABEL}}{first}", *(" " * LABEL + line for line in rest)]
+    return "\n".join(row.rstrip() for row in rows)
 
 
 def printable(text: str) -> str:

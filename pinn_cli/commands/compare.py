@@ -57,7 +57,7 @@ def _draw(found: dict[str, Any], path: Path) -> None:
 
 
 def _shaped(found: dict[str, Any], arguments: Namespace) -> str:
-    from pinn_cli.basics.text import as_json
+    from pinn_cli.basics.text import as_json, terminal_width
     from pinn_cli.reports import tables as typeset
     from pinn_cli.studies.compare_tables import blocks, in_full
 
@@ -75,8 +75,9 @@ def _shaped(found: dict[str, Any], arguments: Namespace) -> str:
         titles, below = ([rf"\par {typeset.in_latex(line)}" for line in lines] for lines in (titles, below))
         tables = [typeset.latex(block.rows, block.numeric, block.bold) for block in shown]
     else:
-        bold = sys.stdout.isatty()
-        tables = [typeset.text(block.rows, block.numeric, block.bold if bold else ()) for block in shown]
+        bold, width = sys.stdout.isatty(), terminal_width()
+        tables = [typeset.text(block.rows, block.numeric, block.bold if bold else (), width) for block in shown]
+        below = typeset.below(below, width)
     if len(shown) > 1:
         tables = [f"{title}{gap}{table}" for title, table in zip(titles, tables, strict=True)]
     return gap.join(["\n\n".join(tables), *below])

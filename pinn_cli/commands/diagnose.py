@@ -79,7 +79,7 @@ def _objective(objective: Any, folder: Path, results: Any) -> Any:
 
 def _table(record: dict[str, Any]) -> str:
     """The single numbers of a record: a row per quantity, a column per term."""
-    from pinn_cli.basics.text import scientific
+    from pinn_cli.basics.text import scientific, terminal_width
     from pinn_cli.reports import tables as typeset
 
     rows: dict[str, dict[str, str]] = {}
@@ -89,4 +89,4 @@ def _table(record: dict[str, Any]) -> str:
             rows.setdefault(quantity, {})[term] = scientific(float(value))
     terms = list(dict.fromkeys(term for row in rows.values() for term in row))
     lines = [[quantity, *(row.get(term, "") for term in terms)] for quantity, row in rows.items()]
-    return typeset.text([["", *terms], *lines], range(1, len(terms) + 1))
+    return typeset.text([["", *terms], *lines], range(1, len(terms) + 1), width=terminal_width())

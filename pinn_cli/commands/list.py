@@ -1,4 +1,4 @@
-"""What there is to choose from, with a line on each, and the runs."""
+"""The choices of each group with a line on each, and the runs."""
 
 import json
 import os
@@ -28,17 +28,17 @@ def run(arguments: Namespace) -> int:
     if kind == "runs":
         _list_runs(arguments.json)
         return 0
-    found = _counts() if kind is None else catalogue.descriptions(KINDS[kind])
-    print(json.dumps(found, indent=2) if arguments.json else _table(found) or f"no {kind} yet")
+    choices = _counts() if kind is None else catalogue.descriptions(KINDS[kind])
+    print(json.dumps(choices, indent=2) if arguments.json else _table(choices) or f"no {kind} yet")
     return 0
 
 
 def _list_runs(in_json: bool) -> None:
-    """Every run below ./outputs with its status, steps, time and errors."""
-    from pinn_cli.basics.text import as_json
+    """Every run below ./outputs by the name to type, with its status, steps, time and errors."""
+    from pinn_cli.basics.text import as_json, terminal_width
     from pinn_cli.records.folder import OUTPUTS
     from pinn_cli.records.summary import cells, summary
-    from pinn_cli.reports import tables as typeset
+    from pinn_cli.reports import tables
     from pinn_cli.studies.find import every
 
     summaries = [summary(folder) for folder in every(OUTPUTS)]
@@ -47,8 +47,9 @@ def _list_runs(in_json: bool) -> None:
     elif not summaries:
         print(f"no runs in {OUTPUTS}/ yet; start one: pinn train problem=helmholtz")
     else:
-        rows = [[os.path.relpath(s["folder"]), s["status"], *cells(s)] for s in summaries]
-        print(typeset.text([["run", "status", "steps", "time", "relative L2 error"], *rows], (2, 3)))
+        rows = [[os.path.relpath(s["folder"], OUTPUTS), s["status"], *cells(s)] for s in summaries]
+        headings = ["run", "status", "steps", "time", "relative L2 error"]
+        print(tables.text([headings, *rows], (2, 3), width=terminal_width()))
 
 
 def _counts() -> dict[str, Any]:
@@ -56,5 +57,7 @@ def _counts() -> dict[str, Any]:
 
 
 def _table(rows: dict[str, Any]) -> str:
-    width = max((len(name) for name in rows), default=0)
-    return "\n".join(f"{name:<{width}}  {text}".rstrip() for name, text in rows.items())
+    from pinn_cli.basics.text import terminal_width
+    from pinn_cli.reports import tables
+
+    return tables.text([[name, str(text)] for name, text in rows.items()], (), width=terminal_width()) if rows else ""

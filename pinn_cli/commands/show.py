@@ -32,7 +32,7 @@ def run(arguments: Namespace) -> int:
     if arguments.json:
         print(as_json(found | {"settings": runs.settings(folder)}))
     else:
-        print(page(found))
+        print(text(found))
     return 0
 
 
@@ -50,9 +50,9 @@ def facts(results: Any) -> dict[str, Any]:
     }
 
 
-def page(found: dict[str, Any]) -> str:
+def text(found: dict[str, Any]) -> str:
     """The facts as text."""
-    from pinn_cli.basics.text import duration, printable, scientific
+    from pinn_cli.basics.text import duration, page, printable, scientific, terminal_width
 
     summary, about = found["summary"], found["about"]
     reason = f": {about['reason']}" if about.get("reason") else ""
@@ -74,7 +74,7 @@ def page(found: dict[str, Any]) -> str:
         *(("figure", printable(str(path))) for path in figures),
         ("next", f"pinn {_next(summary['status'], bool(figures))} {summary['folder']}"),
     ]
-    return "\n".join(f"{label:<9} {text}" for label, text in lines if text)
+    return page([line for line in lines if line[1]], terminal_width())
 
 
 def _next(status: str, drawn: bool) -> str:

@@ -41,20 +41,22 @@ def _facts(found: Any) -> dict[str, Any]:
 
 
 def _page(found: Any, every: bool) -> str:
+    from pinn_cli.basics.text import page, terminal_width
     from pinn_cli.reports import tables as typeset
     from pinn_cli.studies.status import counts, seconds_left, states
     from pinn_cli.studies.status_view import FEW, HEADINGS, NUMERIC, rows, tally, used
 
     entries = states(found)
     by = f"{found.launcher}, jobs {' '.join(found.jobs)}" if found.jobs else found.launcher
-    lines = [f"sweep    {found.folder}  ({by})", f"command  {found.command}"]
-    lines.append(f"runs     {tally(counts(entries), seconds_left(entries))}")
+    width = terminal_width()
+    about = [("sweep", f"{found.folder}  ({by})"), ("command", found.command)]
+    lines = [page([*about, ("runs", tally(counts(entries), seconds_left(entries)))], width)]
     table, below = rows(entries, inf if every else FEW)
     if table:
         shown = used(table)
         picked = [[row[k] for k in shown] for row in [HEADINGS, *table]]
-        lines += ["", typeset.text(picked, [i for i, k in enumerate(shown) if k in NUMERIC])]
-    return "\n".join([*lines, *below, *_next(found, counts(entries))])
+        lines += ["", typeset.text(picked, [i for i, k in enumerate(shown) if k in NUMERIC], width=width)]
+    return "\n".join([*lines, *typeset.below(below, width), *_next(found, counts(entries))])
 
 
 def _next(found: Any, there: dict[str, int]) -> list[str]:

@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 
 from pinn_cli.basics.errors import MachineError, UsageError
 from pinn_cli.basics.memory import refuse_too_many
+from pinn_cli.basics.text import page, terminal_width
 from pinn_cli.configuration import device
 from pinn_cli.configuration.assemble import Parts
 from pinn_cli.configuration.cost import SLOW, Cost, cost, refuse_too_large
@@ -62,7 +63,7 @@ def text(config: DictConfig, name: str, parts: Parts, objective: Objective, comp
         *(("look at", f"{name} every {part.every} steps") for name, part in parts.diagnostics.items()),
         *(("note", note) for note in [*parts.notes, *device.notes(parts.device, parts.dtype)]),
     ]
-    return "\n".join(f"{label:<9}{line}".rstrip() for label, line in lines)
+    return page(lines, terminal_width())
 
 
 def _algebra(parts: Parts, size: int, rows: int) -> list[tuple[str, str]]:

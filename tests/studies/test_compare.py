@@ -86,6 +86,7 @@ def test_each_problem_has_a_block_with_its_own_columns_and_minimum(
     assert printed(capsys, "cd").startswith("helmholtz\npoints.interior  weights.interior   error u")
     assert printed(capsys, "cd", "--latex").startswith("\\par helmholtz\n% \\usepackage{booktabs}")
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "200")
     assert printed(capsys, "cd").count("\033[1m") == 4
 
 
