@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pinn_cli.physics.problem import Problem
 from pinn_cli.physics.time_window import Window, is_initial
 
 Values = Mapping[Any, Tensor]  # (N, F) by derivative
@@ -79,7 +80,7 @@ class Piece:
 class Solution:
     """What a run has found so far of the `problem` on all times: the windows that are done, and the one under way."""
 
-    problem: Any
+    problem: Problem
     pieces: Sequence[Piece]
 
     def model(self) -> Marched:
@@ -103,7 +104,7 @@ class Solution:
         return [(p, {n: p.sampler.batch[n] for n in initial if n in p.sampler.batch}) for p in self.pieces[1:]]
 
 
-def shaped(problem: Any, new_model: Callable[[Any], nn.Module], state: Mapping[str, Tensor]) -> nn.Module:
+def shaped(problem: Problem, new_model: Callable[[Problem], nn.Module], state: Mapping[str, Tensor]) -> nn.Module:
     """A network, or those of all windows, into which the parameters by name in `state` fit."""
     if "windows" not in state:
         return new_model(problem)
@@ -114,6 +115,7 @@ def shaped(problem: Any, new_model: Callable[[Any], nn.Module], state: Mapping[s
     return _marched(problem, pieces)
 
 
-def _marched(problem: Any, pieces: Sequence[tuple[Window, nn.Module]]) -> Marched:
+def _marched(problem: Problem, pieces: Sequence[tuple[Window, nn.Module]]) -> Marched:
+    assert problem.domain.time is not None
     time = problem.coordinates.index(problem.domain.time)
     return Marched([model for _, model in pieces], [(w.start, w.end) for w, _ in pieces], time)

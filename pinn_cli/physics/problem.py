@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -70,10 +70,10 @@ class Problem:
     measured there; `unknowns`, start values of coefficients that are trained.
     """
 
-    coordinates: ClassVar[tuple[str, ...]]
-    fields: ClassVar[tuple[str, ...]]
+    coordinates: tuple[str, ...]
+    fields: tuple[str, ...]
     unknowns: dict[str, float] = {}
-    imposes: ClassVar[tuple[str, ...]] = ()
+    imposes: tuple[str, ...] = ()
     domain: Domain
 
     @property
@@ -119,6 +119,10 @@ class Problem:
     def constraints(self) -> list[Constraint]:
         """Every marked method, in the order written; an overridden one counts once, where it was first named."""
         return [build(self, name) for name, build in self._marked("_build").items()]
+
+    def share(self, region: str) -> float:
+        """The share of the numbers of points asked for that this region gets: 1, except in a window in time."""
+        return 1.0
 
     def observables(self) -> dict[str, tuple[Callable[..., Tensor], dict[str, Symbol]]]:
         """Derived fields by name: how they are computed, and from which symbols."""

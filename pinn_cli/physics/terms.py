@@ -1,17 +1,16 @@
 """How large the terms of an equation are: what a residual has to be small against."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from pinn_cli.derivatives.keys import Lap
-from pinn_cli.physics.problem import Constraint
+from pinn_cli.physics.problem import Constraint, Problem
 from pinn_cli.physics.symbols import Derivative, Normal
 
 
-def terms_of(problem: Any, constraint: Constraint, values: Mapping[str, Tensor], size: float) -> dict[str, float]:
+def terms_of(problem: Problem, constraint: Constraint, values: Mapping[str, Tensor], size: float) -> dict[str, float]:
     """rms of s dr/ds for every symbol s of a field, and of the residual with all of them zero (`source`).
 
     A symbol that vanishes on the region counts as derivatives of a function of this size usually would: size / L^order,

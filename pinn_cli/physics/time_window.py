@@ -9,14 +9,16 @@ weights, points and columns of the history.
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from pinn_cli.derivatives.engines import Autograd, Taylor
-from pinn_cli.physics.problem import Constraint
+from pinn_cli.physics.problem import Constraint, Problem
 from pinn_cli.physics.symbols import Derivative, Normal, Place, Symbol
+from pinn_cli.physics.wrapped import Wrapped
 
 
 @dataclass(frozen=True)
@@ -36,24 +38,23 @@ class Known:
         return self.symbol.read(Place(values, X, at.normals, {})).to(at.points)
 
 
-class Window:
+class Window(Wrapped):
     """A problem on start <= time <= end, after the solution `before` (None: from its own initial conditions).
 
-    It answers whatever the problem answers, `metrics` excepted, which speak of all times. `part` is its share of the
-    numbers of points asked for.
+    It has no `metrics`, because these are defined for all times. `part` is its share of the numbers of points.
     """
 
-    def __init__(self, problem: Any, start: float, end: float, before: nn.Module | None = None, part: float = 1.0):
-        self.problem, self.start, self.end, self.before, self.part = problem, start, end, before, part
+    hidden = ("metrics",)
+
+    def __init__(self, problem: Problem, start: float, end: float, before: nn.Module | None = None, part: float = 1.0):
+        super().__init__(problem)
+        assert problem.domain.time is not None
+        self.start, self.end, self.before, self.part = start, end, before, part
         self.domain = problem.domain.between(problem.domain.time, start, end)
+        self._time = problem.coordinates.index(problem.domain.time)  # the column of time among the coordinates
         self._known: dict[Symbol, Known] = {}
         if hasattr(problem, "reference"):
             self.reference = self._reference
-
-    def __getattr__(self, name: str) -> Any:
-        if name in ("problem", "metrics"):
-            raise AttributeError(f"a window has no `{name}`")
-        return getattr(self.problem, name)
 
     def __str__(self) -> str:
         return f"{self.problem.domain.time}={self.start:.4g}..{self.end:.4g}"
@@ -71,13 +72,13 @@ class Window:
         """All points for where the window begins, its part of those that are spread over time."""
         return 1.0 if self.domain.is_initial(region) else self.part
 
-    @property
+    @cached_property
     def data_columns(self) -> dict[str, Tensor]:
         """The measurements that were taken in the window."""
         columns = self.problem.data_columns
         if not columns:
             return {}
-        inside = self._inside(torch.as_tensor(columns[self.domain.time]))
+        inside = self._inside(torch.as_tensor(columns[self.coordinates[self._time]]))
         return {name: torch.as_tensor(column)[inside] for name, column in columns.items()}
 
     @property
@@ -85,11 +86,6 @@ class Window:
         """The points of the region `data` (N, D + columns) that lie in the window."""
         X = self.problem.data
         return X[self._inside(X[:, self._time])]
-
-    @property
-    def _time(self) -> int:
-        """The column of time among the coordinates of points."""
-        return self.problem.coordinates.index(self.domain.time)
 
     def _inside(self, t: Tensor) -> Tensor:
         """Which times belong to it: those where it begins only if nothing comes before."""
@@ -119,7 +115,7 @@ class Window:
         return self._known[symbol]
 
     def _reference(self) -> Any:
-        reference = self.problem.reference()
+        reference = getattr(self.problem, "reference")()  # noqa: B009  (an optional method)
         if reference.at is None:
             return reference
         rows = self._inside(reference.at[:, self._time])
@@ -146,12 +142,12 @@ class Rows:
         return {name: value[self.rows] for name, value in self.whole(whole).items()}
 
 
-def is_initial(problem: Any, c: Constraint) -> bool:
+def is_initial(problem: Problem, c: Constraint) -> bool:
     """Whether a constraint speaks of the face where time begins."""
     return c.kind != "data" and problem.domain.is_initial(c.region)
 
 
-def refuse_unsliceable(problem: Any) -> None:
+def refuse_unsliceable(problem: Problem) -> None:
     """Refuse a problem that cannot be solved window after window. Errors: ValueError, in one line."""
     domain = problem.domain
     if domain.time is None:
@@ -166,5 +162,5 @@ def refuse_unsliceable(problem: Any) -> None:
         raise ValueError(f"{_name(problem)} has no initial condition; what shall go on from one window to the next?")
 
 
-def _name(problem: Any) -> str:
+def _name(problem: Problem) -> str:
     return type(problem).__name__

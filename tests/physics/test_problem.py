@@ -13,6 +13,7 @@ from pinn_cli.methods.weightings.fixed import Fixed
 from pinn_cli.physics.domains import Box, Interval
 from pinn_cli.physics.problem import Problem, observable, on, periodic
 from pinn_cli.physics.symbols import Column, Derivative, Grammar, Normal
+from pinn_cli.physics.wrapped import Wrapped
 from pinn_cli.training.model import Features, Model
 from pinn_cli.training.objective import Objective
 
@@ -219,3 +220,19 @@ def test_a_problem_without_a_domain_is_told_to_have_one():
 
     with pytest.raises(TypeError, match=r"found no domain; expected self\.domain = Box"):
         Nowhere().constraints()
+
+
+def test_a_wrapper_answers_for_the_problem_inside():
+    inner = Plate(nu=0.25)
+    inner.exact = lambda x, y, t: x
+    outer = Wrapped(inner)
+    declared = [name for name in {**vars(Problem), **Problem.__annotations__} if not name.startswith("_")]
+    assert not [name for name in declared if name not in vars(Wrapped) and name not in vars(outer)]
+    assert isinstance(outer, Problem)
+    assert outer.domain is inner.domain
+    assert (outer.coefficients, outer.share("lid"), outer.grammar) == (inner.coefficients, 1.0, inner.grammar)
+    assert [c.name for c in outer.constraints()] == [c.name for c in inner.constraints()]
+    assert (outer.exact, outer.depth) == (inner.exact, 3)
+    assert not hasattr(outer, "reference")
+    outer.hidden = ("exact",)
+    assert not hasattr(outer, "exact")

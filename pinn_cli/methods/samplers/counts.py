@@ -68,8 +68,7 @@ def _count(problem: Any, constraint: Any, points: Mapping[str, Count]) -> int | 
     n = points[key]
     if not isinstance(n, int) or isinstance(n, bool) or n <= 0:
         raise UsageError(f"points.{key}={n}: expected a positive whole number, e.g. points.{key}=128")
-    if hasattr(problem, "share"):  # a window in time
-        n = max(1, round(n * problem.share(constraint.region)))
+    n = max(1, round(n * problem.share(constraint.region)))
     return 1 if constraint.kind == "face" and problem.domain.is_point(constraint.region) else n
 
 

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from pinn_cli.derivatives.engines import Taylor
 from pinn_cli.methods.contracts import Stage
-from pinn_cli.physics.problem import Constraint
+from pinn_cli.physics.problem import Constraint, Problem
 from pinn_cli.physics.symbols import Place, Symbol
+from pinn_cli.physics.wrapped import Wrapped
 
 
 @dataclass
@@ -66,27 +67,25 @@ class PseudoTime:
                     raise ValueError(f"strategy.pseudo_time.evolves: found `{name}`; expected of {', '.join(known)}")
 
 
-class Step:
+class Step(Wrapped):
     """A problem with (w - w_before) / tau added to some of its equations; all else is the problem's own."""
 
-    def __init__(self, problem: Any, before: nn.Module, evolves: Mapping[str, str], tau: float):
-        self.problem, self.evolves, self.tau = problem, dict(evolves), tau
+    def __init__(self, problem: Problem, before: nn.Module, evolves: Mapping[str, str], tau: float):
+        super().__init__(problem)
+        self.evolves, self.tau = dict(evolves), tau
         self.model = copy.deepcopy(before)
 
     def with_(self, **changes: Any) -> "Step":
         """The same step of a changed problem."""
         return Step(self.problem.with_(**changes), self.model, self.evolves, self.tau)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.__dict__["problem"], name)
-
     def constraints(self) -> list[Constraint]:
         """Those of the problem; `evolves` says which carry the rate of change."""
         return [self._held(c) if c.name in self.evolves else c for c in self.problem.constraints()]
 
     def _held(self, c: Constraint) -> Constraint:
-        name, coordinates = self.evolves[c.name], self._symbols(c, self.problem.coordinates)
-        plain = (lambda **symbols: symbols[name]), self._symbols(c, [name] if name in self.problem.fields else [])
+        name, coordinates = self.evolves[c.name], self._parsed(c, self.problem.coordinates)
+        plain = (lambda **symbols: symbols[name]), self._parsed(c, [name] if name in self.problem.fields else [])
         value, needs = self.problem.observables().get(name, plain)
         engine = Taylor(set().union(*(s.needs for s in needs.values())))
 
@@ -99,5 +98,5 @@ class Step:
 
         return replace(c, residual=residual, symbols={**c.symbols, **needs, **coordinates})
 
-    def _symbols(self, c: Constraint, names: Iterable[str]) -> dict[str, Symbol]:
+    def _parsed(self, c: Constraint, names: Iterable[str]) -> dict[str, Symbol]:
         return {name: self.problem.grammar.parse(name, c.name, c.region) for name in names}

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from pinn_cli.methods.contracts import Stage
-from pinn_cli.physics.problem import Constraint
+from pinn_cli.physics.problem import Constraint, Problem
 from pinn_cli.physics.references import Reference, reference_of
 from pinn_cli.physics.references.base import Remembered
+from pinn_cli.physics.wrapped import Wrapped
 
 
 @dataclass
@@ -32,18 +33,16 @@ class Regression:
         yield from self.inner(Fit(problem), new_model)
 
 
-class Fit:
+class Fit(Wrapped):
     """A problem of which nothing is left but its solution: on every region, each field that the reference knows."""
 
-    def __init__(self, problem: Any):
-        self.problem, self.known = problem, _known(problem)
+    def __init__(self, problem: Problem):
+        super().__init__(problem)
+        self.known = _known(problem)
 
     def with_(self, **changes: Any) -> "Fit":
         """The fit of a changed problem."""
         return Fit(self.problem.with_(**changes))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.__dict__["problem"], name)
 
     def constraints(self) -> list[Constraint]:
         """One for each region and field, under the name of the problem's first one there."""
@@ -63,7 +62,7 @@ class Fit:
         return replace(c, name=name, residual=residual, symbols=symbols, against=None)
 
 
-def _known(problem: Any) -> Reference:
+def _known(problem: Problem) -> Reference:
     """The problem's reference, where it can be fitted. Errors: ValueError if it cannot."""
     known = reference_of(problem)
     found = "" if known is not None else "no reference"

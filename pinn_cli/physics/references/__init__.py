@@ -5,11 +5,12 @@ error; ``at``, the only points where it is known (a data file) or None; and a ca
 say with ``counts(X) -> (N,) bool`` which points enter the errors; fields are kept and drawn at all of them.
 """
 
-from typing import Any, Protocol
+from typing import Protocol
 
 from torch import Tensor
 
 from pinn_cli.basics.errors import UsageError
+from pinn_cli.physics.problem import Problem
 from pinn_cli.physics.references.base import Remembered
 from pinn_cli.physics.references.exact import Exact
 
@@ -25,18 +26,19 @@ class Reference(Protocol):
         """Trusted values (N,) by name at X (N, D)."""
 
 
-def reference_of(problem: Any) -> Reference | None:
+def reference_of(problem: Problem) -> Reference | None:
     """The problem's ``exact`` solution if it has one, else its ``reference()``, which may be None.
 
     It is asked once, at the corners of the domain. Errors: UsageError if it does not give one number per point.
     """
-    if hasattr(problem, "exact"):
-        return _tried(Exact(problem.exact, problem.fields), problem, "exact")
-    known = problem.reference() if hasattr(problem, "reference") else None
+    exact, reference = getattr(problem, "exact", None), getattr(problem, "reference", None)
+    if exact is not None:
+        return _tried(Exact(exact, problem.fields), problem, "exact")
+    known = None if reference is None else reference()
     return None if known is None else _tried(Remembered(known), problem, "reference")
 
 
-def _tried(reference: Reference, problem: Any, method: str) -> Reference:
+def _tried(reference: Reference, problem: Problem, method: str) -> Reference:
     X = problem.domain.grid(2) if reference.at is None else reference.at
     where = f"{type(problem).__name__}.{method}"
     if X.ndim != 2 or X.shape[1] != len(problem.coordinates):
