@@ -45,11 +45,11 @@ def run(arguments: Namespace) -> int:
         print(_names(arguments.json))
         return FINISHED
     from pinn_cli.studies.published import measured
-    from pinn_cli.studies.published import read as published
     from pinn_cli.studies.published import run as work
+    from pinn_cli.studies.published.table import read_table
 
     _check_settings(arguments)
-    table = published.read(arguments.name)
+    table = read_table(arguments.name)
     table = table.shortened() if arguments.quick else table
     cells, seeds = table.chosen(arguments.only), arguments.seeds or table.seeds
     measured.refuse_others(table, table.cells.values())

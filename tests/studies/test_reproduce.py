@@ -22,9 +22,9 @@ from pinn_cli.records import summary as runs
 from pinn_cli.records.results import Results
 from pinn_cli.studies.launchers.slurm import array
 from pinn_cli.studies.launchers.slurm import commands as slurm
-from pinn_cli.studies.published import read as published
 from pinn_cli.studies.published import views
 from pinn_cli.studies.published.report import report, result
+from pinn_cli.studies.published.table import read_table
 from pinn_cli.studies.sweep import Sweep
 from tests.run_files import write_run
 
@@ -84,7 +84,7 @@ def is_training(run: str) -> bool:
 
 @pytest.mark.parametrize("name", TABLES)
 def test_every_cell_of_every_table_composes(name):
-    table = published.read(name)
+    table = read_table(name)
     assert table.cells
     assert table.title
     for cell in {c.words: c for c in table.cells.values()}.values():
@@ -95,7 +95,7 @@ def test_every_cell_of_every_table_composes(name):
 
 @pytest.mark.parametrize("name", TABLES)
 def test_what_a_quick_table_runs_is_a_part_of_the_table(name):
-    table = published.read(name)
+    table = read_table(name)
     quick = table.shortened()
     assert set(quick.cells) <= set(table.cells)
     assert quick.folder == table.folder / "quick"
@@ -103,7 +103,7 @@ def test_what_a_quick_table_runs_is_a_part_of_the_table(name):
 
 
 def test_the_published_grid_of_helmholtz():
-    table = published.read("gradient_pathologies/helmholtz")
+    table = read_table("gradient_pathologies/helmholtz")
     paper = table.quantities["u"].paper
     assert len(paper) == len(table.cells) == 36
     assert (paper["3x50_m4"], paper["7x100_m4"]) == (3.87e-3, 1.49e-3)
@@ -158,7 +158,7 @@ def test_a_table_is_run_once_and_kept(tiny, capsys):
 
 def test_cells_may_be_left_out_by_a_pattern(tiny):
     tiny(text=TINY.replace("ratios:", 'without: ["*_annealed"]\nratios:'))
-    assert list(published.read("mine/tiny").cells) == ["2x8_plain", "2x6_plain"]
+    assert list(read_table("mine/tiny").cells) == ["2x8_plain", "2x6_plain"]
 
 
 def test_a_quick_table_lies_apart_and_says_so(tiny, capsys):
@@ -200,7 +200,7 @@ def test_ctrl_c_stops_all_of_them_and_the_same_command_goes_on(tiny):
 
 def test_a_killed_run_is_gone_on_with(tiny):
     tiny(steps=1500)
-    words = [*published.read("mine/tiny").cells["2x6_plain"].words, "seed=0", f"folder={RUNS}/2x6_plain/seed0"]
+    words = [*read_table("mine/tiny").cells["2x6_plain"].words, "seed=0", f"folder={RUNS}/2x6_plain/seed0"]
     command = [sys.executable, "-m", "pinn_cli.cli", "train", *words]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         while not is_training("2x6_plain/seed0"):
@@ -452,7 +452,7 @@ def made_up(value: float | None, status: str = "finished") -> dict:
 
 
 def test_a_report_counts_what_is_finished_and_names_what_is_not(tiny):
-    table = published.read("mine/tiny")
+    table = read_table("mine/tiny")
     found = report(table, {
         "2x8_plain": {0: made_up(1.0), 1: made_up(4.0), 2: made_up(9.0, "failed")},
         "2x8_annealed": {0: made_up(0.5), 1: made_up(None)},
@@ -481,7 +481,7 @@ def test_the_mean_stands_beside_the_median_where_the_paper_prints_means(tiny):
     for number, column in (("mean of 10 initialisations", ["mean"]), ("no meaningful one", [])):
         tiny(text=TINY.replace("number: made up", f"number: {number}"))
         runs_of_cell = {0: made_up(1.0), 1: made_up(2.0), 2: made_up(6.0), 3: made_up(90.0, "failed")}
-        found = report(published.read("mine/tiny"), {"2x8_plain": runs_of_cell}, seeds=3)
+        found = report(read_table("mine/tiny"), {"2x8_plain": runs_of_cell}, seeds=3)
         head, plain, *others = views.rows(found, "u")
         assert head == ["cell", "paper", "ours", *column, "[min, max]", "seeds", "ratio", ""]
         mean = ["3.00e+00"] * len(column)
@@ -493,13 +493,13 @@ def test_the_mean_stands_beside_the_median_where_the_paper_prints_means(tiny):
 
 
 def test_a_single_seed_names_what_is_known_to_differ_too(tiny):
-    found = report(published.read("mine/tiny"), {"2x8_plain": {0: made_up(3.0)}}, seeds=1)
+    found = report(read_table("mine/tiny"), {"2x8_plain": {0: made_up(3.0)}}, seeds=1)
     assert views.rows(found, "u")[1][-1] == "one seed a"
     assert "  a  everything differs" in views.text(found)
 
 
 def test_a_cell_that_differs_names_what_is_known_to_differ(tiny):
-    table = published.read("mine/tiny")
+    table = read_table("mine/tiny")
     found = report(table, {"2x8_plain": {0: made_up(3.0), 1: made_up(4.0)}}, seeds=2)
     assert views.rows(found, "u")[1][-1] == "differs a"
     text = views.text(found)

@@ -67,10 +67,10 @@ def test_tables_show_what_is_kept(modules, tmp_path):
 
 
 def test_published_tables_show_what_is_kept(modules, tmp_path):
-    from pinn_cli.studies.published import read as published
     from pinn_cli.studies.published.report import report
+    from pinn_cli.studies.published.table import read_table
 
-    table = published.read("gradient_pathologies/helmholtz")
+    table = read_table("gradient_pathologies/helmholtz")
     run = RUN | {"command": "pinn train ...", "commit": "abc", "machine": "CPU", "stated": {"dtype": "float32"}}
     found = report(table, {"3x50_m1": {s: run | {"values": {"u": e}} for s, e in enumerate((0.1, 0.2, 0.6))}}, seeds=3)
     file = tmp_path / "gradient_pathologies" / "helmholtz.json"
@@ -87,8 +87,8 @@ def test_published_tables_show_what_is_kept(modules, tmp_path):
 
 
 def test_the_failure_modes_stand_beside_the_paper(modules, tmp_path):
-    from pinn_cli.studies.published import read as published
     from pinn_cli.studies.published.report import report
+    from pinn_cli.studies.published.table import read_table
 
     run, failure_modes, tables = (modules[name] for name in ("run", "failure_modes", "tables"))
     kept = run.Kept(tmp_path / "failure_modes.json", {}, failure_modes.summary)
@@ -99,7 +99,7 @@ def test_the_failure_modes_stand_beside_the_paper(modules, tmp_path):
     for name in tables.FAILURE_MODES:
         cells = {"rho5_plain": {0: RUN | {"command": "pinn train", "commit": "", "machine": "CPU", "stated": {},
                                           "values": {"u": 0.97, "absolute": 0.5}}}}  # fmt: skip
-        found = report(published.read(f"failure_modes/{name}"), cells if name == "reaction" else {}, seeds=3)
+        found = report(read_table(f"failure_modes/{name}"), cells if name == "reaction" else {}, seeds=3)
         (tmp_path / "failure_modes").mkdir(exist_ok=True)
         (tmp_path / "failure_modes" / f"{name}.json").write_text(json.dumps(found))
     text = tables._block("failure-modes", tmp_path)

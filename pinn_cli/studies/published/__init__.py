@@ -1,6 +1,5 @@
-"""Published tables as sweeps: what a table says, which of its runs there are, running the others, ours beside theirs.
+"""Published tables: runs whose numbers stand beside those of a paper, or of an earlier version.
 
-`published` reads a `table`, `kept` what its runs have left on disk, `work` says which are missing, `processes` carries
-them out where no launcher does, `report` does the arithmetic, `views` shows it. A table is data (``conf/published/``):
-nothing here knows the name of one.
+A `table` is data (``conf/published/``). `measured` reads what its runs have left on disk, `run` carries out the
+missing ones, `report` compares, and `views` shows the report.
 """

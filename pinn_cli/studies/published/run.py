@@ -5,17 +5,20 @@ Each run has its own folder whoever carries it out, and goes on there with what 
 
 import os
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
 
 from pinn_cli.basics.errors import FAILED, FINISHED, STOPPED
+from pinn_cli.basics.text import duration
 from pinn_cli.configuration.catalogue import find_own_modules
-from pinn_cli.records.summary import finished
+from pinn_cli.records import summary as runs
+from pinn_cli.records.folder import RESULTS
+from pinn_cli.records.status import Status
 from pinn_cli.studies.grid import Combination
 from pinn_cli.studies.launchers.processes import carry_out
 from pinn_cli.studies.published.measured import composed, refuse_busy
-from pinn_cli.studies.published.progress import Progress
 from pinn_cli.studies.published.table import Cell, Table
 from pinn_cli.studies.status import Underway, underway
 from pinn_cli.studies.sweep import Planned, counted
@@ -28,7 +31,7 @@ def missing(table: Table, cells: Iterable[Cell], seeds: Sequence[int]) -> tuple[
     process is at a run that is of no sweep.
     """
     places = [(cell, seed, table.run(cell.name, seed)) for seed in seeds for cell in cells]
-    todo = [(cell, seed, folder) for cell, seed, folder in places if not finished(folder)]
+    todo = [(cell, seed, folder) for cell, seed, folder in places if not runs.finished(folder)]
     going = underway(folder for _, _, folder in todo)
     todo = [one for one in todo if one[2] not in going]
     for cell, _, folder in todo:
@@ -64,9 +67,9 @@ def launch(todo: Sequence[Planned], settings: Sequence[str], command: Sequence[s
     from pinn_cli.studies import launch as multirun
 
     find_own_modules()
-    runs: list[Combination] = [([*run.words, f"folder={run.folder.absolute()}"], None) for run in todo]
+    combinations: list[Combination] = [([*run.words, f"folder={run.folder.absolute()}"], None) for run in todo]
     with nullcontext() if dry else _to_standard_error():
-        return multirun.start(runs, command, multirun.named(settings), dry=dry)
+        return multirun.start(combinations, command, multirun.named(settings), dry=dry)
 
 
 @contextmanager
@@ -81,3 +84,44 @@ def _to_standard_error() -> Iterator[None]:
     finally:
         os.dup2(output, 1)
         os.close(output)
+
+
+class Progress:
+    """Counts, and says what came of each run and about how long the rest will take, on the standard error."""
+
+    def __init__(self, table: Table, todo: int, wanted: int, jobs: int):
+        self.todo = todo
+        self.done, self.failed, self.stopped, self.begun = 0, 0, 0, time.monotonic()
+        quick = f" (quick: {' '.join(table.shorter)}; not comparable with the paper's)" if table.quick else ""
+        what = f"{todo} of {wanted} runs to do, {min(jobs, todo)} at a time, in {table.folder}"
+        print(f"{table.name}{quick}: {what}", file=sys.stderr, flush=True)
+
+    def ended(self, run: Planned, code: int, last_words: str) -> None:
+        """A line for a run that has ended with this exit code."""
+        self.done += 1
+        there = (run.folder / RESULTS).exists()
+        summary = runs.summary(run.folder) if there else {"status": Status.NOT_STARTED}
+        status = summary["status"]
+        ended_well = code in (Status.FINISHED.exit_code, Status.STOPPED.exit_code)
+        self.failed += status == Status.FAILED or (status != Status.FINISHED and not ended_well)
+        self.stopped += status == Status.STOPPED
+        name = f"{run.folder.parent.name} {run.folder.name.replace('seed', 'seed ')}"
+        line = f"[{self.done}/{self.todo}] {name}: {status}"
+        line += f", {'  '.join(part for part in _values(summary) if part)}" if there else ""
+        line += f"  ({last_words})" if code and last_words else ""
+        print(line + self._left(), file=sys.stderr, flush=True)
+
+    def stopping(self, reason: str, running: int) -> None:
+        """The runs underway are being asked to save and leave."""
+        line = f"{reason}: {running} runs finish their step and save; a second Ctrl-C ends them at once"
+        print(line, file=sys.stderr, flush=True)
+
+    def _left(self) -> str:
+        """About how long the rest takes, by the runs that have ended."""
+        rest = self.todo - self.done
+        return f"; about {duration((time.monotonic() - self.begun) / self.done * rest)} left" if rest else ""
+
+
+def _values(summary: dict) -> list[str]:
+    steps, time_, errors = runs.cells(summary)
+    return [f"{steps} steps in {time_}", errors and f"relative L2 error {errors}"]

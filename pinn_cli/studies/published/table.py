@@ -1,11 +1,41 @@
-"""A published table as values: cells, quantities, notes, and where its runs lie."""
+"""The YAML of a published table: rows x columns of runs, the numbers printed for them, and what is known to differ.
 
-from collections.abc import Mapping, Sequence
+    # one line on what it is, for `pinn reproduce`
+    source: authors, year, which table          number: what the printed number is, e.g. mean of 10 initialisations
+    seeds: 3                                    seeds 0 .. 2 unless told otherwise
+    every: [...]                                overrides of every run; {row} and {column} stand for the names
+    rows: {3x50: [architecture.depth=3]}        a name and its overrides; likewise columns
+    without: [3x50_m1, "5x*_m3"]                cells (row_column) that are not run; * fits anything
+    quantities: {u: {title:, read: error/u, paper: {3x50: [0.1, null]}}}    and attribute:, over:, take:, rows:
+    ratios: [[m1, m4]]                          columns whose quotient is shown for each row
+    says: [...]                                 what the paper claims, in words
+    stated: [dtype]                             settings to be named beside the results
+    quick: {cells: [...], overrides: [...], seeds: 1}
+    notes: [{text:, columns: [...], rows: [...]}]     why a number may differ; everywhere where nothing is said
+
+A table without `paper` has no published values. `read` names a dataset of the results file, `attribute` one of its
+attributes, and `take` (last, max or min) what is taken of an array; with a `*` in it, the largest over all datasets
+that fit. `over` names another such number to divide by. `rows` are those that the quantity belongs to, if not all.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from pinn_cli.basics.errors import UsageError, nearest
+from pinn_cli.configuration import catalogue
 from pinn_cli.records.folder import OUTPUTS
+
+NEEDED = ("source", "number", "seeds", "every", "rows", "columns", "quantities", "quick")
+OTHERS = ("without", "ratios", "says", "stated", "notes")
+MOST = 1000  # seeds
+TAKES = ("last", "max", "min")
 
 
 @dataclass(frozen=True)
@@ -84,3 +114,120 @@ class Table:
             if name not in known:
                 raise UsageError(f"{self.name} has no cell `{name}`; {nearest(name, known)}")
         return [c for c in self.cells.values() if names is None or {c.name, c.row, c.column} & set(names)]
+
+
+def read_table(name: str) -> Table:
+    """The table of that name, the package's or one of the user's own. Raises UsageError, also for what is misspelt."""
+    known = catalogue.options(catalogue.PUBLISHED)
+    if name not in known:
+        raise UsageError(f"there is no published table `{name}`; {nearest(name, known)} (pinn reproduce lists them)")
+    path = catalogue.file(catalogue.PUBLISHED, name)
+    try:
+        catalogue.known(catalogue.PUBLISHED, name)
+        node = OmegaConf.to_container(OmegaConf.load(path))
+        return _table(name, catalogue.descriptions(catalogue.PUBLISHED)[name], node)
+    except (UsageError, OmegaConfBaseException, YAMLError, TypeError, ValueError, AttributeError) as error:
+        raise UsageError(f"{path}: {' '.join(str(error).split())}") from None
+
+
+def _table(name: str, title: str, node: Any) -> Table:
+    _check_keys(node, NEEDED, OTHERS)
+    _check_keys(node["quick"], ("cells", "overrides", "seeds"))
+    _check_counts(node["seeds"], node["quick"]["seeds"])
+    rows, columns = ({str(key): words or [] for key, words in node[axis].items()} for axis in ("rows", "columns"))
+    cells = _cells(node["every"], rows, columns, list(map(str, node.get("without", ()))))
+    _check_names(node["quick"]["cells"], cells)
+    _check_names([column for pair in node.get("ratios", ()) for column in pair], columns)
+    return Table(
+        name=name,
+        title=title,
+        source=str(node["source"]),
+        number=str(node["number"]),
+        seeds=int(node["seeds"]),
+        rows=tuple(rows),
+        columns=tuple(columns),
+        cells=cells,
+        quantities={str(key): _quantity(own, list(rows), list(columns)) for key, own in node["quantities"].items()},
+        ratios=tuple((str(above), str(below)) for above, below in node.get("ratios", ())),
+        says=tuple(map(str, node.get("says", ()))),
+        stated=tuple(node.get("stated", ())),
+        notes=tuple(_note(note, rows, columns) for note in node.get("notes", ())),
+        shorter=tuple(node["quick"]["overrides"]),
+        few=tuple(node["quick"]["cells"]),
+        quick_seeds=int(node["quick"]["seeds"]),
+    )
+
+
+def _cells(
+    every: list[Any], rows: dict[str, list[Any]], columns: dict[str, list[Any]], without: list[str]
+) -> dict[str, Cell]:
+    """The cells by name: every row with every column, but for those that fit a pattern in `without`."""
+    of_all = [_cell(row, column, [*every, *columns[column], *rows[row]]) for row in rows for column in columns]
+    _check_patterns(without, [cell.name for cell in of_all])
+    return {cell.name: cell for cell in of_all if not any(fnmatchcase(cell.name, pattern) for pattern in without)}
+
+
+def _cell(row: str, column: str, words: Iterable[str]) -> Cell:
+    for name in (row, column):  # names of folders
+        if "/" in name or name.startswith(".") or not name.isprintable():
+            raise UsageError(f"the row or column `{name}`: expected a name without / and not beginning with .")
+    filled = (str(word).replace("{row}", row).replace("{column}", column) for word in words)
+    return Cell(f"{row}_{column}", row, column, tuple(filled))
+
+
+def _quantity(node: dict[str, Any], rows: list[str], columns: list[str]) -> Quantity:
+    _check_keys(node, ("title", "read"), ("over", "attribute", "take", "paper", "rows"))
+    _check_texts(node, ("title", "read", "over", "attribute"))
+    if node.get("take", "last") not in TAKES:
+        raise UsageError(f"take: {node['take']}; expected one of {', '.join(TAKES)}")
+    own = tuple(map(str, node.get("rows", rows)))
+    _check_names(own, rows)
+    printed = {str(row): values for row, values in (node.get("paper") or {}).items()}
+    _check_names(printed, rows)
+    paper: dict[str, float] = {}
+    for row, values in printed.items():
+        if len(values) != len(columns):
+            raise UsageError(f"paper: {len(values)} values in row {row}; expected {len(columns)}, one for each column")
+        paper |= {f"{row}_{c}": float(v) for c, v in zip(columns, values, strict=True) if v is not None}
+    return Quantity(**{**node, "paper": paper, "rows": own})
+
+
+def _note(node: dict[str, Any], rows: Iterable[str], columns: Iterable[str]) -> Note:
+    _check_keys(node, ("text",), ("rows", "columns"))
+    _check_texts(node, ("text",))
+    of_rows, of_columns = (tuple(map(str, node.get(k, every))) for k, every in (("rows", rows), ("columns", columns)))
+    _check_names(of_rows, rows)
+    _check_names(of_columns, columns)
+    return Note(node["text"], of_rows, of_columns)
+
+
+def _check_texts(node: Mapping[str, Any], keys: Sequence[str]) -> None:
+    for key in keys:
+        if not isinstance(node.get(key, ""), str):
+            raise UsageError(f"`{key}`: {node[key]}; expected a text")
+
+
+def _check_keys(node: Mapping[str, Any], needed: Sequence[str], others: Sequence[str] = ()) -> None:
+    for key in needed:
+        if key not in node:
+            raise UsageError(f"`{key}` is missing")
+    _check_names(node, [*needed, *others])
+
+
+def _check_counts(*counts: Any) -> None:
+    for count in counts:
+        if type(count) is not int or not 0 < count <= MOST:
+            raise UsageError(f"seeds: {count}; expected a whole number from 1 to {MOST}")
+
+
+def _check_patterns(patterns: Iterable[str], known: Sequence[str]) -> None:
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in known):
+            raise UsageError(f"no cell fits `{pattern}`; {nearest(pattern, known)}")
+
+
+def _check_names(names: Iterable[str], known: Iterable[str]) -> None:
+    known = list(known)
+    for name in names:
+        if str(name) not in known:
+            raise UsageError(f"unknown name `{name}`; {nearest(str(name), known)}")
