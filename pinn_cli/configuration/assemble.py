@@ -13,6 +13,8 @@ from pinn_cli.configuration import device as devices
 from pinn_cli.configuration.build import Builder, permitted_class
 from pinn_cli.configuration.settings import check_names
 from pinn_cli.configuration.trainable import refuse
+from pinn_cli.derivatives.engines import Autograd, Taylor
+from pinn_cli.methods.contracts import Diagnostic, Optimizer, Sampler, Strategy, Weighting
 from pinn_cli.methods.seeds import seed_for
 from pinn_cli.methods.strategies.direct import Direct, Phase
 from pinn_cli.methods.weightings.product import Product
@@ -20,6 +22,7 @@ from pinn_cli.physics import ansatz as exact_conditions
 from pinn_cli.physics.ansatz import written_ansatz
 from pinn_cli.physics.problem import Constraint, Problem
 from pinn_cli.training.model import Features, Model
+from pinn_cli.training.residuals import Engine
 
 WIDEST = 10_000  # of anything in an architecture: more cannot be meant, and would fill the memory before it is refused
 NewModel = Callable[[Problem], Model]
@@ -32,15 +35,15 @@ class Parts:
 
     problem: Problem
     new_models: Callable[[], NewModel]  # each call begins the seed's initial values anew
-    engine: type
-    weighting: Any
+    engine: Engine
+    weighting: Weighting
     first_order_weightings: list[str]  # names of those made for training by small steps
     weights: dict[str, float]  # base weights by constraint
     schedule: list[Phase]
-    strategy: Callable[..., Any]
+    strategy: Strategy
     device: torch.device
     dtype: torch.dtype
-    diagnostics: dict[str, Any] = field(default_factory=dict)
+    diagnostics: dict[str, Diagnostic] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -59,13 +62,15 @@ def assemble(config: DictConfig, typed: Collection[str] = (), notes: Collection[
     constraints = refuse(problem)
     check_names(config, [name for c in constraints for name in (c.name, c.region)])
     schedule = _schedule(config, builder)
-    weightings = {str(name): builder.part(node, f"weighting.{name}")() for name, node in config.weighting.items()}
+    weightings = {
+        str(name): builder.part(node, f"weighting.{name}", Weighting)() for name, node in config.weighting.items()
+    }
     return Parts(
         problem=problem,
         new_models=model_makers(config, builder, device, dtype),
-        engine=permitted_class(config.derivatives._target_, "derivatives"),
+        engine=_engine(config),
         weighting=Product(*weightings.values()),
-        first_order_weightings=[name for name, part in weightings.items() if getattr(part, "first_order", False)],
+        first_order_weightings=[name for name, part in weightings.items() if part.first_order],
         weights=by_constraint(config.weights, constraints),
         schedule=schedule,
         strategy=_strategy(config, builder, schedule),
@@ -88,10 +93,10 @@ def build_problem(config: DictConfig, builder: Builder) -> Problem:
     return problem
 
 
-def diagnostics(config: DictConfig, builder: Builder) -> dict[str, Any]:
+def diagnostics(config: DictConfig, builder: Builder) -> dict[str, Diagnostic]:
     """What is looked at while the network trains, by name (Raises UsageError)."""
     nodes = (config.get("diagnostics") or {}).items()
-    return {str(name): builder.part(node, f"diagnostics.{name}")() for name, node in nodes}
+    return {str(name): builder.part(node, f"diagnostics.{name}", Diagnostic)() for name, node in nodes}
 
 
 def model_makers(
@@ -140,11 +145,19 @@ def _ansatz(problem: Problem, constraints: str) -> tuple[Any, list[str]]:
     return derived, imposed
 
 
-def _strategy(config: DictConfig, builder: Builder, schedule: list[Phase]) -> Any:
+def _engine(config: DictConfig) -> Engine:
+    target = config.derivatives._target_
+    engine = permitted_class(target, "derivatives")
+    if not issubclass(engine, Taylor | Autograd):
+        raise UsageError(f"derivatives._target_={target}: expected Taylor or Autograd of pinn_cli.derivatives.engines")
+    return engine
+
+
+def _strategy(config: DictConfig, builder: Builder, schedule: list[Phase]) -> Strategy:
     """The strategies around the schedule: the first named is the outermost."""
-    strategy: Any = Direct(schedule)
+    strategy: Strategy = Direct(schedule)
     for name, node in reversed(list(config.get("strategy", {}).items())):
-        strategy = builder.part(node, f"strategy.{name}")(strategy)
+        strategy = builder.part(node, f"strategy.{name}", Strategy)(strategy)
     return strategy
 
 
@@ -154,7 +167,7 @@ def _schedule(config: DictConfig, builder: Builder) -> list[Phase]:
             raise UsageError(f"{group}=[]: expected at least one (pinn list {group}s)")
     phases = [_phase(str(name), node, config, builder) for name, node in config.optimizer.items()]
     for phase, following in pairwise(phases):
-        if phase.steps is None and getattr(phase.optimizer(), "endless", False) and config.stop.plateau is None:
+        if phase.steps is None and phase.optimizer().endless and config.stop.plateau is None:
             key = f"optimizer.{phase.name}.steps"
             raise UsageError(f"{key}=null: nothing would be left for {following.name}; type e.g. {key}=2000")
     before = sum(phase.steps or 0 for phase in phases[:-1])
@@ -169,7 +182,7 @@ def _phase(name: str, node: DictConfig, config: DictConfig, builder: Builder) ->
     own = OmegaConf.create({key: node[key] for key in node if key not in PHASE})
     points = _over(config.points, node.get("points"))
     stack = _over(config.sampler, node.get("sampler"))
-    optimizer = builder.part(own, f"optimizer.{name}")
+    optimizer = builder.part(own, f"optimizer.{name}", Optimizer)
     sampler = _sampler(stack, points, config.seed, builder)
     optimizer(), sampler()  # what they refuse, they refuse before the run has a folder
     return Phase(name, optimizer, sampler, node.get("steps"), sum(n for n in points.values() if isinstance(n, int)))
@@ -181,14 +194,14 @@ def _over(below: DictConfig, above: DictConfig | None) -> DictConfig:
     return OmegaConf.create({key: value for key, value in merged.items() if value is not None})
 
 
-def _sampler(stack: DictConfig, points: DictConfig, seed: int, builder: Builder) -> Callable[[], Any]:
+def _sampler(stack: DictConfig, points: DictConfig, seed: int, builder: Builder) -> Callable[[], Sampler]:
     """Makes the first of the list with the others around it; what is set of parts not selected does not count."""
     chosen = [str(name) for name, node in stack.items() if "_target_" in node]
-    first, *others = [builder.part(stack[name], f"sampler.{name}") for name in chosen]
+    first, *others = [builder.part(stack[name], f"sampler.{name}", Sampler) for name in chosen]
     table = OmegaConf.to_object(points)
 
-    def make() -> Any:
-        sampler = first(points=table, seed=seed)
+    def make() -> Sampler:
+        sampler: Sampler = first(points=table, seed=seed)
         for wrap in others:
             sampler = wrap(sampler, seed=seed)
         return sampler

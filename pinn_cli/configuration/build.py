@@ -38,9 +38,16 @@ class Builder:
         self.typed = set(typed)
         self.notes: list[str] = []
 
-    def part(self, node: DictConfig, where: str) -> Callable[..., Any]:
-        """What makes the part: call it with what only the run can give (Raises UsageError, also when called)."""
-        cls = permitted_class(str(node.get("_target_")), where)
+    def part(self, node: DictConfig, where: str, kind: type = object) -> Callable[..., Any]:
+        """What makes the part: call it with what only the run can give (Raises UsageError, also when called).
+
+        `kind` is the class of `methods/contracts.py` that the part must inherit.
+        """
+        target = str(node.get("_target_"))
+        cls = permitted_class(target, where)
+        if not issubclass(cls, kind):
+            expected = f"a subclass of {kind.__module__}.{kind.__name__}"
+            raise UsageError(f"{where}._target_={target}: expected {expected}")
         node = self._fitting(node, cls, where)
         maker = instantiate(node, _partial_=True, _convert_="all")
 

@@ -68,7 +68,7 @@ def text(config: DictConfig, name: str, parts: Parts, objective: Objective, comp
 
 def _algebra(parts: Parts, size: int, rows: int) -> list[tuple[str, str]]:
     """The linear algebra of a least-squares phase, if there is one (Raises MachineError if it cannot fit)."""
-    if not any(getattr(phase.optimizer(), "least_squares", False) for phase in parts.schedule):
+    if not any(phase.optimizer().least_squares for phase in parts.schedule):
         return []
     found = cost(size, rows, parts.dtype, parts.device)
     refuse_too_large(found, parts.device)

@@ -1,37 +1,283 @@
-"""What the methods promise each other and the loop."""
+"""What each kind of method is, and what it sees of the objective.
 
-from collections.abc import Mapping
+A method inherits the class of its kind. Each class lists what a method must write (abstract), what it may write, and
+every flag that the rest of the package reads, with its default.
+
+    N = points of one constraint   M = residuals of all constraints   P = trained parameters   D = coordinates
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 
-RATIO = 2.0  # of residuals at unseen points to those at training points, above which more points are needed
+from pinn_cli.physics.piecewise import Solution
+from pinn_cli.physics.problem import Constraint, Problem
+
+Batch = dict[str, Tensor]  # points (N, D), or residuals (N,), by the name of a constraint
+Weights = Mapping[str, float | Tensor]  # by the name of a constraint: a number, or one per point (N,)
+NewModel = Callable[[Problem], nn.Module]  # makes an untrained model that fits a problem
+RATIO = 2.0  # of residuals on unseen points to those on training points; more points are needed above it
+
+
+class Linearisation(Protocol):
+    """F(theta + d) = F + J d + O(|d|^2): the residual vector F (M,), and its Jacobian J (M, P) as an operator."""
+
+    F: Tensor
+    parameters: int  # P
+
+    @property
+    def rows(self) -> int:
+        """M."""
+
+    @property
+    def gradient(self) -> Tensor:
+        """J^T F (P,), half the gradient of the loss."""
+
+    def times(self, v: Tensor) -> Tensor:
+        """J v (M,)."""
+
+    def transposed(self, u: Tensor) -> Tensor:
+        """J^T u (P,)."""
+
+    def column_squares(self) -> Tensor:
+        """The diagonal of J^T J (P,)."""
+
+    def gram(self, budget: float) -> Tensor:
+        """The lower triangle of J^T J (P, P), with at most `budget` bytes of J at a time."""
+
+    def kernel(self, budget: float) -> Tensor:
+        """The lower triangle of J J^T (M, M), with at most `budget` bytes of J at a time."""
+
+
+class Objective(Protocol):
+    """The loss of one step as methods see it, at the parameters theta, the points and the weights in force.
+
+        F_i = sqrt(w_i / N_i) r_i(theta)        loss = |F|^2 = sum_k mean(w_k r_k^2)        w = base weight x weighting
+
+    All methods see the same points and the same weights, which stay fixed from one `begin` to the next. Parameters are
+    one flat vector (P,) in the order of `parameters`.
+    """
+
+    problem: Problem
+    model: nn.Module
+    weighting: Callable[[Batch, Batch], Weights]
+    constraints: dict[str, Constraint]  # by name, without those that the model satisfies exactly
+    base: dict[str, float]  # base weights by constraint
+    batch: Batch  # the points of this step by constraint; constraints that share their points share one tensor
+    points_changed: bool  # whether the last `begin` brought other tensors than the one before
+    names: list[str]  # of the trained parameters
+    parameters: list[nn.Parameter]  # the trained parameters
+    columns: list[slice]  # the place of each in the flat vector
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters lie."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision of the parameters."""
+
+    @property
+    def layout(self) -> dict[str, slice]:
+        """The place in the flat vector of each trained parameter, by name."""
+
+    @property
+    def weights(self) -> dict[str, float | Tensor]:
+        """The weights in force by constraint: a number, or one per point (N,)."""
+
+    def begin(self, batch: Batch) -> None:
+        """Start a step at these points. The weights are computed when they are first needed, and then stay fixed."""
+
+    def residual(self, name: str, X: Tensor) -> Tensor:
+        """r (N,) of one constraint, unweighted, at any points X (N, D) of its region."""
+
+    def residuals(self) -> Batch:
+        """r (N,) of every constraint, unweighted, at the points of this step."""
+
+    def losses(self) -> dict[str, Tensor]:
+        """mean r^2 by constraint, unweighted, detached, of the last `loss` or `vector`; computes nothing anew."""
+
+    def loss(self) -> Tensor:
+        """|F|^2, a scalar with its graph."""
+
+    def vector(self) -> Tensor:
+        """F (M,), with its graph unless gradients are off."""
+
+    def linearise(self) -> Linearisation:
+        """F and its Jacobian at the current parameters."""
+
+    def gradients(self) -> dict[str, Tensor]:
+        """The gradient (P,) of mean r^2 by constraint, unweighted."""
+
+    def flat(self, tensors: Sequence[Tensor | None]) -> Tensor:
+        """One vector (P,) of one tensor per parameter; None counts as zeros."""
+
+    def shift(self, step: Tensor) -> None:
+        """theta <- theta + step (P,)."""
+
+    def place(self, theta: Tensor) -> None:
+        """theta <- these values (P,), exactly."""
+
+    def terms(self, name: str, X: Tensor) -> dict[str, float]:
+        """The rms size over X of each term of an equation by symbol; `source` is the part without the fields."""
+
+    def evaluate(self, symbols: Sequence[str], X: Tensor) -> dict[str, Tensor]:
+        """Values (N,), detached, of symbols (``u``, ``u_xt``), observables and ``residual/<constraint>`` at X (N, D).
+
+        Raises TypeError for any other name.
+        """
 
 
 @dataclass
 class Report:
-    """Values by name (``loss/total``, ``learning_rate``, ``damping`` ...); `stop`: why it can go no further."""
+    """What one step of an optimizer yields.
+
+    `values` by name: ``loss/total`` always, then e.g. ``learning_rate`` or ``damping``; each is a column of the
+    history. `stop` says in a word why the optimizer cannot continue, or is None.
+    """
 
     values: Mapping[str, float | Tensor] = field(default_factory=dict)
     stop: str | None = None
 
     def become(self, other: "Report") -> None:
-        """Say what another says, to all who hold this one: the strategies around a stage share its report."""
+        """Copy another report in place; strategies keep a reference to it."""
         self.values, self.stop = other.values, other.stop
+
+
+class Weighting(ABC):
+    """Factors on the base weights. A run multiplies the factors of all its weightings."""
+
+    first_order: bool = False  # made for training by many small steps: the plan says so under a least-squares optimizer
+
+    @abstractmethod
+    def __call__(self, batch: Batch, residuals: Batch) -> Weights:
+        """Factors by constraint, numbers or one per point (N,), detached. A constraint that is missing has factor 1.
+
+        `batch` are the points of the step, `residuals` the residuals there. Called once per step.
+        """
+
+    def begin_stage(self, problem: Problem) -> None:  # noqa: B027  optional
+        """Prepare for the problem of the next stage. Raises UsageError if the weighting cannot serve it."""
+
+    def update(self, step: int, objective: Objective) -> None:  # noqa: B027  optional
+        """Adapt before step number `step` of the stage, counted from 0."""
+
+    def values(self) -> Mapping[str, float | Tensor]:
+        """Columns for the history, by name."""
+        return {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a resumed run needs: tensors and plain values."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027  optional
+        """Restore a saved state."""
+
+
+class Sampler(ABC):
+    """Draws the training points. The first sampler of a list is called with ``points=`` and ``seed=``.
+
+    Each further one wraps the sampler before it: it is called with that sampler and ``seed=``.
+    """
+
+    batch: Batch  # the points drawn last, also right after `load_state_dict`
+
+    @abstractmethod
+    def draw(self, step: int, problem: Problem, objective: Objective) -> Batch:
+        """Points (N, D) by constraint for step number `step` of the stage, counted from 0.
+
+        Points that do not change must be the same tensors: optimizers restart their memory when points change.
+        """
+
+    @abstractmethod
+    def begin_stage(self, problem: Problem) -> None:
+        """Prepare for the problem of the next stage."""
+
+    def values(self) -> Mapping[str, float | Tensor]:
+        """Columns for the history, by name."""
+        return {}
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Any]:
+        """All that a resumed run needs: tensors and plain values."""
+
+    @abstractmethod
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore a saved state."""
+
+
+class Optimizer(ABC):
+    """Changes the parameters of the objective."""
+
+    cadence: int = 1  # steps between rows of the history where the configuration sets none
+    endless: bool = False  # never reports a `stop`: its phase needs a number of steps if another phase follows
+    least_squares: bool = False  # uses `linearise` and factors a matrix: the plan shows its size; not compiled
+
+    @abstractmethod
+    def step(self, objective: Objective) -> Report:
+        """Take one step, and report the loss and why the optimizer cannot continue, if so."""
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Any]:
+        """All that a resumed run needs: tensors and plain values."""
+
+    @abstractmethod
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore a saved state; may be called before the first step."""
+
+
+class Strategy(ABC):
+    """Divides a run into stages. All but the innermost strategy wrap another one, their first argument `inner`."""
+
+    @abstractmethod
+    def __call__(self, problem: Problem, new_model: NewModel) -> "Iterator[Stage]":
+        """Yield the stages one by one; each is trained before the next is asked for.
+
+        A strategy may read the `model`, `report` and `reason` of the stages it has yielded, and nothing else, so that a
+        resumed run can replay it. Raises ValueError, before its first stage, for a problem or settings it cannot take.
+        """
+
+
+class Diagnostic(ABC):
+    """Looks at the objective during training, and records numbers and arrays.
+
+    It is called with a copy of the objective in double precision, at the points and with the weights of the step that
+    has just been taken. It keeps nothing from one record to the next.
+    """
+
+    every: int  # steps between records; the first and the last step of a stage always have one
+    columns: Mapping[str, str] = {}  # values that the history shows too: {column: name in the record}
+
+    @abstractmethod
+    def __call__(self, objective: Objective) -> dict[str, Tensor | float]:
+        """A record: numbers and arrays by name; slashes make groups."""
+
+
+class Architecture(Protocol):
+    """What makes a network (N, inputs) -> (N, outputs): a class of `torch.nn.Module` with its settings.
+
+    It contains no derivative. Its operations need rules for jets, or the run needs derivatives=autograd.
+    """
+
+    def __call__(self, *, inputs: int, outputs: int) -> nn.Module:
+        """A network with new initial values, drawn from torch's default generator."""
 
 
 @dataclass
 class Stage:
-    """What the loop trains next. After training, `report` is the last step's and `reason` why it ended."""
+    """What the loop trains next. After training, `report` is that of the last step and `reason` says why it ended."""
 
     name: str
-    problem: Any
+    problem: Problem
     model: nn.Module
-    optimizer: Any
-    sampler: Any
-    steps: int | None = None  # None: as many as the run has left
-    underway: bool = False  # an easier problem on the way: reaching `stop.loss` or `stop.error` ends the stage alone
-    solution: Any = None  # where the problem is a window in time: what has been found on all times (`solution.py`)
+    optimizer: Optimizer
+    sampler: Sampler
+    steps: int | None = None  # None: all steps that the run has left
+    underway: bool = False  # an easier problem on the way: reaching `stop.loss` or `stop.error` ends only the stage
+    solution: Solution | None = None  # of a window in time: the solution over all windows up to this one
     report: Report = field(default_factory=Report)
     reason: str = ""

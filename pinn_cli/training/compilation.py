@@ -1,23 +1,25 @@
 """Whether the training step becomes one compiled graph."""
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from pinn_cli.methods.contracts import Optimizer
+from pinn_cli.training.residuals import Engine
+
 LONG = 5000  # steps after which a compilation of half a minute has paid for itself
 
 
-def decide(setting: str, optimizer: Any, steps: int | None, engine: type, say: Callable[[str], None]) -> bool:
+def decide(setting: str, optimizer: Optimizer, steps: int | None, engine: Engine, say: Callable[[str], None]) -> bool:
     """`on`, `off`, or `auto`: compile a long run of cheap steps, if there is a compiler that works.
 
     Steps are cheap where the optimizer asks for a row only every `cadence` of them.
     """
-    long = getattr(optimizer, "cadence", 1) > 1 and (steps is None or steps >= LONG)
+    long = optimizer.cadence > 1 and (steps is None or steps >= LONG)
     if setting == "off" or (setting == "auto" and not long):
         return False
-    if not getattr(engine, "taped", False):  # double backward passes cannot be compiled
+    if not engine.taped:  # double backward passes cannot be compiled
         say("compile: derivatives=autograd cannot be compiled; going on in eager mode")
         return False
     if (reason := _failure()) is not None:

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from pinn_cli.physics.points import fresh_points
 from pinn_cli.physics.references import reference_of
+from pinn_cli.physics.time_window import Window
 from pinn_cli.records.results import Noted, Results
 from pinn_cli.training.metrics import Errors, errors, own_metrics, points_of_comparison
 from pinn_cli.training.objective import Objective
@@ -104,7 +105,7 @@ def residuals(objective: Objective) -> dict[str, Any]:
 
 def jumps(seams: Sequence[Objective], seed: int) -> dict[str, list[float]]:
     """The times of the seams, and how far what each initial condition speaks of jumps there, at most."""
-    out: dict[str, list[float]] = {"time": [seam.problem.start for seam in seams]} if seams else {}
+    out: dict[str, list[float]] = {"time": [cast(Window, seam.problem).start for seam in seams]} if seams else {}
     generator = torch.Generator("cpu").manual_seed(seed)
     for seam in seams:
         for name, X in seam.batch.items():

@@ -20,7 +20,8 @@ from torch import Tensor
 
 from pinn_cli.derivatives import Tape
 
-BLOCK = 256  # columns of a Gram matrix formed at once: only its lower triangle is
+BLOCK = 256  # columns of a Gram matrix formed at once; only its lower triangle is formed
+PROBE = 32  # points at which the tape is compared with autograd
 
 
 @dataclass
@@ -150,6 +151,33 @@ def row_by_row(F: Tensor, parameters: Sequence[Tensor]) -> Tensor:
             )
         )
     return torch.stack(rows)
+
+
+def flat(tensors: Sequence[Tensor | None], parameters: Sequence[Tensor]) -> Tensor:
+    """One vector (P,) of one tensor per parameter; None counts as zeros."""
+    pairs = zip(parameters, tensors, strict=True)
+    return torch.cat([(torch.zeros_like(p) if t is None else t).flatten() for p, t in pairs])
+
+
+def untaped(evaluate: Callable[[Sequence[Tape]], Tensor], parameters: Sequence[Tensor]) -> list[int]:
+    """Parameters (by position) that the tape misses: where J^T u from the tape differs from the gradient of u . F.
+
+    `evaluate(tapes)` gives F (n,). The comparison is made at parameters moved at random, because a gradient that is
+    zero at the start (behind a closed gate, or a last layer of zeros) would hide a missing rule; they are restored
+    exactly.
+    """
+    before, tapes, columns = [p.detach().clone() for p in parameters], [Tape(), Tape()], columns_of(parameters)
+    kick = 0.1 * torch.randn(columns[-1].stop, generator=torch.Generator("cpu").manual_seed(0), device="cpu")
+    for p, where in zip(parameters, columns, strict=True):
+        p.data.add_(kick.to(p)[where].view_as(p))
+    F = evaluate(tapes)
+    u = torch.linspace(0.5, 1.5, len(F), dtype=F.dtype, device=F.device)
+    by_tape = Linearisation(F.detach(), [rows_of(F, tapes, parameters)], columns[-1].stop).transposed(u)
+    true = flat(torch.autograd.grad(F @ u, parameters, allow_unused=True), parameters)
+    for p, value in zip(parameters, before, strict=True):
+        p.data.copy_(value)
+    tolerance = torch.finfo(F.dtype).eps ** 0.5 * true.abs().max()
+    return [i for i, c in enumerate(columns) if (by_tape[c] - true[c]).abs().max() > tolerance]
 
 
 class Linearisation:

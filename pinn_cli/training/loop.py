@@ -44,7 +44,7 @@ class Run:
 
     def objective(self, stage: Stage) -> Objective:
         """The objective of a stage; what was trained in an earlier life is loaded."""
-        compiled = self.compiled and not getattr(stage.optimizer, "least_squares", False)
+        compiled = self.compiled and not stage.optimizer.least_squares
         objective = Objective(stage.problem, stage.model, self.engine, self.weighting, self.weights, compiled)
         self.weighting.begin_stage(stage.problem)
         stage.sampler.begin_stage(stage.problem)

@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from pinn_cli.basics.errors import TrainingError
-from pinn_cli.methods.contracts import Stage
+from pinn_cli.methods.contracts import Stage, Weighting
 from pinn_cli.physics.references import reference_of
 from pinn_cli.records import checkpoint
 from pinn_cli.records.results import Results
@@ -51,7 +51,7 @@ class Recorder:
     def after_step(self, run: Run, stage: Stage, objective: Objective, last: bool) -> None:
         """Keep this step if it is due."""
         progress = run.progress
-        every = self.every if self.every is not None else int(getattr(stage.optimizer, "cadence", 1))
+        every = stage.optimizer.cadence if self.every is None else self.every
         ends = last or progress.stage_step == 1
         columns = self._look(run, objective, ends)
         if progress.step != self._last_row and (ends or progress.step % every == 0):
@@ -104,7 +104,7 @@ class Recorder:
         progress.error = max(error.values(), default=math.inf)
         measured = {"error": error, "metric": metrics}
         named = {f"{kind}/{name}": value for kind, values in measured.items() for name, value in values.items()}
-        values = row(stage, objective) | named
+        values = row(stage, objective, run.weighting) | named
         place = {"step": progress.step, "time": run.clock.seconds, "stage": progress.stage}
         self.rows.append({**place, **values, **columns})
         left = None if run.stop.seconds is None else max(0.0, run.stop.seconds - run.clock.seconds)
@@ -125,15 +125,14 @@ def measure(reference: Any, objective: Objective) -> dict[str, float]:
     return {name: e.relative_l2 for name, e in errors(reference, objective.evaluate, X).items()}
 
 
-def row(stage: Stage, objective: Objective) -> dict[str, float]:
+def row(stage: Stage, objective: Objective, weighting: Weighting) -> dict[str, float]:
     """The values of one step: what was minimised, each mean r^2, each weight in force, and what the parts say."""
     values: Mapping[str, Any] = stage.report.values
     losses = {f"loss/{name}": value for name, value in objective.losses().items()}
     weights = {f"weight/{name}": _mean(w) for name, w in objective.weights.items()}
     unknowns = {f"unknown/{name}": p.detach() for name, p in getattr(objective.model, "unknowns", {}).items()}
-    parts = [part for part in (stage.sampler, objective.weighting) if hasattr(part, "values")]
-    said = {name: value for part in parts for name, value in part.values().items()}
-    return {name: float(value) for name, value in {**values, **losses, **weights, **said, **unknowns}.items()}
+    own = {**stage.sampler.values(), **weighting.values()}
+    return {name: float(value) for name, value in {**values, **losses, **weights, **own, **unknowns}.items()}
 
 
 def _mean(weight: float | Tensor) -> float | Tensor:

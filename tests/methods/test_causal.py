@@ -126,7 +126,6 @@ def test_in_a_window_the_slices_are_the_windows_own() -> None:
 def test_a_product_says_what_its_parts_say() -> None:
     parts = parts_of("problem=wave", "weighting=[fixed,causal]")
     assert isinstance(parts.weighting, Product)
-    assert parts.weighting.per_point
     assert parts.weighting.values() == {"causal/epsilon": 0.01, "causal/smallest": 1.0}
 
 

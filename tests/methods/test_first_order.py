@@ -7,32 +7,22 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import nn
 
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.methods.optimizers.first_order import FirstOrder
 from pinn_cli.methods.optimizers.schedules import Constant, Cosine, Exponential, Plateau, WarmUp
+from tests.objectives import Function
 
 
-class Parabola:
-    """sum of a (theta - 1)^2, for an optimizer that asks for a loss and parameters."""
-
-    def __init__(self):
-        self.parameters = [nn.Parameter(torch.zeros(2, 3)), nn.Parameter(torch.full((2,), 3.0))]
-        self.calls = 0
-
-    def loss(self):
-        self.calls += 1
-        return sum(((i + 1) * (p - 1) ** 2).sum() for i, p in enumerate(self.parameters))
-
-    @property
-    def flat(self):
-        return torch.cat([p.detach().flatten() for p in self.parameters])
+def parabola() -> Function:
+    """sum of a (theta - 1)^2, a = 1 for the first six entries, 2 for the others."""
+    a = torch.tensor([1.0] * 6 + [2.0] * 2)
+    return Function(lambda theta: (a * (theta - 1) ** 2).sum(), torch.zeros(2, 3), torch.full((2,), 3.0))
 
 
 @pytest.mark.parametrize("name", ["Adam", "AdamW", "SGD", "RMSprop", "NAdam", "Adagrad"])
 def test_a_step_is_the_step_of_torch(name):
-    ours, theirs = Parabola(), Parabola()
+    ours, theirs = parabola(), parabola()
     optimizer, reference = FirstOrder(name, lr=1e-2), getattr(torch.optim, name)(theirs.parameters, lr=1e-2)
     for _ in range(20):
         report = optimizer.step(ours)
@@ -42,28 +32,28 @@ def test_a_step_is_the_step_of_torch(name):
         reference.step()
         assert torch.equal(report.values["loss/total"], loss.detach())
         assert report.stop is None
-    assert torch.equal(ours.flat, theirs.flat)
+    assert torch.equal(ours.theta, theirs.theta)
 
 
 def test_the_loss_is_evaluated_once_per_step():
-    objective, optimizer = Parabola(), FirstOrder()
+    objective, optimizer = parabola(), FirstOrder()
     for _ in range(7):
         optimizer.step(objective)
-    assert objective.calls == 7
+    assert objective.evaluations == 7
 
 
 def test_the_rate_in_force_is_reported_and_used():
-    objective, optimizer = Parabola(), FirstOrder("SGD", lr=0.1, schedule=Exponential(0.5, every=2))
+    objective, optimizer = parabola(), FirstOrder("SGD", lr=0.1, schedule=Exponential(0.5, every=2))
     for n in range(5):
-        before, gradient = objective.flat, torch.cat([torch.full((6,), 2.0), torch.full((2,), 4.0)])
+        before, gradient = objective.theta, torch.cat([torch.full((6,), 2.0), torch.full((2,), 4.0)])
         gradient *= before - 1
         report = optimizer.step(objective)
         assert report.values["learning_rate"] == pytest.approx(0.1 * 0.5 ** (n / 2))
-        torch.testing.assert_close(objective.flat, before - report.values["learning_rate"] * gradient)
+        torch.testing.assert_close(objective.theta, before - report.values["learning_rate"] * gradient)
 
 
 def test_options_reach_the_torch_class():
-    objective, optimizer = Parabola(), FirstOrder("SGD", lr=0.1, momentum=0.5, nesterov=True)
+    objective, optimizer = parabola(), FirstOrder("SGD", lr=0.1, momentum=0.5, nesterov=True)
     optimizer.step(objective)
     assert optimizer.inner.param_groups[0]["momentum"] == 0.5
 
@@ -72,10 +62,10 @@ def test_options_reach_the_torch_class():
     lambda: Exponential(0.9, 3), lambda: WarmUp(4, Plateau(0.5, patience=2, threshold=0.5)),
 ])
 def test_a_resumed_run_has_the_same_bits(schedule):
-    whole, optimizer = Parabola(), FirstOrder("Adam", lr=0.1, schedule=schedule())
+    whole, optimizer = parabola(), FirstOrder("Adam", lr=0.1, schedule=schedule())
     for _ in range(20):
         optimizer.step(whole)
-    first, optimizer = Parabola(), FirstOrder("Adam", lr=0.1, schedule=schedule())
+    first, optimizer = parabola(), FirstOrder("Adam", lr=0.1, schedule=schedule())
     for _ in range(8):
         optimizer.step(first)
     saved = io.BytesIO()
@@ -86,19 +76,19 @@ def test_a_resumed_run_has_the_same_bits(schedule):
     assert resumed.state_dict()["steps"] == 8  # saved again before its first step
     for _ in range(12):
         resumed.step(first)
-    assert torch.equal(first.flat, whole.flat)
+    assert torch.equal(first.theta, whole.theta)
 
 
 def test_other_parameters_are_another_training():
     optimizer = FirstOrder("Adam", lr=0.1, schedule=Exponential(0.5, every=1))
-    for objective in (Parabola(), Parabola()):
+    for objective in (parabola(), parabola()):
         rates = [optimizer.step(objective).values["learning_rate"] for _ in range(3)]
         assert rates == [0.1, 0.05, 0.025]
 
 
 def test_a_parameter_that_no_residual_uses_is_left_alone():
-    objective = Parabola()
-    objective.parameters.append(nn.Parameter(torch.ones(1)))
+    objective = parabola()
+    objective.parameters.append(torch.nn.Parameter(torch.ones(1)))
     objective.loss = lambda: objective.parameters[0].square().sum()
     FirstOrder().step(objective)
     assert objective.parameters[2].item() == 1.0

@@ -1,7 +1,6 @@
 """L-BFGS and its line search, on functions whose minimum is known, beside SciPy's."""
 
 import io
-from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -14,29 +13,11 @@ from torch import Tensor, nn
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.methods.optimizers.lbfgs import LBFGS
 from pinn_cli.methods.optimizers.line_search import StrongWolfe, Trial
+from tests.objectives import Function
 
 
-@dataclass
-class Function:
-    """The part of an objective that L-BFGS looks at, for a plain function of theta (P,)."""
-
-    function: object
-    theta: Tensor
-    points_changed: bool = False
-    weights: dict = field(default_factory=dict)
-    evaluations: int = 0
-
-    def __post_init__(self):
-        half = len(self.theta) // 2  # two tensors, so that flattening is tested too
-        self.parameters = [nn.Parameter(self.theta[:half].clone()), nn.Parameter(self.theta[half:].clone())]
-
-    @property
-    def flat(self):
-        return torch.cat([p.detach() for p in self.parameters])
-
-    def loss(self):
-        self.evaluations += 1
-        return self.function(torch.cat(list(self.parameters)))
+def two_tensors(function, theta: Tensor) -> Function:
+    return Function(function, *theta.split([len(theta) // 2, len(theta) - len(theta) // 2]))
 
 
 def rosenbrock(x: Tensor) -> Tensor:
@@ -72,7 +53,7 @@ def start(size: int) -> Tensor:
 
 @pytest.mark.parametrize("size", [2, 10, 100])
 def test_rosenbrock_to_rounding_with_no_more_evaluations_than_scipy(size):
-    objective = Function(rosenbrock, start(size))
+    objective = two_tensors(rosenbrock, start(size))
     losses, report = run(LBFGS(history=10), objective)
     assert report.stop in ("grad_tol", "line_search_failed", "stagnated")
     assert losses[-1] < 1e-25
@@ -80,7 +61,7 @@ def test_rosenbrock_to_rounding_with_no_more_evaluations_than_scipy(size):
                       options={"maxcor": 10, "ftol": 0, "gtol": 0, "maxiter": 5000, "maxfun": 10**6})
     print(objective.evaluations, theirs.nfev)
     assert objective.evaluations <= 1.5 * theirs.nfev + 20
-    assert torch.allclose(objective.flat, torch.ones(size, dtype=torch.float64), atol=1e-11)
+    assert torch.allclose(objective.theta, torch.ones(size, dtype=torch.float64), atol=1e-11)
 
 
 @pytest.mark.parametrize("condition", [1e2, 1e5, 1e8])
@@ -95,7 +76,7 @@ def test_an_ill_conditioned_quadratic_needs_no_more_work_than_in_scipy(condition
 
     theirs = minimize(value_and_gradient, x.numpy(), jac=True, method="L-BFGS-B", options={
         "maxcor": 20, "ftol": 0, "gtol": 0, "maxiter": 20000, "maxfun": 10**6}, callback=_until(f, target))
-    objective, optimizer = Function(f, x), LBFGS(history=20)
+    objective, optimizer = two_tensors(f, x), LBFGS(history=20)
     while optimizer.step(objective).values["loss/total"] > target:
         assert objective.evaluations < 20000
     assert objective.evaluations <= 1.3 * theirs.nfev + 10
@@ -106,7 +87,7 @@ def test_an_ill_conditioned_quadratic_needs_no_more_work_than_in_scipy(condition
 def test_searches_begin_where_those_of_torch_do(first_step, theta):
     """At its learning rate, in three steps on a quadratic that accepts the first trial of each."""
     f, x = quadratic(2, 3), torch.tensor(theta, dtype=torch.float64)
-    objective, theirs = Function(f, x), nn.Parameter(x.clone())
+    objective, theirs = two_tensors(f, x), nn.Parameter(x.clone())
     run(LBFGS(first_step=first_step), objective, steps=3)
     other = torch.optim.LBFGS([theirs], lr=first_step, max_iter=3, max_eval=99, line_search_fn="strong_wolfe")
 
@@ -117,7 +98,7 @@ def test_searches_begin_where_those_of_torch_do(first_step, theta):
         return loss
 
     other.step(closure)
-    torch.testing.assert_close(objective.flat, theirs.detach(), rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(objective.theta, theirs.detach(), rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("first_step", [0.0, -1.0, float("nan")])
@@ -135,13 +116,13 @@ def _until(f, target):
 
 
 def test_every_accepted_step_of_a_search_meets_the_wolfe_conditions():
-    objective, optimizer = Function(rosenbrock, start(10)), LBFGS()
+    objective, optimizer = two_tensors(rosenbrock, start(10)), LBFGS()
     for _ in range(40):
-        theta, loss, g = objective.flat, float(rosenbrock(objective.flat)), gradient_at(rosenbrock, objective.flat)
+        theta, loss, g = objective.theta, float(rosenbrock(objective.theta)), gradient_at(rosenbrock, objective.theta)
         report = optimizer.step(objective)
-        s = objective.flat - theta
+        s = objective.theta - theta
         assert report.values["loss/total"] <= loss + 1e-4 * float(g @ s) + 1e-14
-        assert abs(float(gradient_at(rosenbrock, objective.flat) @ s)) <= -0.9 * float(g @ s) + 1e-14
+        assert abs(float(gradient_at(rosenbrock, objective.theta) @ s)) <= -0.9 * float(g @ s) + 1e-14
 
 
 def gradient_at(f, theta: Tensor) -> Tensor:
@@ -192,11 +173,11 @@ def test_a_failed_search_leaves_the_parameters_where_they_were():
     objective = Function(lambda x: x.detach().square().sum() + wrong_way(x), theta)
     report = LBFGS().step(objective)
     assert report.stop == "line_search_failed"
-    assert torch.equal(objective.flat, theta)
+    assert torch.equal(objective.theta, theta)
 
 
 def test_a_failed_search_clears_the_memory_once_and_goes_on():
-    objective, optimizer = Function(rosenbrock, start(4)), LBFGS()
+    objective, optimizer = two_tensors(rosenbrock, start(4)), LBFGS()
     run(optimizer, objective, 5)
     optimizer.s = [-s for s in optimizer.s]  # a memory that points uphill
     report = optimizer.step(objective)
@@ -206,7 +187,8 @@ def test_a_failed_search_clears_the_memory_once_and_goes_on():
 
 
 def test_weights_of_points_are_compared_as_well():
-    objective, optimizer = Function(rosenbrock, start(4), weights={"pde": torch.ones(3), "wall": 1.0}), LBFGS()
+    objective, optimizer = Function(rosenbrock, start(4)), LBFGS()
+    objective.weights = {"pde": torch.ones(3), "wall": 1.0}
     run(optimizer, objective, 3)
     objective.weights = {"pde": torch.ones(3), "wall": 1.0}
     assert optimizer.step(objective).values["pairs"] == 4
@@ -217,7 +199,8 @@ def test_weights_of_points_are_compared_as_well():
 
 
 def test_no_tensor_is_born_on_the_default_device():
-    objective = Function(rosenbrock, start(4), weights={"wall": 1.0})
+    objective = Function(rosenbrock, start(4))
+    objective.weights = {"wall": 1.0}
     with torch.device("meta"):
         losses, _ = run(LBFGS(), objective, 30)
     assert losses[-1] < losses[0]
@@ -225,7 +208,7 @@ def test_no_tensor_is_born_on_the_default_device():
 
 @pytest.mark.parametrize("change", [{"points_changed": True}, {"weights": {"wall": 2.0}}])
 def test_the_memory_is_dropped_with_the_points_or_the_weights(change):
-    objective, optimizer = Function(rosenbrock, start(4)), LBFGS()
+    objective, optimizer = two_tensors(rosenbrock, start(4)), LBFGS()
     _, report = run(optimizer, objective, 6)
     assert report.values["pairs"] == 6
     for name, value in change.items():
@@ -234,15 +217,15 @@ def test_the_memory_is_dropped_with_the_points_or_the_weights(change):
 
 
 def test_a_resumed_run_has_the_same_bits():
-    whole, optimizer = Function(rosenbrock, start(10)), LBFGS(history=4)
+    whole, optimizer = two_tensors(rosenbrock, start(10)), LBFGS(history=4)
     run(optimizer, whole, 30)
-    first, optimizer = Function(rosenbrock, start(10)), LBFGS(history=4)
+    first, optimizer = two_tensors(rosenbrock, start(10)), LBFGS(history=4)
     run(optimizer, first, 12)
     saved = io.BytesIO()
     torch.save(optimizer.state_dict(), saved)
     saved.seek(0)
-    second, optimizer = Function(rosenbrock, first.flat), LBFGS(history=4)
+    second, optimizer = two_tensors(rosenbrock, first.theta), LBFGS(history=4)
     optimizer.load_state_dict(torch.load(saved, weights_only=True))
     run(optimizer, second, 18)
-    assert torch.equal(second.flat, whole.flat)
+    assert torch.equal(second.theta, whole.theta)
     assert second.evaluations < 3 * 18

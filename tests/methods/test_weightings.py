@@ -259,7 +259,6 @@ def test_a_product_multiplies_updates_and_restores_all_its_parts():
     found = factors(weighting, "pde", "left")
     assert found["pde"] == norms.weights["pde"]
     assert found["left"] == annealing.lambdas["left"] * norms.weights["left"]
-    assert not weighting.per_point
     again = make()
     again.load_state_dict(weighting.state_dict())
     assert factors(again, "pde", "left") == found

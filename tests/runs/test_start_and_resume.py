@@ -13,6 +13,8 @@ from pinn_cli import cli
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.configuration import catalogue
 from pinn_cli.derivatives.engines import Autograd, Taylor
+from pinn_cli.methods.optimizers.first_order import FirstOrder
+from pinn_cli.methods.optimizers.levenberg_marquardt import LevenbergMarquardt
 from pinn_cli.records.results import Results
 from pinn_cli.records.summary import summary
 from pinn_cli.runs import job
@@ -337,7 +339,7 @@ def test_half_of_a_compiled_step_is_one_line(monkeypatch, capsys):
 
 def test_long_runs_of_cheap_steps_are_compiled(monkeypatch):
     monkeypatch.setattr(compilation, "_failure", lambda: None)
-    cheap, dear = type("Cheap", (), {"cadence": 100})(), object()
+    cheap, dear = FirstOrder(), LevenbergMarquardt()
     assert compilation.decide("auto", cheap, 40000, Taylor, print)
     assert not compilation.decide("auto", cheap, 1000, Taylor, print)
     assert not compilation.decide("auto", dear, 40000, Taylor, print)

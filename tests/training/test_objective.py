@@ -77,7 +77,7 @@ def test_rows_of_the_jacobian_equal_autograd_row_by_row(network):
     objective = objective_of(network)
     linear, J = objective.linearise(), row_by_row(objective.vector(), objective.parameters)
     torch.testing.assert_close(linear.dense(), J, rtol=1e-9, atol=1e-9)
-    assert not any(objective._slow.values())  # every parameter met a rule
+    assert not any(objective.untaped.values())  # every parameter met a rule
     v, u = torch.randn(J.shape[1], dtype=J.dtype), torch.randn(len(J), dtype=J.dtype)
     torch.testing.assert_close(linear.times(v), J @ v, rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(linear.transposed(u), J.T @ u, rtol=1e-9, atol=1e-9)
@@ -122,7 +122,7 @@ def test_a_parameter_without_a_rule_gets_its_columns_the_slow_way():
     objective.begin(objective_of("mlp").batch)
     J = row_by_row(objective.vector(), objective.parameters)
     torch.testing.assert_close(objective.linearise().dense(), J, rtol=1e-9, atol=1e-9)
-    assert any(objective._slow.values())
+    assert any(objective.untaped.values())
 
 
 class Closed(torch.nn.Module):
@@ -154,7 +154,8 @@ def test_a_parameter_whose_gradient_vanishes_at_first_is_not_missed(engine):
 
 
 def test_constraints_of_one_region_share_one_pass():
-    assert ("momentum", "continuity") in objective_of("mlp")._groups()
+    objective = objective_of("mlp")
+    assert ("momentum", "continuity") in objective.at.groups(objective.batch)
 
 
 def test_weights_stay_as_they_are_within_a_step():
@@ -211,9 +212,9 @@ def test_a_residual_of_another_shape_is_refused(shape):
         def momentum(self, u):
             return shape(u)
 
-    objective = objective_of("mlp")
-    objective.problem = Bad()
-    objective.constraints = {c.name: c for c in objective.problem.constraints()}
+    good = objective_of("mlp")
+    objective = Objective(Bad(), good.model, Taylor, good.weighting)
+    objective.begin(good.batch)
     with pytest.raises(TypeError, match=r"residual `momentum` .* expected \(7,\), one number per point"):
         objective.residuals()
 

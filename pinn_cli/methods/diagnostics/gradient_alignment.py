@@ -1,23 +1,23 @@
-"""Do the constraints pull the same way? (Wang, Bhartari, Li and Perdikaris, arXiv:2502.00604)."""
+"""Whether the gradients of the constraints are aligned (Wang, Bhartari, Li and Perdikaris, arXiv:2502.00604)."""
 
 from itertools import combinations
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from pinn_cli.methods.contracts import Diagnostic, Objective
 from pinn_cli.methods.diagnostics import counted
 from pinn_cli.methods.diagnostics.weighted_terms import gradients, weighted
 
 
-class GradientAlignment:
+class GradientAlignment(Diagnostic):
     """The alignment score of the gradients g_k of the K constraints, and the cosine between any two of them.
 
         score = 2 |mean_k g_k / |g_k||^2 - 1
 
-    1 where all pull the same way, 2 / K - 1 where they are orthogonal, and for two constraints their cosine: -1 where
-    each undoes the other. A gradient that vanishes has no direction and is left out. A weight that is one number
-    changes nothing here. Record: `score`, `cosine/a/b`.
+    The score is 1 if all have the same direction and 2 / K - 1 if they are orthogonal. For two constraints it is their
+    cosine, -1 if they are opposite. A gradient of zero has no direction and is left out. Weights that are one number
+    per constraint do not change the score. Record: `score`, `cosine/a/b`.
     """
 
     columns = {"alignment": "score"}
@@ -26,16 +26,15 @@ class GradientAlignment:
         counted("gradient_alignment", every=every)
         self.every = every
 
-    def __call__(self, objective: Any) -> dict[str, Tensor | float]:
-        """The record at the objective's points."""
-        found = gradients(objective, weighted(objective))
-        unit = {name: g / g.norm() for name, g in found.items() if g.norm() > 0}
+    def __call__(self, objective: Objective) -> dict[str, Tensor | float]:
+        each = gradients(objective, weighted(objective))
+        unit = {name: g / g.norm() for name, g in each.items() if g.norm() > 0}
         record: dict[str, Tensor | float] = {"score": score(list(unit.values()))}
-        for a, b in combinations(found, 2):
+        for a, b in combinations(each, 2):
             record[f"cosine/{a}/{b}"] = float(unit[a] @ unit[b]) if a in unit and b in unit else torch.nan
         return record
 
 
 def score(directions: list[Tensor]) -> float:
-    """2 |mean|^2 - 1 of unit vectors (P,); NaN of none."""
+    """2 |mean|^2 - 1 of unit vectors (P,); NaN if there are none."""
     return float(2 * torch.stack(directions).mean(0).square().sum() - 1) if directions else torch.nan

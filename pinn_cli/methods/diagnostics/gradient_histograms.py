@@ -1,15 +1,15 @@
 """Histograms of each constraint's gradient, layer by layer (Wang, Teng and Perdikaris, arXiv:2001.04536).
 
-Where the gradients of the conditions crowd about zero beside those of the equation, the conditions are not learned.
+If the gradients of the conditions are concentrated near zero compared with those of the equation, the conditions are
+not learned.
 """
 
 import re
-from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from pinn_cli.methods.contracts import Diagnostic, Objective
 from pinn_cli.methods.diagnostics import counted
 from pinn_cli.methods.diagnostics.weighted_terms import gradients, weighted
 
@@ -17,23 +17,20 @@ STACK = re.compile(r"(^|\.)layers\.\d+\.weight$")  # matrices of the main stack,
 DECADES, PER_DECADE = 6, 20
 
 
-class GradientHistograms:
+class GradientHistograms(Diagnostic):
     """The entries of dL_k/dW of every layer's weight matrix W, L_k with the weight in force, counted in bins.
 
-    The bins of a layer are the same for all constraints, symmetric about zero: with M the largest entry of all, twenty
-    to the decade from 1e-6 M to M on either side and one between, so that a narrow peak is resolved beside a wide one.
-    Record, by layer l and constraint c: `edges/l` (B + 1,), `counts/l/c` (B,), `std/l/c`, `max/l/c` (of |.|).
-    Layers are the matrices of the main stack `layers`; in a network without one, every matrix.
+    The bins of a layer are the same for all constraints and symmetric about zero. With M the largest entry of all,
+    there are twenty bins per decade from 1e-6 M to M on either side, and one between, so that narrow and wide peaks
+    are both resolved. Record, by layer l and constraint c: `edges/l` (B + 1,), `counts/l/c` (B,), `std/l/c`, `max/l/c`
+    (of |.|). Layers are the matrices of the main stack `layers`, or every matrix if the network has no such stack.
     """
-
-    columns: Mapping[str, str] = {}
 
     def __init__(self, every: int = 10000) -> None:
         counted("gradient_histograms", every=every)
         self.every = every
 
-    def __call__(self, objective: Any) -> dict[str, Tensor | float]:
-        """The record at the objective's points."""
+    def __call__(self, objective: Objective) -> dict[str, Tensor | float]:
         by_constraint = gradients(objective, weighted(objective))
         record: dict[str, Tensor | float] = {}
         for layer, where in layers(objective).items():
@@ -47,8 +44,8 @@ class GradientHistograms:
         return record
 
 
-def layers(objective: Any) -> dict[str, slice]:
-    """The weight matrices and their places in the flat vector (P,)."""
+def layers(objective: Objective) -> dict[str, slice]:
+    """The places of the weight matrices in the flat vector (P,), by name."""
     matrices = {name for name, p in zip(objective.names, objective.parameters, strict=True) if p.ndim == 2}
     stack = {name for name in matrices if STACK.search(name)} or matrices
     return {name: where for name, where in objective.layout.items() if name in stack}
@@ -63,5 +60,5 @@ def symmetric_edges(largest: Tensor) -> Tensor:
 
 
 def counts(values: Tensor, edges: Tensor) -> Tensor:
-    """How many of the values lie in each bin (B,); the outermost bins hold what is beyond them by rounding."""
+    """How many of the values lie in each bin (B,); values beyond the edges by rounding count in the outermost bins."""
     return torch.bincount(torch.bucketize(values, edges[1:-1]), minlength=len(edges) - 1)

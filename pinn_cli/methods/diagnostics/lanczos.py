@@ -1,4 +1,4 @@
-"""Eigenvalues and eigenvectors of a symmetric matrix that is known by its products with vectors alone."""
+"""Eigenvalues and eigenvectors of a symmetric matrix, from its products with vectors (Lanczos iteration)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,18 +11,18 @@ Product = Callable[[Tensor], Tensor]
 
 @dataclass
 class Ritz:
-    """What m products have found of A (P, P): eigenvalues of its restriction to the span of Q, ascending.
+    """Ritz pairs of A (P, P) from m products: eigenvalues of its restriction to the span of Q, ascending.
 
-    Each lies within its bound |A y - theta y| of an eigenvalue of A. NaN throughout if a product was not finite.
+    Each lies within its bound |A y - theta y| of an eigenvalue of A. All are NaN if a product was not finite.
     """
 
     values: Tensor  # theta (m,), float64 on the CPU
-    bounds: Tensor  # (m,), likewise
+    bounds: Tensor  # (m,), float64 on the CPU
     basis: Tensor  # Q (m, P), orthonormal rows
     coefficients: Tensor  # (m, m), a column per eigenvalue: y = Q^T s
 
     def largest(self, count: int) -> Tensor:
-        """The unit vectors y (count, P) of the largest eigenvalues, descending; the largest entry is positive."""
+        """Unit vectors y (count, P) of the largest eigenvalues, descending; the largest entry of each is positive."""
         s = self.coefficients[:, -count:].flip(1).to(self.basis)
         y = s.T @ self.basis
         return y * y.gather(1, y.abs().argmax(1, keepdim=True)).sign() / y.norm(dim=1, keepdim=True)
@@ -31,7 +31,7 @@ class Ritz:
 def extremes(times: Product, start: Tensor, tolerance: float = 1e-6, iterations: int = 200) -> tuple[float, float]:
     """The largest and the smallest eigenvalue of A, each to a relative `tolerance` if `iterations` products suffice.
 
-    The error of an eigenvalue is of second order in its bound, hence much below it.
+    The error of an eigenvalue is of second order in its bound, so much smaller than the bound.
     """
 
     def both_ends(theta: Tensor, bounds: Tensor) -> bool:
@@ -49,10 +49,11 @@ def lanczos(
 ) -> Ritz:
     """A Q = Q T + beta q e^T with orthonormal Q (P, m) and tridiagonal T (m, m), from products A v alone.
 
-    An eigenpair (theta, s) of T is within |beta s_m| of an eigenvalue of A; it goes on until that is `enough`, or until
-    m is `iterations` or P. Every new vector is made orthogonal to all before it, twice: without that, rounding brings
-    copies of eigenvalues found already (Paige 1972; Parlett, The Symmetric Eigenvalue Problem, 1980). Where the span
-    of Q is invariant it goes on with a random vector orthogonal to it, so a double eigenvalue is found twice.
+    An eigenvalue theta of T, with vector s, is within |beta s_m| of an eigenvalue of A. The iteration ends when
+    `enough(theta, bounds)` holds, or when m is `iterations` or P. Each new vector is made orthogonal to all before it,
+    twice; otherwise rounding produces copies of known eigenvalues (Paige 1972; Parlett, The Symmetric Eigenvalue
+    Problem, 1980). If the span of Q is invariant, a random vector orthogonal to it continues the iteration, so that a
+    double eigenvalue appears twice.
     """
     Q, alpha, beta = [start / start.norm()], [], []
     for m in range(1, min(iterations, len(start)) + 1):

@@ -1,39 +1,40 @@
 """The loss on a plane through the network's parameters.
 
-Along the stiffest directions (Krishnapriyan et al., arXiv:2109.01050) it shows what an optimizer meets, along random
-ones (Li et al., arXiv:1712.09913) what most of the space is like.
+Along the stiffest directions (Krishnapriyan et al., arXiv:2109.01050) it shows what limits an optimizer; along random
+ones (Li et al., arXiv:1712.09913) it shows a typical direction.
 """
 
-from collections.abc import Mapping
 from math import isfinite
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from pinn_cli.basics.errors import UsageError
+from pinn_cli.methods.contracts import Diagnostic, Objective
 from pinn_cli.methods.diagnostics import counted
 from pinn_cli.methods.diagnostics.hessian_spectrum import products, start
 from pinn_cli.methods.diagnostics.lanczos import Ritz, lanczos
 from pinn_cli.methods.diagnostics.weighted_terms import weighted
 
 DIRECTIONS = ("hessian", "filter")
-KNOWN = 0.1  # an eigenvalue is found when it is known to this part of itself
+KNOWN = 0.1  # an eigenvalue counts as known if its relative error is below this
 
 
-class LossLandscape:
+class LossLandscape(Diagnostic):
     """L(theta + e1 v1 + e2 v2) and each weighted term L_k on n x n nodes, e1 and e2 from -extent to extent.
 
-    `directions=hessian`: v1, v2 are the unit eigenvectors of the two largest eigenvalues of H = d^2 L / dtheta^2, so
-    steps are absolute, of length up to sqrt(2) extent. `filter`: two random directions, every row of a weight matrix
-    (what leads to one neuron) as long as that row of theta, what is no matrix left alone (Li et al. 2018).
-    H is known by `iterations` Lanczos products. Record: `values/total`, `values/term` (n, n), at e1[i], e2[j]; the
-    largest of the former, `highest`; `e1`, `e2` (n,); `curvature` (2,), v^T H v; `eigenvalues` (2,), the two largest,
-    and `bounds` (2,) on their errors; `sharpness`, the largest; `condition_number`, the largest over the smallest
-    magnitude found: a lower bound.
+    With `directions=hessian`, v1 and v2 are the unit eigenvectors of the two largest eigenvalues of
+    H = d^2 L / dtheta^2, so steps are absolute, of length up to sqrt(2) extent. With `filter` they are random: each row
+    of a weight matrix (the weights into one neuron) is as long as that row of theta, and parameters that are not
+    matrices stay fixed (Li et al. 2018). H is approximated by `iterations` Lanczos products.
+
+    Record: `values/total`, `values/term` (n, n), at e1[i], e2[j]; `highest`, the maximum of `values/total`; `e1`, `e2`
+    (n,); `curvature` (2,), v^T H v; `eigenvalues` (2,), the two largest, and `bounds` (2,) on their errors;
+    `sharpness`, the largest eigenvalue; `condition_number`, the largest over the smallest known magnitude, which is a
+    lower bound.
     """
 
-    columns: Mapping[str, str] = {"sharpness": "sharpness", "condition_number": "condition_number"}
+    columns = {"sharpness": "sharpness", "condition_number": "condition_number"}
 
     def __init__(
         self, every: int = 10000, directions: str = "hessian", n: int = 21, extent: float = 1.0, iterations: int = 100
@@ -50,47 +51,41 @@ class LossLandscape:
         self.every, self.directions, self.n, self.extent = every, directions, n, float(extent)
         self.iterations = iterations
 
-    def __call__(self, objective: Any) -> dict[str, Tensor | float]:
-        """The record at the objective's points."""
+    def __call__(self, objective: Objective) -> dict[str, Tensor | float]:
         times = products(objective)["total"]
-        found = lanczos(times, start(objective), self.iterations)
-        v = found.largest(2) if self.directions == "hessian" else filter_normalised(objective)
+        ritz = lanczos(times, start(objective), self.iterations)
+        v = ritz.largest(2) if self.directions == "hessian" else filter_normalised(objective)
         e = torch.linspace(-self.extent, self.extent, self.n, dtype=objective.dtype, device=objective.device)
         record: dict[str, Tensor | float] = {
             "e1": e,
             "e2": e,
             "curvature": torch.stack([one @ times(one) for one in v]),
-            "eigenvalues": found.values[-2:].flip(0),
-            "bounds": found.bounds[-2:].flip(0),
-            "sharpness": float(found.values[-1]),
-            "condition_number": condition_number(found, torch.finfo(objective.dtype).eps),
+            "eigenvalues": ritz.values[-2:].flip(0),
+            "bounds": ritz.bounds[-2:].flip(0),
+            "sharpness": float(ritz.values[-1]),
+            "condition_number": condition_number(ritz, torch.finfo(objective.dtype).eps),
         }
         heights = landscape(objective, v, e)
         return record | {"highest": float(heights["total"].max()), **{f"values/{t}": h for t, h in heights.items()}}
 
 
 @torch.no_grad()
-def landscape(objective: Any, directions: Tensor, e: Tensor) -> dict[str, Tensor]:
-    """L and its terms (n, n) at theta + e_i v1 + e_j v2, directions (2, P); theta is put back as it was."""
+def landscape(objective: Objective, directions: Tensor, e: Tensor) -> dict[str, Tensor]:
+    """L and its terms (n, n) at theta + e_i v1 + e_j v2, directions (2, P); theta is then restored exactly."""
     theta = objective.flat(objective.parameters)
     columns: dict[str, list[Tensor]] = {}
     for steps in torch.cartesian_prod(e, e):
-        _place(objective, theta + steps @ directions)
+        objective.place(theta + steps @ directions)
         losses = weighted(objective)
         for term, value in {"total": torch.stack(list(losses.values())).sum(), **losses}.items():
             columns.setdefault(term, []).append(value)
-    _place(objective, theta)
+    objective.place(theta)
     return {term: torch.stack(values).view(len(e), len(e)) for term, values in columns.items()}
 
 
-def _place(objective: Any, theta: Tensor) -> None:
-    for p, where in zip(objective.parameters, objective.columns, strict=True):
-        p.copy_(theta[where].view_as(p))
-
-
 @torch.no_grad()
-def filter_normalised(objective: Any) -> Tensor:
-    """Two random directions (2, P), the same at every call, in which every row of a matrix is as long as theta's."""
+def filter_normalised(objective: Objective) -> Tensor:
+    """Two random directions (2, P), the same at every call; each row of a matrix is as long as that row of theta."""
     generator = torch.Generator("cpu").manual_seed(0)
     d = torch.randn(2, objective.columns[-1].stop, generator=generator, dtype=torch.float64, device="cpu")
     d = d.to(objective.device, objective.dtype)
@@ -103,9 +98,9 @@ def filter_normalised(objective: Any) -> Tensor:
     return d
 
 
-def condition_number(found: Ritz, epsilon: float) -> float:
-    """max |lambda| / min |lambda| over the eigenvalues found, those that are known to a tenth; NaN if there is none."""
-    sizes = found.values.abs()
+def condition_number(ritz: Ritz, epsilon: float) -> float:
+    """max |lambda| / min |lambda| over the eigenvalues known to 10 %; NaN if there are none."""
+    sizes = ritz.values.abs()
     rounding = len(sizes) * epsilon * sizes.max()
-    known = sizes[found.bounds + rounding <= KNOWN * sizes]
+    known = sizes[ritz.bounds + rounding <= KNOWN * sizes]
     return float(sizes.max() / known.min()) if len(known) and known.min() > 0 else torch.nan

@@ -6,14 +6,15 @@ P = trained parameters.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from pinn_cli.methods.contracts import Objective
 
-def weighted(objective: Any) -> dict[str, Tensor]:
-    """L_k by constraint, with its graph. What weighs nothing is no term of the loss, unless nothing weighs anything."""
+
+def weighted(objective: Objective) -> dict[str, Tensor]:
+    """L_k by constraint, with its graph. Constraints of weight zero are left out, unless all weights are zero."""
     residuals, weights = objective.residuals(), objective.weights
     terms = [name for name in residuals if _weighs(weights[name])] or residuals
     return {name: (weights[name] * residuals[name].square()).mean() for name in terms}
@@ -23,8 +24,8 @@ def _weighs(weight: float | Tensor) -> bool:
     return bool(weight.any()) if isinstance(weight, Tensor) else weight != 0
 
 
-def gradients(objective: Any, losses: Mapping[str, Tensor], differentiable: bool = False) -> dict[str, Tensor]:
-    """g_k (P,) by constraint; `differentiable` once more where Hessians are wanted."""
+def gradients(objective: Objective, losses: Mapping[str, Tensor], differentiable: bool = False) -> dict[str, Tensor]:
+    """g_k (P,) by constraint; `differentiable` keeps the graph, for Hessians."""
 
     def gradient(loss: Tensor) -> Tensor:
         grads = torch.autograd.grad(

@@ -1,1 +1,1 @@
-"""Optimizers: one file each; step(objective) -> Report."""
+"""Optimizers, one file each: they change the parameters step by step."""

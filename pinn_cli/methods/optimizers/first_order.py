@@ -9,36 +9,37 @@ import torch
 from torch import Tensor, nn
 
 from pinn_cli.basics.errors import UsageError
-from pinn_cli.methods.contracts import Report
+from pinn_cli.methods.contracts import Objective, Optimizer, Report
 from pinn_cli.methods.optimizers.schedules import Constant, Schedule
 
-# The first is abstract, L-BFGS is `optimizer=lbfgs`, the last two take sparse gradients or matrices only.
+# The first is abstract, L-BFGS is `optimizer=lbfgs`, the last two accept only sparse gradients or matrices.
 UNFIT = ("Optimizer", "LBFGS", "SparseAdam", "Muon")
 
 
-class FirstOrder:
+class FirstOrder(Optimizer):
     """theta <- theta - rate(n) d(grad loss), the direction d by ``torch.optim.<optimizer>(parameters, lr, **options)``.
 
-    `optimizer` is the name of the class (Adam: Kingma and Ba, 2015), `rate(n) = lr * schedule(n)`. One loss and one
-    gradient per step; `Report` has the loss before the step and the rate. An unknown name or option is a `UsageError`.
+    `optimizer` is the name of the class (Adam: Kingma and Ba, 2015), `rate(n) = lr * schedule(n)`. A step computes one
+    loss and one gradient. The report has the loss before the step, and the rate. Raises UsageError for an unknown name
+    or option.
     """
 
-    endless = True  # it never says that it can go no further
-    cadence = 100  # steps between rows of the history: a row costs about as much as a step
+    endless = True
+    cadence = 100  # a row of the history costs about as much as a step
 
     def __init__(
         self, optimizer: str = "Adam", lr: float = 1e-3, schedule: Schedule | None = None, **options: Any
     ) -> None:
         self.lr, self.schedule, self.options = lr, deepcopy(schedule or Constant()), options
         self.kind = _class(optimizer)
-        self._make([nn.Parameter(torch.zeros(1, device="cpu"))])  # refuses misspelt options before the run starts
+        self._make([nn.Parameter(torch.zeros(1, device="cpu"))])  # raises for misspelt options before the run starts
         self.inner: torch.optim.Optimizer | None = None
         self.steps = 0
         self.start: dict[str, Any] = {"steps": 0, "schedule": self.schedule.state_dict(), "optimizer": None}
-        self.waiting: dict[str, Any] | None = None  # a loaded state, until the parameters are known
+        self.waiting: dict[str, Any] | None = None  # a loaded state, until the first step brings the parameters
 
-    def step(self, objective: Any) -> Report:
-        """One step; the weights and points are the objective's."""
+    def step(self, objective: Objective) -> Report:
+        """One step at the points and weights of the objective."""
         inner = self._bound(objective.parameters)
         rate = self.lr * self.schedule(self.steps)
         for group in inner.param_groups:
@@ -53,18 +54,17 @@ class FirstOrder:
         return Report({"loss/total": loss.detach(), "learning_rate": rate})
 
     def state_dict(self) -> dict[str, Any]:
-        """Steps made, the state of the schedule, and of the torch optimizer once it exists."""
+        """The number of steps, the state of the schedule, and that of the torch optimizer once it exists."""
         if self.waiting is not None:
             return self.waiting
         inner = self.inner.state_dict() if self.inner else None
         return {"steps": self.steps, "schedule": self.schedule.state_dict(), "optimizer": inner}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state; may be called before the first step."""
         self.inner, self.waiting = None, state
 
     def _bound(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-        """The torch optimizer of these parameters; other parameters than before are another training."""
+        """The torch optimizer of these parameters; a new one if the parameters are not those of the step before."""
         if self.inner is None or not _same(self.inner.param_groups[0]["params"], parameters):
             self.inner = self._make(parameters)
             state, self.waiting = self.waiting or self.start, None

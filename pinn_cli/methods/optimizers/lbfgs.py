@@ -1,11 +1,12 @@
-"""Limited-memory BFGS (Liu and Nocedal, 1989) that always says why it stopped.
+"""Limited-memory BFGS (Liu and Nocedal, 1989) that always reports why it stops.
 
-One `step` is one accepted iteration theta <- theta + t p. The direction p = -H g comes from the last `history` pairs
-s = theta' - theta, y = g' - g by the two-loop recursion, scaled by s.y / y.y; t from a strong Wolfe search.
+Each call of `step` is one accepted iteration theta <- theta + t p. The direction p = -H g comes from the last
+`history` pairs s = theta' - theta, y = g' - g by the two-loop recursion, scaled by s.y / y.y; t from a strong Wolfe
+search.
 
     P = parameters   K = pairs kept   g = gradient of the loss (P,)
 
-Float64 is advised: in float32 differences of gradients lose their meaning near a loss of 1e-7 of the start.
+Use float64: in float32, differences of gradients are dominated by rounding once the loss is near 1e-7 of its start.
 """
 
 from math import isfinite, nan
@@ -15,28 +16,28 @@ import torch
 from torch import Tensor
 
 from pinn_cli.basics.errors import UsageError
-from pinn_cli.methods.contracts import Report
+from pinn_cli.methods.contracts import Objective, Optimizer, Report
 from pinn_cli.methods.optimizers.line_search import StrongWolfe, Trial
 
 STATE = ("s", "y", "loss", "gradient", "weights", "stagnant", "restarts")
 
 
-class LBFGS:
+class LBFGS(Optimizer):
     """Minimises objective.loss(); stops with one of
 
-    ``grad_tol``            the largest entry of the gradient is at or below `gradient_tolerance`
-    ``step_tol``            the largest entry of the step is at or below `step_tolerance`, if that is positive
+    ``grad_tol``            the largest entry of the gradient is at most `gradient_tolerance`
+    ``step_tol``            the largest entry of the step is at most `step_tolerance`, if that is positive
     ``loss_tol``            the loss fell by no more than `loss_tolerance`, if that is positive
     ``stagnated``           `stagnation` accepted steps in a row each lowered the loss by less than 1e-12 of itself
-    ``line_search_failed``  no step lowers the loss, not even along -g with the memory cleared
+    ``line_search_failed``  no step lowers the loss, even along -g with the memory cleared
     ``nonfinite``           the loss or its gradient at the start of a step is not a number
 
-    Every search begins with t = `first_step`, those without memory with t = `first_step` min(1, 1 / |g|_1): what is
-    called `lr` in torch.optim.LBFGS. Pairs with s.y <= 1e-14 |s| |y| are left out. The memory is dropped when points or
-    weights change: y would compare two different losses.
+    Every search begins with t = `first_step`, or t = `first_step` min(1, 1 / |g|_1) without memory; torch.optim.LBFGS
+    calls it `lr`. Pairs with s.y <= 1e-14 |s| |y| are skipped. The memory is dropped when points or weights change,
+    because y would compare two different losses. Raises UsageError for a `first_step` that is not above 0.
     """
 
-    cadence = 10  # steps between rows of the history
+    cadence = 10
 
     def __init__(self, history: int = 50, evaluations: int = 25, gradient_tolerance: float = 0.0,
                  step_tolerance: float = 0.0, loss_tolerance: float = 0.0, stagnation: int = 20,
@@ -53,14 +54,14 @@ class LBFGS:
         self.weights: dict[str, float | Tensor] = {}
         self.stagnant, self.restarts = 0, 0
 
-    def step(self, objective: Any) -> Report:
+    def step(self, objective: Objective) -> Report:
         """One accepted iteration, or none and the reason."""
         loss, gradient = self._start(objective)
         if not (isfinite(loss) and gradient.isfinite().all()):
             return self._report("nonfinite")
         if gradient.abs().max() <= self.gradient_tolerance:
             return self._report("grad_tol")
-        theta = _flat(objective.parameters)
+        theta = objective.flat(objective.parameters).detach()
         trial = self._search(objective, theta)
         if trial is None and self.s:
             self._forget()
@@ -68,10 +69,10 @@ class LBFGS:
             trial = self._search(objective, theta)
         if trial is None:
             return self._report("line_search_failed")
-        return self._accept(trial, _flat(objective.parameters) - theta)
+        return self._accept(trial, objective.flat(objective.parameters).detach() - theta)
 
-    def _start(self, objective: Any) -> tuple[float, Tensor]:
-        """Loss and gradient here: those of the last accepted step while points and weights are the same."""
+    def _start(self, objective: Objective) -> tuple[float, Tensor]:
+        """Loss and gradient at theta; those of the last accepted step while points and weights are the same."""
         weights = dict(objective.weights)
         if not len(self.gradient) or objective.points_changed or not _equal(weights, self.weights):
             self._forget()
@@ -82,20 +83,20 @@ class LBFGS:
     def _forget(self) -> None:
         self.s, self.y = [], []
 
-    def _search(self, objective: Any, theta: Tensor) -> Trial | None:
+    def _search(self, objective: Objective, theta: Tensor) -> Trial | None:
         """Leave the parameters at the accepted point, or at theta (P,) if there is none."""
         p = self._direction(self.gradient)
         start = Trial(0.0, self.loss, float(self.gradient @ p), self.gradient)
 
         def at(t: float) -> Trial:
-            _place(objective, theta + t * p)
+            objective.place(theta + t * p)
             loss, gradient = _value_and_gradient(objective)
             return Trial(t, loss, float(gradient @ p), gradient)
 
         first = self.first_step * (1.0 if self.s else min(1.0, 1.0 / float(self.gradient.abs().sum())))
         trial = self.search(at, start, first) if start.slope < 0 else None
         moved = theta if trial is None else theta + trial.step * p
-        _place(objective, moved)
+        objective.place(moved)
         return None if torch.equal(moved, theta) else trial
 
     def _direction(self, gradient: Tensor) -> Tensor:
@@ -133,29 +134,15 @@ class LBFGS:
         return Report({"loss/total": self.loss, "gradient_norm": norm, **counts, **values}, stop)
 
     def state_dict(self) -> dict[str, Any]:
-        """The pairs, and what the last accepted step knows of its end."""
         return {name: getattr(self, name) for name in STATE}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state."""
         for name in STATE:
             setattr(self, name, state[name])
 
 
-def _flat(parameters: list[Tensor]) -> Tensor:
-    """A copy of all parameters in one vector (P,)."""
-    return torch.cat([p.detach().flatten() for p in parameters])
-
-
-def _place(objective: Any, theta: Tensor) -> None:
-    """Move the parameters to theta (P,) exactly."""
-    with torch.no_grad():
-        for p, part in zip(objective.parameters, theta.split([p.numel() for p in objective.parameters]), strict=True):
-            p.copy_(part.view_as(p))
-
-
-def _value_and_gradient(objective: Any) -> tuple[float, Tensor]:
-    """The loss and its gradient (P,) here."""
+def _value_and_gradient(objective: Objective) -> tuple[float, Tensor]:
+    """The loss and its gradient (P,) at the current parameters."""
     loss = objective.loss()
     parts = torch.autograd.grad(loss, objective.parameters, allow_unused=True, materialize_grads=True)
     return float(loss.detach()), torch.cat([g.flatten() for g in parts])

@@ -1,14 +1,14 @@
 """Damped Gauss-Newton on the residual vector, with Nielsen's damping and geodesic acceleration.
 
     v = -(J^T J + mu I)^-1 J^T F                      the velocity
-    F_vv = (2 / h) [(F(theta + h v) - F) / h - J v]    second derivative of F along v, one evaluation
+    F_vv = (2 / h) [(F(theta + h v) - F) / h - J v]    the second derivative of F along v, one evaluation
     a = -(J^T J + mu I)^-1 J^T F_vv                    the acceleration
     theta <- theta + v + a / 2   if 2 |a| < 0.75 |v|,  else theta + v
 
-Accepted if the loss falls; then mu <- mu max(1/3, 1 - (2 rho - 1)^3), rho = actual / predicted decrease; otherwise mu
-grows by 2, 4, 8, ... and the same linearisation is factored again. (Levenberg 1944; Marquardt 1963; Nielsen 1999;
-Transtrum & Sethna 2012.) The linear algebra works in the smaller of parameter space (J^T J, P x P) and residual space
-(J J^T, M x M); the step is the same.
+A step is accepted if the loss falls. Then mu <- mu max(1/3, 1 - (2 rho - 1)^3), rho = actual / predicted decrease.
+Otherwise mu grows by 2, 4, 8, ... and the same linearisation is factored again. (Levenberg 1944; Marquardt 1963;
+Nielsen 1999; Transtrum & Sethna 2012.) The linear algebra uses the smaller of parameter space (J^T J, P x P) and
+residual space (J J^T, M x M); the step is the same.
 """
 
 from dataclasses import dataclass
@@ -17,23 +17,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pinn_cli.methods.contracts import Report
+from pinn_cli.methods.contracts import Linearisation, Objective, Optimizer, Report
 
 FLOOR, CEILING = 1e-22, 1e20  # of the damping
-PATIENCE = 20  # accepted steps of no progress
+PATIENCE = 20  # accepted steps without progress before it stops
 
 
 class NormalEquations:
-    """d(u) = -(J^T J + mu I)^-1 J^T u, in the smaller space, for several mu; never more than `budget` bytes of J."""
+    """d(u) = -(J^T J + mu I)^-1 J^T u for several mu, in the smaller space; at most `budget` bytes of J at a time."""
 
-    def __init__(self, linear: Any, budget: float):
+    def __init__(self, linear: Linearisation, budget: float):
         self.linear = linear
         self.small = linear.parameters <= linear.rows
         self.matrix = linear.gram(budget) if self.small else linear.kernel(budget)
         self.factor: Tensor | None = None
 
     def damp(self, mu: float) -> bool:
-        """Factor the matrix + mu I; False where rounding has made it indefinite."""
+        """Factor the matrix + mu I; False if rounding has made it indefinite."""
         damped = self.matrix.clone()
         damped.diagonal().add_(mu)
         self.factor, info = torch.linalg.cholesky_ex(damped)
@@ -51,29 +51,32 @@ class NormalEquations:
 
 
 @dataclass
-class LevenbergMarquardt:
-    """One `step` is one accepted step. `memory` is the most that rows of J may take at a time, in gigabytes."""
+class LevenbergMarquardt(Optimizer):
+    """Each call of `step` takes one accepted step. Rows of J take at most `memory` gigabytes at a time.
 
-    damping: float | None = None  # mu; at the start 1e-3 max diag J^T J
-    shrink: float = 1 / 3  # the least factor on mu after a step
+    It stops with ``stagnated`` after 20 steps in a row that each lower the loss by less than 1e-12 of itself, and with
+    ``damping_overflow`` where no damping lowers the loss. Raises ValueError for a damping or growth out of range.
+    """
+
+    damping: float | None = None  # mu; None: 1e-3 max diag J^T J at the first step
+    shrink: float = 1 / 3  # the smallest factor on mu after an accepted step
     geodesic: bool = True
     difference: float = 0.1  # h
     memory: float = 1.0
     growth: float = 2.0  # nu, the factor on mu after the next failure
-    cadence = 1  # steps between rows of the history, unless the run says otherwise
-    least_squares = True  # it factors a matrix: the plan says how large
-    idle: int = 0  # accepted steps in a row of no progress
+    idle: int = 0  # accepted steps in a row without progress
+    least_squares = True
 
-    def step(self, objective: Any) -> Report:
-        """One accepted step, or `damping_overflow` where no damping lowers the loss."""
+    def step(self, objective: Objective) -> Report:
+        """One accepted step, or none and ``damping_overflow``."""
         linear = objective.linearise()
         self._prepare(linear, objective.points_changed)
         equations = NormalEquations(linear, self.memory * 1e9)
         loss, rejected = float(linear.F @ linear.F), 0
         while self._damping < CEILING:
-            found = self._try(objective, linear, equations, loss)
-            if found is not None:
-                return self._accept(*found, before=loss, rejected=rejected)
+            accepted = self._try(objective, linear, equations, loss)
+            if accepted is not None:
+                return self._accept(*accepted, before=loss, rejected=rejected)
             self.damping, self.growth, rejected = self._damping * self.growth, 2 * self.growth, rejected + 1
         return Report({"loss/total": loss, "damping": self._damping}, stop="damping_overflow")
 
@@ -88,8 +91,8 @@ class LevenbergMarquardt:
         if not self.growth > 1:
             raise ValueError(f"growth={self.growth:g}: expected a number above 1")
 
-    def _prepare(self, linear: Any, points_changed: bool) -> None:
-        """A first damping; tenfold after a change of points, but not above what a start would take."""
+    def _prepare(self, linear: Linearisation, points_changed: bool) -> None:
+        """The first damping; tenfold after a change of points, but not above what a first step would use."""
         if self.damping is not None and not points_changed:
             return
         first = 1e-3 * float(linear.column_squares().max())
@@ -97,23 +100,25 @@ class LevenbergMarquardt:
         self.growth = 2.0
 
     def _try(
-        self, objective: Any, linear: Any, equations: NormalEquations, loss: float
+        self, objective: Objective, linear: Linearisation, equations: NormalEquations, loss: float
     ) -> tuple[float, float, Tensor] | None:
-        """Take the step if the loss falls there: its loss, the ratio of actual to predicted decrease, the step."""
+        """Take the step if the loss falls: the new loss, the ratio of actual to predicted decrease, the step."""
         if not equations.damp(self._damping):
             return None
         v = equations.step(linear.F)
         step = v + self._acceleration(objective, linear, equations, v)
         objective.shift(step)
         new = _loss(objective)
-        if not new < loss:  # a loss that is not finite included
+        if not new < loss:  # also where the loss is not finite
             objective.shift(-step)
             return None
         predicted = float(v @ (self._damping * v - linear.gradient))
         return new, (loss - new) / predicted, step
 
-    def _acceleration(self, objective: Any, linear: Any, equations: NormalEquations, v: Tensor) -> Tensor:
-        """a / 2, or nothing where it is not small against the velocity."""
+    def _acceleration(
+        self, objective: Objective, linear: Linearisation, equations: NormalEquations, v: Tensor
+    ) -> Tensor:
+        """Half the acceleration, or zero where it exceeds the trust ratio."""
         if not self.geodesic:
             return torch.zeros_like(v)
         h = self.difference
@@ -133,16 +138,15 @@ class LevenbergMarquardt:
         return Report(values | {"rejected": float(rejected)}, stop="stagnated" if self.idle >= PATIENCE else None)
 
     def state_dict(self) -> dict[str, float | None]:
-        """The damping and what it remembers."""
         return {"damping": self.damping, "growth": self.growth, "idle": self.idle}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state (Raises ValueError for one in which no damping would ever end)."""
+        """Restore a saved state. Raises ValueError for a damping or growth with which the loop over mu never ends."""
         self.damping, self.growth, self.idle = state["damping"], state["growth"], state["idle"]
         self.__post_init__()
 
 
 @torch.no_grad()
-def _loss(objective: Any) -> float:
+def _loss(objective: Objective) -> float:
     F = objective.vector()
     return float(F @ F)

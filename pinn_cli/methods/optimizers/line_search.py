@@ -1,11 +1,11 @@
-"""A line search for the strong Wolfe conditions, in the rounding of the loss included.
+"""A line search for the strong Wolfe conditions that allows for the rounding of the loss.
 
 Along theta + t p, with phi(t) the loss and phi'(t) its slope, a step t is accepted when
 
     phi(t) <= phi(0) + c1 t phi'(0) + noise        |phi'(t)| <= c2 |phi'(0)|
 
-(Nocedal and Wright, 2006, algorithms 3.5 and 3.6). `noise` is what rounding can add to a loss: without it the first
-condition fails at random near a minimum, where it compares two equal numbers (Hager and Zhang, 2005).
+(Nocedal and Wright, 2006, algorithms 3.5 and 3.6). `noise` is the rounding error of a loss. Without it the first
+condition fails at random near a minimum, where it compares two nearly equal numbers (Hager and Zhang, 2005).
 """
 
 from collections.abc import Callable
@@ -40,7 +40,7 @@ class StrongWolfe:
     evaluations: int = 25
 
     def __call__(self, at: Callable[[float], Trial], start: Trial, step: float) -> Trial | None:
-        """The accepted trial, first trying `step`; else the lowest of those that decrease enough; None without one."""
+        """The accepted trial, starting from `step`; else the lowest trial that decreases enough; else None."""
         low, high = start, Trial(inf, inf, inf, start.gradient)
         noise = 4 * torch.finfo(start.gradient.dtype).eps * abs(start.loss)
         width = inf
@@ -55,13 +55,13 @@ class StrongWolfe:
                 beyond = trial.slope * (high.step - low.step) >= 0  # the minimum lies between `low` and this trial
                 low, high = trial, low if beyond else high
             step, width = _next(low, high, step, width), abs(high.step - low.step)
-            if step in (low.step, high.step):  # the bracket has shrunk to neighbouring numbers
+            if step in (low.step, high.step):  # the bracket has shrunk to adjacent floating-point numbers
                 break
         return low if low.loss < start.loss else None
 
 
 def _next(low: Trial, high: Trial, step: float, width: float) -> float:
-    """Farther out while nothing brackets the minimum; then by cubic interpolation, or by halving when that is slow."""
+    """The next step: farther out until the minimum is bracketed, then by cubic interpolation, or by halving if slow."""
     if high.step == inf:
         return 4 * step
     length = high.step - low.step
@@ -72,7 +72,7 @@ def _next(low: Trial, high: Trial, step: float, width: float) -> float:
 
 
 def _cubic_minimum(a: Trial, b: Trial) -> float:
-    """Where the cubic through both losses and slopes has its minimum; their middle if it has none."""
+    """The minimum of the cubic through both losses and slopes; the middle if it has none."""
     secant = 3 * (b.loss - a.loss) / (b.step - a.step)
     d1 = a.slope + b.slope - secant
     square = d1 * d1 - a.slope * b.slope

@@ -1,6 +1,6 @@
 """Learning-rate schedules: the factor on the learning rate at step n = 0, 1, 2 ... of the optimizer.
 
-All but `Plateau` are functions of n alone, so a resumed run needs nothing but its step.
+All but `Plateau` are functions of n alone, so a resumed run needs only its step.
 """
 
 from abc import ABC, abstractmethod
@@ -14,21 +14,21 @@ from pinn_cli.basics.errors import UsageError
 
 
 class Schedule(ABC):
-    """A factor per step; one that reacts to the loss overrides the other three methods as well."""
+    """A factor per step. A schedule that reacts to the loss also writes the other three methods."""
 
     @abstractmethod
     def __call__(self, step: int) -> float:
         """The factor on the learning rate at this step."""
 
     def observe(self, loss: Tensor) -> None:  # noqa: B027  most schedules do not look at the loss
-        """Take note of the loss of the step just made."""
+        """See the loss of the step just taken."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs beyond the step."""
+        """All that a resumed run needs besides the step."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027
-        """Go on from a saved state."""
+        """Restore a saved state."""
 
 
 @dataclass
@@ -90,23 +90,23 @@ class WarmUp(Schedule):
         return (step + 1) / self.steps if step < self.steps else self.then(step - self.steps)
 
     def observe(self, loss: Tensor) -> None:
-        """Take note of the loss of the step just made."""
+        """See the loss of the step just taken."""
         self.then.observe(loss)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs beyond the step."""
+        """All that a resumed run needs besides the step."""
         return self.then.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state."""
+        """Restore a saved state."""
         self.then.load_state_dict(state)
 
 
 @dataclass
 class Plateau(Schedule):
-    """Multiplied by `factor` whenever `patience` steps brought no loss below (1 - threshold) times the best so far.
+    """Multiplied by `factor` after `patience` steps without a loss below (1 - threshold) times the best so far.
 
-    Never below `last`. It waits for the loss at every step, which a GPU does not like.
+    The factor never falls below `last`. Reading the loss at every step slows a GPU down.
     """
 
     factor: float = 0.5
@@ -124,7 +124,7 @@ class Plateau(Schedule):
         return self.value
 
     def observe(self, loss: Tensor) -> None:
-        """Take note of the loss of the step just made."""
+        """See the loss of the step just taken."""
         now = float(loss)
         better = now < self.best * (1 - self.threshold)
         self.best, self.waited = (now, 0) if better else (self.best, self.waited + 1)
@@ -132,11 +132,11 @@ class Plateau(Schedule):
             self.value, self.waited = max(self.value * self.factor, self.last), 0
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs beyond the step."""
+        """All that a resumed run needs besides the step."""
         return {"value": self.value, "best": self.best, "waited": self.waited}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state."""
+        """Restore a saved state."""
         self.value, self.best, self.waited = float(state["value"]), float(state["best"]), int(state["waited"])
 
 

@@ -1,1 +1,1 @@
-"""Samplers: one file each; draw(step, problem, objective) -> points by constraint name."""
+"""Samplers, one file each: they draw the training points."""

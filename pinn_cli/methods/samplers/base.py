@@ -1,22 +1,24 @@
-"""What all samplers share that draw their points in rounds: when a new round begins, and who shares its points."""
+"""The base of all samplers that draw their points in rounds."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
 
 from pinn_cli.basics.errors import UsageError
+from pinn_cli.methods.contracts import Batch, Objective, Sampler
 from pinn_cli.methods.samplers.counts import Count, Draw, place, plan
 from pinn_cli.methods.seeds import seed_for
 from pinn_cli.physics.domains.base import Free
+from pinn_cli.physics.problem import Problem
 
 
-class Rounds(ABC):
+class Rounds(Sampler):
     """The same tensors for `every` steps (None: for the whole stage), then new ones.
 
-    The points of a round are a function of (seed, region, stage, round) alone, so a resumed run draws what it would
-    have drawn. `batch` is what was drawn last, also right after a state was loaded.
+    The points of a round are a function of (seed, region, stage, round) alone, so a resumed run draws the same points.
+    Constraints with the same region and the same number of points share one tensor.
     """
 
     def __init__(self, points: Mapping[str, Count], seed: int = 0, every: int | None = None) -> None:
@@ -24,30 +26,29 @@ class Rounds(ABC):
             raise UsageError(f"sampler: found every={every}; expected a positive number of steps, or null: never anew")
         self.points, self.seed, self.every = dict(points), seed, every
         self.stage, self.round, self.since = 0, -1, 0
-        self.batch: dict[str, Tensor] = {}
+        self.batch: Batch = {}
         self.draws: list[Draw] = []
         self.measured: Tensor | None = None
 
     @abstractmethod
-    def unit(self, count: int, free: Free, seed: int, objective: Any) -> Tensor:
-        """Points of the unit cube (count, D) for a part of a region; only the coordinates `free` matter there."""
+    def unit(self, count: int, free: Free, seed: int, objective: Objective) -> Tensor:
+        """Points of the unit cube (count, D) for one part of a region; only the coordinates `free` are used."""
 
-    def draw(self, step: int, problem: Any, objective: Any) -> dict[str, Tensor]:
-        """Points (N, D) by constraint, those of one region and number the same tensor."""
+    def draw(self, step: int, problem: Problem, objective: Objective) -> Batch:
         due = self.round < 0 or (self.every is not None and step - self.since >= self.every)
         if due:
             self.round, self.since = self.round + 1, step
             self.batch = self._batch(problem, objective)
         return self.batch
 
-    def _batch(self, problem: Any, objective: Any) -> dict[str, Tensor]:
+    def _batch(self, problem: Problem, objective: Objective) -> Batch:
         if not self.draws:
             imposed = {c.name for c in problem.constraints()} - objective.constraints.keys()
             self.draws = plan(problem, self.points, imposed)
         shared = {draw: self._points(problem, draw, objective) for draw in self.draws}
         return {name: shared[draw] for name in objective.constraints for draw in self.draws if name in draw.names}
 
-    def _points(self, problem: Any, draw: Draw, objective: Any) -> Tensor:
+    def _points(self, problem: Problem, draw: Draw, objective: Objective) -> Tensor:
         if draw.count is None:
             if self.measured is None:
                 self.measured = problem.data.to(objective.device, objective.dtype)
@@ -59,18 +60,16 @@ class Rounds(ABC):
         ]
         return place(problem, draw.region, parts).to(objective.device, objective.dtype)
 
-    def begin_stage(self, problem: Any) -> None:
-        """New points for a new stage."""
+    def begin_stage(self, problem: Problem) -> None:
         self.stage, self.round = self.stage + 1, -1
         self.batch, self.draws, self.measured = {}, [], None
 
     def state_dict(self) -> dict[str, Any]:
-        """Which points are in use, each tensor once."""
+        """The points in use, each tensor once."""
         tensors = list({id(X): X for X in self.batch.values()}.values())
         shared = {name: next(i for i, Y in enumerate(tensors) if Y is X) for name, X in self.batch.items()}
         return {"stage": self.stage, "round": self.round, "since": self.since, "tensors": tensors, "shared": shared}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on with the points that were in use."""
         self.stage, self.round, self.since = state["stage"], state["round"], state["since"]
         self.batch = {name: state["tensors"][i] for name, i in state["shared"].items()}

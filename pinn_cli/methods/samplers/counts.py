@@ -2,21 +2,20 @@
 
     points: {interior: 2048, face: 128, data: all, wall: 500, "x=0": 50}
 
-The name of a constraint is looked up first, then that of its region, then its kind (`interior`, `face`, `data`). A
-number for faces counts points on each of them; what is one point (a face in one dimension, a point with a name) is
-one, however many are asked for. A window in time may take a share of them.
-Measurements are taken all at once.
+The name of a constraint counts before the name of its region, and that before its kind (`interior`, `face`, `data`).
+A number for faces is the number on each face. A face that is one point (in one dimension, or a named point) gets one
+point, whatever the number. A window in time may take a share of the number. Measurements are used all at once.
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from pinn_cli.basics.errors import UsageError, nearest
 from pinn_cli.physics.domains.base import Free
+from pinn_cli.physics.problem import Constraint, Problem
 
 KINDS = ("interior", "face", "data")
 Count = int | str
@@ -26,7 +25,7 @@ Count = int | str
 class Draw:
     """Points that several constraints share: `count` (None: all measurements) on each of `parts`, of one region.
 
-    A part is known by the coordinates of the unit cube that move its points (`Domain.parts`).
+    A part is given by the coordinates of the unit cube that move its points (`Domain.parts`).
     """
 
     region: str
@@ -36,14 +35,14 @@ class Draw:
 
     @property
     def rows(self) -> int | None:
-        """How many points there are in all."""
+        """How many points there are on all parts; None: as many as there are measurements."""
         return None if self.count is None else self.count * len(self.parts)
 
 
-def plan(problem: Any, points: Mapping[str, Count], imposed: Collection[str] = ()) -> list[Draw]:
-    """What must be drawn for the constraints that are not imposed exactly.
+def plan(problem: Problem, points: Mapping[str, Count], imposed: Collection[str] = ()) -> list[Draw]:
+    """The draws for the constraints that are not imposed exactly.
 
-    `UsageError` for a number that is missing or not positive, and for a name that is no constraint, region or kind.
+    Raises UsageError for a number that is missing or not positive, and for an unknown constraint, region or kind.
     """
     constraints = problem.constraints()
     known = dict.fromkeys([*KINDS, *(c.region for c in constraints), *(c.name for c in constraints)])
@@ -57,7 +56,7 @@ def plan(problem: Any, points: Mapping[str, Count], imposed: Collection[str] = (
     return [Draw(region, n, _parts(problem, region), tuple(names)) for (region, n), names in shared.items()]
 
 
-def _count(problem: Any, constraint: Any, points: Mapping[str, Count]) -> int | None:
+def _count(problem: Problem, constraint: Constraint, points: Mapping[str, Count]) -> int | None:
     key = next((k for k in (constraint.name, constraint.region, constraint.kind) if k in points), None)
     if constraint.kind == "data":
         if key is not None and points[key] != "all":
@@ -72,11 +71,11 @@ def _count(problem: Any, constraint: Any, points: Mapping[str, Count]) -> int | 
     return 1 if constraint.kind == "face" and problem.domain.is_point(constraint.region) else n
 
 
-def _parts(problem: Any, region: str) -> tuple[Free, ...]:
+def _parts(problem: Problem, region: str) -> tuple[Free, ...]:
     return () if region == "data" else tuple(problem.domain.parts(region))
 
 
-def place(problem: Any, region: str, parts: Sequence[Tensor]) -> Tensor:
+def place(problem: Problem, region: str, parts: Sequence[Tensor]) -> Tensor:
     """Map points of the unit cube, (count, D) for each part of the region, onto it: (count * parts, D).
 
     The parts are interleaved, since a domain deals rows out to its faces in turn.

@@ -1,11 +1,11 @@
 """Points on a regular grid."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from pinn_cli.methods.contracts import Objective
 from pinn_cli.methods.samplers.base import Rounds
 from pinn_cli.methods.samplers.counts import Count
 from pinn_cli.physics.domains.base import Free
@@ -14,15 +14,15 @@ from pinn_cli.physics.domains.base import Free
 class Grid(Rounds):
     """The largest grid of at most N nodes, equally many along every axis, the same for the whole run.
 
-    Inside the box its n nodes an axis leave out the boundary, i / (n + 1); on a face they reach its edges, i / (n - 1).
-    Networks can hide errors between such nodes; Sobol points do not line up. Raises UsageError for numbers of points
-    that cannot be (`counts.py`).
+    The n nodes of an axis leave out the boundary in the interior, i / (n + 1), and reach the edges on a face,
+    i / (n - 1). Networks can hide errors between the nodes; Sobol points do not line up. Raises UsageError for numbers
+    of points that are not possible (`counts.py`).
     """
 
     def __init__(self, points: Mapping[str, Count], seed: int = 0) -> None:
         super().__init__(points, seed, every=None)
 
-    def unit(self, count: int, free: Free, seed: int, objective: Any) -> Tensor:
+    def unit(self, count: int, free: Free, seed: int, objective: Objective) -> Tensor:
         """The nodes (at most count, D) in the unit cube; float64, on the CPU."""
         dimension = len(objective.problem.coordinates)
         n = _whole_root(count, len(free))

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from math import prod
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from pinn_cli.basics.errors import UsageError
+from pinn_cli.methods.contracts import Objective
 from pinn_cli.methods.samplers.base import Rounds
 from pinn_cli.methods.samplers.counts import Count
 from pinn_cli.physics.domains.base import Free
@@ -17,12 +17,13 @@ from pinn_cli.physics.domains.base import Free
 class GridSubset(Rounds):
     """Nodes drawn without replacement from a grid of `nodes` per coordinate, once for the whole run.
 
-    Space is a circle, x_j = j / n, and time reaches both its ends, t_k = k / (n - 1), in units of the box. Nodes of the
-    interior are those with every index above 0, t = 1 among them; a face has all of its own. Asked for as many as there
-    are, they come in order. The draw is numpy's legacy one from `fixed_seed`, not from the run's: with the paper's grid
-    and 0 these are its very points. null: from the run's seed, each stage and region by itself.
+    Space is a circle, x_j = j / n, and time includes both its ends, t_k = k / (n - 1), in units of the box. The nodes
+    of the interior are those with every index above 0, which includes t = 1; a face has all its nodes. Where as many
+    nodes are wanted as there are, they come in order. The draw uses numpy's legacy generator with `fixed_seed` rather
+    than the seed of the run: with the grid of the paper and 0, these are exactly its points. `fixed_seed=null` draws
+    from the seed of the run, separately for each stage and region.
 
-    Errors: UsageError for more points than nodes, numbers of `nodes` that do not fit the coordinates.
+    Raises UsageError for more points than nodes, and for numbers of `nodes` that do not fit the coordinates.
     """
 
     def __init__(
@@ -37,7 +38,7 @@ class GridSubset(Rounds):
         if not all(isinstance(n, int) and n > 1 for n in self.nodes):
             raise UsageError(f"sampler.grid_subset.nodes={list(nodes)}: expected whole numbers above 1, e.g. [256,100]")
 
-    def unit(self, count: int, free: Free, seed: int, objective: Any) -> Tensor:
+    def unit(self, count: int, free: Free, seed: int, objective: Objective) -> Tensor:
         """`count` of the nodes (count, D) in the unit cube; float64, on the CPU."""
         domain = objective.problem.domain
         if len(self.nodes) != domain.dimension:

@@ -1,12 +1,13 @@
-"""The held-out guard: points that the training has not seen, and a cure where it was fooled between its points.
+"""The held-out guard: it compares residuals on unseen points with those on training points, and adds points if needed.
 
-A least-squares method can drive the loss to nothing with a wrong function that satisfies the equation at the points
-and breaks it between them. The sign is
+A least-squares method can make the loss very small with a wrong function that satisfies the equation at the training
+points and violates it between them. The ratio
 
-    q = rms residual on fresh points / rms residual on the training points;
+    q = rms residual on fresh points / rms residual on the training points
 
-q stays near 1 for a solution. Every few steps q is measured for each constraint; where q > 2 some of the fresh points,
-drawn with probability ~ |r| (Wu et al. 2023), join the training points. The points of the inner sampler always stay.
+shows this; it stays near 1 for a solution. Every few steps q is measured for each constraint. Where q > 2, some of the
+fresh points, drawn with probability ~ |r| (Wu et al. 2023), join the training points. The points of the inner sampler
+are always kept.
 """
 
 from dataclasses import dataclass, field
@@ -15,39 +16,40 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pinn_cli.methods.contracts import RATIO
+from pinn_cli.methods.contracts import RATIO, Batch, Objective, Sampler
 from pinn_cli.physics.points import fresh_points
+from pinn_cli.physics.problem import Problem
 from pinn_cli.physics.terms import rms
 
 
 @dataclass
-class HeldOut:
+class HeldOut(Sampler):
     """Wraps a sampler that keeps its points.
 
-    Every `every` steps it looks at `candidates` fresh points per training point; where q > `ratio` a share `add` of the
-    number of training points is added, at most `most` times: after that the oldest additions go.
+    Every `every` steps it draws `candidates` fresh points per training point. Where q > `ratio`, it adds a share `add`
+    of the number of training points. Beyond `most` additions the oldest ones are removed.
     """
 
-    inner: Any
+    inner: Sampler
     seed: int = 0
     every: int = 8
     candidates: float = 8.0
     ratio: float = RATIO
     add: float = 0.15
     most: int = 8
-    added: dict[str, Tensor] = field(default_factory=dict)  # by the constraint that is named first on these points
+    added: dict[str, Tensor] = field(default_factory=dict)  # by the first constraint on these points
     ratios: dict[str, float] = field(default_factory=dict)  # the last q by constraint
 
     def __post_init__(self) -> None:
         self.generator = torch.Generator("cpu").manual_seed(self.seed * 7919 + 1)
-        self._base: dict[str, Tensor] = {}
-        self.batch: dict[str, Tensor] = {}  # what was drawn last
+        self._base: Batch = {}
+        self.batch: Batch = {}
 
-    def begin_stage(self, problem: Any) -> None:
+    def begin_stage(self, problem: Problem) -> None:
         self.inner.begin_stage(problem)
         self.added, self._base, self.batch = {}, {}, {}
 
-    def draw(self, step: int, problem: Any, objective: Any) -> dict[str, Tensor]:
+    def draw(self, step: int, problem: Problem, objective: Objective) -> Batch:
         """The inner sampler's points with the additions; the same tensors as before where nothing changes."""
         base = self.inner.draw(step, problem, objective)
         changed = base.keys() != self._base.keys() or any(base[n] is not self._base[n] for n in base)
@@ -59,8 +61,8 @@ class HeldOut:
             self._base, self.batch = base, self._joined(base)
         return self.batch
 
-    def _examine(self, names: list[str], problem: Any, objective: Any) -> bool:
-        """Measure q on fresh points of the constraints that share theirs; add some of these where it is large."""
+    def _examine(self, names: list[str], problem: Problem, objective: Objective) -> bool:
+        """Measure q for constraints that share their points; add fresh points and return True where it is large."""
         c, trained = objective.constraints[names[0]], objective.batch[names[0]]
         n = int(self.candidates * len(trained))
         fresh = fresh_points(problem, c.region, n, self.generator, trained)
@@ -68,7 +70,7 @@ class HeldOut:
             r = {name: objective.residual(name, fresh) for name in names}
             here = {name: objective.residual(name, trained) for name in names}
         self.ratios |= {name: rms(r[name]) / max(rms(here[name]), 1e-300) for name in names}
-        broken = [name for name in names if not self.ratios[name] <= self.ratio]  # one that is not finite too
+        broken = [name for name in names if not self.ratios[name] <= self.ratio]  # also where q is not finite
         if c.kind == "data" or not broken:
             return False
         sizes = [(r[name].abs() / max(rms(r[name]), 1e-300)).double().nan_to_num(1.0, 1.0) for name in broken]
@@ -79,8 +81,8 @@ class HeldOut:
         self.added[names[0]] = torch.cat([known, fresh[chosen]])[-self.most * share :]
         return True
 
-    def _joined(self, base: dict[str, Tensor]) -> dict[str, Tensor]:
-        batch: dict[str, Tensor] = {}
+    def _joined(self, base: Batch) -> Batch:
+        batch: Batch = {}
         for names in _shared(base):
             first = base[names[0]]
             more = self.added.get(names[0])
@@ -89,7 +91,7 @@ class HeldOut:
         return {name: batch[name] for name in base}
 
     def values(self) -> dict[str, float]:
-        """What the history keeps: the last q of each constraint."""
+        """The last q of each constraint."""
         return {f"guard/{name}": q for name, q in self.ratios.items()}
 
     def state_dict(self) -> dict[str, Any]:
@@ -108,7 +110,7 @@ class HeldOut:
         self.batch = self._joined(self._base)
 
 
-def _shared(batch: dict[str, Tensor]) -> list[list[str]]:
+def _shared(batch: Batch) -> list[list[str]]:
     """Names of constraints by the points they share."""
     groups: dict[int, list[str]] = {}
     for name, X in batch.items():

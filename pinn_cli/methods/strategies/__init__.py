@@ -1,1 +1,1 @@
-"""Strategies: one file each; a generator of stages."""
+"""Strategies, one file each: they divide a run into stages."""

@@ -1,32 +1,30 @@
-"""One stage per optimizer of the schedule, on the whole problem: what every other strategy wraps in the end."""
+"""One stage per optimizer of the schedule, on the whole problem: the innermost strategy of every run."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
-from torch import nn
-
-from pinn_cli.methods.contracts import Stage
+from pinn_cli.methods.contracts import NewModel, Optimizer, Sampler, Stage, Strategy
+from pinn_cli.physics.problem import Problem
 
 
 @dataclass
 class Phase:
-    """One entry of an optimizer schedule: how to make its optimizer and its sampler, and its share of the steps."""
+    """One entry of an optimizer schedule: what makes its optimizer and its sampler, and its number of steps."""
 
     name: str
-    optimizer: Callable[[], Any]
-    sampler: Callable[[], Any]
+    optimizer: Callable[[], Optimizer]
+    sampler: Callable[[], Sampler]
     steps: int | None = None
-    points: int = 0  # asked for, each face and the like once
+    points: int = 0  # the sum of the numbers of points in the configuration
 
 
 @dataclass
-class Direct:
-    """Train one model through the schedule, each phase going on from where the one before it ended."""
+class Direct(Strategy):
+    """Train one model through the schedule; each phase continues from the parameters of the phase before."""
 
     schedule: list[Phase]
 
-    def __call__(self, problem: Any, new_model: Callable[[Any], nn.Module]) -> Iterator[Stage]:
+    def __call__(self, problem: Problem, new_model: NewModel) -> Iterator[Stage]:
         model = new_model(problem)
         for phase in self.schedule:
             yield Stage(phase.name, problem, model, phase.optimizer(), phase.sampler(), phase.steps)

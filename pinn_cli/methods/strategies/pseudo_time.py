@@ -1,13 +1,13 @@
-"""Steady equations by steps in a time that does not matter: each network is held near the one before it.
+"""Steady equations by implicit steps in a pseudo-time: each network is kept near the one before it.
 
-    r(w) + (w - w_before) / tau = 0        implicit Euler in pseudo-time; tau grows until the steady equation is left
+    r(w) + (w - w_before) / tau = 0        implicit Euler; tau grows until the steady equation remains
 
-It is a trust region in the space of functions, for steady problems whose first Newton-like steps go astray (high
-Reynolds numbers). The growth of tau is switched evolution relaxation (Mulder & Van Leer, 1985) in its simplest form.
+This is a trust region in the space of functions, for steady problems whose first Newton-like steps diverge (high
+Reynolds numbers). The growth of tau is the simplest form of switched evolution relaxation (Mulder & Van Leer, 1985).
 """
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,33 +15,33 @@ import torch
 from torch import Tensor, nn
 
 from pinn_cli.derivatives.engines import Taylor
-from pinn_cli.methods.contracts import Stage
+from pinn_cli.methods.contracts import NewModel, Stage, Strategy
 from pinn_cli.physics.problem import Constraint, Problem
 from pinn_cli.physics.symbols import Place, Symbol
 from pinn_cli.physics.wrapped import Wrapped
 
 
 @dataclass
-class PseudoTime:
-    """Train `inner` through `rounds` steps of tau, 2 tau ... (by `growth`), then on the steady problem itself.
+class PseudoTime(Strategy):
+    """Train `inner` with tau, `growth` tau, ... for `rounds` rounds, then on the steady problem itself.
 
-    `evolves` names what changes in time in each momentum-like equation, a field or an observable:
-    ``{"momentum_x": "u", "momentum_y": "v"}``. Every round has at most `steps` steps. Raises ValueError, before the
-    first stage, for names that the problem does not have, and for a tau or a growth that is not above 0.
+    `evolves` names the field or observable that changes in time in each momentum-like equation:
+    ``{"momentum_x": "u", "momentum_y": "v"}``. Each round has at most `steps` steps. Raises ValueError, before the
+    first stage, for names that the problem does not have, and for a tau or growth that is not above 0.
     """
 
-    inner: Callable[..., Iterator[Stage]]
+    inner: Strategy
     evolves: Mapping[str, str]
     tau: float = 0.5
     growth: float = 2.0
     rounds: int = 3
     steps: int | None = 30
 
-    def __call__(self, problem: Any, new_model: Callable[[Any], nn.Module]) -> Iterator[Stage]:
+    def __call__(self, problem: Problem, new_model: NewModel) -> Iterator[Stage]:
         self._check(problem)
         model = new_model(problem)
 
-        def same(_: Any) -> nn.Module:
+        def same(_: Problem) -> nn.Module:
             return model
 
         for k in range(self.rounds):
@@ -52,7 +52,7 @@ class PseudoTime:
                 yield replace(stage, name=f"tau={tau:g}: {stage.name}", steps=steps, underway=True)
         yield from self.inner(problem, same)
 
-    def _check(self, problem: Any) -> None:
+    def _check(self, problem: Problem) -> None:
         if not isinstance(self.evolves, Mapping):
             found, expected = f"evolves={self.evolves}", "the equations and what changes in them, e.g. {pde: u}"
             raise ValueError(f"strategy.pseudo_time.{found}: expected {expected}")

@@ -1,19 +1,19 @@
-"""The network fitted to the reference itself, by least squares: how small an error it could have.
+"""Fit the network to the reference itself by least squares: this shows how small its error can be.
 
-    mean over the training points of (u(x) - u_ref(x))^2        in the place of equation, boundary and initial values
+    mean over the training points of (u(x) - u_ref(x))^2        instead of equation, boundary and initial values
 
-A network that fits the solution and yet does not find it from the equation lacks no expressivity: its failure is one
-of optimisation (Krishnapriyan, Gholami, Zhe, Kirby & Mahoney, 2021, arXiv:2109.01050).
+If a network fits the solution but does not find it from the equation, it is expressive enough and the optimisation
+fails (Krishnapriyan, Gholami, Zhe, Kirby & Mahoney, 2021, arXiv:2109.01050).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from pinn_cli.methods.contracts import Stage
+from pinn_cli.methods.contracts import NewModel, Stage, Strategy
 from pinn_cli.physics.problem import Constraint, Problem
 from pinn_cli.physics.references import Reference, reference_of
 from pinn_cli.physics.references.base import Remembered
@@ -21,20 +21,20 @@ from pinn_cli.physics.wrapped import Wrapped
 
 
 @dataclass
-class Regression:
-    """Train `inner` on the reference's values, at the points and with the weights that the problem would have.
+class Regression(Strategy):
+    """Train `inner` on the values of the reference, at the points and with the weights of the problem.
 
     Raises ValueError, before the first stage, for a problem whose reference is not known everywhere.
     """
 
-    inner: Callable[..., Iterator[Stage]]
+    inner: Strategy
 
-    def __call__(self, problem: Any, new_model: Callable[[Any], nn.Module]) -> Iterator[Stage]:
+    def __call__(self, problem: Problem, new_model: NewModel) -> Iterator[Stage]:
         yield from self.inner(Fit(problem), new_model)
 
 
 class Fit(Wrapped):
-    """A problem of which nothing is left but its solution: on every region, each field that the reference knows."""
+    """A problem whose constraints are u - u_ref = 0 on every region, for each field of the reference."""
 
     def __init__(self, problem: Problem):
         super().__init__(problem)
@@ -45,12 +45,12 @@ class Fit(Wrapped):
         return Fit(self.problem.with_(**changes))
 
     def constraints(self) -> list[Constraint]:
-        """One for each region and field, under the name of the problem's first one there."""
+        """One for each region and field, named after the first constraint of the problem there."""
         first = {c.region: c for c in reversed(self.problem.constraints()) if c.region != "data"}
         return [self._fit(c, field) for c in reversed(first.values()) for field in self.known.fields]
 
     def _fit(self, c: Constraint, field: str) -> Constraint:
-        known = Remembered(self.known)  # the points of a region are asked for at every step, and rarely change
+        known = Remembered(self.known)  # the points of a region are used at every step, and rarely change
         names, grammar = self.problem.coordinates, self.problem.grammar
         symbols = {name: grammar.parse(name, c.name, c.region) for name in (*names, field)}
 
@@ -63,7 +63,7 @@ class Fit(Wrapped):
 
 
 def _known(problem: Problem) -> Reference:
-    """The problem's reference, where it can be fitted. Errors: ValueError if it cannot."""
+    """The reference of the problem. Raises ValueError if it cannot be fitted."""
     known = reference_of(problem)
     found = "" if known is not None else "no reference"
     if known is not None and known.at is not None:

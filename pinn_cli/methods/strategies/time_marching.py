@@ -1,19 +1,19 @@
-"""Window after window in time, each network beginning where the one before it ends.
+"""Train one window in time after the other; each network continues the solution of the window before.
 
 Sequence-to-sequence learning of Krishnapriyan, Gholami, Zhe, Kirby & Mahoney (2021, arXiv:2109.01050).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import ceil
-from typing import Any
 
 from torch import nn
 
-from pinn_cli.methods.contracts import Stage
+from pinn_cli.methods.contracts import NewModel, Stage, Strategy
 from pinn_cli.methods.strategies.continuation import with_parameters
 from pinn_cli.methods.strategies.pseudo_time import Step
 from pinn_cli.physics.piecewise import Piece, Solution
+from pinn_cli.physics.problem import Problem
 from pinn_cli.physics.time_window import Window, refuse_unsliceable
 
 STARTS, POINTS = ("warm", "fresh"), ("each", "total")
@@ -21,21 +21,21 @@ Span = tuple[float, float]
 
 
 @dataclass
-class TimeMarching:
+class TimeMarching(Strategy):
     """Train `inner` on each of `windows` equal slices of time, or on slices of this `length`.
 
-    start     `warm`: a network begins with the parameters of the window before; `fresh`: anew. Unknown coefficients
-              always go on
-    overlap   every window is trained for so much longer than it counts, and the next begins inside it
-    points    `each` window has as many as the whole problem would have; `total`: they are shared by length, all but
-              those of initial conditions and seams
-    steps     of each window, at most (None: until its optimizer stops)
+    start     `warm`: a network starts from the parameters of the window before; `fresh`: from new initial values.
+              Unknown coefficients always keep their values
+    overlap   each window is trained for this much time beyond its end; the next one begins at the end
+    points    `each`: every window has the points of the whole problem; `total`: the windows share them by length,
+              except those of initial conditions and seams
+    steps     at most of each window (None: until its optimizer stops)
 
-    On the way, what is typed under `stop` of loss and error ends a window, not the run. Raises ValueError, before the
-    first stage, for a problem or settings that cannot be sliced so.
+    `stop.loss` and `stop.error` end a window, and the run only in the last window. Raises ValueError, before the first
+    stage, for a problem or settings that cannot be divided into windows.
     """
 
-    inner: Callable[..., Iterator[Stage]]
+    inner: Strategy
     windows: int | None = None
     length: float | None = None
     start: str = "warm"
@@ -43,14 +43,14 @@ class TimeMarching:
     points: str = "each"
     steps: int | None = None
 
-    def __call__(self, problem: Any, new_model: Callable[[Any], nn.Module]) -> Iterator[Stage]:
+    def __call__(self, problem: Problem, new_model: NewModel) -> Iterator[Stage]:
         spans = self._spans(problem)
         done: list[Piece] = []
         for start, end in spans:
             before = done[-1].model if done else None
             window = Window(problem, start, end, before, self._part(problem, start, end))
             last = len(done) + 1 == len(spans)
-            for stage in self.inner(window, self._going_on(new_model, before)):
+            for stage in self.inner(window, self._continued(new_model, before)):
                 piece = Piece(window, stage.model, stage.sampler)
                 yield replace(
                     stage,
@@ -61,20 +61,20 @@ class TimeMarching:
                 )
             done.append(piece)
 
-    def _going_on(self, new_model: Callable[[Any], nn.Module], before: nn.Module | None) -> Callable[[Any], nn.Module]:
-        def make(window: Any) -> nn.Module:
+    def _continued(self, new_model: NewModel, before: nn.Module | None) -> NewModel:
+        def make(window: Problem) -> nn.Module:
             model = new_model(window)
             _refuse_imposed_beginning(window, model)
             return model if before is None else with_parameters(model, before, network=self.start == "warm")
 
         return make
 
-    def _part(self, problem: Any, start: float, end: float) -> float:
+    def _part(self, problem: Problem, start: float, end: float) -> float:
         low, high = _axis(problem)
         return 1.0 if self.points == "each" else (end - start) / (high - low)
 
-    def _spans(self, problem: Any) -> list[Span]:
-        """Where each window begins, and how far it is trained. Raises ValueError for what cannot be sliced so."""
+    def _spans(self, problem: Problem) -> list[Span]:
+        """Where each window begins, and how far it is trained. Raises ValueError if there are no such windows."""
         self._check(problem)
         low, high = _axis(problem)
         count = self.windows or max(1, ceil((high - low) / self.length - 1e-9))  # type: ignore[operator]
@@ -84,7 +84,7 @@ class TimeMarching:
         _refuse_unmeasured(problem, spans)
         return spans
 
-    def _check(self, problem: Any) -> None:
+    def _check(self, problem: Problem) -> None:
         if isinstance(problem, Step):
             raise ValueError("strategy=[pseudo_time,time_marching]: type strategy=[time_marching,pseudo_time]")
         refuse_unsliceable(problem)
@@ -104,7 +104,8 @@ class TimeMarching:
             raise ValueError(f"{_typed(self, 'overlap')}: expected at least 0 and less than {high - low:g}")
 
 
-def _axis(problem: Any) -> Span:
+def _axis(problem: Problem) -> Span:
+    assert problem.domain.time is not None  # `refuse_unsliceable`
     return problem.domain.extent(problem.domain.time)
 
 
@@ -112,8 +113,8 @@ def _typed(part: TimeMarching, name: str) -> str:
     return f"strategy.time_marching.{name}={getattr(part, name)}"
 
 
-def _refuse_unmeasured(problem: Any, spans: list[Span]) -> None:
-    """Each window sees its own measurements; one without any would train on none."""
+def _refuse_unmeasured(problem: Problem, spans: list[Span]) -> None:
+    """Refuse a window without measurements (ValueError), because each window sees only its own."""
     names = [c.name for c in problem.constraints() if c.region == "data"]
     for window in [Window(problem, start, end) for start, end in spans if names]:
         if not len(window.data):
@@ -123,9 +124,9 @@ def _refuse_unmeasured(problem: Any, spans: list[Span]) -> None:
             )
 
 
-def _refuse_imposed_beginning(window: Window, model: nn.Module) -> None:
-    """An ansatz that the problem writes itself holds at the beginning of time, not at that of every window."""
+def _refuse_imposed_beginning(window: Problem, model: nn.Module) -> None:
+    """Refuse an `impose` of the problem with initial values (ValueError): they hold in the first window only."""
     own = set(window.imposes) if hasattr(window, "impose") else set()
-    initial = [c.name for c in window.problem.constraints() if c.region == "initial"]
+    initial = [c.name for c in window.constraints() if c.region == "initial"]
     for name in own.intersection(initial, getattr(model, "imposed", ())):
         raise ValueError(f"constraints=exact: `{name}` would hold in the first window alone; type constraints=soft")

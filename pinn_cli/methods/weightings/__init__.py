@@ -1,1 +1,1 @@
-"""Weightings: one file each; residuals -> weights by constraint name."""
+"""Weightings, one file each: factors on the base weights of the constraints."""

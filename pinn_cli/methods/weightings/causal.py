@@ -2,11 +2,11 @@
 
     w_i = exp(-epsilon sum_{k<i} L_k)        L_k = mean r^2 in the k-th of M equal slices of time, w_1 = 1
 
-The residual at a time counts once it is small at all times before. L_k is the sum over all equations of the interior,
-which share the weights. When the smallest w is above 0.99 the next, larger epsilon of a list is taken.
+The residual at a time counts once the residuals at all earlier times are small. L_k is the sum over all equations of
+the interior, which share the weights. When the smallest w exceeds 0.99, the next larger epsilon of a list is used.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from math import inf
 from typing import Any
@@ -16,20 +16,20 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from pinn_cli.basics.errors import UsageError
+from pinn_cli.methods.contracts import Batch, Objective, Weighting, Weights
+from pinn_cli.physics.problem import Problem
 
 
-class Causal:
+class Causal(Weighting):
     """A weight per point of every constraint in the interior, by its slice of time.
 
     bins       M, over the time axis of the problem, or of its window
-    epsilons   in this order, each until the smallest weight is above `solved`; the last one stays
-    every      steps between updates: L-BFGS forgets what it knows of the curvature whenever weights change
+    epsilons   used in this order, each until the smallest weight exceeds `solved`; the last one stays
+    every      steps between updates; L-BFGS drops its memory of the curvature whenever weights change
 
-    Every stage begins with the first epsilon, and passes at its first step those that its network satisfies already.
-    Raises UsageError for a problem without a time axis, and for settings that mean nothing.
+    Every stage begins with the first epsilon, and skips at its first step those for which the network is good enough.
+    Raises UsageError for a problem without a time axis, and for settings out of range.
     """
-
-    per_point = True
 
     def __init__(
         self,
@@ -47,13 +47,13 @@ class Causal:
         self.equations: list[str] = []
         self.epsilon, self.weights = self.epsilons[0], torch.ones(bins, device="cpu")
 
-    def __call__(self, batch: Mapping[str, Tensor], residuals: Mapping[str, Tensor]) -> dict[str, float | Tensor]:
-        """w (N,) at the points of every equation."""
+    def __call__(self, batch: Batch, residuals: Batch) -> Weights:
+        """w (N,) at the points of every equation of the interior."""
         names = [name for name in self.equations if name in residuals]
         return {name: self.weights.to(residuals[name])[self._slice(batch[name])] for name in names}
 
-    def begin_stage(self, problem: Any) -> None:
-        """Weights of 1 until the first step; the time axis of the stage's problem."""
+    def begin_stage(self, problem: Problem) -> None:
+        """Take the time axis of the problem; the weights are 1 until the first step."""
         domain = problem.domain
         if domain.time is None:
             raise UsageError(
@@ -64,8 +64,8 @@ class Causal:
         self.equations = [c.name for c in problem.constraints() if c.region == "interior"]
         self.epsilon, self.weights = self.epsilons[0], torch.ones(self.bins, device="cpu")
 
-    def update(self, step: int, objective: Any) -> None:
-        """New weights from the residuals at the current points, every so many steps."""
+    def update(self, step: int, objective: Objective) -> None:
+        """Compute new weights from the residuals at the current points, if due."""
         if step % self.every:
             return
         before = self._before(objective.batch, {n: r.detach() for n, r in objective.residuals().items()})
@@ -74,7 +74,7 @@ class Causal:
             if not self.weights.min() > self.solved:
                 break
 
-    def _before(self, batch: Mapping[str, Tensor], residuals: Mapping[str, Tensor]) -> Tensor:
+    def _before(self, batch: Batch, residuals: Batch) -> Tensor:
         """sum_{k<i} L_k (M,); a slice without points adds nothing. A product, not a scatter: its order is fixed."""
         losses = torch.zeros(self.bins, device="cpu")
         for name in self.equations:
@@ -90,14 +90,12 @@ class Causal:
         return (share * self.bins).long().clamp(0, self.bins - 1)
 
     def values(self) -> dict[str, float | Tensor]:
-        """What the history keeps."""
         return {"causal/epsilon": self.epsilon, "causal/smallest": self.weights.min()}
 
     def state_dict(self) -> dict[str, Any]:
-        """Epsilon and the weights of the slices."""
         return {"epsilon": self.epsilon, "weights": self.weights}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from saved weights; those of other slices than now are of no use."""
+        """Restore a saved state; weights for another number of slices are ignored."""
         self.epsilon = state["epsilon"]
         self.weights = state["weights"] if len(state["weights"]) == self.bins else self.weights

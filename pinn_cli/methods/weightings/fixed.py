@@ -1,29 +1,10 @@
 """The base weights alone."""
 
-from collections.abc import Mapping
-from typing import Any
-
-from torch import Tensor
+from pinn_cli.methods.contracts import Batch, Weighting, Weights
 
 
-class Fixed:
-    """No factor on any constraint: its weight is the base weight given as ``weights.<constraint>``, all the time."""
+class Fixed(Weighting):
+    """No factors: the weight of a constraint is its base weight, ``weights.<constraint>``, throughout."""
 
-    per_point = False
-
-    def __call__(self, batch: Mapping[str, Tensor], residuals: Mapping[str, Tensor]) -> dict[str, float | Tensor]:
-        """No factors."""
+    def __call__(self, batch: Batch, residuals: Batch) -> Weights:
         return {}
-
-    def begin_stage(self, problem: Any) -> None:
-        """Nothing depends on the problem."""
-
-    def update(self, step: int, objective: Any) -> None:
-        """Nothing changes."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Nothing to save."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Nothing to restore."""

@@ -10,14 +10,15 @@ The loss is L_r + sum_i lambda_i L_i with L_r the interior residual, and every `
     c_i    `unweighted`       1: the fixed point is M/m, approached by the factor 1 - alpha per update
            `weighted`         lambda_i: the fixed point is sqrt(M/m), approached by 1 - 2 alpha
 
-(M, m: maximum and mean of frozen gradients). The paper's text is `pooled`, `unweighted`, alpha 0.9, all parameters; the
-authors' code is `layer_mean` or, for the cavity, `layer_max_ratio`, `weighted`, alpha 0.1, weight matrices only. That
-code updates after the optimizer's step (`after_step`), from the new parameters and the old points: left out here.
+(M, m: maximum and mean of frozen gradients). The text of the paper is `pooled`, `unweighted`, alpha 0.9, all
+parameters. The authors' code is `layer_mean` or, for the cavity, `layer_max_ratio`, with `weighted`, alpha 0.1, weight
+matrices only. That code updates after the optimizer's step, from the new parameters and the old points; this order is
+not implemented.
 
-`unweighted` keeps the mean of |lambda_i grad L_i| at M, whatever L_i is: the better a condition is met, the larger its
-lambda. On Helmholtz, whose zero function meets the boundary condition, plain and gated networks end there (lambda 5e7,
-error 1.0). With `weighted`, lambda stays near the 50 to 350 that the paper shows, and the error of the plain network
-near its 1.1e-2 (9.3e-3 by `layer_mean`, 1.9e-2 by `pooled`; one seed each).
+`unweighted` keeps the mean of |lambda_i grad L_i| at M, whatever L_i is: the smaller the loss of a condition, the
+larger its lambda. On Helmholtz, where the zero function satisfies the boundary condition, plain and gated networks end
+at zero (lambda 5e7, error 1.0). With `weighted`, lambda stays near the 50 to 350 that the paper shows, and the error
+of the plain network near the 1.1e-2 of the paper (9.3e-3 by `layer_mean`, 1.9e-2 by `pooled`; one seed each).
 """
 
 import re
@@ -29,22 +30,24 @@ import torch
 from torch import Tensor
 
 from pinn_cli.basics.errors import UsageError
+from pinn_cli.methods.contracts import Batch, Objective, Weighting, Weights
+from pinn_cli.physics.problem import Problem
 
 Blocks = list[Tensor]  # absolute values of a gradient, one tensor per layer
 
 
 def pooled(reference: Blocks, term: Blocks) -> float:
-    """Max over all entries of the one, mean over all entries of the other."""
+    """The maximum over all entries of the reference / the mean over all entries of the term."""
     return float(torch.cat(reference).max() / torch.cat(term).mean())
 
 
 def layer_mean(reference: Blocks, term: Blocks) -> float:
-    """Every layer counts the same in the mean, however large it is."""
+    """As `pooled`, with each layer counted equally in the mean, whatever its size."""
     return float(torch.cat(reference).max() / torch.stack([t.mean() for t in term]).mean())
 
 
 def layer_max_ratio(reference: Blocks, term: Blocks) -> float:
-    """The largest ratio of any one layer."""
+    """The largest ratio of maximum to mean of any layer."""
     return float(torch.stack([r.max() / t.mean() for r, t in zip(reference, term, strict=True)]).max())
 
 
@@ -54,7 +57,7 @@ DENOMINATORS = ("unweighted", "weighted")
 PARAMETERS = {"all": r"^(?!unknowns\.)", "dense_weights": r"(^|\.)layers\.\d+\.weight$"}
 
 
-class LRAnnealing:
+class LRAnnealing(Weighting):
     """One lambda for every constraint outside the interior, or one for each of the `groups` of them.
 
     groups      {"walls": ["left", "right"], "start": ["initial", "velocity"]}: L_i is the sum of their losses
@@ -62,12 +65,11 @@ class LRAnnealing:
     parameters  `all` of the network, one layer per tensor; `dense_weights`: matrices of the main stack `layers`, no
                 biases and no encoders
 
-    Losses carry their base weight: L_i = base_i mean r_i^2. A ratio that is not finite (a zero denominator) leaves its
-    lambda as it is. An unknown option or name is a `UsageError`.
+    Losses include their base weight: L_i = base_i mean r_i^2. A ratio that is not finite (a zero denominator) leaves
+    its lambda unchanged. Raises UsageError for an unknown option or name.
     """
 
-    per_point = False
-    first_order = True  # made for training by many small steps
+    first_order = True
 
     def __init__(
         self,
@@ -90,13 +92,13 @@ class LRAnnealing:
         self.reference = list(reference)
         self.lambdas: dict[str, float] = {}
 
-    def __call__(self, batch: Mapping[str, Tensor], residuals: Mapping[str, Tensor]) -> dict[str, float | Tensor]:
-        """lambda by constraint; those of the reference are left out."""
+    def __call__(self, batch: Batch, residuals: Batch) -> Weights:
+        """lambda by constraint; the constraints of the reference have none."""
         of = {name: group for group, names in self.groups.items() for name in names}
         return {n: self.lambdas[of.get(n, n)] for n in residuals if of.get(n, n) in self.lambdas}
 
-    def begin_stage(self, problem: Any) -> None:
-        """Check the names; lambdas of constraints that keep their name go on."""
+    def begin_stage(self, problem: Problem) -> None:
+        """Check the names. Constraints that keep their name keep their lambda. Raises UsageError for unknown names."""
         known = [c.name for c in problem.constraints()]
         named = [name for names in self.groups.values() for name in names]
         for name in [*named, *self.reference]:
@@ -106,8 +108,8 @@ class LRAnnealing:
             raise UsageError(f"lr_annealing: {twice[0]!r} is named twice; expected each constraint in one group, "
                              "or in reference")
 
-    def update(self, step: int, objective: Any) -> None:
-        """New lambdas from the gradients at the current points, every so many steps."""
+    def update(self, step: int, objective: Objective) -> None:
+        """Compute new lambdas from the gradients at the current points, if due."""
         if step % self.every:
             return
         gradients = {name: objective.base[name] * g for name, g in objective.gradients().items()}
@@ -127,7 +129,7 @@ class LRAnnealing:
             self.lambdas[group] = (1 - self.alpha) * old + self.alpha * new
 
     def _members(self, present: Mapping[str, Tensor], reference: Sequence[str]) -> dict[str, list[str]]:
-        """The constraints of each group, each of the others as a group of its own; those imposed exactly are absent."""
+        """The constraints of each group; each other constraint is its own group. Those imposed exactly are absent."""
         groups = {group: [n for n in names if n in present] for group, names in self.groups.items()}
         grouped = {name for names in groups.values() for name in names}
         alone = {n: [n] for n in present if n not in grouped and n not in reference}
@@ -141,11 +143,9 @@ class LRAnnealing:
         return layers
 
     def state_dict(self) -> dict[str, Any]:
-        """The lambdas, by group."""
         return {"lambdas": dict(self.lambdas)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from saved lambdas."""
         self.lambdas = dict(state["lambdas"])
 
 

@@ -1,0 +1,166 @@
+"""Residuals of a problem for a model, at any points, eager or as one compiled graph.
+
+    N = points of one constraint   D = coordinates   F = fields
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
+
+import torch
+import torch._functorch.config
+from torch import Tensor, nn
+
+from pinn_cli.derivatives import Tape
+from pinn_cli.derivatives.keys import Key
+from pinn_cli.methods.contracts import Batch
+from pinn_cli.physics.problem import Problem
+from pinn_cli.physics.symbols import Place, Symbol
+from pinn_cli.physics.terms import rms, terms_of
+
+Derivatives = Callable[..., dict[Key, Tensor]]  # (model, X (N, D), tape or None) -> values (N, F) by derivative
+Group = tuple[str, ...]  # constraints that share their points and one pass through the network
+
+
+class Engine(Protocol):
+    """Plans once how to compute the derivatives `wanted`; `taped` if it can record rows of the Jacobian on a tape."""
+
+    taped: bool
+
+    def __call__(self, wanted: Iterable[Key]) -> Derivatives: ...
+
+
+class Residuals:
+    """r (N,) of every constraint of `problem` for `model`, except those that the model satisfies exactly.
+
+    Derivatives come from `engine`. With `compiled`, a call is one compiled graph.
+    """
+
+    def __init__(self, problem: Problem, model: nn.Module, engine: Engine, compiled: bool = False):
+        self.problem, self.model, self.engine, self.compiled = problem, model, engine, compiled
+        imposed = getattr(model, "imposed", ())
+        self.constraints = {c.name: c for c in problem.constraints() if c.name not in imposed}
+        self._zero = (0,) * len(problem.coordinates)
+        self._engines: dict[Group, Derivatives] = {}
+        self._graphs: dict[tuple[Group, ...], Callable[[list[Tensor]], tuple[Batch, Batch]]] = {}
+
+    def __call__(self, batch: Batch) -> tuple[Batch, Batch]:
+        """r (N,) and mean r^2 by constraint at the points of a batch."""
+        groups = self.groups(batch)
+        if groups not in self._graphs:
+            self._graphs[groups] = self._graph(groups)
+        out, means = self._graphs[groups]([batch[names[0]] for names in groups])
+        return {name: out[name] for name in self.constraints if name in out}, means
+
+    def at(self, names: Group, X: Tensor, tapes: Sequence[Tape] = ()) -> Batch:
+        """r (N,) of constraints of one region at points X. A second tape takes the other end of a periodic pair."""
+        here = self._one_sided(names, X, tapes[0] if tapes else None)
+        against = self.constraints[names[0]].against
+        if against is None:
+            return here
+        there = self._one_sided(names, against(X), tapes[1] if tapes else None)
+        return {name: here[name] - there[name] for name in names}
+
+    def taped(self, batch: Batch) -> tuple[Batch, dict[str, list[Tape]]]:
+        """r (N,) by constraint, and the tapes of its evaluation."""
+        out: Batch = {}
+        tapes: dict[str, list[Tape]] = {}
+        for names in self.groups(batch):
+            pair = [Tape(), Tape()]
+            out |= self.at(names, batch[names[0]], pair)
+            tapes |= dict.fromkeys(names, pair)
+        return {name: out[name] for name in self.constraints if name in out}, tapes
+
+    def groups(self, batch: Batch) -> tuple[Group, ...]:
+        """Constraints by the points they share; a periodic pair is alone."""
+        groups: dict[tuple[int, str, str | None], list[str]] = {}
+        for name, X in batch.items():
+            c = self.constraints[name]
+            groups.setdefault((id(X), c.region, name if c.against else None), []).append(name)
+        return tuple(map(tuple, groups.values()))
+
+    @torch.no_grad()
+    def terms(self, name: str, X: Tensor) -> dict[str, float]:
+        """The rms size over X of each term of an equation by symbol; `source` is the part without the fields."""
+        c = self.constraints[name]
+        at = self._place(self._plan((name,)), c.region, X)
+        inside = self.problem.domain.grid(max(2, round(1000 ** (1 / len(self.problem.coordinates))))).to(X)
+        values = {n: s.read(at).detach() for n, s in c.symbols.items()}
+        return terms_of(self.problem, c, values, rms(self.model(inside)))
+
+    @torch.no_grad()
+    def evaluate(self, symbols: Sequence[str], X: Tensor) -> dict[str, Tensor]:
+        """Values (N,), detached, of symbols, observables and ``residual/<constraint>``. Raises TypeError for others."""
+        grammar, observables = self.problem.grammar, self.problem.observables()
+        values: dict[str, Tensor] = {}
+        for name in symbols:
+            if name.startswith("residual/"):
+                constraint = self.constraints.get(name.removeprefix("residual/"))
+                if constraint is None or constraint.kind == "data":  # a measured value belongs to its own point
+                    raise TypeError(f"`{name}` is no residual that has a value at any point")
+                values[name] = self.at((constraint.name,), X)[constraint.name]
+            elif name in observables:
+                method, parsed = observables[name]
+                values[name] = method(**self._read(parsed, X))
+        plain = {name: grammar.parse(name, "evaluate", "interior") for name in symbols if name not in values}
+        values |= self._read(plain, X)
+        return {name: values[name].detach() for name in symbols}
+
+    def symbols(self, name: str, X: Tensor) -> dict[str, Tensor]:
+        """The values (N,) of the symbols of one constraint at points X of its region."""
+        c = self.constraints[name]
+        at = self._place(self._plan((name,)), c.region, X)
+        return {symbol: s.read(at) for symbol, s in c.symbols.items()}
+
+    def _graph(self, groups: tuple[Group, ...]) -> Callable[[list[Tensor]], tuple[Batch, Batch]]:
+        for names in groups:
+            self._plan(names)
+
+        def graph(points: list[Tensor]) -> tuple[Batch, Batch]:
+            out: Batch = {}
+            for names, X in zip(groups, points, strict=True):
+                out |= self.at(names, X)
+            return out, {name: r.square().mean() for name, r in out.items()}
+
+        return _compile(graph) if self.compiled else graph
+
+    def _one_sided(self, names: Group, X: Tensor, tape: Tape | None) -> Batch:
+        at = self._place(self._plan(names), self.constraints[names[0]].region, X, tape)
+        out = {}
+        for name in names:
+            c = self.constraints[name]
+            r = c.residual(**{symbol: s.read(at) for symbol, s in c.symbols.items()})
+            if r.shape != X.shape[:1]:
+                raise TypeError(
+                    f"residual `{name}` of {type(self.problem).__name__} has shape {tuple(r.shape)}; "
+                    f"expected ({len(X)},), one number per point"
+                )
+            out[name] = r
+        return out
+
+    def _plan(self, names: Group) -> Derivatives:
+        if names not in self._engines:
+            symbols = [s for name in names for s in self.constraints[name].symbols.values()]
+            self._engines[names] = self.engine({self._zero}.union(*(s.needs for s in symbols)))
+        return self._engines[names]
+
+    def _place(self, derivatives: Derivatives, region: str, X: Tensor, tape: Tape | None = None) -> Place:
+        points = X[:, : len(self.problem.coordinates)]
+        values = derivatives(self.model, points, tape)
+        has_normal = region != "data" and self.problem.domain.has_normal(region)
+        normals = self.problem.domain.normal(region, points) if has_normal else None
+        return Place(values, X, normals, self._coefficients(X, tape))
+
+    def _coefficients(self, X: Tensor, tape: Tape | None) -> dict[str, Tensor]:
+        trained = getattr(self.model, "unknowns", {})
+        fixed = {k: X.new_full((len(X),), v) for k, v in self.problem.coefficients.items() if k not in trained}
+        return fixed | {k: tape.per_point(p, len(X)) if tape else p.expand(len(X)) for k, p in trained.items()}
+
+    def _read(self, parsed: Mapping[str, Symbol], X: Tensor) -> dict[str, Tensor]:
+        at = self._place(self.engine({self._zero}.union(*(s.needs for s in parsed.values()))), "interior", X)
+        return {name: s.read(at) for name, s in parsed.items()}
+
+
+def _compile(graph: Callable) -> Callable:
+    """One graph. It keeps its buffers, because `gradients` runs backward through it once for every constraint."""
+    torch._functorch.config.donated_buffer = False
+    return torch.compile(graph, fullgraph=True)
