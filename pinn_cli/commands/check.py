@@ -21,13 +21,13 @@ def add(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Print what there is to know of the problem; 1 if it warns. A residual that cannot be trained is a UsageError."""
+    from pinn_cli.configuration import project
     from pinn_cli.configuration.assemble import assemble
-    from pinn_cli.configuration.catalogue import find_own_modules
     from pinn_cli.configuration.check import check
     from pinn_cli.configuration.compose import read
     from pinn_cli.configuration.plan import preview
 
-    find_own_modules()
+    project.enter()
     request = read(arguments.overrides)
     parts = assemble(request.config, request.typed, request.notes)
     report = check(parts.problem)

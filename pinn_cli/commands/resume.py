@@ -2,13 +2,12 @@
 
 import os
 from argparse import ArgumentParser, Namespace
-from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
 from pinn_cli.basics.errors import UsageError, nearest
 
-CHANGEABLE = ("stop", "record", "device", "figures", "diagnostics")  # what does not change what is trained
+CHANGEABLE = ("stop", "record", "device", "threads", "figures", "diagnostics")  # none changes what is trained
 
 
 def add(parser: ArgumentParser) -> None:
@@ -32,18 +31,16 @@ def run(arguments: Namespace) -> int:
             sweep = named_folder.folder
             raise UsageError(f"{sweep} is a sweep, whose runs go on as they are; type e.g. {name}/0 for one run")
         return _all(named_folder)
-    from pinn_cli.configuration.catalogue import find_own_modules
-    from pinn_cli.runs.start import go_on
+    from pinn_cli.runs.resume import resume
     from pinn_cli.studies.sweep import forget
 
-    find_own_modules()
     forget(named_folder)
-    return go_on(named_folder, changes, arguments.changed)
+    return resume(named_folder, changes, arguments.changed)
 
 
 def _all(found: Any) -> int:
     """What of a sweep has not finished; its runs start from the folder in which it was typed, or its frozen copy."""
-    from pinn_cli.configuration.catalogue import find_own_modules
+    from pinn_cli.configuration import project
     from pinn_cli.records.status import COMPLETE
     from pinn_cli.studies import launch
     from pinn_cli.studies.status import refuse_busy, states
@@ -56,8 +53,7 @@ def _all(found: Any) -> int:
     if not found.code.is_dir():
         raise UsageError(f"{found.folder} was started from {found.code}, which is not there any more")
     folder = Path(os.path.abspath(found.folder))
-    with chdir(found.code):
-        find_own_modules()
+    with project.working_in(found.code):
         return launch.go_on(Sweep.read(folder))
 
 

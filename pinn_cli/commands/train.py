@@ -3,7 +3,8 @@
 from omegaconf import OmegaConf
 
 from pinn_cli.basics.errors import FINISHED, UsageError
-from pinn_cli.configuration.catalogue import find_own_modules, groups, options
+from pinn_cli.configuration import project
+from pinn_cli.configuration.catalogue import groups, options
 from pinn_cli.configuration.compose import compose
 from pinn_cli.studies import launch
 from pinn_cli.studies.launchers.task import carry_out
@@ -34,7 +35,7 @@ def run_words(words: list[str]) -> int:
     if "-h" in words or "--help" in words:
         print(_help())
         return FINISHED
-    find_own_modules()
+    project.enter()
     flags, settings = _split(words)
     if any(flag in SWEEP for flag in flags):
         if others := [flag for flag in flags if flag not in (*SWEEP, DRY)]:

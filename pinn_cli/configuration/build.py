@@ -6,6 +6,7 @@ folder. Nothing below this module reads a configuration.
 """
 
 import inspect
+import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import is_dataclass
 from importlib import import_module
@@ -19,6 +20,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from pinn_cli.basics.errors import UsageError, nearest
+from pinn_cli.configuration.project import refuse_from_elsewhere
 
 KINDS = ("architectures", "weightings", "samplers", "optimizers", "strategies", "diagnostics")
 PARTS = ("problems", "derivatives.engines", *(f"methods.{kind}" for kind in KINDS))
@@ -103,7 +105,9 @@ def permitted_class(target: str, where: str) -> type:
     if not isinstance(found, type):
         what = f"`{name}` is no class" if found is not None else f"no `{name}` there"
         raise UsageError(f"{where}._target_={target}: {what}; expected a class of the module {module}")
-    refuse_foreign(found.__module__, f"{where}._target_={target}")  # what a module has imported is not its own
+    refuse_foreign(found.__module__, f"{where}._target_={target}")  # a class that the module has only imported
+    if not module.startswith(("pinn_cli.", "torch.")):
+        refuse_from_elsewhere(sys.modules[module], f"{where}._target_={target}")
     return found
 
 

@@ -1,7 +1,5 @@
 """What may be chosen: the YAML files of the package's `conf/` and of the user's own `./conf`, by group."""
 
-import os
-import sys
 from pathlib import Path
 
 from pinn_cli.basics import safe_yaml
@@ -58,19 +56,6 @@ def known(group: str, name: str) -> None:
 def plural(group: str) -> str:
     """The name of a group as `pinn list` spells it."""
     return group if group.endswith("s") else f"{group[:-1]}ies" if group.endswith("y") else f"{group}s"
-
-
-def find_own_modules() -> None:
-    """Let `problems.mine.Mine` and the user's other parts be imported from the working directory, here and in workers.
-
-    A console script has no working directory on its path; it comes last, so that nothing installed is shadowed.
-    """
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.append(here)
-    carried = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
-    if here not in carried:
-        os.environ["PYTHONPATH"] = os.pathsep.join([*carried, here])
 
 
 def _check(file: Path, seen: set[Path]) -> None:

@@ -59,7 +59,7 @@ def settings(folder: Path, kept: str = "config") -> dict[str, Any]:
     except yaml.YAMLError as error:
         reason = " ".join(str(error).split())[:120]
         raise UsageError(f"the configuration in {folder / RESULTS} is no YAML ({reason})") from None
-    return dict(_flat(config)) if isinstance(config, dict) else {}
+    return flat(config) if isinstance(config, dict) else {}
 
 
 def differences(folder: Path, config: dict[str, Any], kept: str = "config") -> str:
@@ -68,9 +68,8 @@ def differences(folder: Path, config: dict[str, Any], kept: str = "config") -> s
     What is empty counts as not said: a later version may know settings that this run's did not. Where the folder lies
     makes no other run.
     """
-    flat = settings(folder, kept), dict(_flat(config))
     then, now = ({key: value for key, value in one.items() if value not in (None, {}, []) and key != "folder"}
-                 for one in flat)  # fmt: skip
+                 for one in (settings(folder, kept), flat(config)))  # fmt: skip
     found = [f"{k}={then.get(k)} is now {now.get(k)}" for k in {**then, **now} if then.get(k) != now.get(k)]
     return ", ".join(found[:3]) + (" ..." if len(found) > 3 else "")
 
@@ -94,7 +93,8 @@ def _status(folder: Path, written: str | None) -> Status:
     return Status.INTERRUPTED if status == Status.RUNNING and holder(folder) is None else status
 
 
-def _flat(node: Any, prefix: str = "") -> list[tuple[str, Any]]:
-    if isinstance(node, dict) and node:
-        return [pair for key, value in node.items() for pair in _flat(value, f"{prefix}{key}.")]
-    return [(prefix.removesuffix("."), node)]
+def flat(node: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested tables as one: ``{"stop.steps": 300, ...}``."""
+    if not isinstance(node, dict) or not node:
+        return {prefix.removesuffix("."): node}
+    return {key: value for name, inner in node.items() for key, value in flat(inner, f"{prefix}{name}.").items()}

@@ -1,5 +1,6 @@
-"""One run, planned and trained, from its parts to its results: the same road for a new run and one that goes on."""
+"""Plan a run, train it, and write its results: the same for a new run and one that goes on."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
@@ -42,16 +43,19 @@ class Job:
     compiled: bool = field(init=False, default=False)
 
     def plan(self) -> str:
-        """The plan, after every residual has been evaluated once; decides whether the step is compiled."""
+        """Evaluate every residual once, decide whether the step is compiled, and return the plan as text."""
         objective, first = plan.preview(self.parts), plan.first_stage(self.parts)
-        setting, steps = switch(self.config.compile), first.steps or self.config.stop.steps  # every stage is compiled
+        setting, steps = switch(self.config.compile), first.steps or self.config.stop.steps  # each stage compiles anew
         self.compiled = compilation.decide(setting, first.optimizer, steps, self.parts.engine, self.parts.notes.append)
         return plan.text(self.config, self.name, self.parts, objective, self.compiled)
 
     def train(
         self, folder: Path, clock: Clock, text: str, saved: dict[str, Any] | None = None, prefix: str = ""
     ) -> int:
-        """The loop, with signals, screen, log and results around it; the exit code. Raises TrainingError."""
+        """Print the plan `text`, train, and write the results; the exit code, FINISHED or STOPPED.
+
+        `saved` is the checkpoint to go on from. A run that fails says so in its file. Raises TrainingError.
+        """
         results = Results(folder / RESULTS)
         with Interruption() as interruption, screens(folder / LOG, prefix) as screen:
             screen.plan(text)
@@ -60,14 +64,14 @@ class Job:
             every = self.config.record.every
             recorder = Recorder(results, screen, folder / CHECKPOINT, every=every, diagnosis=diagnosis)
             try:
-                reference_of(self.parts.problem)  # what it refuses, it refuses before the first step
-                with nullcontext() if saved is None else _first_step(run, saved):
+                reference_of(self.parts.problem)  # raises here, and not at the first row, if it cannot be computed
+                with nullcontext() if saved is None else _checkpoint_fits(run, saved):
                     stage, objective, stop = train(run, recorder)
                 self._end(folder, run, stage, objective, stop, screen)
             except Exception as error:
                 line = _line(error)
-                with suppress(TrainingError):  # where nothing can be written, the line on the screen must do
-                    recorder.flush(run)  # what led there is what one wants to see
+                with suppress(TrainingError):  # on a full disk only the screen shows the reason
+                    recorder.flush(run)  # the rows that led to the error
                     results.attributes(status=Status.FAILED, reason=line, finished=now())
                 if _is_expected(error):
                     raise TrainingError(line) from error
@@ -91,7 +95,7 @@ class Job:
         )
 
     def _end(self, folder: Path, run: Run, stage: Stage, objective: Objective, stop: Stop, screen: Screens) -> None:
-        """Results, figures, and the summary on the screen."""
+        """Write the results, draw the figures, and show the summary."""
         results, status = Results(folder / RESULTS), Status.STOPPED if stop.resumable else Status.FINISHED
         reason = f"{stop.reason}, on the way in {stage.name}" if stage.underway else stop.reason
         summary = Summary(status, reason, run.progress.step, run.clock.seconds, str(folder / RESULTS))
@@ -105,25 +109,38 @@ class Job:
         if switch(self.config.figures) == "on":
             summary.figures = _draw(folder, screen)
         done = {"status": status, "reason": reason, "steps": run.progress.step, "finished": now()}
-        results.attributes(**done)  # last: what is finished has all its files
+        results.attributes(**done)  # last: a finished run has all its files
         summary.next = f"pinn {'resume' if stop.resumable else 'show'} {folder}"
         summary.seconds = run.clock.seconds
         screen.finish(summary)
 
 
 def _draw(folder: Path, screen: Screens) -> list[str]:
-    from pinn_cli.reports.figures import write  # matplotlib takes half a second that the first step must not wait for
+    from pinn_cli.reports.figures import write  # imports matplotlib, which takes half a second
 
     try:
         return [str(path) for path in write(folder)]
-    except (TrainingError, UsageError) as error:  # the results are there; figures can be drawn at any time
+    except (TrainingError, UsageError) as error:  # the results are written; `pinn plot` can draw them later
         screen.plan(f"no figures: {error}, or `pinn plot {folder}`")
         return []
 
 
 @contextmanager
-def _first_step(run: Run, saved: dict[str, Any]) -> Iterator[None]:
-    """Until one has been made again, an error speaks of the checkpoint (UsageError): the rest has been tried before."""
+def surroundings(config: DictConfig) -> Iterator[None]:
+    """Set the threads and isolate the random numbers of one run: a process may train several."""
+    threads = torch.get_num_threads()
+    logging.getLogger("torch").setLevel(logging.ERROR)
+    torch.set_num_threads(config.threads or threads)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def _checkpoint_fits(run: Run, saved: dict[str, Any]) -> Iterator[None]:
+    """Report an unexpected error at or before the first step as one of the checkpoint (UsageError)."""
     try:
         yield
     except Exception as error:
@@ -140,7 +157,7 @@ def _is_expected(error: Exception) -> bool:
 
 
 def _line(error: Exception) -> str:
-    """One line on what ended a run; memory is what most often does."""
+    """One line on the error that ended a run."""
     text = (str(error).strip() or type(error).__name__).splitlines()[0]
     if isinstance(error, torch.OutOfMemoryError) or "not enough memory" in text:
         return f"out of memory ({text}); type fewer points, e.g. points.interior=512, or a smaller architecture.width"

@@ -1,8 +1,7 @@
-"""A trained network as a function: ``u = load("outputs/helmholtz/latest"); u(x=0.3, y=[0, 0.5], derivatives=["u_x"])``.
+"""Load a trained network as a function: ``u = load("helmholtz"); u(x=0.3, y=[0, 0.5], derivatives=["u_x"])``.
 
-The one way back from a run folder to numbers; notebooks and `pinn predict` use it alike. The problem, the scaling and
-the ansatz are built from the configuration in the file; the parameters come from its ``/network`` (of a run that
-is still going on, from its checkpoint).
+Notebooks and `pinn predict` both use it. The problem, the scaling and the ansatz are built from the configuration in
+the results file. The parameters come from its ``/network``, or from the checkpoint of a run that has not ended.
 """
 
 from collections.abc import Sequence
@@ -19,8 +18,8 @@ from omegaconf import DictConfig
 
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.basics.memory import refuse_too_many
+from pinn_cli.configuration import project
 from pinn_cli.configuration.assemble import assemble
-from pinn_cli.configuration.catalogue import find_own_modules
 from pinn_cli.configuration.settings import read_back
 from pinn_cli.configuration.sources import refuse_changed
 from pinn_cli.physics.piecewise import Marched, Piecewise, shaped
@@ -39,19 +38,19 @@ def load(folder: Path, trust_source: bool = False, device: str = "cpu") -> "Pred
     Raises UsageError if there is no run, if its file is damaged, or if the problem's source has changed since
     (unless `trust_source`), showing the difference.
     """
-    find_own_modules()
     results = Results(folder / RESULTS)
-    config = read_back(results.read_config(), results.path)
-    if not trust_source:
-        refuse_changed(results.read("source"), config)
+    about, config = results.read_attributes(), read_back(results.read_config(), results.path)
     config.device = device
-    parts = assemble(config)
+    with project.working_in(project.of_run(about, config, folder)):
+        if not trust_source:
+            refuse_changed(results.read("source"), config)
+        parts = assemble(config)
     state = _state(folder, results)
     model = shaped(parts.problem, parts.new_models(), state)
     _restore(model, state, folder)
     engine: Any = Piecewise(parts.engine) if isinstance(model, Marched) else parts.engine
     objective = Objective(parts.problem, model, engine, parts.weighting, parts.weights)
-    return Prediction(folder, config, objective)
+    return Prediction(folder.absolute(), config, objective)
 
 
 @dataclass

@@ -33,7 +33,7 @@ def carry_out(words: Sequence[str], name: str = "", prefix: str = "") -> int:
 
         if folder is not None:
             sweep.forget(folder)
-        return start(request, prefix)
+        return start(request, prefix)[0]
     except Exception as error:
         code, expected = _code(error, name, folder), isinstance(error, UsageError | TrainingError)
         line = str(error) if expected else f"{type(error).__name__}: {error}".splitlines()[0]

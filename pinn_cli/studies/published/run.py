@@ -12,7 +12,7 @@ from contextlib import contextmanager, nullcontext, redirect_stdout
 
 from pinn_cli.basics.errors import FAILED, FINISHED, STOPPED
 from pinn_cli.basics.text import duration
-from pinn_cli.configuration.catalogue import find_own_modules
+from pinn_cli.configuration import project
 from pinn_cli.records import summary as runs
 from pinn_cli.records.folder import RESULTS
 from pinn_cli.records.status import Status
@@ -66,7 +66,7 @@ def launch(todo: Sequence[Planned], settings: Sequence[str], command: Sequence[s
     """
     from pinn_cli.studies import launch as multirun
 
-    find_own_modules()
+    project.enter()
     combinations: list[Combination] = [([*run.words, f"folder={run.folder.absolute()}"], None) for run in todo]
     with nullcontext() if dry else _to_standard_error():
         return multirun.start(combinations, command, multirun.named(settings), dry=dry)

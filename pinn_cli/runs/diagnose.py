@@ -1,0 +1,66 @@
+"""Apply diagnostics to the network that a run has kept, at its last points."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pinn_cli.basics.errors import UsageError
+from pinn_cli.configuration import project
+from pinn_cli.configuration.assemble import diagnostics
+from pinn_cli.configuration.build import Builder
+from pinn_cli.configuration.catalogue import options
+from pinn_cli.configuration.compose import compose
+from pinn_cli.configuration.settings import read_back
+from pinn_cli.records.folder import RESULTS
+from pinn_cli.records.lock import Lock
+from pinn_cli.records.results import Results
+from pinn_cli.records.status import Status
+from pinn_cli.runs.load import load
+from pinn_cli.training.diagnostic_records import Diagnosis, still
+from pinn_cli.training.objective import Objective
+
+
+def diagnose(
+    folder: Path, words: Sequence[str], trust_source: bool = False
+) -> Iterator[tuple[str, int, dict[str, Any]]]:
+    """Name, step and record of each diagnostic among `words` (default: all); the others are settings of them.
+
+    A record replaces one of the same step in the results file. Raises UsageError, for a running run too.
+    """
+    results = Results(folder / RESULTS)
+    if results.read_attributes()["status"] == Status.RUNNING:
+        raise UsageError(f"{folder} has not ended; expected a run at rest (wait for it, or pinn resume {folder})")
+    parts = _parts(words, folder, results)
+    with Lock(folder):
+        objective = _at_last_points(load(folder, trust_source).objective, folder, results)
+        diagnosis, step = Diagnosis(parts, results), int(results.read_history()["step"][-1])
+        for name, part in parts.items():
+            record = part(still(objective))
+            diagnosis.keep(name, step, record)
+            yield name, step, record
+        diagnosis.flush()
+
+
+def _parts(words: Sequence[str], folder: Path, results: Results) -> dict[str, Any]:
+    """The diagnostics by name, with the settings of the run, and over them those that were typed."""
+    names = [word for word in words if "=" not in word] or options("diagnostics")
+    typed = [f"diagnostics.{word.removeprefix('diagnostics.')}" for word in words if "=" in word]
+    about, config = results.read_attributes(), read_back(results.read_config(), results.path)
+    kept = config.get("diagnostics") or {}
+    settings = [f"diagnostics.{n}.{k}={v}" for n in names for k, v in kept.get(n, {}).items() if not k.startswith("_")]
+    with project.working_in(project.of_run(about, config, folder)):
+        chosen = compose([f"problem={about['problem']}", f"diagnostics=[{','.join(names)}]", *settings, *typed])
+        return diagnostics(chosen, Builder([word.partition("=")[0] for word in typed]))
+
+
+def _at_last_points(objective: Objective, folder: Path, results: Results) -> Objective:
+    """The residuals at the run's last points, with the weights of its last row (of weights per point, their means)."""
+    points = results.read("collocation")
+    if not points:
+        raise UsageError(f"{folder} has kept no points: it ended before its first step, or failed")
+    weights = {n: float(results.read_history()[f"weight/{n}"][-1]) for n in points}
+    kept = Objective(objective.problem, objective.model, objective.engine, lambda batch, residuals: {}, weights)
+    kept.begin({name: torch.as_tensor(X).to(kept.device, kept.dtype) for name, X in points.items()})
+    return kept

@@ -1,0 +1,99 @@
+"""Go on with a run that was stopped or killed."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from pinn_cli.basics import files
+from pinn_cli.basics.errors import UsageError, nearest
+from pinn_cli.configuration import project
+from pinn_cli.configuration.assemble import assemble
+from pinn_cli.configuration.settings import check_settings, read_back
+from pinn_cli.configuration.sources import refuse_changed
+from pinn_cli.records import checkpoint
+from pinn_cli.records.folder import CHECKPOINT, RESULTS
+from pinn_cli.records.lock import Lock
+from pinn_cli.records.results import Results
+from pinn_cli.records.status import Status
+from pinn_cli.records.summary import flat
+from pinn_cli.runs.job import Job, surroundings
+from pinn_cli.training.clock import Clock
+
+
+def resume(folder: Path, changes: Mapping[str, Any] | None = None, trust_source: bool = False) -> int:
+    """Go on with the run in a folder, from its last checkpoint; the exit code, FINISHED or STOPPED.
+
+    `changes` are new values of settings by their keys; `trust_source`: also if the problem's file has changed since.
+    Raises UsageError, with nothing changed on disk, for a run that cannot go on as asked, and TrainingError.
+    """
+    results = Results(folder / RESULTS)
+    about = results.read_attributes()  # refuses a folder without a run before a lock is made there
+    place = project.of_run(about, read_back(results.read_config(), results.path), folder)
+    folder = folder if place == Path.cwd() else folder.absolute()
+    with project.working_in(place), Lock(folder):
+        return resume_locked(folder, changes, trust_source)
+
+
+def resume_locked(
+    folder: Path, changes: Mapping[str, Any] | None = None, trust_source: bool = False, prefix: str = ""
+) -> int:
+    """The same in a folder whose lock this process holds, in the run's project folder."""
+    changes, results = changes or {}, Results(folder / RESULTS)
+    results.examine()
+    about, config = results.read_attributes(), _changed(read_back(results.read_config(), results.path), changes)
+    if about["status"] == Status.FINISHED and not any(key.startswith("stop.") for key in changes):
+        reason = about.get("reason")
+        raise UsageError(f"{folder} has finished ({reason}); to train it further add e.g. stop.steps=10000")
+    if not trust_source:
+        refuse_changed(results.read("source"), config)
+    yaml = OmegaConf.to_yaml(config, resolve=True)  # without the number of threads below, if nobody has typed it
+    notes = []
+    if "threads" not in changes:
+        config.threads = about["threads"]  # another number would add the terms of sums in another order
+    with surroundings(config):
+        threads = torch.get_num_threads()
+        if threads != about["threads"]:
+            notes.append(f"threads={threads} instead of {about['threads']}: the last bits of the numbers may differ "
+                         "from those of a run that was not stopped")  # fmt: skip
+        job, path = Job(config, about["problem"], assemble(config, notes=notes)), folder / CHECKPOINT
+        saved = checkpoint.load_run(path, job.parts.device) if path.exists() else None  # None: killed before a step
+        step, seconds = (saved["progress"]["step"], saved["seconds"]) if saved else (0, 0.0)
+        _refuse_limits_passed(folder, changes, step, seconds)
+        plan = f"{job.plan()}\nresume   {folder} from step {step}"
+        _return_to_checkpoint(folder, step, yaml if changes else None)
+        results.attributes(status=Status.RUNNING, reason="", threads=threads)
+        results.attributes(threads=threads)
+        return job.train(folder, Clock(seconds), plan, saved, prefix)
+
+
+def _changed(config: DictConfig, changes: Mapping[str, Any]) -> DictConfig:
+    """The configuration with the changes typed for the resume (Raises UsageError)."""
+    for key, value in changes.items():
+        if key not in (known := flat(OmegaConf.to_container(config, resolve=True))):
+            raise UsageError(f"unknown key `{key}`; {nearest(key, known)}")
+        OmegaConf.update(config, key, value)
+    check_settings(config)
+    return config
+
+
+def _refuse_limits_passed(folder: Path, changes: Mapping[str, Any], step: int, seconds: float) -> None:
+    """Refuse a new limit that the run has already reached (UsageError)."""
+    for key, done in (("stop.steps", step), ("stop.seconds", seconds)):
+        if changes.get(key) is not None and changes[key] <= done:
+            raise UsageError(f"{key}={changes[key]}: {folder} is at {done:.6g} already, all its lives together")
+
+
+def _return_to_checkpoint(folder: Path, step: int, new_configuration: str | None) -> None:
+    """Cut the history back to the checkpoint's step, and keep the configuration with which the run goes on."""
+    results = Results(folder / RESULTS)
+    for place in (folder, folder / "figures"):
+        files.clear(place)
+    results.cut(step)
+    if new_configuration is not None:
+        begun = (results.read("begun") or results.read("config"))[""]
+        results.replace({"config": new_configuration, "begun": begun})
+    if new_configuration is not None or not (folder / "config.yaml").exists():  # missing after a kill in the set-up
+        files.write(folder / "config.yaml", new_configuration or results.read_config())

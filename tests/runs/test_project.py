@@ -1,0 +1,92 @@
+"""A run of one's own problem works from any folder, and the modules of two projects are never confused."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pinn_cli import load
+from pinn_cli.basics.errors import UsageError
+from pinn_cli.cli import main
+from pinn_cli.records.results import Results
+
+SMALL = ["stop.steps=2", "points.interior=32", "points.face=8", "architecture.width=6", "figures=off"]
+
+
+def new_project(folder: Path, monkeypatch: pytest.MonkeyPatch, factor: float) -> Path:
+    """A project whose problem ``mine`` reads its coefficient from a data file beside it; the folder of a run of it."""
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    assert main(["new", "problem", "mine"]) == 0
+    problem = Path("problems/mine.py")
+    text = problem.read_text().replace("return sin(pi * x) * exp", f"return {factor} * sin(pi * x) * exp")
+    text = text.replace("from math import pi", "from math import pi\nfrom pathlib import Path")
+    read = "self.kappa = float(Path('kappa.txt').read_text())"
+    problem.write_text(text.replace("self.domain =", f"{read}\n        self.domain ="))
+    Path("kappa.txt").write_text("0.25")
+    assert main(["train", "problem=mine", *SMALL, "folder=run"]) == 0
+    return folder / "run"
+
+
+def value(run: Path) -> float:
+    """The exact solution of the run's problem where it is largest."""
+    return float(load(run).problem.exact(*np.array([[0.5], [0.0]])))
+
+
+def test_a_run_of_ones_own_problem_works_from_any_folder(
+    own_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = new_project(own_folder / "one", monkeypatch, 1.0)
+    elsewhere = own_folder / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert load(run).problem.kappa == 0.25
+    assert main(["predict", str(run), "--grid", "3x3", "--out", "u.npz"]) == 0
+    for words in (["show", "../one/run"], ["resume", "../one/run", "stop.steps=3"],
+                  ["diagnose", "../one/run", "gradient_alignment"]):  # fmt: skip
+        assert main(words) == 0
+    assert [path.name for path in elsewhere.iterdir()] == ["u.npz"]
+    assert Path.cwd() == elsewhere
+    shutil.move(own_folder / "one", own_folder / "moved")
+    capsys.readouterr()
+    assert main(["resume", str(own_folder / "moved/run"), "stop.steps=4"]) == 2
+    assert f"uses problems.mine of the project {own_folder}/one, which is not there any more" in capsys.readouterr().err
+    monkeypatch.chdir(own_folder / "moved")
+    assert main(["resume", "run", "stop.steps=4"]) == 0
+
+
+def test_modules_of_one_name_in_two_projects_are_not_confused(
+    own_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [new_project(own_folder / f"project{factor}", monkeypatch, factor) for factor in (2.0, 3.0)]
+    first = load(runs[0])
+    assert [value(run) for run in (*runs, *runs)] == [2.0, 3.0, 2.0, 3.0]
+    assert float(first.problem.exact(*np.array([[0.5], [0.0]]))) == 2.0
+    monkeypatch.syspath_prepend(str(own_folder / "project2.0"))  # as in a notebook that lies there
+    assert value(runs[1]) == 3.0
+
+
+def test_a_module_that_was_edited_is_imported_anew(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = new_project(own_folder / "one", monkeypatch, 2.0)
+    assert value(run) == 2.0
+    file = own_folder / "one/problems/mine.py"
+    file.write_text(file.read_text().replace("2.0 *", "5.00 *"))
+    with pytest.raises(UsageError, match=r"problems\.mine has changed since the run began"):
+        load(run)
+    assert float(load(run, trust_source=True).problem.exact(*np.array([[0.5], [0.0]]))) == 5.0
+
+
+def test_modules_of_another_user_are_not_imported_from_afar(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = new_project(own_folder / "one", monkeypatch, 1.0)
+    monkeypatch.chdir(own_folder)
+    monkeypatch.setattr("os.getuid", lambda: -1)
+    with pytest.raises(UsageError, match="belongs to another user; if you trust its modules, cd there"):
+        load(run)
+    monkeypatch.chdir(own_folder / "one")
+    assert load(run).problem.kappa == 0.25
+
+
+def test_only_a_run_with_own_modules_records_its_project(own_folder: Path) -> None:
+    assert main(["train", "problem=helmholtz", *SMALL, "folder=run"]) == 0
+    assert "project" not in Results("run/results.h5").read_attributes()
