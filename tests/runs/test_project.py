@@ -3,13 +3,14 @@
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
+import torch
 
 from pinn_cli import load
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.cli import main
 from pinn_cli.records.results import Results
+from pinn_cli.runs.load import Prediction
 
 SMALL = ["stop.steps=2", "points.interior=32", "points.face=8", "architecture.width=6", "figures=off"]
 
@@ -29,9 +30,9 @@ def new_project(folder: Path, monkeypatch: pytest.MonkeyPatch, factor: float) ->
     return folder / "run"
 
 
-def value(run: Path) -> float:
-    """The exact solution of the run's problem where it is largest."""
-    return float(load(run).problem.exact(*np.array([[0.5], [0.0]])))
+def peak(solution: Prediction) -> float:
+    """The exact solution of a run's problem where it is largest."""
+    return float(solution.problem.exact(torch.tensor(0.5), torch.tensor(0.0)))
 
 
 def test_a_run_of_ones_own_problem_works_from_any_folder(
@@ -61,20 +62,20 @@ def test_modules_of_one_name_in_two_projects_are_not_confused(
 ) -> None:
     runs = [new_project(own_folder / f"project{factor}", monkeypatch, factor) for factor in (2.0, 3.0)]
     first = load(runs[0])
-    assert [value(run) for run in (*runs, *runs)] == [2.0, 3.0, 2.0, 3.0]
-    assert float(first.problem.exact(*np.array([[0.5], [0.0]]))) == 2.0
+    assert [peak(load(run)) for run in (*runs, *runs)] == [2.0, 3.0, 2.0, 3.0]
+    assert peak(first) == 2.0
     monkeypatch.syspath_prepend(str(own_folder / "project2.0"))  # as in a notebook that lies there
-    assert value(runs[1]) == 3.0
+    assert peak(load(runs[1])) == 3.0
 
 
 def test_a_module_that_was_edited_is_imported_anew(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = new_project(own_folder / "one", monkeypatch, 2.0)
-    assert value(run) == 2.0
+    assert peak(load(run)) == 2.0
     file = own_folder / "one/problems/mine.py"
     file.write_text(file.read_text().replace("2.0 *", "5.00 *"))
     with pytest.raises(UsageError, match=r"problems\.mine has changed since the run began"):
         load(run)
-    assert float(load(run, trust_source=True).problem.exact(*np.array([[0.5], [0.0]]))) == 5.0
+    assert peak(load(run, trust_source=True)) == 5.0
 
 
 def test_modules_of_another_user_are_not_imported_from_afar(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,6 @@
 """Whole runs through the command line: short ones, on few points."""
 
 import signal
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -28,14 +27,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
-    """A working directory of its own, whose ./problems are nobody else's."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if Path(entry).resolve() != ROOT])
-    monkeypatch.setenv("PYTHONPATH", "")
-    yield tmp_path
-    for name in [name for name in sys.modules if name.partition(".")[0] == "problems"]:
-        del sys.modules[name]
+def in_own_folder(own_folder):
+    """Every test has a working directory of its own."""
 
 
 def runs() -> list[Path]:
@@ -380,6 +373,16 @@ def test_what_is_changed_on_resume_is_kept():
     (run,) = runs()
     assert OmegaConf.load(run / "config.yaml").stop.steps == 3
     assert OmegaConf.create(Results(run / "results.h5").read_config()).stop.steps == 3
+
+
+def test_a_resume_may_change_the_number_of_threads_and_says_what_that_means(capsys):
+    assert cli.main([*SHORT, "stop.steps=2", "threads=1"]) == 0
+    assert cli.main(["resume", "helmholtz", "stop.steps=3", "threads=2"]) == 0
+    assert "note     threads=2 instead of 1: the last bits of the numbers may differ" in capsys.readouterr().out
+    results = Results(runs()[0] / "results.h5")
+    assert results.read_attributes()["threads"] == OmegaConf.create(results.read_config()).threads == 2
+    assert cli.main(["resume", "helmholtz", "stop.steps=4"]) == 0
+    assert "threads=" not in capsys.readouterr().out
 
 
 def test_a_folder_of_other_things_is_no_run_folder(capsys):
