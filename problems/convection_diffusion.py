@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from pinn_cli import on
-from pinn_cli.physics.references.circle.fourier_modes import FourierModes
+from pinn_cli.physics.references.circle.fourier import FourierModes
 from pinn_cli.problems.circle import SmoothCircle
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from pinn_cli import on
-from pinn_cli.physics.references.circle.lie_splitting import LieSplitting
+from pinn_cli.physics.references.circle.reaction_diffusion import LieSplitting
 from pinn_cli.physics.references.circle.reaction_diffusion import ReactionDiffusion as Converged
 from pinn_cli.problems.circle import SmoothCircle
 

@@ -16,7 +16,7 @@ from pinn_cli.configuration.streams import Streams, plan
 from pinn_cli.configuration.trainable import Values, called, made_up, matters, refuse, truth
 from pinn_cli.derivatives.engines import Autograd, Taylor
 from pinn_cli.derivatives.keys import Key
-from pinn_cli.physics.points import points_of
+from pinn_cli.physics.points import trial_points
 from pinn_cli.physics.problem import Constraint
 from pinn_cli.physics.references import Reference, reference_of
 from pinn_cli.physics.symbols import Place
@@ -83,9 +83,9 @@ def examine(problem: Any, constraint: Constraint, reference: Reference | None) -
     finding = Finding(constraint.name, constraint.region, list(constraint.symbols), warnings=idle(problem, constraint))
     if reference is None or reference.at is not None or not set(problem.fields) <= set(reference.fields):
         return finding
-    u, X = function_of(reference, problem.fields), points_of(problem, constraint.region, POINTS)
+    u, X = function_of(reference, problem.fields), trial_points(problem, constraint.region, POINTS)
     values, finding.engine = symbols_of(problem, constraint, u, X)
-    finding.terms = terms_of(problem, constraint, values, rms(u(points_of(problem, "interior", POINTS))))
+    finding.terms = terms_of(problem, constraint, values, rms(u(trial_points(problem, "interior", POINTS))))
     r = constraint.residual(**values)
     if constraint.against is not None:
         r = r - constraint.residual(**symbols_of(problem, constraint, u, constraint.against(X))[0])

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.physics.ansatz import written_ansatz
-from pinn_cli.physics.points import points_of
+from pinn_cli.physics.points import trial_points
 from pinn_cli.physics.problem import Constraint
 from pinn_cli.physics.symbols import Place
 from pinn_cli.physics.terms import supplied
@@ -41,7 +41,7 @@ def refuse_constraint(problem: Any, constraint: Constraint) -> None:
     """Refuse a residual of another shape than (N,), one that mixes points, one no field can change (UsageError)."""
     where = f"{type(problem).__name__}.{constraint.name}"
     values = made_up(problem, constraint)
-    n = len(points_of(problem, constraint.region, 16))
+    n = len(trial_points(problem, constraint.region, 16))
     r = called(where, constraint, values)
     if not isinstance(r, Tensor) or r.shape != (n,):
         found = f"shape {tuple(r.shape)}" if isinstance(r, Tensor) else f"type {type(r).__name__}"
@@ -75,7 +75,7 @@ def refuse_ansatz(problem: Any) -> None:
     if ansatz is None:
         return
     where = f"{type(problem).__name__}.ansatz"
-    X, u = points_of(problem, "interior", 16), torch.ones(16, len(problem.fields), dtype=torch.float64, device="cpu")
+    X, u = trial_points(problem, "interior", 16), torch.ones(16, len(problem.fields), dtype=torch.float64, device="cpu")
     out = ansatz(X, u)
     if out.shape != u.shape:
         raise UsageError(f"{where}: shape {tuple(out.shape)} for 16 points; expected {tuple(u.shape)}, all fields")
@@ -95,7 +95,7 @@ def called(where: str, constraint: Constraint, values: Values) -> Any:
 def made_up(problem: Any, constraint: Constraint, n: int = 16) -> Values:
     """Points of the region, true coefficients, and random numbers in [0.5, 1.5] for whatever the network would give."""
     generator = torch.Generator("cpu").manual_seed(1)
-    X = points_of(problem, constraint.region, n)
+    X = trial_points(problem, constraint.region, n)
     numbers: dict[str, Any] = {"generator": generator, "dtype": torch.float64, "device": "cpu"}
     at = Place({}, X, None, {k: X.new_full((len(X),), v) for k, v in truth(problem).items()})
     fields = {name: 0.5 + torch.rand(len(X), **numbers) for name in supplied(constraint)}

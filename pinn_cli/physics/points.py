@@ -1,23 +1,24 @@
-"""Points of a problem's regions that no sampler has drawn."""
-
-from typing import Any
+"""Random points of a problem's regions, for what is not training: trying a residual, and holding points out."""
 
 import torch
 from torch import Tensor
 
+from pinn_cli.physics.problem import Problem
 
-def points_of(problem: Any, region: str, n: int) -> Tensor:
-    """Random points (n, D) of a region, float64; on `data` all measurements with their columns."""
+
+def trial_points(problem: Problem, region: str, n: int) -> Tensor:
+    """n random points (n, D) of a region, float64, always the same; on `data` all measurements with their columns."""
     if region == "data":
         return problem.data
     generator = torch.Generator("cpu").manual_seed(0)
+    return _random(problem, region, n, generator, torch.empty(0, dtype=torch.float64, device="cpu"))
+
+
+def fresh_points(problem: Problem, region: str, n: int, generator: torch.Generator, like: Tensor) -> Tensor:
+    """n random points (n, D) of a region that training has not seen; on `data` the measurements `like` themselves."""
+    return like if region == "data" else _random(problem, region, n, generator, like)
+
+
+def _random(problem: Problem, region: str, n: int, generator: torch.Generator, like: Tensor) -> Tensor:
     unit = torch.rand(n, len(problem.coordinates), generator=generator, dtype=torch.float64, device="cpu")
-    return problem.domain.sample(region, unit)
-
-
-def fresh_points(problem: Any, region: str, n: int, generator: torch.Generator, like: Tensor) -> Tensor:
-    """n uniform points of a region that no training has seen; the measurements themselves on `data`."""
-    if region == "data":
-        return like
-    unit = torch.rand(n, problem.domain.dimension, generator=generator, dtype=torch.float64, device="cpu")
     return problem.domain.sample(region, unit.to(like))

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from pinn_cli.derivatives.engines import Autograd, Taylor
 from pinn_cli.physics.problem import Constraint, Problem
+from pinn_cli.physics.references.base import counts
 from pinn_cli.physics.symbols import Derivative, Normal, Place, Symbol
 from pinn_cli.physics.wrapped import Wrapped
 
@@ -119,21 +120,18 @@ class Window(Wrapped):
         if reference.at is None:
             return reference
         rows = self._inside(reference.at[:, self._time])
-        return Rows(reference, rows) if rows.any() else None
+        return ReferenceRows(reference, rows) if rows.any() else None
 
 
-class Rows:
-    """Some rows of a reference that is known at points of its own."""
+class ReferenceRows:
+    """The rows of a tabulated reference that lie in a window."""
 
     def __init__(self, whole: Any, rows: Tensor):
         self.whole, self.rows, self.at = whole, rows, whole.at[rows]
         self.fields, self.error = whole.fields, whole.error
 
     def counts(self, X: Tensor) -> Tensor:
-        """Which points (N,) enter the errors."""
-        if not hasattr(self.whole, "counts"):
-            return torch.ones(len(X), dtype=torch.bool, device=X.device)
-        return self.whole.counts(X)
+        return counts(self.whole, X)
 
     def __call__(self, X: Tensor) -> dict[str, Tensor]:
         """Values (N,) by name at X, which must be `at`."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.physics.references import reference_of
-from pinn_cli.physics.references.cavity import continuation, solver
+from pinn_cli.physics.references.cavity import solver
 from pinn_cli.physics.references.cavity.corner import Corner
 from pinn_cli.physics.references.cavity.ghia import centre_lines
 from pinn_cli.physics.references.cavity.metrics import cavity_metrics
@@ -197,9 +197,9 @@ def test_a_step_in_re_that_is_too_long_is_halved(monkeypatch):
         return solve(self, q)
 
     monkeypatch.setattr(solver.Collocation, "solve", hesitant)
-    last, q = continuation.steady(LIDS["regularised"], 150.0, 24)
+    last, q = solver.steady(LIDS["regularised"], 150.0, 24)
     assert asked == [1.0, 100.0, 50.5, 150.0]
-    direct, q_direct = continuation.steady(LIDS["regularised"], 150.0, 24)
+    direct, q_direct = solver.steady(LIDS["regularised"], 150.0, 24)
     assert abs(last.rest(q) - direct.rest(q_direct)).max() < 1e-10
 
 

@@ -14,10 +14,9 @@ from pinn_cli.configuration.compose import compose
 from pinn_cli.configuration.plan import preview
 from pinn_cli.physics.references import reference_of
 from pinn_cli.physics.references.circle import fourier
-from pinn_cli.physics.references.circle.etdrk4 import ETDRK4
-from pinn_cli.physics.references.circle.fourier_modes import FourierModes
+from pinn_cli.physics.references.circle.fourier import FourierModes
 from pinn_cli.physics.references.circle.initial_values import INITIAL_VALUES, JUMPS, initial_value
-from pinn_cli.physics.references.circle.lie_splitting import LieSplitting
+from pinn_cli.physics.references.circle.reaction_diffusion import ETDRK4, LieSplitting
 from pinn_cli.physics.references.circle.reaction_diffusion import ReactionDiffusion as Converged
 from pinn_cli.problems.convection import Convection
 from pinn_cli.problems.convection_diffusion import ConvectionDiffusion

@@ -11,7 +11,7 @@ from torch import nn
 
 from pinn_cli.configuration.check import check, function_of, symbols_of, tolerance
 from pinn_cli.derivatives.engines import Autograd, Taylor
-from pinn_cli.physics.points import points_of
+from pinn_cli.physics.points import trial_points
 from pinn_cli.physics.references import reference_of
 from pinn_cli.problems.heat_inverse import HeatInverse
 from pinn_cli.problems.helmholtz import Helmholtz
@@ -94,7 +94,7 @@ def test_the_objective_reads_the_same_symbols_with_either_engine(name):
     for engine in (Taylor, Autograd):
         objective = Objective(problem, model, engine, lambda batch, residuals: {})
         for c in problem.constraints():
-            X = points_of(problem, c.region, 20)
+            X = trial_points(problem, c.region, 20)
             r = c.residual(**symbols_of(problem, c, model, X)[0])
             if c.against is not None:
                 r = r - c.residual(**symbols_of(problem, c, model, c.against(X))[0])
@@ -156,7 +156,7 @@ def test_the_source_of_klein_gordon_does_not_move_with_an_unknown_coefficient():
     class Inverse(KleinGordon):
         unknowns = {"gamma": 0.0}
 
-    X = points_of(KleinGordon(), "interior", 50)
+    X = trial_points(KleinGordon(), "interior", 50)
     assert torch.equal(Inverse().source(*X.T), KleinGordon().source(*X.T))
     assert Inverse().coefficients["gamma"] == 0.0
     assert check(Inverse()).ok

@@ -13,7 +13,7 @@ import torch
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.physics.domains import Interval
 from pinn_cli.physics.references import cache, reference_of
-from pinn_cli.physics.references.base import Remembered
+from pinn_cli.physics.references.base import CachedReference
 from pinn_cli.physics.references.cole_hopf import ColeHopf
 from pinn_cli.physics.references.exact import Exact
 from pinn_cli.physics.references.table import Table
@@ -97,7 +97,7 @@ def test_a_reference_is_asked_once_for_the_same_points():
         return {"u": X[:, 0]}
 
     inner.fields, inner.error, inner.at = ("u",), 0.0, None
-    reference, X = Remembered(inner), torch.rand(5, 2)
+    reference, X = CachedReference(inner), torch.rand(5, 2)
     for points in (X, X.clone(), X.double(), X[:3], X[:3]):
         assert torch.equal(reference(points)["u"], points[:, 0])
     assert asked == [5, 5, 3]

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pinn_cli.basics.errors import UsageError
-from pinn_cli.physics.references.base import Remembered
+from pinn_cli.physics.references.base import CachedReference
 from pinn_cli.physics.references.exact import Exact
 from pinn_cli.training.metrics import compare, errors, own_metrics, points_of_comparison
 
@@ -66,7 +66,7 @@ class Masked(Exact):
         return self.mask(X)
 
 
-@pytest.mark.parametrize("wrap", [lambda reference: reference, Remembered])
+@pytest.mark.parametrize("wrap", [lambda reference: reference, CachedReference])
 def test_only_points_that_count_enter_the_errors(wrap):
     X = torch.linspace(0, 1, 101, dtype=torch.float64)[:, None]
     reference = wrap(Masked(lambda X: X[:, 0] < 0.5))
@@ -76,7 +76,7 @@ def test_only_points_that_count_enter_the_errors(wrap):
 
 
 def test_a_reference_that_says_nothing_counts_everywhere():
-    assert bool(Remembered(Exact(lambda x: x, ("u",))).counts(torch.rand(7, 1)).all())
+    assert bool(CachedReference(Exact(lambda x: x, ("u",))).counts(torch.rand(7, 1)).all())
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from torch import Tensor
 from pinn_cli.methods.contracts import NewModel, Stage, Strategy
 from pinn_cli.physics.problem import Constraint, Problem
 from pinn_cli.physics.references import Reference, reference_of
-from pinn_cli.physics.references.base import Remembered
+from pinn_cli.physics.references.base import CachedReference
 from pinn_cli.physics.wrapped import Wrapped
 
 
@@ -50,7 +50,7 @@ class Fit(Wrapped):
         return [self._fit(c, field) for c in reversed(first.values()) for field in self.known.fields]
 
     def _fit(self, c: Constraint, field: str) -> Constraint:
-        known = Remembered(self.known)  # the points of a region are used at every step, and rarely change
+        known = CachedReference(self.known)  # the points of a region are used at every step, and rarely change
         names, grammar = self.problem.coordinates, self.problem.grammar
         symbols = {name: grammar.parse(name, c.name, c.region) for name in (*names, field)}
 

@@ -1,41 +1,25 @@
-"""Trusted values to compare a prediction with: one file per kind.
-
-A reference is an object with ``fields``, the names it knows (fields or observables); ``error``, its own relative
-error; ``at``, the only points where it is known (a data file) or None; and a call, X (N, D) -> {name: (N,)}. It may
-say with ``counts(X) -> (N,) bool`` which points enter the errors; fields are kept and drawn at all of them.
-"""
-
-from typing import Protocol
+"""Trusted values to compare a prediction with: one file per kind, and the contract in `base.py`."""
 
 from torch import Tensor
 
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.physics.problem import Problem
-from pinn_cli.physics.references.base import Remembered
+from pinn_cli.physics.references.base import CachedReference, Reference
 from pinn_cli.physics.references.exact import Exact
 
-
-class Reference(Protocol):
-    """What every reference is."""
-
-    fields: tuple[str, ...]
-    error: float
-    at: Tensor | None
-
-    def __call__(self, X: Tensor) -> dict[str, Tensor]:
-        """Trusted values (N,) by name at X (N, D)."""
+__all__ = ["Reference", "reference_of"]
 
 
 def reference_of(problem: Problem) -> Reference | None:
     """The problem's ``exact`` solution if it has one, else its ``reference()``, which may be None.
 
-    It is asked once, at the corners of the domain. Errors: UsageError if it does not give one number per point.
+    It is called once, at a few points of the domain. Raises UsageError if it does not give one number per point.
     """
     exact, reference = getattr(problem, "exact", None), getattr(problem, "reference", None)
     if exact is not None:
         return _tried(Exact(exact, problem.fields), problem, "exact")
     known = None if reference is None else reference()
-    return None if known is None else _tried(Remembered(known), problem, "reference")
+    return None if known is None else _tried(CachedReference(known), problem, "reference")
 
 
 def _tried(reference: Reference, problem: Problem, method: str) -> Reference:
@@ -49,8 +33,8 @@ def _tried(reference: Reference, problem: Problem, method: str) -> Reference:
         raise UsageError(f"{where}: {error}; expected one parameter per coordinate") from error
     for name, value in values.items():
         if not isinstance(value, Tensor) or value.shape != X.shape[:1]:
-            found = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+            shown = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
             raise UsageError(
-                f"{where}: `{name}` has {found} at {len(X)} points; expected ({len(X)},), one number per point"
+                f"{where}: `{name}` has {shown} at {len(X)} points; expected ({len(X)},), one number per point"
             )
     return reference

@@ -1,13 +1,28 @@
-"""A reference that keeps its last answer."""
+"""What a reference is, and one that keeps its last answer."""
 
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 
-class Remembered:
-    """The same points are asked for at every row of a run's history: only the first time costs anything."""
+class Reference(Protocol):
+    """Trusted values of some fields or observables.
+
+    It may have a method ``counts(X) -> (N,) bool`` that says which points enter the errors; fields are stored and drawn
+    at all points.
+    """
+
+    fields: tuple[str, ...]  # the names of the fields and observables that it knows
+    error: float  # its own relative error
+    at: Tensor | None  # the only points (N, D) where it is known (a data file); None: it is known everywhere
+
+    def __call__(self, X: Tensor) -> dict[str, Tensor]:
+        """Values (N,) by name at X (N, D)."""
+
+
+class CachedReference:
+    """A reference that keeps its last answer: a run asks for the same points at every row of its history."""
 
     def __init__(self, inner: Any) -> None:
         self.inner = inner
@@ -18,15 +33,18 @@ class Remembered:
         self._values: dict[str, Tensor] = {}
 
     def counts(self, X: Tensor) -> Tensor:
-        """Which points (N,) enter the errors: all, unless the reference says otherwise."""
-        if not hasattr(self.inner, "counts"):
-            return torch.ones(len(X), dtype=torch.bool, device=X.device)
-        return self.inner.counts(X)
+        return counts(self.inner, X)
 
     def __call__(self, X: Tensor) -> dict[str, Tensor]:
-        """Values (N,) by name at X (N, D); points that are differentiated with respect to are never kept."""
+        """Values (N,) by name at X (N, D). Points that require a gradient are not kept."""
         if not isinstance(X, Tensor) or X.requires_grad:
             return self.inner(X)
         if self._points is None or self._points.dtype != X.dtype or not torch.equal(self._points, X):
             self._points, self._values = X.clone(), self.inner(X)
         return dict(self._values)
+
+
+def counts(reference: Any, X: Tensor) -> Tensor:
+    """Which points (N,) enter the errors: all, unless the reference has a method of this name."""
+    own = getattr(reference, "counts", None)
+    return torch.ones(len(X), dtype=torch.bool, device=X.device) if own is None else own(X)

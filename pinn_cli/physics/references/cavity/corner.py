@@ -9,13 +9,48 @@ f and q are Stokes flow; g is what convection does to f: with k = f + f'', g''''
 its slope at both angles, but for f'(0) = q'(0) = 1.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from math import pi
 
 import torch
 from torch import Tensor
 
-from pinn_cli.physics.references.cavity.angular import Angular
+Polynomial = Sequence[float]  # coefficients, the constant first
+
+
+@dataclass(frozen=True)
+class Angular:
+    """A function of the angle, plain(a) + cosine(a) cos(m a) + sine(a) sin(m a), each factor a polynomial."""
+
+    m: int
+    plain: Polynomial
+    cosine: Polynomial
+    sine: Polynomial
+
+    def __call__(self, a: Tensor) -> Tensor:
+        cos, sin = torch.cos(self.m * a), torch.sin(self.m * a)
+        return _value(self.plain, a) + _value(self.cosine, a) * cos + _value(self.sine, a) * sin
+
+    def slope(self) -> "Angular":
+        """Its derivative."""
+        cosine, sine = [self.m * c for c in self.cosine], [self.m * c for c in self.sine]
+        return Angular(
+            self.m,
+            _slope(self.plain),
+            [x + y for x, y in zip_longest(_slope(self.cosine), sine, fillvalue=0.0)],
+            [x - y for x, y in zip_longest(_slope(self.sine), cosine, fillvalue=0.0)],
+        )
+
+    def slopes(self, a: Tensor) -> list[Tensor]:
+        """Value and first four derivatives at a (N,)."""
+        values, function = [], self
+        for _ in range(5):
+            values.append(function(a))
+            function = function.slope()
+        return values
+
 
 _C = 1 / (pi**2 - 4)
 _E = pi * (pi**4 + 14 * pi**2 - 24)
@@ -82,3 +117,11 @@ class Corner:
         """p behaves like this number times log r beside its 1 / r."""
         _, g1, _, g3, _ = self._second(torch.zeros(1, dtype=torch.float64, device="cpu"), sign)
         return -sign / self.re * float(4 * g1 + g3)
+
+
+def _value(p: Polynomial, a: Tensor) -> Tensor:
+    return sum((c * a**i for i, c in enumerate(p)), torch.zeros_like(a))
+
+
+def _slope(p: Polynomial) -> list[float]:
+    return [i * c for i, c in enumerate(p)][1:]

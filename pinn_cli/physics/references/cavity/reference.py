@@ -9,9 +9,8 @@ from torch import Tensor
 
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.physics.references.cache import Arrays, cached
-from pinn_cli.physics.references.cavity.continuation import carried, steady
 from pinn_cli.physics.references.cavity.corner import Corner
-from pinn_cli.physics.references.cavity.solver import Collocation, Lid, NotConverged, corners
+from pinn_cli.physics.references.cavity.solver import Collocation, Lid, NotConverged, carried, corners, steady
 from pinn_cli.physics.references.chebyshev import coefficients, differentiation, polynomials
 
 LIDS: dict[str, Lid] = {

@@ -1,10 +1,10 @@
-"""Steady flow in the lid-driven cavity: Chebyshev collocation in the streamfunction, solved by Newton's method.
+"""Steady flow in the lid-driven cavity: Chebyshev collocation in the streamfunction, Newton's method, continuation.
 
     lap lap psi / Re - psi_y d/dx lap psi + psi_x d/dy lap psi = 0        u = psi_y, v = -psi_x
 
 on the unit square; psi = 0 and no slip on the walls, psi_y = lid(x) on y = 1. The singular part at the ends of the lid
-is known (cavity_corner.py) and subtracted; the rest is a polynomial of degree n in x and in y which meets the boundary
-conditions by construction, found from the equation at the inner nodes (Botella & Peyret 1998).
+is known (`corner.py`) and subtracted. The rest is a polynomial of degree n in x and in y that meets the boundary
+conditions by construction; the equation at the inner nodes determines it (Botella & Peyret 1998).
 """
 
 from collections.abc import Callable
@@ -15,7 +15,14 @@ import torch
 from scipy.linalg import eigh, lu_factor, lu_solve
 
 from pinn_cli.physics.references.cavity.corner import Corner
-from pinn_cli.physics.references.chebyshev import clamped, differentiation, nodes, quadrature
+from pinn_cli.physics.references.chebyshev import (
+    clamped,
+    coefficients,
+    differentiation,
+    nodes,
+    polynomials,
+    quadrature,
+)
 
 Lid = Callable[[Any], Any]  # its speed along x, of arrays and of tensors
 INNER = np.s_[2:-2, 2:-2]  # the equation holds here; the two outer nodes of each end carry the boundary conditions
@@ -136,3 +143,30 @@ class Collocation:
         rest, difference = self.rest(other), self.rest(other) - self.rest(q)
         size = norm(D @ rest + s["psi_x"], rest @ D.T + s["psi_y"])
         return norm(D @ difference, difference @ D.T) / size
+
+
+def steady(lid: Lid, re: float, n: int) -> tuple[Collocation, np.ndarray]:
+    """The flow at Re on (n + 1)^2 nodes, reached from Re = 1 upwards. A step that is too long is halved.
+
+    Errors: NotConverged if a step below one percent of Re is too long as well.
+    """
+    grid = Collocation(n, lid, min(1.0, re))
+    q = grid.solve(np.zeros((n - 3, n - 3)))
+    aim = min(re, 100.0)
+    while grid.re < re:
+        try:
+            grid, q = (following := Collocation(n, lid, aim)), following.solve(carried(grid, q, following))
+            aim = min(re, 4 * aim)
+        except NotConverged:
+            if aim - grid.re < 0.01 * aim:
+                raise
+            aim = (grid.re + aim) / 2
+    return grid, q
+
+
+def carried(old: Collocation, q: np.ndarray, new: Collocation) -> np.ndarray:
+    """Start values for `new`: the same psi on its grid, or with the singular part of its Reynolds number."""
+    if old.n == new.n:
+        return q + (old.singular["psi"] - new.singular["psi"])[INNER]
+    T = polynomials(old.n, torch.from_numpy(nodes(new.n))).numpy() @ coefficients(old.n)
+    return (T @ old.rest(q) @ T.T)[INNER]
