@@ -15,9 +15,10 @@ from pinn_cli.configuration.assemble import assemble
 from pinn_cli.configuration.compose import compose
 from pinn_cli.configuration.plan import preview
 from pinn_cli.studies.grid import combinations
+from tests.whole.test_wings import WINGS
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "outputs" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FILE = re.compile(r"^`([\w./-]+\.(?:py|yaml|csv))`:\n\n```\w+\n(.*?)^```", re.MULTILINE | re.DOTALL)
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -141,11 +142,10 @@ def test_links_lead_somewhere(page):
         assert target.startswith(("http", "#")) or (page.parent / file).exists(), target
 
 
-def test_the_architecture_page_names_every_room():
+def test_the_architecture_page_has_the_table_of_wings():
     page = (ROOT / "docs" / "architecture.md").read_text()
-    names = {f.stem for f in (ROOT / "pinn_cli").iterdir() if f.suffix == ".py" or (f / "__init__.py").exists()}
-    rooms = {name for name in names if not name.startswith("_")}
-    assert not {room for room in rooms if f"`{room}`" not in page}
+    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| ([^|]+) \|$", page, re.MULTILINE)
+    assert {wing: re.findall(r"`([\w.]+)`", allowed) for wing, allowed in rows} == WINGS
 
 
 def test_the_readme_spells_out_the_recipe_of_m4():
@@ -154,10 +154,23 @@ def test_the_readme_spells_out_the_recipe_of_m4():
     assert by_parts == published
 
 
-def test_files_named_in_the_pages_exist():
-    for page in PAGES:
-        for name in re.findall(r"`((?:pinn_cli|tests|benchmarks|conf|docs)/[\w./-]+\.\w+)`", page.read_text()):
-            shown = any(name == file for other in PAGES for file, _ in FILE.findall(other.read_text()))
-            new = name in ("conf/problem/my_heat.yaml", "problems/my_heat.py")
-            result = name.startswith("benchmarks/results/")
-            assert shown or new or result or (ROOT / name).exists(), name
+def named_files(text: str) -> set[str]:
+    """Every path from the top of the project that a page names, modules in imports included."""
+    paths = set(re.findall(r"`((?:pinn_cli|problems|tests|benchmarks|conf|docs)/[\w./-]*)`", text))
+    modules = set(re.findall(r"^\s*(?:from|import) (pinn_cli[\w.]*)", text, re.MULTILINE))
+    return paths | {module.replace(".", "/") for module in modules}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
+def test_files_and_modules_named_in_a_page_exist(page):
+    shown = {name for other in PAGES for name, _ in FILE.findall(other.read_text())}
+    shown |= {"conf/problem/my_heat.yaml", "problems/my_heat.py"}  # written by `pinn new problem my_heat`
+    for name in named_files(page.read_text()) - shown:
+        assert (ROOT / name).exists() or (ROOT / f"{name}.py").exists(), name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
+def test_a_python_file_is_named_by_its_whole_path(page):
+    shown = {name for other in PAGES for name, _ in FILE.findall(other.read_text())}
+    bare = set(re.findall(r"`(\w+\.py)`", page.read_text())) - shown
+    assert not {name for name in bare if not (ROOT / name).exists() and not (ROOT / "pinn_cli" / name).exists()}
