@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pinn_cli import cli
+from pinn_cli import cli, load
 from pinn_cli.commands.list import KINDS
 from pinn_cli.configuration.assemble import assemble
 from pinn_cli.configuration.compose import compose
@@ -133,6 +133,25 @@ def test_no_measured_number_is_typed_by_hand():
     assert section
     typed = re.sub(r"<!-- begin.*?<!-- end[^\n]*", "", section, flags=re.DOTALL)
     assert not MEASURED.search(typed), MEASURED.search(typed)
+
+
+def test_every_number_of_the_three_facts_stands_in_a_measured_table_of_its_source():
+    rows = re.findall(r"^\| \*\*(.*)\| \[[^\]]+\]\(([^)]+)\) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert len(rows) == 3
+    for words, source in rows:
+        measured = "".join(body for _, _, body, _ in tables().BLOCK.findall((ROOT / source).read_text()))
+        cells = {cell.strip() for cell in measured.replace("\n", "|").split("|")}
+        numbers = re.findall(r"\d\.\d+e[-+]\d+|[\d.]+(?= m?s\b)", words)
+        assert len(numbers) > 1
+        assert set(numbers) <= cells
+
+
+@pytest.mark.parametrize("steps, error", [(12, 1e-2), pytest.param(300, 5e-9, marks=pytest.mark.slow)])
+def test_the_first_equation_of_the_readme_reaches_its_error(steps, error, workshop):
+    few = ["points.interior=256", "points.face=32"] if steps < 300 else []
+    words = ["problem=front", f"stop.steps={steps}", "figures=off", "device=cpu", f"folder=front{steps}", *few]
+    assert cli.main(["train", *words]) == 0
+    assert load(f"front{steps}").history["error/u"][-1] < error
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
