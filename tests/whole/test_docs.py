@@ -15,10 +15,12 @@ from pinn_cli.configuration.assemble import assemble
 from pinn_cli.configuration.compose import compose
 from pinn_cli.configuration.plan import preview
 from pinn_cli.studies.grid import combinations
+from pinn_cli.training.verdict import Verdict
 from tests.whole.test_wings import WINGS
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "outputs" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "outputs/README.md")]
+PAGES += sorted((ROOT / "docs").glob("*.md"))
 FILE = re.compile(r"^`([\w./-]+\.(?:py|yaml|csv))`:\n\n```\w+\n(.*?)^```", re.MULTILINE | re.DOTALL)
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -146,7 +148,7 @@ def test_every_number_of_the_three_facts_stands_in_a_measured_table_of_its_sourc
         assert set(numbers) <= cells
 
 
-@pytest.mark.parametrize("steps, error", [(12, 1e-2), pytest.param(300, 5e-9, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("steps", "error"), [(12, 1e-2), pytest.param(300, 5e-9, marks=pytest.mark.slow)])
 def test_the_first_equation_of_the_readme_reaches_its_error(steps, error, workshop):
     few = ["points.interior=256", "points.face=32"] if steps < 300 else []
     words = ["problem=front", f"stop.steps={steps}", "figures=off", "device=cpu", f"folder=front{steps}", *few]
@@ -171,6 +173,15 @@ def test_the_readme_spells_out_the_recipe_of_m4():
     line = next(c for c in commands() if "architecture=modified_mlp" in c)
     by_parts, published = (compose(words) for words in (shlex.split(line)[2:], [M4]))
     assert by_parts == published
+
+
+def test_verdicts_are_quoted_as_a_run_prints_them():
+    good, broken, large = Verdict({}, {}), Verdict({"pde": 9.0}, {}), Verdict({}, {"pde": 1.0})
+    page = (ROOT / "docs" / "my_error_stays_near_1.md").read_text()
+    quoted = re.findall(r"^\| `([^`]+)` \|", page.partition("| verdict |")[2], re.MULTILINE)
+    assert [str(verdict).partition(":")[0] for verdict in (broken, large, good)] == quoted
+    for name in ("methods.md", "failure_modes.md"):
+        assert f"`{good}`" in (ROOT / "docs" / name).read_text()
 
 
 def named_files(text: str) -> set[str]:
