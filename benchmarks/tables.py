@@ -5,14 +5,16 @@
 
 A block lies between `<!-- begin: NAME -->` and `<!-- end: NAME -->`; NAME is a key of BLOCKS. One whose results are
 not there says so. A published table's file is what `pinn reproduce NAME --show --json` prints. No measured number is
-typed by hand.
+typed by hand. The tables of docs/what_methods_see.md are written from pinn_cli/methods/contracts.py.
 """
 
 import argparse
+import ast
 import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +130,35 @@ def strategies(ours: dict[str, Any]) -> str:
     return _table(["`pinn train ...`", "relative L2 error", "[min, max]", "seconds", "seeds"], rows)
 
 
+def contract(kind: str) -> str:
+    """What a class of `methods/contracts.py` declares: a row per member, with its comment or its docstring."""
+    given = {"Objective": "objective", "Linearisation": "linear"}.get(kind)  # methods use it and write none of it
+    head = ["", "meaning", "used by"] if given else ["", "must or may", "meaning"]
+    rows = []
+    for node in CONTRACTS[kind].body:
+        if isinstance(node, ast.AnnAssign):
+            default = f" = {ast.unparse(node.value)}" if node.value else ""
+            name = f"{ast.unparse(node.target)}: {ast.unparse(node.annotation)}{default}"
+            needed, text = "may" if default else "must", SOURCE.splitlines()[node.lineno - 1].partition("  # ")[2]
+        elif isinstance(node, ast.FunctionDef):
+            marks = {ast.unparse(mark) for mark in node.decorator_list}
+            words = ", ".join(argument.arg for argument in (*node.args.args, *node.args.kwonlyargs)[1:])
+            name = node.name if "property" in marks else f"{node.name}({words})"
+            needed, text = "must" if "abstractmethod" in marks else "may", ast.get_docstring(node) or ""
+        else:
+            continue
+        text = " ".join(text.split()).replace("``", "`").replace("|F|^2", "F . F")
+        rows.append([f"`{name}`", text, _users(given, name)] if given else [f"`{name}`", needed, text])
+    return _table(head, rows, numbers=())
+
+
+def _users(variable: str, member: str) -> str:
+    """The methods that use a member of the objective or of its linearisation, as `kind/file`."""
+    use = re.compile(rf"\b{variable}\.{re.match('[a-zA-Z_]+', member)[0]}\b")  # type: ignore[index]
+    files = sorted((ROOT / "pinn_cli" / "methods").glob("*/*.py"))
+    return ", ".join(f"{f.parent.name}/{f.stem}" for f in files if use.search(f.read_text(encoding="utf-8")))
+
+
 # name of a block: the files its numbers come from, what it prints, and the command that measures
 Source = tuple[tuple[str, ...], Callable[..., str], str]
 BLOCKS: dict[str, Source] = {
@@ -154,6 +185,10 @@ for _group, _name in ((group, name) for group, names in PUBLISHED.items() for na
         f"{_name.replace('_', '-')}-whole": (_files, published, _command),
         f"{_name.replace('_', '-')}-runs": (_files, published_runs, _command),
     }
+# The classes of contracts.py as tables of docs/what_methods_see.md: they have no results.
+SOURCE = (ROOT / "pinn_cli" / "methods" / "contracts.py").read_text(encoding="utf-8")
+CONTRACTS = {node.name: node for node in ast.parse(SOURCE).body if isinstance(node, ast.ClassDef)}
+BLOCKS |= {f"contract-{kind.lower()}": ((), partial(contract, kind), "") for kind in CONTRACTS}
 
 
 def pages() -> list[Path]:

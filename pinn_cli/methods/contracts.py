@@ -26,7 +26,7 @@ RATIO = 2.0  # of residuals on unseen points to those on training points; more p
 class Linearisation(Protocol):
     """F(theta + d) = F + J d + O(|d|^2): the residual vector F (M,), and its Jacobian J (M, P) as an operator."""
 
-    F: Tensor
+    F: Tensor  # (M,)
     parameters: int  # P
 
     @property
@@ -62,9 +62,9 @@ class Objective(Protocol):
     one flat vector (P,) in the order of `parameters`.
     """
 
-    problem: Problem
-    model: nn.Module
-    weighting: Callable[[Batch, Batch], Weights]
+    problem: Problem  # of this stage
+    model: nn.Module  # network, input features, ansatz and unknowns
+    weighting: Callable[[Batch, Batch], Weights]  # the product of all weightings of the run
     constraints: dict[str, Constraint]  # by name, without those that the model satisfies exactly
     base: dict[str, float]  # base weights by constraint
     batch: Batch  # the points of this step by constraint; constraints that share their points share one tensor
@@ -140,8 +140,8 @@ class Report:
     history. `stop` says in a word why the optimizer cannot continue, or is None.
     """
 
-    values: Mapping[str, float | Tensor] = field(default_factory=dict)
-    stop: str | None = None
+    values: Mapping[str, float | Tensor] = field(default_factory=dict)  # of this step, by name
+    stop: str | None = None  # why the optimizer cannot continue
 
     def become(self, other: "Report") -> None:
         """Copy another report in place; strategies keep a reference to it."""
@@ -271,13 +271,13 @@ class Architecture(Protocol):
 class Stage:
     """What the loop trains next. After training, `report` is that of the last step and `reason` says why it ended."""
 
-    name: str
-    problem: Problem
-    model: nn.Module
-    optimizer: Optimizer
-    sampler: Sampler
+    name: str  # in the log and in the results file
+    problem: Problem  # the whole problem, an easier one, or a window in time
+    model: nn.Module  # what is trained
+    optimizer: Optimizer  # of this stage alone
+    sampler: Sampler  # of this stage alone
     steps: int | None = None  # None: all steps that the run has left
     underway: bool = False  # an easier problem on the way: reaching `stop.loss` or `stop.error` ends only the stage
     solution: Solution | None = None  # of a window in time: the solution over all windows up to this one
-    report: Report = field(default_factory=Report)
-    reason: str = ""
+    report: Report = field(default_factory=Report)  # of the last step
+    reason: str = ""  # why the stage has ended
