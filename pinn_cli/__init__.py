@@ -1,8 +1,8 @@
 """pinn: a runner for physics-informed neural networks.
 
 What a problem file needs comes from here: ``from pinn_cli import Box, Problem, on, periodic, observable``; a notebook
-takes ``from pinn_cli import load``. Each name is imported when it is first used, so that ``import pinn_cli`` alone
-imports no torch.
+takes ``from pinn_cli import load, train``. Each name is imported when it is first used, so that ``import pinn_cli``
+alone imports no torch.
 
 `pinn_cli.conf` and `pinn_cli.problems` are the folders `conf/` and `problems/` of the project. In a wheel they lie
 inside this package; in a checkout they lie beside it, and the parent folder is searched too.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pinn_cli.runs.load import Prediction
 
 __version__ = "0.1.0"
-__all__ = ["Box", "Interval", "Problem", "__version__", "load", "observable", "on", "periodic"]
+__all__ = ["Box", "Interval", "Problem", "__version__", "load", "observable", "on", "periodic", "train"]
 
 # The module of each name that is imported when it is first used.
 _MODULES = {
@@ -62,3 +62,20 @@ def load(run: str | Path = "latest", trust_source: bool = False, device: str = "
     from pinn_cli.studies.find import find
 
     return load_folder(find(str(run)), trust_source, device)
+
+
+def train(*words: str) -> Prediction:
+    """Train a run, as `pinn train` does with these words, and load it: ``u = train("problem=burgers", "seed=1")``.
+
+    Interrupting it (Ctrl-C, or a notebook's stop button) saves after the step and returns the solution so far;
+    `pinn resume` goes on. Raises UsageError, with nothing made on disk, for words that make no run, and TrainingError
+    for a run that cannot go on.
+    """
+    from pinn_cli.configuration import project
+    from pinn_cli.configuration.compose import read
+    from pinn_cli.runs.load import load as load_folder  # imports torch
+    from pinn_cli.runs.start import start
+
+    project.enter()
+    _, folder = start(read(words))
+    return load_folder(folder)

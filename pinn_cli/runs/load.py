@@ -4,8 +4,9 @@ Notebooks and `pinn predict` both use it. The problem, the scaling and the ansat
 the results file. The parameters come from its ``/network``, or from the checkpoint of a run that has not ended.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
 from pathlib import Path
@@ -18,11 +19,13 @@ from omegaconf import DictConfig
 
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.basics.memory import refuse_too_many
+from pinn_cli.basics.text import scientific
 from pinn_cli.configuration import project
 from pinn_cli.configuration.assemble import assemble
 from pinn_cli.configuration.settings import read_back
 from pinn_cli.configuration.sources import refuse_changed
 from pinn_cli.physics.piecewise import Marched, Piecewise, shaped
+from pinn_cli.physics.problem import Problem
 from pinn_cli.records import checkpoint
 from pinn_cli.records.folder import CHECKPOINT, RESULTS
 from pinn_cli.records.results import Results
@@ -53,16 +56,27 @@ def load(folder: Path, trust_source: bool = False, device: str = "cpu") -> "Pred
     return Prediction(folder.absolute(), config, objective)
 
 
-@dataclass
+@dataclass(repr=False)
 class Prediction:
-    """A solution one can call. `folder` holds the run, `config` is its configuration."""
+    """The solution that a run has found, as a function. `folder` holds the run, `config` is its configuration."""
 
     folder: Path
     config: DictConfig
     objective: Objective
+    _warned: bool = field(init=False, default=False)  # of points outside the domain
+
+    def __repr__(self) -> str:
+        """One paragraph: the problem, its fields, the limits of its coordinates, the errors if known, the folder."""
+        results = Results(self.folder / RESULTS)
+        about, errors = results.read_attributes(), results.read("error")
+        limits = (f"{c} in [{low:g}, {high:g}]" for c, (low, high) in self._limits())
+        unknowns = [f"{name} = {value:.6g}" for name, value in self.unknowns.items()]
+        known = [f"relative L2 error of {name} {scientific(float(value))}" for name, value in errors.items()]
+        what = f"{', '.join(self.fields)} of {about['problem']} on {', '.join(limits)}"
+        return "; ".join([what, *unknowns, *known, f"run {self.folder}, {about['status']}"])
 
     @property
-    def problem(self) -> Any:
+    def problem(self) -> Problem:
         """The problem, with its coefficients, constraints and domain."""
         return self.objective.problem
 
@@ -86,16 +100,20 @@ class Prediction:
         """The columns of the history: ``history["loss/pde"]``, each of shape (R,)."""
         return Results(self.folder / RESULTS).read_history()
 
-    def __call__(self, derivatives: str | Sequence[str] = (), **coordinates: ArrayLike) -> Any:
-        """Values at points: numbers or arrays by coordinate, broadcast against each other.
+    def __call__(
+        self, points: ArrayLike | None = None, /, derivatives: str | Sequence[str] = (), **coordinates: ArrayLike
+    ) -> Any:
+        """Values at points (N, D), or at numbers or arrays by coordinate, which are broadcast against each other.
 
         `derivatives` names what is wanted: fields, derivatives (``u_xx``, ``lap_u``), observables, coefficients, or
         ``residual/<constraint>``. A list of names gives a dict of arrays of the common shape, one name an array;
         without it there are the fields, or for a problem of one field its array. Raises UsageError for other names.
+        Warns once of points outside the domain, where nothing was trained.
         """
         alone = isinstance(derivatives, str) or (not derivatives and len(self.fields) == 1)
         names = [derivatives] if isinstance(derivatives, str) else list(derivatives or self.fields)
-        shape, X = self._points(coordinates)
+        shape, X = self._by_coordinate(coordinates) if points is None else self._as_rows(points, coordinates)
+        self._warn_outside(X)
         arrays = {name: value.reshape(shape) for name, value in self._evaluate(names, X).items()}
         return arrays[names[0]] if alone else arrays
 
@@ -107,15 +125,36 @@ class Prediction:
         values = 2 * len(nodes) + len(derivatives or self.fields)  # the points twice, as they are made and as one array
         way = f"type a smaller grid than {'x'.join(map(str, nodes))}"
         refuse_too_many(prod(nodes), values, torch.device("cpu"), way)
-        domain = self.problem.domain
-        ends = zip(self.coordinates, domain.extents, nodes, strict=True)
-        axes = {c: np.linspace(low, high, n) for c, (low, high), n in ends}
-        points = np.meshgrid(*axes.values(), indexing="ij")
-        values = self(derivatives or list(self.fields), **dict(zip(axes, points, strict=True)))
-        inside = domain.contains(torch.as_tensor(np.stack([p.ravel() for p in points], 1))).numpy()
-        return axes | {name: np.where(inside.reshape(v.shape), v, np.nan) for name, v in values.items()}
+        axes = {c: np.linspace(*ends, n) for (c, ends), n in zip(self._limits(), nodes, strict=True)}
+        X = torch.as_tensor(np.stack([p.ravel() for p in np.meshgrid(*axes.values(), indexing="ij")], 1))
+        inside = self.problem.domain.contains(X).numpy()
+        arrays = self._evaluate(derivatives or self.fields, X)
+        return axes | {name: np.where(inside, value, np.nan).reshape(nodes) for name, value in arrays.items()}
 
-    def _points(self, coordinates: dict[str, ArrayLike]) -> tuple[tuple[int, ...], torch.Tensor]:
+    def _limits(self) -> list[tuple[str, tuple[float, float]]]:
+        """Each coordinate with its smallest and its largest value."""
+        return list(zip(self.coordinates, self.problem.domain.extents, strict=True))
+
+    def _warn_outside(self, X: torch.Tensor) -> None:
+        if self._warned:
+            return
+        domain = self.problem.domain
+        if outside := int((~domain.contains(domain.inwards(X, 1e-9))).sum()):  # rounding puts no point outside
+            self._warned = True
+            limits = ", ".join(f"{c} in [{low:g}, {high:g}]" for c, (low, high) in self._limits())
+            warnings.warn(f"{outside} of {len(X)} points lie outside the domain ({limits}), where the network was not "
+                          "trained; this is said once", stacklevel=3)  # fmt: skip
+
+    def _as_rows(self, points: ArrayLike, coordinates: Mapping[str, Any]) -> tuple[tuple[int, ...], torch.Tensor]:
+        """The shape without the last axis, and the points (N, D)."""
+        array = np.asarray(points, float)
+        if coordinates or array.ndim == 0 or array.shape[-1] != len(self.coordinates):
+            found = f"points of shape {array.shape}" + (f" and {', '.join(coordinates)}" if coordinates else "")
+            columns, each = ", ".join(self.coordinates), ", ".join(f"{c}=..." for c in self.coordinates)
+            raise UsageError(f"found {found}; expected an array (N, {len(self.coordinates)}) of {columns}, or {each}")
+        return array.shape[:-1], torch.as_tensor(array.reshape(-1, len(self.coordinates)))
+
+    def _by_coordinate(self, coordinates: Mapping[str, ArrayLike]) -> tuple[tuple[int, ...], torch.Tensor]:
         """The common shape, and the points (N, D)."""
         if set(coordinates) != set(self.coordinates):
             found = ", ".join(coordinates) or "none"
@@ -125,10 +164,11 @@ class Prediction:
             arrays = np.broadcast_arrays(*(np.asarray(coordinates[c], float) for c in self.coordinates))
         except ValueError as error:
             raise UsageError(f"the coordinates do not fit each other: {error}") from error
-        X = torch.as_tensor(np.stack([array.ravel() for array in arrays], 1))
-        return arrays[0].shape, X.to(self.objective.device, self.objective.dtype)
+        return arrays[0].shape, torch.as_tensor(np.stack([array.ravel() for array in arrays], 1))
 
-    def _evaluate(self, names: list[str], X: torch.Tensor) -> dict[str, np.ndarray]:
+    def _evaluate(self, names: Sequence[str], X: torch.Tensor) -> dict[str, np.ndarray]:
+        """Each name at points (N, D): (N,)."""
+        X = X.to(self.objective.device, self.objective.dtype)
         try:
             parts = [self.objective.evaluate(names, part) for part in X.split(AT_ONCE)]
         except (TypeError, ValueError) as error:

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from types import TracebackType
 from typing import IO, Protocol
 
@@ -131,7 +132,7 @@ class Console:
     def __init__(self, prefix: str = "", stream: IO[str] | None = None, clock: Callable[[], float] = time.monotonic):
         stream = stream or sys.stdout
         terminal = rich.console.Console(file=stream, highlight=False)
-        live = stream.isatty() and not terminal.is_dumb_terminal and not prefix
+        live = not prefix and (_in_notebook(terminal) or (stream.isatty() and not terminal.is_dumb_terminal))
         self._view: View = Picture(terminal) if live else Lines(stream, prefix)
         self._state, self._clock, self._shown = State(), clock, -math.inf
 
@@ -168,6 +169,11 @@ class Console:
     def _show(self) -> None:
         self._state.remember()
         self._view.show(self._state)
+
+
+def _in_notebook(terminal: rich.console.Console) -> bool:
+    """Whether this is the output of a Jupyter notebook that can show a live picture; without ipywidgets it cannot."""
+    return terminal.is_jupyter and terminal.file is sys.stdout and find_spec("ipywidgets") is not None
 
 
 class Lines:
