@@ -1,4 +1,4 @@
-"""What README.md and docs/ say is so: measured numbers come from result files, commands compose, files exist."""
+"""The pages tell the truth: measured numbers come from result files, commands compose, examples run, files exist."""
 
 import importlib.util
 import re
@@ -146,6 +146,21 @@ def test_every_number_of_the_three_facts_stands_in_a_measured_table_of_its_sourc
         numbers = re.findall(r"\d\.\d+e[-+]\d+|[\d.]+(?= m?s\b)", words)
         assert len(numbers) > 1
         assert set(numbers) <= cells
+
+
+def test_times_marked_2_in_the_readme_are_those_of_the_table_of_the_default():
+    text = (ROOT / "README.md").read_text()
+    line = re.compile(r"^\| `(problem=.+?)`(?: \\\*)? \|" + r"([^|]+)\|" * 4, re.MULTILINE)
+    rows = [[cell.strip() for cell in row] for row in line.findall(text)]
+    seconds = {words: float(whole) for words, _, _, whole, _ in rows}
+    marked = re.findall(r"^pinn train (.+?) +# (\d+) s \[2\]", text, re.MULTILINE)
+    assert len(marked) > 1
+    assert all(seconds[words] == float(said) for words, said in marked)
+    default = {words.split()[0]: goal for words, _, goal, _, _ in rows if "exact" not in words and "sobol" not in words}
+    reached = [int(goal) for goal in default.values() if goal.isdecimal()]
+    counted = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+    assert f"{counted[len(reached)]} of the {counted[len(default)]} problems" in text
+    assert f"in {min(reached)} to {max(reached)} seconds" in " ".join(text.split())
 
 
 @pytest.mark.parametrize(("steps", "error"), [(12, 1e-2), pytest.param(300, 5e-9, marks=pytest.mark.slow)])
