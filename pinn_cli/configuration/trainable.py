@@ -13,6 +13,7 @@ from pinn_cli.basics.errors import UsageError
 from pinn_cli.physics.ansatz import written_ansatz
 from pinn_cli.physics.points import trial_points
 from pinn_cli.physics.problem import Constraint
+from pinn_cli.physics.references.table import Columns, refuse_what_is_no_number
 from pinn_cli.physics.symbols import Place
 from pinn_cli.physics.terms import supplied
 
@@ -56,17 +57,27 @@ def refuse_constraint(problem: Any, constraint: Constraint) -> None:
 
 
 def refuse_measurements(problem: Any) -> None:
-    """Refuse measured columns of different lengths, or with values that are no finite numbers (UsageError)."""
+    """Refuse columns of different lengths, values that are not finite, points outside the domain (UsageError)."""
+    columns = problem.data_columns
     where = f"{type(problem).__name__}.measurements"
-    shapes = {name: tuple(column.shape) for name, column in problem.data_columns.items()}
+    where += f" ({columns.path})" if isinstance(columns, Columns) else ""
+    shapes = {name: tuple(column.shape) for name, column in columns.items()}
     if len(set(shapes.values())) > 1 or any(len(shape) != 1 for shape in shapes.values()):
         raise UsageError(f"{where}: columns of shapes {shapes}; expected (N,), all of one length")
-    outside = ~problem.domain.contains(problem.data[:, : len(problem.coordinates)])
-    if outside.any():
-        row = int(outside.nonzero()[0, 0])
-        raise UsageError(f"{type(problem).__name__}.measurements: row {row + 1} lies outside the domain")
-    if not problem.data.isfinite().all():
-        raise UsageError(f"{where}: a value is not a finite number")
+    refuse_what_is_no_number(columns, where)
+    points = problem.data[:, : len(problem.coordinates)]
+    for row in (~problem.domain.contains(points)).nonzero()[:1, 0].tolist():
+        raise UsageError(f"{where}: row {row + 1}: {_outside(problem, points[row])}")
+
+
+def _outside(problem: Any, point: Tensor) -> str:
+    """The position of a point (D,) and the limits, of the coordinates that are beyond theirs, or else of all."""
+    limits = dict(zip(problem.coordinates, problem.domain.extents, strict=True))
+    at = dict(zip(problem.coordinates, point.tolist(), strict=True))
+    named = [c for c, (low, high) in limits.items() if not low <= at[c] <= high] or list(at)
+    position = ", ".join(f"{c} = {at[c]:g}" for c in named)
+    expected = ", ".join(f"{limits[c][0]:g} <= {c} <= {limits[c][1]:g}" for c in named)
+    return f"{position} lies outside the domain; expected {expected}"
 
 
 def refuse_ansatz(problem: Any) -> None:

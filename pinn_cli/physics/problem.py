@@ -76,6 +76,18 @@ class Problem:
     imposes: tuple[str, ...] = ()
     domain: Domain
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Refuse a number without a type (TypeError): a dataclass would not make it a coefficient."""
+        super().__init_subclass__(**options)
+        typed = inspect.get_annotations(cls)
+        for name, value in vars(cls).items():
+            if isinstance(value, int | float) and not name.startswith("_") and name not in typed:
+                kind = type(value).__name__
+                raise TypeError(
+                    f"{cls.__name__}: `{name} = {value!r}` has no type, so it can be neither overridden nor used as a "
+                    f"symbol; write `{name}: {kind} = {value!r}`"
+                )
+
     @property
     def coefficients(self) -> dict[str, float]:
         """The numbers of the problem that may be used as symbols, by name."""

@@ -21,7 +21,7 @@ from pinn_cli.configuration.trainable import refuse
 from pinn_cli.derivatives.keys import Lap
 from pinn_cli.physics.domains import Box
 from pinn_cli.physics.problem import Problem, on
-from pinn_cli.physics.references.table import Table
+from pinn_cli.physics.references.table import Table, read_table
 
 
 @dataclass
@@ -194,20 +194,38 @@ def test_an_ansatz_that_mixes_points_or_changes_shape_is_refused():
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"x": 3, "t": 3, "v": 2}, r"columns of shapes .*\(2,\)"),
-        ({"x": 3, "v": 3}, "no column `t`"),
+        ({"x": [0.0, 0.5], "t": [0.0, 0.5], "v": [1.0]}, r"Measured\.measurements: columns of shapes .*\(1,\)"),
+        ({"x": [0.0], "v": [1.0]}, "no column `t`"),
+        ({"x": [0.0, 0.5], "t": [0.0, 1.7], "v": [1.0, 1.0]}, r"row 2: t = 1\.7 lies outside .* 0 <= t <= 1$"),
+        ({"x": [0.0, 0.5], "t": [0.0, 0.5], "v": [1.0, torch.nan]}, "row 2: v is `nan`; expected a finite number"),
     ],
 )
-def test_measurements_of_the_wrong_shape_are_refused(columns, message):
+def test_measurements_that_cannot_be_used_are_refused(columns, message):
     class Measured(Advection):
         def measurements(self) -> dict[str, Tensor]:
-            return {name: torch.zeros(n) for name, n in columns.items()}
+            return {name: torch.tensor(values) for name, values in columns.items()}
 
         @on("data")
         def seen(self, u, v):
             return u - v
 
     with pytest.raises(UsageError, match=message):
+        refuse(Measured())
+
+
+def test_a_measured_row_outside_the_domain_names_its_file(tmp_path):
+    class Measured(Advection):
+        def measurements(self):
+            return read_table(file)
+
+        @on("data")
+        def seen(self, u, v):
+            return u - v
+
+    file = tmp_path / "probe.csv"
+    file.write_text("x, t, v\n0.5, 0.5, 1\n-2, 3, 1\n")
+    expected = r"measurements \(.*probe\.csv\): row 2: x = -2, t = 3 lies .* expected 0 <= x <= 1, 0 <= t <= 1$"
+    with pytest.raises(UsageError, match=expected):
         refuse(Measured())
 
 

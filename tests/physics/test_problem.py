@@ -236,3 +236,16 @@ def test_a_wrapper_answers_for_the_problem_inside():
     assert not hasattr(outer, "reference")
     outer.hidden = ("exact",)
     assert not hasattr(outer, "exact")
+
+
+def test_a_coefficient_without_a_type_is_told_to_have_one():
+    """A dataclass takes only what has a type: the number could be neither overridden nor used as a symbol."""
+    with pytest.raises(TypeError, match=r"Untyped: `D = 0\.001` has no type, .*; write `D: float = 0\.001`"):
+
+        class Untyped(Plate):
+            D = 0.001
+
+    class Typed(Plate):
+        D: float = 0.001
+        _cache = 3
+        name = "not a number"

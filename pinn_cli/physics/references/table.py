@@ -1,7 +1,9 @@
-"""Reference values from a file: somebody's solution, or measurements."""
+"""Reference values or measurements from a file."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from math import isfinite
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -11,13 +13,22 @@ from torch import Tensor
 from pinn_cli.basics.errors import UsageError
 
 
+class Columns(dict[str, np.ndarray]):
+    """Arrays by column name, and the `path` of the file that holds them."""
+
+    def __init__(self, columns: dict[str, np.ndarray], path: str | Path) -> None:
+        super().__init__(columns)
+        self.path = path
+
+
 class Table:
-    """Columns of a CSV, NPZ or HDF5 file, one per coordinate and per field known, all of N values.
+    """Columns of a CSV, NPZ or HDF5 file, one per coordinate and per known field, all of N values.
 
     Gridded data is understood as well: axes x (n,), t (m,) and a field (n, m), axes in the order of the coordinates.
-    `error` is what the table's author claims for it; the prediction is compared at the table's own points `at` (N, D).
+    `error` is the relative error that the author of the table claims. The prediction is compared at the points of the
+    table, `at` (N, D).
 
-    Errors: UsageError, naming the file, for a missing column, a shape that does not fit, a value that is no number.
+    Raises UsageError, naming the file, for a missing column, a shape that does not fit, a value that is no number.
     """
 
     def __init__(
@@ -27,55 +38,67 @@ class Table:
         columns = read_table(path)
         if missing := [name for name in (*coordinates, *fields) if name not in columns]:
             raise UsageError(f"{path}: no column {', '.join(missing)}; found {', '.join(columns)}.")
-        points, values = self._flat([columns[c] for c in coordinates], [columns[f] for f in fields])
-        self.at: Tensor = torch.stack(points, 1)
-        self.values = dict(zip(fields, values, strict=True))
+        flat = self._flat({c: columns[c] for c in coordinates}, {f: columns[f] for f in fields})
+        self.at: Tensor = torch.stack([flat[c] for c in coordinates], 1)
+        self.values = {f: flat[f] for f in fields}
 
     def __call__(self, X: Tensor) -> dict[str, Tensor]:
-        """The columns (N,) by field; X must be `at`, to single precision. Errors: ValueError for other points."""
+        """The columns (N,) by field; X must be `at`, to single precision. Raises ValueError for other points."""
         if X.shape != self.at.shape or not torch.allclose(X.to(self.at), self.at, rtol=1e-6, atol=1e-6):
             raise ValueError(f"{self.path} is known at its own {len(self.at)} points only: ask at `reference.at`.")
         return {name: value.to(X) for name, value in self.values.items()}
 
-    def _flat(self, axes: list[np.ndarray], fields: list[np.ndarray]) -> tuple[list[Tensor], list[Tensor]]:
-        grid = tuple(axis.size for axis in axes)
-        if len(axes) > 1 and all(axis.ndim == 1 for axis in axes) and all(field.shape == grid for field in fields):
-            axes = list(np.meshgrid(*axes, indexing="ij"))
-        shapes = {array.shape for array in (*axes, *fields)}
+    def _flat(self, axes: dict[str, np.ndarray], fields: dict[str, np.ndarray]) -> dict[str, Tensor]:
+        """Every column (N,), float64, in the order of the points."""
+        grid = tuple(axis.size for axis in axes.values())
+        one_dimensional = all(axis.ndim == 1 for axis in axes.values())
+        if len(axes) > 1 and one_dimensional and all(field.shape == grid for field in fields.values()):
+            axes = dict(zip(axes, np.meshgrid(*axes.values(), indexing="ij"), strict=True))
+        shapes = {array.shape for array in (axes | fields).values()}
         if len(shapes) > 1 or () in shapes:
             raise UsageError(
                 f"{self.path}: shapes {sorted(shapes)}; expected equal columns, or fields on a grid {grid}."
             )
-        flat = [self._numbers(array) for array in (*axes, *fields)]
-        return flat[: len(axes)], flat[len(axes) :]
-
-    def _numbers(self, column: np.ndarray) -> Tensor:
-        if not np.issubdtype(column.dtype, np.number) or not np.isfinite(column).all():
-            raise UsageError(f"{self.path}: a column holds something that is not a finite number.")
-        return torch.from_numpy(column.astype(np.float64).ravel())
+        refuse_what_is_no_number(axes | fields, self.path)
+        return {name: torch.from_numpy(a.astype(np.float64).ravel()) for name, a in (axes | fields).items()}
 
 
-def read_table(path: str | Path) -> dict[str, np.ndarray]:
-    """Arrays by column name. Errors: UsageError if the file is missing, unreadable, or of an unknown kind."""
+def refuse_what_is_no_number(columns: Mapping[str, Any], where: object) -> None:
+    """Refuse a column with a value that is no finite number, naming the first such row (UsageError)."""
+    for name, column in columns.items():
+        for row, value in enumerate(np.asarray(column).ravel().tolist(), 1):
+            if not isinstance(value, int | float) or not isfinite(value):
+                raise UsageError(f"{where}: row {row}: {name} is `{value}`; expected a finite number")
+
+
+def read_table(path: str | Path) -> Columns:
+    """Arrays by column name. Raises UsageError if the file is missing, unreadable, or of an unknown kind."""
     suffix = Path(path).suffix.lower()
     if suffix not in READERS:
         raise UsageError(f"{path}: kind {suffix or 'unknown'}; expected one of {', '.join(READERS)}.")
     if not Path(path).is_file():
         raise UsageError(f"{path}: no such file (looked from {Path.cwd()}).")
     try:
-        return READERS[suffix](Path(path))
-    except Exception as error:  # each reader has its own; the person needs one line
+        return Columns(READERS[suffix](Path(path)), path)
+    except Exception as error:  # each reader raises errors of its own
         raise UsageError(f"{path}: cannot be read as {suffix}: {error}") from error
 
 
 def _csv(path: Path) -> dict[str, np.ndarray]:
     """First line the column names, comma-separated; lines that begin with # are comments."""
     lines = [line for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")]
-    names = [name.strip() for name in lines[0].split(",")]
-    values = np.loadtxt(lines[1:], delimiter=",", ndmin=2)
-    if values.shape[1] != len(names):
-        raise ValueError(f"{len(names)} names for {values.shape[1]} columns")
-    return dict(zip(names, values.T, strict=True))
+    names, *rows = [[cell.strip() for cell in line.split(",")] for line in lines]
+    for number, row in enumerate(rows, 1):
+        if len(row) != len(names):
+            raise ValueError(f"row {number} has {len(row)} values; expected {len(names)}, one for each name")
+    return {name: np.array([_number(row[k], name, n) for n, row in enumerate(rows, 1)]) for k, name in enumerate(names)}
+
+
+def _number(cell: str, name: str, row: int) -> float:
+    try:
+        return float(cell)
+    except ValueError:
+        raise ValueError(f"row {row}: {name} is `{cell}`; expected a number") from None
 
 
 def _npz(path: Path) -> dict[str, np.ndarray]:
