@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import pinn_cli
 from pinn_cli import cli, load
 from pinn_cli.commands.list import KINDS
 from pinn_cli.configuration.assemble import assemble
@@ -106,6 +107,32 @@ def test_the_files_of_the_guide_work(words, workshop):
     optimizer.load_state_dict(optimizer.state_dict())
     assert report.stop is None
     assert float(objective.loss().detach()) != before
+
+
+SCRIPTS = [
+    (page.name, body)
+    for page in PAGES
+    for language, body in FENCE.findall(FILE.sub("", page.read_text()))
+    if language == "python" and re.search("^from pinn_cli import (load|train)$", body, re.MULTILINE)
+]
+
+
+@pytest.mark.parametrize("script", [body for _, body in SCRIPTS], ids=[name for name, _ in SCRIPTS])
+def test_every_script_runs(script, workshop, monkeypatch):
+    """After one step on few points, which is also all that `train` does here; the words themselves are composed."""
+
+    def short(*words):
+        assert cli.main(["train", *words, "stop.steps=1", "points.interior=16", "points.face=8", "figures=off"]) == 0
+        return load("latest")
+
+    def train(*words):
+        assemble(compose(list(words)))
+        return short(*(word for word in words if not word.startswith("stop.")))
+
+    monkeypatch.setattr(pinn_cli, "train", train)
+    for problem in re.findall(r"outputs/(\w+)/latest", script):
+        short(f"problem={problem}")
+    exec(compile(script, "script", "exec"), {})
 
 
 def test_blocks_are_what_the_result_files_say():
