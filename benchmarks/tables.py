@@ -3,15 +3,16 @@
     python benchmarks/tables.py            rewrite every block
     python benchmarks/tables.py --check    exit code 1 if a block is not what its results say
 
-A block lies between `<!-- begin: NAME -->` and `<!-- end: NAME -->`; NAME is a key of BLOCKS. One whose results are
-not there says so. A published table's file is what `pinn reproduce NAME --show --json` prints. No measured number is
-typed by hand. The tables of docs/what_methods_see.md are written from pinn_cli/methods/contracts.py.
+A block lies between `<!-- begin: NAME -->` and `<!-- end: NAME -->`; NAME is a key of BLOCKS. A block without results
+says so. The file of a table is the output of `pinn reproduce NAME --show --json`. No measured number is typed by hand.
+The tables of docs/what_methods_see.md are written from pinn_cli/methods/contracts.py.
 """
 
 import argparse
 import ast
 import json
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -30,18 +31,19 @@ Rows = Iterable[Sequence[str]]
 
 
 def accuracy(found: dict[str, Any]) -> str:
-    """Medians over the seeds, a row per case."""
+    """The default: medians over the seeds, a row per case; a star marks the cells that have a note."""
+    head = ["`pinn train ...`", "relative L2 error", found["quantities"]["goal"], "seconds", "steps", "seeds"]
     rows = [
-        [f"`{m['words']}`" + r" \*" * (case in found["untuned"]), _errors(m["errors"]), _whole(m["seconds_to_goal"]),
-         _whole(m["seconds"]), _whole(m["steps"]), _seeds(m["seeds"])]
-        for case, m in found["medians"].items()
+        [f"`{_words(cell, 'stop.seconds', 'threads')}`" + r" \*" * bool(cell["notes"]), _median(cell, "error"),
+         *(_whole(_value(cell, name)) for name in ("goal", "seconds", "steps")), _seeds(cell)]
+        for cell in _measured(found)
     ]  # fmt: skip
-    head = ["`pinn train ...`", "relative L2 error", f"seconds to {found['goal']:.0e}", "seconds", "steps", "seeds"]
-    return f"{_table(head, rows)}\n\n\\* no setting was chosen by looking at this problem\n\n{_machines(found)}"
+    notes = "\n".join(f"\\* {note}" for note in found["notes"].values())
+    return f"{_table(head, rows)}\n\n{notes}\n\n{_machines(found)}"
 
 
-def accuracy_runs(found: dict[str, Any]) -> str:
-    """Every run."""
+def runs(found: dict[str, Any]) -> str:
+    """Every run of the default."""
     head = ["command", "error", "seconds", "steps", "ended by", "verdict of the guard"]
     rows = [
         [f"`{run['command']}`", _errors(run["errors"]), _whole(run["seconds"]), str(run["steps"]), run["reason"],
@@ -73,14 +75,13 @@ def published_runs(found: dict[str, Any]) -> str:
 
 
 def lid_driven_cavity(found: dict[str, Any]) -> str:
-    """Medians over the seeds, a row per case."""
+    """The default on the cavity: medians over the seeds, a row per case."""
+    head = ["`pinn train ...`", "centre lines", "whole field", found["quantities"]["goal"], "seconds", "steps", "seeds"]
     rows = [
-        [f"`{m['words']}`", _number(m["metrics"]["centreline"]), _number(m["metrics"]["field_masked"]),
-         _whole(m["seconds_to_goal"]), _whole(m["seconds"]), _whole(m["steps"]), _seeds(m["seeds"])]
-        for m in found["medians"].values()
+        [f"`{_words(cell)}`", _median(cell, "centreline"), _median(cell, "field"),
+         *(_whole(_value(cell, name)) for name in ("goal", "seconds", "steps")), _seeds(cell)]
+        for cell in _measured(found)
     ]  # fmt: skip
-    goal = f"seconds to {found['goal']:.0e} on the lines"
-    head = ["`pinn train ...`", "centre lines", "whole field", goal, "seconds", "steps", "seeds"]
     return f"{_table(head, rows)}\n\n{_machines(found)}"
 
 
@@ -101,17 +102,17 @@ def failure_modes(ours: dict[str, Any], *published: dict[str, Any]) -> str:
     """Plain training, curriculum and windows in time, theirs and ours, beside the default: a row per coefficient."""
     ways = ("plain", "curriculum", "windows")
     head = ["", *(f"{way}, {whose}" for way in ways for whose in ("paper", "ours")), "the default", "seconds"]
+    default = {cell["row"]: cell for cell in _measured(ours) if cell["column"] == "default"}
     rows = []
     for (problem, coefficient), table in zip(FAILURE_MODES.items(), published, strict=True):
-        split = [(*case.rpartition("_")[::2], m) for case, m in ours["medians"].items()]
-        cases = {value: m for name, value, m in split if name == problem}
         printed = [row.removeprefix(coefficient) for row in table["rows"]]
-        for value in sorted({*cases, *filter(str.isdecimal, printed)}, key=int):
+        measured = [row.removeprefix(f"{problem}_") for row in default]
+        for value in sorted({*filter(str.isdecimal, [*measured, *printed])}, key=int):
             cells = [table["cells"].get(f"{coefficient}{value}_{way}") for way in ways]
-            m = cases.get(value, {"errors": {}, "seconds": None})
+            cell = default.get(f"{problem}_{value}")
             name = f"{problem.replace('_', '-')}, {coefficient} = {value}"
-            rows.append([name, *(number for cell in cells for number in _both(cell)), _errors(m["errors"]),
-                         _whole(m["seconds"])])  # fmt: skip
+            own = (_median(cell, "u"), _whole(_value(cell, "seconds"))) if cell else (NONE, NONE)
+            rows.append([name, *(number for one in cells for number in _both(one)), *own])
     return f"{_table(head, rows)}\n\n{_machines(ours)}"
 
 
@@ -121,12 +122,14 @@ def _both(cell: dict[str, Any] | None) -> list[str]:
 
 
 def strategies(ours: dict[str, Any]) -> str:
-    """What the default does not solve in two minutes and what it does, without and with each strategy."""
-    cases = {case: m for case, m in ours["medians"].items() if re.search("convection_100|reaction_20|_400", case)}
+    """Cases that the default solves in two minutes and cases that it does not, without and with each strategy."""
+    several = {cell["row"] for cell in ours["cells"].values() if cell["column"] != "default"}
+    cells = [cell for cell in _measured(ours) if cell["row"] in several]
     rows = [
-        [f"`{m['words']}`", _errors(m["errors"]), _spread(ours["runs"][case]), _whole(m["seconds"]), _seeds(m["seeds"])]
-        for case, m in sorted(cases.items(), key=lambda entry: (entry[0].split("_")[:2], entry[1]["errors"]["u"]))
-    ]
+        [f"`{_words(cell)}`", _median(cell, "u"), _range(cell["results"]["u"]), _whole(_value(cell, "seconds")),
+         _seeds(cell)]
+        for cell in sorted(cells, key=lambda cell: (cell["row"].split("_")[:2], _value(cell, "u")))
+    ]  # fmt: skip
     return _table(["`pinn train ...`", "relative L2 error", "[min, max]", "seconds", "seeds"], rows)
 
 
@@ -162,17 +165,17 @@ def _users(variable: str, member: str) -> str:
 # name of a block: the files its numbers come from, what it prints, and the command that measures
 Source = tuple[tuple[str, ...], Callable[..., str], str]
 BLOCKS: dict[str, Source] = {
-    "accuracy": (("accuracy.json",), accuracy, "python benchmarks/accuracy.py"),
-    "accuracy-runs": (("accuracy.json",), accuracy_runs, "python benchmarks/accuracy.py"),
-    "lid-driven-cavity": (("cavity.json",), lid_driven_cavity, "python benchmarks/cavity.py"),
+    "accuracy": (("default/accuracy.json",), accuracy, "pinn reproduce default/accuracy"),
+    "accuracy-runs": (("default/accuracy.json",), runs, "pinn reproduce default/accuracy"),
+    "lid-driven-cavity": (("default/cavity.json",), lid_driven_cavity, "pinn reproduce default/cavity"),
     "step-time": (("step_time.json",), step_time, "python benchmarks/step_time.py"),
     "failure-modes": (
-        ("failure_modes.json", *(f"failure_modes/{name}.json" for name in FAILURE_MODES)),
+        ("default/failure_modes.json", *(f"failure_modes/{name}.json" for name in FAILURE_MODES)),
         failure_modes,
-        "python benchmarks/failure_modes.py, pinn reproduce failure_modes/convection, and so on",
+        "pinn reproduce default/failure_modes, pinn reproduce failure_modes/convection, and so on",
     ),
-    "failure-modes-strategies": (("failure_modes.json",), strategies, "python benchmarks/failure_modes.py"),
-    "failure-modes-runs": (("failure_modes.json",), accuracy_runs, "python benchmarks/failure_modes.py"),
+    "failure-modes-strategies": (("default/failure_modes.json",), strategies, "pinn reproduce default/failure_modes"),
+    "failure-modes-runs": (("default/failure_modes.json",), runs, "pinn reproduce default/failure_modes"),
 }
 PUBLISHED = {
     "gradient_pathologies": ("helmholtz", "klein_gordon", "cavity", "poisson_stiffness"),
@@ -213,12 +216,41 @@ def _table(head: Sequence[str], rows: Rows, numbers: Iterable[int] | None = None
     return typeset.markdown([head, *rows], right)
 
 
+def _measured(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """The cells that have runs."""
+    return [cell for cell in found["cells"].values() if cell["runs"]]
+
+
 def _runs(found: dict[str, Any]) -> list[dict[str, Any]]:
-    return [seeds[seed] for seeds in found["runs"].values() for seed in sorted(seeds, key=int)]
+    return [run for cell in _measured(found) for run in cell["runs"].values()]
+
+
+def _words(cell: dict[str, Any], *without: str) -> str:
+    """The overrides of a cell, as they were typed."""
+    command = next(iter(cell["runs"].values()))["command"]
+    return shlex.join(word for word in shlex.split(command)[2:] if word.partition("=")[0] not in ("seed", *without))
+
+
+def _value(cell: dict[str, Any], quantity: str) -> float | None:
+    """The median over the seeds."""
+    value: float | None = cell["results"][quantity]["median"]
+    return value
+
+
+def _median(cell: dict[str, Any], quantity: str) -> str:
+    return _number(_value(cell, quantity))
+
+
+def _range(result: dict[str, Any]) -> str:
+    return f"[{result['low']:.1e}, {result['high']:.1e}]" if result["count"] > 1 else NONE
+
+
+def _seeds(cell: dict[str, Any]) -> str:
+    return " ".join(cell["runs"])
 
 
 def _machines(found: dict[str, Any]) -> str:
-    return "; ".join(dict.fromkeys(_machine(run["machine"]) for run in _runs(found)))
+    return "; ".join(dict.fromkeys(f"{run['machine']}, {run['started'][:10]}" for run in _runs(found)))
 
 
 def _machine(about: dict[str, Any]) -> str:
@@ -235,21 +267,12 @@ def _number(value: float | None) -> str:
     return NONE if value is None else f"{value:.2e}"
 
 
-def _spread(seeds: dict[str, dict[str, Any]]) -> str:
-    values = [value for run in seeds.values() for value in run["errors"].values()]
-    return f"[{min(values):.1e}, {max(values):.1e}]" if len(values) > 1 else NONE
-
-
 def _whole(value: float | None) -> str:
     return NONE if value is None else f"{value:.0f}"
 
 
 def _pairs(table: dict[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in table.items())
-
-
-def _seeds(seeds: Sequence[int]) -> str:
-    return " ".join(map(str, seeds))
 
 
 def main() -> int:

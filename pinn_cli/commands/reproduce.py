@@ -110,6 +110,7 @@ def _typed(arguments: Namespace) -> list[str]:
 
 def _show(table: "Table", seeds: int, arguments: Namespace) -> None:
     """Print the table in the shape asked for; keep it beside its runs."""
+    from pinn_cli.basics.text import as_json
     from pinn_cli.records.results import export
     from pinn_cli.studies.published import measured, views
     from pinn_cli.studies.published.report import report
@@ -119,7 +120,7 @@ def _show(table: "Table", seeds: int, arguments: Namespace) -> None:
         (table.folder / "table.md").write_text(views.markdown(found), encoding="utf-8")
         export(table.folder / "table.h5", views.arrays(found))
     if arguments.json:
-        print(json.dumps(found, indent=1))
+        print(as_json(found))
     else:
         print(views.markdown(found) if arguments.md else views.text(found))
 

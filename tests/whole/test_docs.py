@@ -153,7 +153,7 @@ def test_every_block_has_a_source_and_an_end():
 
 def test_a_block_without_results_says_so(tmp_path):
     text = "<!-- begin: accuracy -->\nold\n<!-- end: accuracy -->"
-    assert "not measured yet: `python benchmarks/accuracy.py`" in tables().rewritten(text, tmp_path)
+    assert "not measured yet: `pinn reproduce default/accuracy`" in tables().rewritten(text, tmp_path)
 
 
 def test_no_measured_number_is_typed_by_hand():

@@ -3,7 +3,7 @@
 import json
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
@@ -42,17 +42,21 @@ def record(table: Table, cell: str, seed: int) -> Record:
     summary, settings, results = runs.summary(folder), runs.settings(folder), Results(folder / RESULTS)
     about = results.read_attributes()
     return {
-        **{key: summary[key] for key in ("status", "reason", "steps", "seconds", "started")},
+        **{key: summary[key] for key in ("status", "reason", "verdict", "steps", "seconds", "started")},
         "command": shlex.join(["pinn", "train", *table.cells[cell].words, f"seed={seed}"]),
         "commit": about.get("commit", ""),
         "machine": _machine(about),
         "stated": {key: settings[key] for key in table.stated if settings.get(key) is not None},
+        "errors": summary["errors"],
+        "metrics": summary["metrics"],
         "values": {name: value(results, quantity) for name, quantity in table.quantities.items()},
     }
 
 
 def value(results: Results, quantity: Quantity) -> float | None:
     """The number that a table asks for; None if the file has none, or if it is not finite."""
+    if quantity.when is not None:
+        return _first(results.read_history(), quantity)
     above = _number(results, quantity.read, quantity)
     below = _number(results, quantity.over, quantity) if quantity.over else 1.0
     return above / below if above is not None and below else None
@@ -69,6 +73,20 @@ def _number(results: Results, name: str, quantity: Quantity) -> float | None:
         found = [results.read(name).get("")]
     numbers = [taken for v in found if (taken := _taken(v, quantity.take)) is not None]
     return max(numbers, default=None)
+
+
+def _first(history: Mapping[str, np.ndarray], quantity: Quantity) -> float | None:
+    """The column that is read, at the first row where all columns that fit `when` are at or below `below`.
+
+    Only rows of the last stage count: on the way a strategy trains easier coefficients, or windows of time.
+    """
+    columns = {f"history/{name}": column for name, column in history.items()}
+    watched = [column for name, column in columns.items() if fnmatchcase(name, str(quantity.when))]
+    if not watched or quantity.read not in columns:
+        return None
+    stage = history.get("stage", np.zeros(len(watched[0])))
+    rows = np.flatnonzero((stage == stage.max(initial=0)) & np.all([c <= quantity.below for c in watched], axis=0))
+    return float(columns[quantity.read][rows[0]]) if len(rows) else None
 
 
 def _taken(value: Any, take: str) -> float | None:

@@ -1,6 +1,7 @@
 """Ours beside theirs: medians, spreads, ratios, verdicts. Plain values in and out, so that it can be kept as JSON."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import inf
 from statistics import median
 from typing import Any
 
@@ -33,13 +34,16 @@ def report(table: Table, records: Mapping[str, Mapping[int, Record]], seeds: int
 
 
 def result(paper: float | None, values: Sequence[float]) -> dict[str, Any]:
-    """Median, range and ratio to the paper's number, which agrees if it lies within the range of our seeds."""
+    """Median, range and ratio to the paper's number, which agrees if it lies within the range of our seeds.
+
+    An infinite value is one that was never reached; what is infinite here is None in the result.
+    """
     if not values:
         return {"paper": paper, "median": None, "low": None, "high": None, "ratio": None, "verdict": ""}
-    middle, low, high = median(values), min(values), max(values)
-    ratio = middle / paper if paper else None
+    middle, low, high = (None if value == inf else value for value in (median(values), min(values), max(values)))
+    ratio = middle / paper if paper and middle is not None else None
     return {"paper": paper, "median": middle, "low": low, "high": high, "ratio": ratio,
-            "verdict": verdict(paper, low, high, len(values))}  # fmt: skip
+            "verdict": verdict(paper, min(values), max(values), len(values))}  # fmt: skip
 
 
 def verdict(paper: float | None, low: float, high: float, count: int) -> str:
@@ -57,7 +61,9 @@ def _cell(table: Table, cell: Cell, records: Mapping[int, Record]) -> dict[str, 
     for name, quantity in table.quantities.items():
         if cell.row not in quantity.rows:
             continue
-        values = {seed: v for seed, record in done.items() if (v := record["values"].get(name)) is not None}
+        never = None if quantity.below is None else inf  # a value that was not reached is later than any other
+        read = {seed: record["values"].get(name) for seed, record in done.items()}
+        values = {s: v for s, known in read.items() if (v := never if known is None else known) is not None}
         rest = {str(s): "has no value" if s in done else r["status"] for s, r in records.items() if s not in values}
         results[name] = result(quantity.paper.get(cell.name), [*values.values()]) | {"count": len(values), "rest": rest}
         if table.quick and values:
@@ -91,7 +97,7 @@ def _quotient(pair: Sequence[Any], quantity: str, key: str) -> float | None:
 
 
 def _stated(records: Mapping[str, Mapping[int, Record]]) -> dict[str, list[str]]:
-    """The values of the settings that the table names, over all its runs."""
+    """The values, over all runs, of the settings that the table names."""
     found: dict[str, dict[str, None]] = {}
     for record in _every(records):
         for key, value in record["stated"].items():

@@ -1,21 +1,30 @@
-"""The YAML of a published table: rows x columns of runs, the numbers printed for them, and what is known to differ.
+"""A published table: rows x columns of runs, the numbers that were printed for them, and known differences.
 
-    # one line on what it is, for `pinn reproduce`
-    source: authors, year, which table          number: what the printed number is, e.g. mean of 10 initialisations
-    seeds: 3                                    seeds 0 .. 2 unless told otherwise
+It is a YAML below ``conf/published/``, and `pinn reproduce` runs it:
+
+    # one line on what it is
+    source: authors, year, which table          where the printed numbers are from
+    number: mean of 10 initialisations          what a printed number is
+    seeds: 3                                    how many seeds a cell has, from 0 on
     every: [...]                                overrides of every run; {row} and {column} stand for the names
-    rows: {3x50: [architecture.depth=3]}        a name and its overrides; likewise columns
-    without: [3x50_m1, "5x*_m3"]                cells (row_column) that are not run; * fits anything
-    quantities: {u: {title:, read: error/u, paper: {3x50: [0.1, null]}}}    and attribute:, over:, take:, rows:
+    rows: {3x50: [architecture.depth=3]}        a name and its overrides; `columns` likewise
+    cells: {3x50_m1: [...]}                     more overrides of single cells (row_column)
+    without: [3x50_m1, "5x*_m3"]                cells that are not run; * fits anything
+    quantities: {u: {title:, read: error/u, paper: {3x50: [0.1, null]}}}
     ratios: [[m1, m4]]                          columns whose quotient is shown for each row
-    says: [...]                                 what the paper claims, in words
-    stated: [dtype]                             settings to be named beside the results
+    says: [...]                                 claims of the paper, in words
+    stated: [dtype]                             settings that are named beside the results
     quick: {cells: [...], overrides: [...], seeds: 1}
-    notes: [{text:, columns: [...], rows: [...]}]     why a number may differ; everywhere where nothing is said
+    notes: [{text:, columns: [...], rows: [...]}]     what is special about these cells, or about all
 
-A table without `paper` has no published values. `read` names a dataset of the results file, `attribute` one of its
-attributes, and `take` (last, max or min) what is taken of an array; with a `*` in it, the largest over all datasets
-that fit. `over` names another such number to divide by. `rows` are those that the quantity belongs to, if not all.
+A quantity is read from the results file of each run:
+
+    title: its heading                          read: a dataset; with a *, the largest over all that fit
+    attribute: of the dataset, in its place     take: last, max or min of an array (default: last)
+    over: a dataset to divide by                rows: the rows that have it (default: all)
+    paper: {row: [a number for each column]}    null where nothing was printed; none at all for a table of our own
+    when: history/error/*, below: 1e-5          `read` is a history column, taken at its first row, in the last stage,
+                                                where all columns that fit `when` are at or below this value
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,15 +41,15 @@ from pinn_cli.basics.errors import UsageError, nearest
 from pinn_cli.configuration import catalogue
 from pinn_cli.records.folder import OUTPUTS
 
-NEEDED = ("source", "number", "seeds", "every", "rows", "columns", "quantities", "quick")
-OTHERS = ("without", "ratios", "says", "stated", "notes")
+NEEDED = ("source", "seeds", "every", "rows", "columns", "quantities", "quick")
+OTHERS = ("number", "cells", "without", "ratios", "says", "stated", "notes")
 MOST = 1000  # seeds
 TAKES = ("last", "max", "min")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One entry of the table: `words` are what stands behind `pinn train`, but for seed and folder."""
+    """One entry of the table; `words` follow `pinn train`, and a seed and a folder follow them."""
 
     name: str
     row: str
@@ -50,20 +59,22 @@ class Cell:
 
 @dataclass(frozen=True)
 class Quantity:
-    """A number of a run, and by cell what was printed for it."""
+    """A number of a run, and by cell the number that was printed for it."""
 
     title: str
     read: str
     over: str | None = None
     attribute: str | None = None
     take: str = "last"
+    when: str | None = None
+    below: float | None = None
     paper: Mapping[str, float] = field(default_factory=dict)
     rows: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Note:
-    """A reason why our number and the printed one may differ, and the rows and columns it speaks of."""
+    """A remark, for example why our number and the printed one may differ, on the cells of some rows and columns."""
 
     text: str
     rows: tuple[str, ...]
@@ -72,7 +83,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Table:
-    """A published table. Of a quick one the runs are shorter, and their numbers are not comparable."""
+    """A published table. The runs of a quick one are shorter, and its numbers are not comparable."""
 
     name: str
     title: str
@@ -135,14 +146,15 @@ def _table(name: str, title: str, node: Any) -> Table:
     _check_keys(node["quick"], ("cells", "overrides", "seeds"))
     _check_counts(node["seeds"], node["quick"]["seeds"])
     rows, columns = ({str(key): words or [] for key, words in node[axis].items()} for axis in ("rows", "columns"))
-    cells = _cells(node["every"], rows, columns, list(map(str, node.get("without", ()))))
+    of_cells = {str(name): words for name, words in node.get("cells", {}).items()}
+    cells = _cells(node["every"], rows, columns, of_cells, list(map(str, node.get("without", ()))))
     _check_names(node["quick"]["cells"], cells)
     _check_names([column for pair in node.get("ratios", ()) for column in pair], columns)
     return Table(
         name=name,
         title=title,
         source=str(node["source"]),
-        number=str(node["number"]),
+        number=str(node.get("number", "")),
         seeds=int(node["seeds"]),
         rows=tuple(rows),
         columns=tuple(columns),
@@ -159,12 +171,17 @@ def _table(name: str, title: str, node: Any) -> Table:
 
 
 def _cells(
-    every: list[Any], rows: dict[str, list[Any]], columns: dict[str, list[Any]], without: list[str]
+    every: list[Any], rows: dict[str, list[Any]], columns: dict[str, list[Any]], more: dict[str, list[Any]],
+    without: list[str],
 ) -> dict[str, Cell]:
-    """The cells by name: every row with every column, but for those that fit a pattern in `without`."""
-    of_all = [_cell(row, column, [*every, *columns[column], *rows[row]]) for row in rows for column in columns]
-    _check_patterns(without, [cell.name for cell in of_all])
-    return {cell.name: cell for cell in of_all if not any(fnmatchcase(cell.name, pattern) for pattern in without)}
+    """The cells by name: every row with every column, except those that fit a pattern in `without`."""
+    words = {(row, column): [*every, *columns[column], *rows[row], *more.get(f"{row}_{column}", ())]
+             for row in rows for column in columns}  # fmt: skip
+    cells = [_cell(*place, own) for place, own in words.items()]
+    _check_patterns(without, [cell.name for cell in cells])
+    kept = {cell.name: cell for cell in cells if not any(fnmatchcase(cell.name, pattern) for pattern in without)}
+    _check_names(more, kept)
+    return kept
 
 
 def _cell(row: str, column: str, words: Iterable[str]) -> Cell:
@@ -176,8 +193,10 @@ def _cell(row: str, column: str, words: Iterable[str]) -> Cell:
 
 
 def _quantity(node: dict[str, Any], rows: list[str], columns: list[str]) -> Quantity:
-    _check_keys(node, ("title", "read"), ("over", "attribute", "take", "paper", "rows"))
-    _check_texts(node, ("title", "read", "over", "attribute"))
+    _check_keys(node, ("title", "read"), ("over", "attribute", "take", "when", "below", "paper", "rows"))
+    _check_texts(node, ("title", "read", "over", "attribute", "when"))
+    if ("when" in node) != ("below" in node):
+        raise UsageError("`when` and `below` belong together: the columns, and the value they are to reach")
     if node.get("take", "last") not in TAKES:
         raise UsageError(f"take: {node['take']}; expected one of {', '.join(TAKES)}")
     own = tuple(map(str, node.get("rows", rows)))
@@ -189,7 +208,8 @@ def _quantity(node: dict[str, Any], rows: list[str], columns: list[str]) -> Quan
         if len(values) != len(columns):
             raise UsageError(f"paper: {len(values)} values in row {row}; expected {len(columns)}, one for each column")
         paper |= {f"{row}_{c}": float(v) for c, v in zip(columns, values, strict=True) if v is not None}
-    return Quantity(**{**node, "paper": paper, "rows": own})
+    below = {"below": float(node["below"])} if "below" in node else {}
+    return Quantity(**{**node, **below, "paper": paper, "rows": own})
 
 
 def _note(node: dict[str, Any], rows: Iterable[str], columns: Iterable[str]) -> Note:

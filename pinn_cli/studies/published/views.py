@@ -14,8 +14,8 @@ from pinn_cli.studies.published.report import AGREES, DIFFERS, ONE
 
 NONE = "–"
 HEAD = ["cell", "paper", "ours", "mean", "[min, max]", "seeds", "ratio", ""]
-MEAN = HEAD.index("mean")  # a column only where the paper's number is a mean
 COMPARABLE = "paper: {number}; ours: median{mean} [least, greatest] over the seeds; ratio: ours / paper"
+OURS = "median [least, greatest] over the seeds"
 QUICK = "quick ({quick}): these numbers show that it runs; they are not comparable with the paper's"
 
 Rows = list[list[str]]
@@ -53,13 +53,12 @@ def tables(report: dict[str, Any], empty: bool = True) -> str:
 
 
 def rows(report: dict[str, Any], quantity: str, empty: bool = True) -> Rows:
-    """Headings, then a row per cell; where the paper's number is a mean, ours stands beside the median."""
-    cells = {name: cell for name, cell in report["cells"].items() if quantity in cell["results"]}
-    found = [
-        (name, cell, cell["results"][quantity] | {"mean": _mean(cell, quantity)}) for name, cell in cells.items()
-    ]
-    shown = [HEAD, *(_row(report, *one) for one in found if empty or one[2]["count"])]
-    return shown if _of_means(report) else [[*row[:MEAN], *row[MEAN + 1 :]] for row in shown]
+    """Headings, then a row per cell; means stand beside medians where the paper prints means."""
+    cells = [(name, cell) for name, cell in report["cells"].items() if quantity in cell["results"]]
+    kept = [k for k, title in enumerate(HEAD) if title not in _left_out(report)]
+    head = ["median" if title == "ours" and _is_ours(report) else title for title in HEAD]
+    lines = [_row(report, quantity, *one) for one in cells if empty or one[1]["results"][quantity]["count"]]
+    return [[row[k] for k in kept] for row in (head, *lines)]
 
 
 def ratios(report: dict[str, Any], quantity: str, empty: bool = True) -> Rows:
@@ -89,24 +88,37 @@ def arrays(report: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _row(report: dict[str, Any], name: str, cell: dict[str, Any], found: dict[str, Any]) -> list[str]:
-    reasons = "".join(f" {letter}" for letter in cell["notes"]) if found["verdict"] in (DIFFERS, ONE) else ""
+def _row(report: dict[str, Any], quantity: str, name: str, cell: dict[str, Any]) -> list[str]:
+    found = cell["results"][quantity]
+    remarked = found["verdict"] in (DIFFERS, ONE) or _is_ours(report)
+    reasons = "".join(f" {letter}" for letter in cell["notes"]) if remarked else ""
     rest = "".join(f", seed {seed} {status}" for seed, status in found["rest"].items())
     enough = found["count"] >= report["seeds"]
     return [
         name,
         _number(found["paper"]),
         _number(found["median"]),
-        _number(found["mean"]),
+        _number(_mean(cell, quantity)),
         f"[{_number(found['low'])}, {_number(found['high'])}]" if found["count"] > 1 else NONE,
         NONE if not found["count"] else str(found["count"]) if enough else f"{found['count']} of {report['seeds']}",
         NONE if found["ratio"] is None else f"{found['ratio']:.2g}",
-        f"{found['verdict']}{reasons}{rest}".removeprefix(", ") or NONE,
+        f"{found['verdict']}{reasons}{rest}".removeprefix(", ").strip() or NONE,
     ]
 
 
 def _caption(report: dict[str, Any]) -> str:
-    return (QUICK if report["quick"] else COMPARABLE).format(**report, mean=", mean and" if _of_means(report) else "")
+    caption = QUICK if report["quick"] else OURS if _is_ours(report) else COMPARABLE
+    return caption.format(**report, mean=", mean and" if _of_means(report) else "")
+
+
+def _left_out(report: dict[str, Any]) -> set[str]:
+    """The columns that this table does not need."""
+    return (set() if _of_means(report) else {"mean"}) | ({"paper", "ratio"} if _is_ours(report) else set())
+
+
+def _is_ours(report: dict[str, Any]) -> bool:
+    """Whether nobody has published numbers for this table."""
+    return not report["number"]
 
 
 def _of_means(report: dict[str, Any]) -> bool:
@@ -137,8 +149,10 @@ def _below(report: dict[str, Any]) -> Iterator[str]:
     yield counts
     yield from (f"the paper says: {claim}" for claim in report["says"])
     given = [(c["notes"], r["verdict"]) for c in report["cells"].values() for r in c["results"].values()]
-    if letters := sorted({letter for notes, verdict in given if verdict in (DIFFERS, ONE) for letter in notes}):
-        yield "known to differ, in the order of the letters (that one of them is the reason has not been shown):"
+    remarked = [notes for notes, verdict in given if verdict in (DIFFERS, ONE) or _is_ours(report)]
+    if letters := sorted({letter for notes in remarked for letter in notes}):
+        if not _is_ours(report):
+            yield "known to differ, in the order of the letters (that one of them is the reason has not been shown):"
         yield from (f"  {letter}  {report['notes'][letter]}" for letter in letters)
     if stated := "; ".join(f"{key} {' or '.join(values)}" for key, values in report["stated"].items()):
         yield f"settings: {stated}"
