@@ -395,8 +395,11 @@ def test_numbers_are_counts(tiny, words, capsys):
 @pytest.mark.parametrize(
     ("before", "after", "says"),
     [
-        ("number: made up", "nummer: made up", "`number` is missing"),
+        ("number: made up", "nummer: made up", "did you mean `number`?"),
+        ("source: Nobody", "sauce: Nobody", "`source` is missing"),
         ("stated:", "statted:", "did you mean `stated`?"),
+        ("ratios:", "cells: {{2x9_plain: []}}\nratios:", "did you mean `2x8_plain`?"),
+        ("take: max", "when: error/*", "`when` and `below` belong together"),
         ("paper: {{2x8: [1.5, null]}}", "paper: {{2x9: [1.5, null]}}", "did you mean `2x8`?"),
         ("paper: {{2x8: [1.5, null]}}", "paper: {{2x8: [1.5]}}", "expected 2, one for each column"),
         ("take: max", "take: maximum", "expected one of last, max, min"),

@@ -92,7 +92,7 @@ class Progress:
     def __init__(self, table: Table, todo: int, wanted: int, jobs: int):
         self.todo = todo
         self.done, self.failed, self.stopped, self.begun = 0, 0, 0, time.monotonic()
-        quick = f" (quick: {' '.join(table.shorter)}; not comparable with the paper's)" if table.quick else ""
+        quick = f" (quick: {' '.join(table.shorter)}; not comparable with the whole table)" if table.quick else ""
         what = f"{todo} of {wanted} runs to do, {min(jobs, todo)} at a time, in {table.folder}"
         print(f"{table.name}{quick}: {what}", file=sys.stderr, flush=True)
 

@@ -16,7 +16,7 @@ NONE = "–"
 HEAD = ["cell", "paper", "ours", "mean", "[min, max]", "seeds", "ratio", ""]
 COMPARABLE = "paper: {number}; ours: median{mean} [least, greatest] over the seeds; ratio: ours / paper"
 OURS = "median [least, greatest] over the seeds"
-QUICK = "quick ({quick}): these numbers show that it runs; they are not comparable with the paper's"
+QUICK = "quick ({quick}): these numbers show that it runs; they are not comparable with those of the whole table"
 
 Rows = list[list[str]]
 
