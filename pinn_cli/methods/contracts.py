@@ -251,6 +251,7 @@ class Diagnostic(ABC):
 
     every: int  # steps between records; the first and the last step of a stage always have one
     columns: Mapping[str, str] = {}  # values that the history shows too: {column: name in the record}
+    datasets: Mapping[str, str] = {}  # what each value is: {name in the record, `<x>` stands for any text: a sentence}
 
     @abstractmethod
     def __call__(self, objective: Objective) -> dict[str, Tensor | float]:

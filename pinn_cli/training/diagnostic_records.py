@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pinn_cli.records.results import Results
+from pinn_cli.records.results import Noted, Results
+from pinn_cli.records.results.layout import described_by
 from pinn_cli.training.objective import Objective
 
 Records = dict[str, np.ndarray]  # by name, (R, ...)
@@ -40,9 +41,11 @@ class Diagnosis:
     def __init__(self, diagnostics: Mapping[str, Any], results: Results) -> None:
         self.diagnostics, self.results, self.waiting = diagnostics, results, False
         self.records: dict[str, Records] = {}
+        self.attributes: dict[str, Mapping[str, Any]] = {}  # of each dataset: what it is, and its unit
         for path, values in results.read("diagnostics").items():
             name, _, rest = path.partition("/")
             self.records.setdefault(name, {})[rest] = values
+            self.attributes[path] = results.read_attributes(f"diagnostics/{path}")
 
     def look(self, objective: Objective, step: int, ends: bool = False) -> dict[str, float]:
         """Take the records that are due at this step (all if it `ends` something): what the history has of them."""
@@ -62,12 +65,15 @@ class Diagnosis:
         arrays = {key: np.asarray(v.detach().cpu() if isinstance(v, Tensor) else v) for key, v in record.items()}
         others = {key: values[self.records[name]["step"] != step] for key, values in self.records.get(name, {}).items()}
         self.records[name] = appended(others, {"step": np.asarray(step), **arrays})
+        self.attributes |= {f"{name}/{key}": described_by(self.diagnostics[name].datasets, key) for key in arrays}
         self.waiting = True
 
     def flush(self) -> None:
         """Write the records if there are new ones."""
         if self.waiting:
-            self.results.replace({"diagnostics": self.records})
+            arrays = {f"{name}/{key}": a for name, records in self.records.items() for key, a in records.items()}
+            noted = {path: Noted(a, self.attributes.get(path, {})) for path, a in arrays.items()}
+            self.results.replace({"diagnostics": noted})
         self.waiting = False
 
 

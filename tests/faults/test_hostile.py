@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -210,20 +209,9 @@ def test_a_link_for_what_is_half_written_leads_no_writer_elsewhere(tmp_path):
 
 def damage(kind: str) -> None:
     with h5py.File("run/results.h5", "r+") as file:
-        if kind == "much":  # said to be 8 TB, and nothing is stored
+        if kind == "much":  # a shape whose bits have flipped: 8 TB, and nothing is stored
             del file["fields/prediction/u"]
             file["fields/prediction"].create_dataset("u", (10**12,), "f8", chunks=(1 << 20,))
-        elif kind == "dense":  # 80 MB of nothing
-            del file["history/time"]
-            zeros = np.zeros(10**7)
-            file["history"].create_dataset("time", data=zeros, maxshape=(None,), chunks=(1 << 16,), compression="gzip")
-        elif kind == "many":  # no one of them is large
-            for k in range(100):
-                file["fields/prediction"].create_dataset(f"u{k}", (1 << 15,), "f8", chunks=(1 << 10,))
-        elif kind == "endless":
-            file["fields/again"] = file["fields"]
-        elif kind == "twice":
-            file["fields/prediction/v"] = file["fields/prediction/u"]
         elif kind == "text":
             del file["error/u"]
             file["error/u"] = "small"
@@ -233,42 +221,13 @@ def damage(kind: str) -> None:
             file.attrs["problem"] = "helmholtz\na line of its own"
 
 
-@pytest.mark.parametrize("kind", ["much", "dense", "many", "endless", "twice", "text", "status", "name"])
+@pytest.mark.parametrize("kind", ["much", "text", "status", "name"])
 def test_a_results_file_of_another_layout_is_one_line(kind, capsys):
     hostile_run(compose(RUN[1:]))
     damage(kind)
     for words in (["resume", "run"], *([["show", "run"]] if kind in ("text", "status", "name") else [["plot", "run"]])):
         assert cli.main(words) == cli.USAGE
         assert "damaged" in one_line(capsys)
-
-
-def no_end(content: bytearray) -> None:
-    place = content.index(b"GCOL") + 16
-    while content[place : place + 2] != b"\0\0":  # texts; behind them the room that is left, and its size
-        place += 16 + -(-int.from_bytes(content[place + 8 : place + 16], "little") // 8) * 8
-    content[place + 8 : place + 16] = bytes(8)
-
-
-def no_text(content: bytearray) -> None:
-    content[content.index(b"problem\0\x19") + 9] = 0x0C  # a sequence is 0, a text 1, and nothing 12
-
-
-def no_piece(content: bytearray) -> None:
-    place = content.index(b"TREE\1") + 24
-    content[place : place + 4] = bytes(4)
-
-
-@pytest.mark.parametrize("harm", [no_end, no_text, no_piece])
-def test_bytes_of_which_hdf5_would_crash_or_never_end_are_one_line(harm):
-    """Found by changing bytes at random; looked at in a process of its own."""
-    hostile_run(compose(RUN[1:]))
-    content = bytearray(Path("run/results.h5").read_bytes())
-    harm(content)
-    Path("run/results.h5").write_bytes(content)
-    show = [sys.executable, "-m", "pinn_cli.cli", "show", "run"]
-    done = subprocess.run(show, capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done
-    assert "damaged" in done.stderr
 
 
 def test_a_text_in_a_results_file_cannot_speak_to_the_terminal(capsys):

@@ -2,6 +2,7 @@
 
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from pinn_cli.methods.diagnostics.loss_landscape import LossLandscape
 from pinn_cli.methods.diagnostics.ntk_spectrum import NTKSpectrum
 from pinn_cli.methods.diagnostics.weighted_terms import gradients, weighted
 from pinn_cli.records import checkpoint
-from pinn_cli.records.results import Results
+from pinn_cli.records.results import Results, layout
 from pinn_cli.reports import figures
 from pinn_cli.reports.figures.gradient_histograms import density
 from pinn_cli.training import loop as train
@@ -343,6 +344,10 @@ def test_a_run_that_is_looked_at_is_the_same_run(words, here):
     ends = {1, 2, 3, 5} if "optimizer.adam.steps" in " ".join(words) else {1, 5}
     for name, every in zip(DIAGNOSTICS, EVERIES, strict=True):
         assert records[f"{name}/step"].tolist() == sorted(ends | set(range(every, 6, every)))
+    generic = layout.describe("diagnostics/x/y")["description"]
+    for name in records:
+        attributes = Results(Path("looked_at/results.h5")).read_attributes(f"diagnostics/{name}")
+        assert attributes["description"] != generic, f"{name} is not described by its diagnostic"
     history = Results(Path("looked_at/results.h5")).read_history()
     assert history["alignment"].tolist() == records["gradient_alignment/score"].tolist()
     assert "alignment" not in Results(Path("plain/results.h5")).read_history()
@@ -373,7 +378,8 @@ def test_a_stopped_run_has_the_records_of_a_whole_one(here, monkeypatch):
 
 def test_records_after_the_checkpoint_are_cut_like_rows(tmp_path):
     results = write_run(tmp_path / "run")
-    diagnosis = Diagnosis({"a": None, "b": None}, results)
+    described = SimpleNamespace(datasets={"x/<constraint>": "what x is"})
+    diagnosis = Diagnosis({"a": described, "b": described}, results)
     for step in (1, 100, 200):
         diagnosis.keep("a", step, {"x/pde": torch.full((2,), float(step)), "n": torch.tensor([step])})
     diagnosis.keep("b", 200, {"y": 1.0})
@@ -384,7 +390,12 @@ def test_records_after_the_checkpoint_are_cut_like_rows(tmp_path):
     assert found["a/x/pde"].tolist() == [[1.0, 1.0], [100.0, 100.0]]
     assert found["b/step"].tolist() == []
     assert results.read_attributes("diagnostics/a/step")["description"]
-    again = Diagnosis({"a": None}, results)
+    assert results.read_attributes("diagnostics/a/x/pde") == {"description": "what x is", "units": "1"}
+    again = Diagnosis({"b": described}, results)
+    again.keep("b", 150, {"y": 2.0})
+    again.flush()
+    assert results.read_attributes("diagnostics/a/x/pde")["description"] == "what x is"  # also where only b goes on
+    again = Diagnosis({"a": described}, results)
     again.keep("a", 150, {"x/pde": torch.zeros(2), "n": torch.tensor([5])})
     again.flush()
     assert results.read("diagnostics")["a/step"].tolist() == [1, 100, 150]
@@ -413,7 +424,7 @@ def test_a_record_is_taken_once(tmp_path):
     asked = []
 
     class Asked:
-        every, columns = 10, {"seen": "x"}
+        every, columns, datasets = 10, {"seen": "x"}, {}
 
         def __call__(self, objective):
             asked.append(objective)

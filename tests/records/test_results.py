@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 
 from pinn_cli.basics.errors import TrainingError, UsageError
 from pinn_cli.records.lock import Lock, holder
-from pinn_cli.records.results import Noted, Results
+from pinn_cli.records.results import Noted, Results, layout
+from pinn_cli.records.results.__main__ import rewritten
 
 ROOT = Path(__file__).parents[2]
 
@@ -300,3 +301,30 @@ def test_a_folder_has_one_writer_and_a_killed_one_lets_go(tmp_path: Path) -> Non
     with Lock(tmp_path):
         assert f"process {os.getpid()}" in str(holder(tmp_path))
     assert holder(tmp_path) is None
+
+
+def test_the_page_of_the_docs_is_the_layout() -> None:
+    page = (ROOT / "docs" / "results_file.md").read_text(encoding="utf-8")
+    assert "`/history/loss/<constraint>`" in page
+    assert rewritten(page) == page, "run python -m pinn_cli.records.results docs/results_file.md"
+
+
+def test_the_layout_describes_and_checks_each_dataset_once(tmp_path: Path) -> None:
+    names = [entry.name for entry in layout.DATASETS]
+    assert len(set(names)) == len(names)
+    assert [layout.entry(name.replace("<", "").replace(">", "")) for name in names] == list(layout.DATASETS)
+    assert layout.entry("unheard/of") is None
+    results = fresh(tmp_path)
+    for wrong in ({"config": 1.0}, {"stages": "adam"}, {"error": {"u": np.zeros(2)}}, {"fields": {"points": [1.0]}}):
+        Results(results.path).replace(wrong)
+        with pytest.raises(UsageError, match="is of type"):
+            results.examine()
+        results.path.unlink()
+        results = fresh(tmp_path)
+
+
+def test_a_file_of_another_format_is_one_line(tmp_path: Path) -> None:
+    results = fresh(tmp_path)
+    results.attributes(format="pinn-results 1")
+    with pytest.raises(UsageError, match=r"has format pinn-results 1, expected pinn-results 2: .* train the run again"):
+        results.read_history()

@@ -21,6 +21,10 @@ class GradientAlignment(Diagnostic):
     """
 
     columns = {"alignment": "score"}
+    datasets = {
+        "score": "2 |mean of the unit gradients of the constraints|^2 - 1",
+        "cosine/<a>/<b>": "cosine between the gradients of these two constraints",
+    }
 
     def __init__(self, every: int = 100) -> None:
         counted("gradient_alignment", every=every)

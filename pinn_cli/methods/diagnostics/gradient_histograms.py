@@ -26,6 +26,13 @@ class GradientHistograms(Diagnostic):
     (of |.|). Layers are the matrices of the main stack `layers`, or every matrix if the network has no such stack.
     """
 
+    datasets = {
+        "edges/<layer>": "edges of the bins, shared by all constraints of this layer",
+        "counts/<layer>/<constraint>": "entries of this constraint's weighted gradient in each bin",
+        "std/<layer>/<constraint>": "standard deviation of the entries of this weighted gradient",
+        "max/<layer>/<constraint>": "largest absolute entry of this weighted gradient",
+    }
+
     def __init__(self, every: int = 10000) -> None:
         counted("gradient_histograms", every=every)
         self.every = every

@@ -25,6 +25,12 @@ class HessianSpectrum(Diagnostic):
     `largest/term`, `smallest/term`, and for small networks `eigenvalues/term` (P,), descending.
     """
 
+    datasets = {
+        "largest/<term>": "largest eigenvalue of the Hessian of this weighted term",
+        "smallest/<term>": "smallest eigenvalue of the Hessian of this weighted term",
+        "eigenvalues/<term>": "eigenvalues of the Hessian of this weighted term, descending",
+    }
+
     def __init__(
         self, every: int = 1000, dense_below: int = 2000, tolerance: float = 1e-6, iterations: int = 200
     ) -> None:

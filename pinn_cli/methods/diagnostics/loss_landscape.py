@@ -35,6 +35,17 @@ class LossLandscape(Diagnostic):
     """
 
     columns = {"sharpness": "sharpness", "condition_number": "condition_number"}
+    datasets = {
+        "values/<term>": "this weighted term of the loss at (e1[i], e2[j]); total: their sum",
+        "highest": "largest loss on the plane",
+        "e1": "steps along the first direction",
+        "e2": "steps along the second direction",
+        "curvature": "second derivative of the loss along each direction at the network",
+        "eigenvalues": "the two largest eigenvalues of the Hessian of the loss",
+        "bounds": "largest possible distance of each of the two from an eigenvalue",
+        "sharpness": "largest eigenvalue of the Hessian of the loss",
+        "condition_number": "largest over smallest magnitude of the eigenvalues computed",
+    }
 
     def __init__(
         self, every: int = 10000, directions: str = "hessian", n: int = 21, extent: float = 1.0, iterations: int = 100

@@ -19,6 +19,11 @@ class NTKSpectrum(Diagnostic):
     steps. Record: `eigenvalues/c` and `eigenvalues/total`, descending; `trace/c`, `trace/total`.
     """
 
+    datasets = {
+        "eigenvalues/<term>": "eigenvalues of J J^T, J the rows sqrt(w/N) dr/dtheta, descending",
+        "trace/<term>": "sum of the eigenvalues of J J^T",
+    }
+
     def __init__(self, every: int = 1000, points: int = 256) -> None:
         counted("ntk_spectrum", every=every, points=points)
         self.every, self.points = every, points

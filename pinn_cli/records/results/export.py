@@ -60,7 +60,7 @@ def _copy(file: h5py.File, image: h5py.File, place: str, groups: Collection[str]
     """The attributes of a run and these groups; a history takes the room of its rows, and not of those to come."""
     image.pop(place, None)  # of an attempt that failed
     for name in file:
-        validation.found(file, name)
+        validation.find(file, name)
     there = {name: node for name in groups if isinstance(node := file.get(name), h5py.Group)}
     columns = validation.columns(there.pop("history")) if "history" in there else {}
     for node in there.values():

@@ -18,6 +18,7 @@ from pinn_cli.basics import safe_yaml
 from pinn_cli.basics.errors import TrainingError, UsageError
 from pinn_cli.records.results import validation
 from pinn_cli.records.results.history import CHUNK, add_rows, complete_rows, cut_records, cut_rows, last_numbers
+from pinn_cli.records.results.layout import FORMAT
 from pinn_cli.records.results.values import (
     ERRORS,
     Noted,
@@ -35,7 +36,6 @@ from pinn_cli.records.results.values import (
 )
 from pinn_cli.records.status import Status
 
-FORMAT = "pinn-results 1"
 RESERVE = 64 * 1024  # bytes left free on top of what a write needs (the file's own bookkeeping)
 ABOUT = ("problem", "seed", "device", "dtype", "status", "reason", "steps", "started", "finished")  # in an overview
 FINAL = ("error", "metrics", "unknowns", "timing/wall", "guard/verdict")  # groups in an overview
@@ -127,7 +127,7 @@ class Results:
     def read_attributes(self, name: str = "/") -> dict[str, Any]:
         """The attributes of the run, or of one of its groups or datasets; {} if there is none of that name."""
         def look(file: h5py.File) -> dict[str, Any]:
-            node = validation.found(file, name)
+            node = validation.find(file, name)
             return {} if node is None else {key: attribute_of(node, key) for key in node.attrs}
 
         return self.look(look)
@@ -220,11 +220,11 @@ class Results:
             if attempt:  # a sleep of 0 s gives the processor away, which hundreds of looks would feel
                 time.sleep(0.01 * attempt**2)
             try:
-                validation.check_bytes(self.path, self.path.stat().st_mtime_ns)
                 with h5py.File(self.path, "r", locking=False) as file:
-                    found = attribute_of(file, "format") if "format" in file.attrs else "none"
-                    if found != FORMAT:
-                        raise UsageError(f"{self.path} is not a run of this version: format {found}, expected {FORMAT}")
+                    written = attribute_of(file, "format") if "format" in file.attrs else "none"
+                    if written != FORMAT:
+                        raise UsageError(f"{self.path} has format {written}, expected {FORMAT}: it is no results file "
+                                         "of this version of pinn; train the run again")
                     return look(file)
             except ERRORS as error:
                 reason = one_line(error)

@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 
 from pinn_cli.records.results import validation
-from pinn_cli.records.results.descriptions import describe
+from pinn_cli.records.results.layout import describe
 from pinn_cli.records.results.values import datasets, note, placed
 
 WHOLE_NUMBERS = {"step", "stage"}  # columns stored as int64 (-1: none); all others are float64 (NaN: none)

@@ -12,7 +12,7 @@ import numpy as np
 
 from pinn_cli.basics.text import printable
 from pinn_cli.records.results import validation
-from pinn_cli.records.results.descriptions import describe
+from pinn_cli.records.results.layout import describe
 
 ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, MemoryError, OverflowError)
 
@@ -66,7 +66,7 @@ def array_of(value: Any) -> np.ndarray:
 
 def datasets(file: h5py.File, name: str) -> dict[str, h5py.Dataset]:
     """Those below a group by their names there; of a dataset, itself under an empty name; none if there is nothing."""
-    node = validation.found(file, name)
+    node = validation.find(file, name)
     return {} if node is None else {"": node} if isinstance(node, h5py.Dataset) else dict(validation.datasets(node))
 
 
@@ -78,7 +78,7 @@ def attribute_of(node: h5py.HLObject, name: str) -> Any:
 
 
 def examine(file: h5py.File) -> None:
-    """Raises ValueError, or another of `HDF5_ERRORS`, for anything that is not of the layout above."""
+    """Check every attribute and dataset against the layout. Raises ValueError, or another of `ERRORS`."""
     for node in (file, *(data for _, data in validation.datasets(file))):
         for name in node.attrs:
             attribute_of(node, name)

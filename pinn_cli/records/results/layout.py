@@ -1,0 +1,166 @@
+"""The layout of the results file: the only place that says what its attributes and datasets are.
+
+Validation, the attributes `description` and `units` of each dataset, and the tables of docs/results_file.md come from
+it. ``python -m pinn_cli.records.results docs/results_file.md`` writes those tables anew.
+
+`<x>` in a name stands for any text. The first entry whose name fits counts. Axes: R rows or records, N points,
+D coordinates, K stages, S runs of a sweep; "..." stands for any further axes.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+FORMAT = "pinn-results 2"
+TEXT, INTEGER, NUMBER = "text", "integer", "number"
+STATUS, JSON, THREADS = "status", "JSON", "1 to 4096"  # further kinds of attributes
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A dataset: its name, the kind of its values, its axes, its unit ("": none) and what it is."""
+
+    name: str
+    kind: str
+    axes: tuple[str, ...]
+    unit: str
+    sentence: str
+
+    def fits(self, name: str) -> bool:
+        """Whether a dataset of this name is described by this entry."""
+        return fits(self.name, name)
+
+
+ROW, ROWS, POINTS, RUNS = ("R",), ("R", "..."), ("N", "D"), ("S",)
+
+ATTRIBUTES = {  # of the file: the kind of the value, and what it is
+    "format": (TEXT, f"`{FORMAT}`"),
+    "pinn_version": (TEXT, "version of the package that created the file"),
+    "problem": (TEXT, "name of the problem"),
+    "status": (STATUS, "running, finished, stopped or failed"),
+    "reason": (TEXT, "why the run ended"),
+    "steps": (INTEGER, "accepted steps when the run last ended or stopped"),
+    "seed": (INTEGER, "seed of all random numbers"),
+    "device": (TEXT, "device of the tensors"),
+    "dtype": (TEXT, "floating-point type of the tensors"),
+    "threads": (THREADS, "CPU threads of torch"),
+    "machine": (TEXT, "name and processor of the machine"),
+    "versions": (JSON, "versions of Python and of the libraries"),
+    "commit": (TEXT, "git commit of the package, with + if files had changed"),
+    "started": (TEXT, "time at which the run started (ISO 8601)"),
+    "finished": (TEXT, "time at which it last ended (ISO 8601)"),
+    "command": (TEXT, "the command that started the run"),
+}
+
+DATASETS = (  # problems are dimensionless as typed, so only times have a unit other than 1
+    Entry("config", TEXT, (), "", "resolved configuration of the run (YAML)"),
+    Entry("begun", TEXT, (), "", "configuration before `pinn resume RUN key=value` changed it (YAML)"),
+    Entry("source/<module>", TEXT, (), "", "source of a module outside the package; attribute sha256"),
+    Entry("stages", TEXT, ("K",), "", "names of the stages; history/stage is an index into them"),
+    Entry("history/step", INTEGER, ROW, "1", "accepted steps of the run, all stages together"),
+    Entry("history/time", NUMBER, ROW, "s", "wall time since the run started, without pauses between resumes"),
+    Entry("history/stage", INTEGER, ROW, "1", "index into stages"),
+    Entry("history/loss/total", NUMBER, ROW, "1", "what was minimised: sum over constraints of weight * mean(r^2)"),
+    Entry("history/loss/<constraint>", NUMBER, ROW, "1", "mean(r^2) over the points of this constraint, unweighted"),
+    Entry("history/weight/<constraint>", NUMBER, ROW, "1", "mean weight of this constraint in force at this step"),
+    Entry("history/guard/<constraint>", NUMBER, ROW, "1",
+          "held-out over trained rms residual; far above 1 means overfitting to the points"),
+    Entry("history/error/<field>", NUMBER, ROW, "1",
+          "relative L2 error of this field on the reference points of the stage's problem"),
+    Entry("history/metric/<name>", NUMBER, ROW, "1", "metric of the problem"),
+    Entry("history/unknown/<name>", NUMBER, ROW, "1", "value of this trained coefficient"),
+    Entry("history/alignment", NUMBER, ROW, "1", "alignment score of the gradients, from -1 (opposed) to 1 (parallel)"),
+    Entry("history/sharpness", NUMBER, ROW, "1", "largest eigenvalue of the Hessian of the loss"),
+    Entry("history/condition_number", NUMBER, ROW, "1", "largest over smallest magnitude of the Hessian eigenvalues"),
+    Entry("history/learning_rate", NUMBER, ROW, "1", "learning rate of the optimizer"),
+    Entry("history/damping", NUMBER, ROW, "1", "Levenberg-Marquardt damping"),
+    Entry("history/<name>", NUMBER, ROW, "1", "value reported by the optimizer or the weighting"),
+    Entry("fields/points", NUMBER, POINTS, "1",
+          "points of prediction and reference; attribute coordinates names the columns"),
+    Entry("fields/prediction/<field>", NUMBER, ("N",), "1", "value of the trained network at fields/points"),
+    Entry("fields/reference/<field>", NUMBER, ("N",), "1", "reference value at fields/points"),
+    Entry("residuals/<constraint>/points", NUMBER, POINTS, "1",
+          "points: a grid in the interior, the training points elsewhere"),
+    Entry("residuals/<constraint>/values", NUMBER, ("N",), "1", "residual r of this constraint there, unweighted"),
+    Entry("collocation/<constraint>", NUMBER, POINTS, "1", "last training points of this constraint"),
+    Entry("error/<field>", NUMBER, (), "1",
+          "relative L2 error |u - reference| / |reference| on the reference points; attributes mean_absolute, "
+          "max_absolute, reference_error (error of the reference itself)"),
+    Entry("metrics/<name>", NUMBER, (), "1", "metric of the problem"),
+    Entry("guard/verdict", TEXT, (), "", "what the residuals at held-out points say about the solution"),
+    Entry("guard/ratio/<constraint>", NUMBER, (), "1", "held-out over trained rms residual of this constraint"),
+    Entry("guard/relative/<constraint>", NUMBER, (), "1", "held-out residual relative to the largest term"),
+    Entry("unknowns/<name>", NUMBER, (), "1", "trained coefficient"),
+    Entry("seams/time", NUMBER, ("K-1",), "1", "times at which one window ends and the next one starts"),
+    Entry("seams/<condition>", NUMBER, ("K-1",), "1", "largest jump there in this initial condition"),
+    Entry("network/windows", NUMBER, ("K", "..."), "1", "after time marching: where each window starts and ends"),
+    Entry("network/<parameter>", NUMBER, ("...",), "1",
+          "parameter or buffer of the model; after time marching pieces.<k>.<parameter> of window k"),
+    Entry("timing/<phase>", NUMBER, (), "s", "time in this phase; wall: in all"),
+    Entry("diagnostics/<name>/step", NUMBER, ROW, "1", "steps of the records: the first axis of every dataset beside"),
+    Entry("diagnostics/<name>/<quantity>", NUMBER, ROWS, "1", "one entry per record; described by the diagnostic"),
+)  # fmt: skip
+
+COLLECTION = (  # further datasets of a file made by `pinn collect`; runs/<number> holds the groups of each run
+    Entry("table/settings/<key>", TEXT, RUNS, "", "value typed for each run, in the order of table/number"),
+    Entry("table/number", INTEGER, RUNS, "1", "numbers of the runs: run k lies in runs/k"),
+    Entry("table/state", TEXT, RUNS, "", "status of each run"),
+    Entry("table/note", TEXT, RUNS, "", "why a run failed, stopped or was refused"),
+    Entry("table/seconds", NUMBER, RUNS, "s", "wall time of each run; NaN: none"),
+    Entry("table/steps", INTEGER, RUNS, "1", "accepted steps of each run; -1: none"),
+    Entry("table/error/<field>", NUMBER, RUNS, "1", "relative L2 error of this field for each run; NaN: none"),
+    Entry("table/metric/<name>", NUMBER, RUNS, "1", "metric of the problem for each run; NaN: none"),
+)
+
+
+def fits(pattern: str, name: str) -> bool:
+    """Whether a name is of a pattern such as ``largest/<term>``."""
+    return _expression(pattern).fullmatch(name) is not None
+
+
+@cache
+def entry(name: str) -> Entry | None:
+    """The entry of a dataset; None for a name that is not in the layout."""
+    return next((one for one in (*DATASETS, *COLLECTION) if one.fits(name)), None)
+
+
+def describe(name: str) -> dict[str, str]:
+    """The attributes `description` and `units` of the dataset called `name`; {} if it is not in the layout."""
+    found = entry(name)
+    return {} if found is None else described(found.sentence, found.unit)
+
+
+def described(sentence: str, unit: str = "1") -> dict[str, str]:
+    """The attributes of a dataset with this meaning."""
+    return {"units": unit, "description": sentence} if unit else {"description": sentence}
+
+
+def described_by(datasets: Mapping[str, str], name: str) -> dict[str, str]:
+    """The attributes of a quantity of a diagnostic, which describes its own datasets by pattern; {} for none."""
+    return next((described(sentence) for pattern, sentence in datasets.items() if fits(pattern, name)), {})
+
+
+def tables() -> str:
+    """The layout as the tables of docs/results_file.md."""
+    attributes = [[f"`{name}`", kind, sentence] for name, (kind, sentence) in ATTRIBUTES.items()]
+    return "\n\n".join([
+        _markdown(["attribute of the file", "kind", "meaning"], attributes),
+        _markdown(["dataset", "kind", "axes", "unit", "meaning"], map(_cells, DATASETS)),
+        _markdown(["dataset of a collection", "kind", "axes", "unit", "meaning"], map(_cells, COLLECTION)),
+    ])  # fmt: skip
+
+
+@cache
+def _expression(pattern: str) -> re.Pattern[str]:
+    return re.compile("".join(".+" if part.startswith("<") else re.escape(part)
+                              for part in re.split(r"(<[^>]+>)", pattern)))  # fmt: skip
+
+
+def _cells(one: Entry) -> list[str]:
+    return [f"`/{one.name}`", one.kind, f"({', '.join(one.axes)})" if one.axes else "", one.unit, one.sentence]
+
+
+def _markdown(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
