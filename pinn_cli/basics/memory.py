@@ -1,12 +1,20 @@
-"""What fits the memory that is free: asked before anything is made of it."""
+"""Memory: what is free on a device, what a computation needs, and the refusal of what cannot fit."""
 
-from collections.abc import Sequence
+import weakref
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from pinn_cli.basics.errors import MachineError
+
+T = TypeVar("T")
+USABLE = 0.8  # of the free memory: what a process frees does not all go back to the system at once
 
 
 def free_memory(device: torch.device) -> float | None:
@@ -20,19 +28,61 @@ def free_memory(device: torch.device) -> float | None:
         return None
 
 
+def gigabytes(size: float) -> str:
+    """``0.35 GB``: two significant digits, whole numbers from ten on."""
+    return f"{size / 1e9:.0f} GB" if size >= 9.95e9 else f"{size / 1e9:.2g} GB"
+
+
+class Tally(TorchDispatchMode):
+    """Counts the bytes of all tensors that torch makes inside the context: alive `now`, and at the `peak`.
+
+    A view shares the memory of its tensor and counts once. What a kernel allocates for itself alone is not seen.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.peak = 0
+        self._sizes: dict[int, int] = {}  # by storage
+
+    def __torch_dispatch__(self, func: Callable, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run one operation and count what it returns."""
+        out = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(out):
+            if isinstance(tensor, Tensor):
+                self._count(tensor.untyped_storage())
+        return out
+
+    def _count(self, storage: torch.UntypedStorage) -> None:
+        key = storage._cdata
+        if key not in self._sizes:
+            self._sizes[key] = storage.nbytes()
+            self.now += storage.nbytes()
+            self.peak = max(self.peak, self.now)
+            weakref.finalize(storage, self._drop, key)
+
+    def _drop(self, key: int) -> None:
+        self.now -= self._sizes.pop(key)
+
+
+def measured(compute: Callable[[], T]) -> tuple[int, int, T]:
+    """Bytes at the peak of a computation, bytes that its result keeps, and the result."""
+    with Tally() as tally:
+        result = compute()
+    return tally.peak, tally.now, result
+
+
 def refuse_too_many(points: int, values: int, device: torch.device, what: str) -> None:
-    """Refuse points that do not fit the memory that is free, at `values` numbers of 8 bytes a point (MachineError)."""
+    """Refuse points that do not fit into the free memory, with `values` numbers of 8 bytes each (MachineError)."""
     needed, free = 8.0 * points * values, free_memory(device)
-    if free is not None and needed > 0.9 * free:
-        sizes = f"{needed / 1e9:.2g} GB, and {free / 1e9:.2g} GB are free"
-        raise MachineError(f"{points} points take at least {sizes}; {what}")
+    if free is not None and needed > USABLE * free:
+        raise MachineError(f"{points} points take at least {gigabytes(needed)}, {gigabytes(free)} are free; {what}")
 
 
 def refuse_too_wide(sizes: Sequence[int]) -> None:
-    """Refuse layers of these sizes whose weights, of 8 bytes each, do not fit the free memory (MachineError)."""
+    """Refuse layers of these sizes whose weights, of 8 bytes each, do not fit into the free memory (MachineError)."""
     weights, free = sum(inputs * outputs for inputs, outputs in pairwise(sizes)), free_memory(torch.device("cpu"))
-    if free is not None and 8.0 * weights > 0.9 * free:
+    if free is not None and 8.0 * weights > USABLE * free:
         raise MachineError(
-            f"the network's {weights} weights take {8e-9 * weights:.2g} GB, and {free / 1e9:.2g} GB are free; type a "
+            f"the network's {weights} weights take {gigabytes(8.0 * weights)}, {gigabytes(free)} are free; type a "
             "smaller architecture.width or architecture.depth"
         )

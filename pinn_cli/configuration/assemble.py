@@ -185,7 +185,7 @@ def _phase(name: str, node: DictConfig, config: DictConfig, builder: Builder) ->
     optimizer = builder.part(own, f"optimizer.{name}", Optimizer)
     sampler = _sampler(stack, points, config.seed, builder)
     optimizer(), sampler()  # what they refuse, they refuse before the run has a folder
-    return Phase(name, optimizer, sampler, node.get("steps"), sum(n for n in points.values() if isinstance(n, int)))
+    return Phase(name, optimizer, sampler, node.get("steps"), {str(key): n for key, n in points.items()})
 
 
 def _over(below: DictConfig, above: DictConfig | None) -> DictConfig:

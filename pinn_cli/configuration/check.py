@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pinn_cli.configuration.streams import Streams, plan
+from pinn_cli.configuration.cost import Streams, streams_of
 from pinn_cli.configuration.trainable import Values, called, made_up, matters, refuse, truth
 from pinn_cli.derivatives.engines import Autograd, Taylor
 from pinn_cli.derivatives.keys import Key
@@ -74,7 +74,7 @@ def check(problem: Any) -> Report:
         type(getattr(reference, "inner", reference)).__name__ if reference else None,
         reference.error if reference and isfinite(reference.error) else None,
         [examine(problem, constraint, reference) for constraint in constraints],
-        plan(problem, constraints),
+        streams_of(problem, constraints),
     )
 
 

@@ -1,55 +1,229 @@
-"""What a least-squares step costs in memory and time, known before the first one is made."""
+"""What a step costs in derivatives, memory and linear algebra, known before anything large is made."""
 
 import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from pinn_cli.basics.errors import MachineError
-from pinn_cli.basics.memory import free_memory
+from pinn_cli.basics.memory import USABLE, free_memory, gigabytes, measured
+from pinn_cli.configuration.assemble import Parts
+from pinn_cli.derivatives.engines import Taylor
+from pinn_cli.derivatives.keys import Index, Key, Lap
+from pinn_cli.methods.contracts import Stage
+from pinn_cli.methods.samplers.counts import Count
+from pinn_cli.methods.samplers.counts import plan as draws_of
+from pinn_cli.methods.strategies.direct import Phase
+from pinn_cli.physics.points import trial_points
+from pinn_cli.physics.problem import Constraint, Problem
+from pinn_cli.physics.terms import order
+from pinn_cli.training.objective import Objective
 
-PROBE = 512  # side of the product that is timed
-SLOW = 10.0  # seconds a step above which another way is offered
+PROBE = 16  # points at which the memory of a step is measured
+SIDE = 512  # of the matrix product that is timed
+SLOW = 10.0  # seconds a step above which the plan offers another way
+
+
+# --- Derivatives ------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Streams:
+    """The derivatives carried over one region, and what a residual there costs in passes through the network."""
+
+    region: str
+    constraints: list[str]
+    derivatives: list[str]
+    taylor: int
+    nested: int
+
+
+def streams_of(problem: Problem, constraints: Iterable[Constraint]) -> list[Streams]:
+    """Streams by region; a periodic pair is evaluated at both ends and needs twice as many."""
+    return [_streams(problem, group) for group in _groups(constraints)]
+
+
+def _groups(constraints: Iterable[Constraint]) -> list[list[Constraint]]:
+    """Constraints that share one pass: those of one region, and each periodic pair alone."""
+    groups: dict[tuple[str, str], list[Constraint]] = {}
+    for c in constraints:
+        groups.setdefault((c.region, c.name if c.against else ""), []).append(c)
+    return list(groups.values())
+
+
+def _streams(problem: Problem, group: list[Constraint]) -> Streams:
+    zero = (0,) * len(problem.coordinates)
+    wanted: set[Key] = {zero}
+    wanted.update(*(s.needs for c in group for s in c.symbols.values()))
+    spelt = [spell(problem.coordinates, key) for key in sorted(wanted, key=lambda k: (order(k), str(k)))]
+    ends = 2 if group[0].against else 1
+    taylor, nested = Taylor(wanted).streams, nested_passes(wanted, len(zero), len(problem.fields))
+    return Streams(group[0].region, [c.name for c in group], spelt, ends * taylor, ends * nested)
+
+
+def spell(coordinates: Iterable[str], key: Key) -> str:
+    """(2, 0) -> `xx`, the Laplacian -> `lap`, the value itself -> `1`."""
+    if isinstance(key, Lap):
+        return "lap"
+    return "".join(c * n for c, n in zip(coordinates, key, strict=True)) or "1"
+
+
+def nested_passes(wanted: Iterable[Key], D: int, F: int) -> int:
+    """Passes through the network of nested reverse mode that shares lower derivatives, as `Autograd` does.
+
+    The function itself is one pass. The gradient of a derivative of order m goes back through its whole graph, which is
+    2^m passes, for each of the F fields: a chain to order m costs 2^m in all, a Laplacian 1 + F (1 + 2 D).
+    """
+    differentiated: set[Index] = set()
+    for key in wanted:
+        for index in [_twice(i, D) for i in key.axes] if isinstance(key, Lap) else [key]:
+            while any(index):
+                i = next(i for i, n in enumerate(index) if n)
+                index = tuple(n - (i == j) for j, n in enumerate(index))
+                differentiated.add(index)
+    return 1 + F * sum(2 ** sum(index) for index in differentiated)
+
+
+def _twice(axis: int, D: int) -> Index:
+    return tuple(2 * int(axis == j) for j in range(D))
+
+
+# --- Memory -----------------------------------------------------------------------------------------------------------
+
+
+class StepMemory:
+    """Bytes that one step needs at its peak.
+
+    Residuals, their gradient and the rows of J take memory in proportion to the points. So each is computed once at
+    PROBE points of every region, with the network, dtype and device of the run, and its bytes are counted.
+
+        first order, quasi-Newton   points x gradient + workspace
+        least squares               max(points x linearisation, points x rows of J + workspace)
+
+    `workspace` is what an optimizer says it keeps besides. A sampler with `candidates` also evaluates the residuals at
+    so many fresh points per training point, without a gradient. A compiled step needs less than this.
+    """
+
+    def __init__(self, stage: Stage, parts: Parts) -> None:
+        self.problem = stage.problem
+        self.objective = Objective(stage.problem, stage.model, parts.engine, lambda batch, residuals: {})
+        self.groups = [[c.name for c in group] for group in _groups(self.objective.constraints.values())]
+        self.imposed = {c.name for c in stage.problem.constraints()} - self.objective.constraints.keys()
+        self.parameters = sum(p.numel() for p in self.objective.parameters)
+        self.size = parts.dtype.itemsize
+        self.per_point = cache(self._per_point)
+
+    def of(self, phase: Phase, points: Mapping[str, Count] | None = None) -> float:
+        """Bytes of one step of a phase, at its own numbers of points unless others are given."""
+        optimizer, sampler = phase.optimizer(), phase.sampler()
+        draws = draws_of(self.problem, phase.points if points is None else points, self.imposed)
+        counts = {n: d.rows if d.rows is not None else len(self.problem.data) for d in draws for n in d.names}
+        rows = sum(counts.values())
+        totals = [sum({draws.index(d): counts[d.names[0]] for d in draws if set(d.names) & set(group)}.values())
+                  for group in self.groups]  # fmt: skip
+        workspace = optimizer.workspace(self.parameters, rows, self.size)
+
+        def needed(compute: Callable, kept: bool = False) -> list[float]:
+            return [n * self.per_point(i, compute)[kept] for i, n in enumerate(totals)]
+
+        if optimizer.least_squares:
+            step = max(sum(needed(_linearisation)), sum(needed(_linearisation, kept=True)) + workspace)
+        else:
+            step = sum(needed(_gradient)) + workspace
+        return max(step, sampler.candidates * max(needed(_residuals)) if sampler.candidates else 0.0)
+
+    def _per_point(self, group: int, compute: Callable[[Objective], Any]) -> tuple[float, float]:
+        """Bytes of one point of a group of constraints: at the peak, and kept by the result."""
+        names, objective = self.groups[group], self.objective
+        X = trial_points(self.problem, objective.constraints[names[0]].region, PROBE)[:PROBE]
+        objective.begin(dict.fromkeys(names, X.to(objective.device, objective.dtype)))
+        if compute is _linearisation and not objective.engine.taped:  # one row after the other, then all in one tensor
+            rows = float(len(names) * self.parameters * self.size)
+            return self._per_point(group, _gradient)[0] + 2 * rows, rows
+        peak, kept, _ = measured(lambda: compute(objective))
+        constant = 0 if compute is _residuals else self.parameters * self.size  # a gradient has this at any points
+        return max(0, peak - constant) / len(X), kept / len(X)
+
+
+def _residuals(objective: Objective) -> None:
+    with torch.no_grad():
+        objective.residuals()
+
+
+def _gradient(objective: Objective) -> None:
+    torch.autograd.grad(objective.loss(), objective.parameters, allow_unused=True)
+
+
+def _linearisation(objective: Objective) -> Any:
+    return objective.linearise()
+
+
+def refuse_too_large(memory: StepMemory, parts: Parts) -> None:
+    """Refuse points whose step does not fit into the free memory, naming a number that does (MachineError)."""
+    free = free_memory(parts.device)
+    for phase in parts.schedule:
+        if free is None or (needed := memory.of(phase)) <= USABLE * free:
+            continue
+        sizes = f"a step of {phase.name} needs {gigabytes(needed)}, {gigabytes(free)} are free"
+        ways = ["a smaller architecture.width"]
+        if phase.optimizer().least_squares:
+            ways += ["optimizer=lbfgs"]
+        key, most = _most_points(memory, phase, USABLE * free)
+        if most < 1:
+            raise MachineError(f"{memory.parameters} parameters: {sizes}; type {' or '.join(ways)}")
+        where = f"points.{key}" if phase is parts.schedule[0] else f"optimizer.{phase.name}.points.{key}"
+        raise MachineError(f"{where}={phase.points[key]}: {sizes}; type {' or '.join([f'{where}={most}', *ways])}")
+
+
+def _most_points(memory: StepMemory, phase: Phase, limit: float) -> tuple[str, int]:
+    """The entry of `points` that needs the most memory, and a number for it that fits; 0 if none does."""
+    table = phase.points
+    numbers = {key: n for key, n in table.items() if isinstance(n, int)}
+    if not numbers:
+        return "", 0
+    key = min(numbers, key=lambda key: memory.of(phase, {**table, key: 1}))
+    low, high = 0, numbers[key]
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if memory.of(phase, {**table, key: middle}) <= limit else (low, middle)
+    digits = max(0, len(str(low)) - 2)
+    return key, low // 10**digits * 10**digits
+
+
+# --- Linear algebra ---------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Cost:
-    """A step that forms and factors an n x n matrix, n the smaller of parameters and residuals."""
+class Factorisation:
+    """A least-squares step forms and factors an n x n matrix, n the smaller of parameters and residuals."""
 
     parameters: int
     rows: int
-    memory: float  # bytes of the matrix and its factor
     seconds: float
 
     def __str__(self) -> str:
         side = min(self.parameters, self.rows)
         space = "parameters" if self.parameters <= self.rows else "residuals"
-        return f"{side} x {side} matrix of {space}, {self.memory / 1e9:.2g} GB, about {self.seconds:.2g} s a step"
+        return f"{side} x {side} matrix of {space}, about {self.seconds:.2g} s a step"
 
 
-def cost(parameters: int, rows: int, dtype: torch.dtype, device: torch.device) -> Cost:
+def factorisation(parameters: int, rows: int, dtype: torch.dtype, device: torch.device) -> Factorisation:
     """The matrix takes P M n operations (one triangle), its Cholesky factor n^3 / 3; at the rate measured here."""
     n = min(parameters, rows)
     operations = parameters * rows * n + n**3 / 3
-    return Cost(parameters, rows, 2 * n * n * dtype.itemsize, operations / _rate(dtype, device))
-
-
-def refuse_too_large(found: Cost, device: torch.device) -> None:
-    """Refuse a matrix that does not fit the memory that is free (MachineError)."""
-    free = free_memory(device)
-    if free is not None and found.memory > 0.9 * free:
-        raise MachineError(
-            f"the least-squares step needs a {found}, and {free / 1e9:.2g} GB are free; type a smaller "
-            "architecture.width, fewer points.interior, or optimizer=lbfgs"
-        )
+    return Factorisation(parameters, rows, operations / _rate(dtype, device))
 
 
 def _rate(dtype: torch.dtype, device: torch.device) -> float:
     """Operations per second of a matrix product, the better of two."""
-    A = torch.ones(PROBE, PROBE, dtype=dtype, device=device)
+    A: Tensor = torch.ones(SIDE, SIDE, dtype=dtype, device=device)
     times = []
     for _ in range(2):
         start = time.perf_counter()
         float((A @ A)[0, 0])
         times.append(time.perf_counter() - start)
-    return 2 * PROBE**3 / min(times)
+    return 2 * SIDE**3 / min(times)

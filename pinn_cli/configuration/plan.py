@@ -1,29 +1,29 @@
 """The plan of a run, printed before its first step: what is in force, and what it will cost."""
 
-from typing import Any
+from collections.abc import Mapping
 
 import torch
 from omegaconf import DictConfig
 
 from pinn_cli.basics.errors import MachineError, UsageError
-from pinn_cli.basics.memory import refuse_too_many
+from pinn_cli.basics.memory import free_memory, gigabytes
 from pinn_cli.basics.text import page, terminal_width
 from pinn_cli.configuration import device
 from pinn_cli.configuration.assemble import Parts
-from pinn_cli.configuration.cost import SLOW, Cost, cost, refuse_too_large
-from pinn_cli.configuration.streams import Streams
-from pinn_cli.configuration.streams import plan as streams_of
+from pinn_cli.configuration.cost import SLOW, StepMemory, Streams, factorisation, refuse_too_large, streams_of
 from pinn_cli.methods.contracts import Stage
 from pinn_cli.training.objective import Objective
 
 
 def preview(parts: Parts) -> Objective:
-    """The objective of the first stage at its first points: every residual evaluated once (Raises UsageError)."""
+    """The objective of the first stage at its first points; every residual is evaluated once.
+
+    Raises UsageError for a residual that fails, and MachineError for points whose step does not fit into the memory:
+    these are refused before they are drawn.
+    """
     try:
         stage = first_stage(parts)
-        activations = sum(p.numel() for p in stage.model.parameters() if p.ndim == 1)  # at a point, at least
-        most = max((phase.points for phase in parts.schedule), default=0)
-        refuse_too_many(most, max(activations, 1), parts.device, "type fewer, e.g. points.interior=2048")
+        refuse_too_large(StepMemory(stage, parts), parts)
         objective = Objective(stage.problem, stage.model, parts.engine, parts.weighting, parts.weights)
         parts.weighting.begin_stage(stage.problem)
         stage.sampler.begin_stage(stage.problem)
@@ -41,7 +41,7 @@ def preview(parts: Parts) -> Objective:
 
 
 def first_stage(parts: Parts) -> Stage:
-    """What the loop will train first."""
+    """The stage that is trained first."""
     return next(iter(parts.strategy(parts.problem, parts.new_models())))
 
 
@@ -52,45 +52,49 @@ def text(config: DictConfig, name: str, parts: Parts, objective: Objective, comp
     engine = config.derivatives._target_.rpartition(".")[2].lower()
     machine = [device.describe(parts.device), config.dtype, engine, "compiled" if compiled else "eager"]
     lines = [
-        ("problem", f"{name}  {_values(parts.problem.coefficients)}"),
+        ("problem", f"{name}  {_pairs(parts.problem.coefficients)}"),
         *_constraints(parts, objective),
         ("network", f"{type(objective.model.network).__name__}  {size} parameters  {_network(config)}"),
         ("train", f"{_schedule(config)}  {rows} residuals  seed {config.seed}"),
         *(("strategy", f"{name}  {_settings(node)}") for name, node in (config.get("strategy") or {}).items()),
         ("stop", _stop(config)),
         ("machine", "  ".join(machine)),
-        *_algebra(parts, size, rows),
+        ("memory", _memory(parts)),
+        *_linear_algebra(parts, size, rows),
         *(("look at", f"{name} every {part.every} steps") for name, part in parts.diagnostics.items()),
         *(("note", note) for note in [*parts.notes, *device.notes(parts.device, parts.dtype)]),
     ]
     return page(lines, terminal_width())
 
 
-def _algebra(parts: Parts, size: int, rows: int) -> list[tuple[str, str]]:
-    """The linear algebra of a least-squares phase, if there is one (Raises MachineError if it cannot fit)."""
+def _memory(parts: Parts) -> str:
+    memory, free = StepMemory(first_stage(parts), parts), free_memory(parts.device)
+    most = max(memory.of(phase) for phase in parts.schedule)
+    return f"{gigabytes(most)} a step" + (f"  {gigabytes(free)} free" if free is not None else "")
+
+
+def _linear_algebra(parts: Parts, size: int, rows: int) -> list[tuple[str, str]]:
+    """The matrix of a least-squares phase, if there is one, and what to do where its step is slow."""
     if not any(phase.optimizer().least_squares for phase in parts.schedule):
         return []
-    found = cost(size, rows, parts.dtype, parts.device)
-    refuse_too_large(found, parts.device)
-    return [("solve", str(found)), *_warnings(found, parts)]
-
-
-def _warnings(found: Cost, parts: Parts) -> list[tuple[str, str]]:
-    lines = [
+    solve = factorisation(size, rows, parts.dtype, parts.device)
+    notes = [
         f"weighting {name} was made for first-order training; to study it add recipe=adam"
         for name in parts.first_order_weightings
     ]
-    if found.seconds > SLOW:
-        lines.append("steps will be slow; type a smaller architecture.width, fewer points.interior, or optimizer=lbfgs")
-    return [("note", line) for line in lines]
+    if solve.seconds > SLOW:
+        notes.append("steps will be slow; type a smaller architecture.width, fewer points.interior, or optimizer=lbfgs")
+    return [("solve", str(solve)), *(("note", note) for note in notes)]
 
 
 def _constraints(parts: Parts, objective: Objective) -> list[tuple[str, str]]:
+    """One line for each constraint, in columns, and one for those that the ansatz makes exact."""
     streams = {name: s for s in streams_of(parts.problem, objective.constraints.values()) for name in s.constraints}
-    width = max(len(name) for name in objective.constraints)
+    names, regions = objective.constraints, {c.region for c in objective.constraints.values()}
+    width, side = max(map(len, names), default=0), max(map(len, regions), default=0)
     lines = [
-        f"{name:<{width}}  {c.region:<9} {len(objective.batch[name]):>6} points  weight {objective.base[name]:g}  "
-        f"{', '.join(c.symbols)}  {_cost(streams[name])}"
+        f"{name:<{width}}  {c.region:<{side}}  {len(objective.batch[name]):>6} points  weight {objective.base[name]:g}"
+        f"  {', '.join(c.symbols)}  {_cost(streams[name])}"
         for name, c in objective.constraints.items()
     ]
     imposed = getattr(objective.model, "imposed", ())
@@ -106,7 +110,9 @@ def _network(config: DictConfig) -> str:
 
 
 def _settings(node: DictConfig) -> str:
-    return _values({key: value for key, value in node.items() if not str(key).startswith("_") and value is not None})
+    return _pairs(
+        {str(key): value for key, value in node.items() if not str(key).startswith("_") and value is not None}
+    )
 
 
 def _schedule(config: DictConfig) -> str:
@@ -115,9 +121,9 @@ def _schedule(config: DictConfig) -> str:
 
 
 def _stop(config: DictConfig) -> str:
-    limits = {key: value for key, value in config.stop.items() if value is not None}
-    return _values(limits) or "when the optimizer makes no more progress"
+    limits = {str(key): value for key, value in config.stop.items() if value is not None}
+    return _pairs(limits) or "when the optimizer makes no more progress"
 
 
-def _values(table: Any) -> str:
+def _pairs(table: Mapping[str, object]) -> str:
     return "  ".join(f"{k}={v:.6g}" if isinstance(v, float) else f"{k}={v}" for k, v in table.items())

@@ -185,6 +185,7 @@ class Sampler(ABC):
     """
 
     batch: Batch  # the points drawn last, also right after `load_state_dict`
+    candidates: float = 0.0  # fresh points per training point at which `draw` evaluates the residuals: for the memory
 
     @abstractmethod
     def draw(self, step: int, problem: Problem, objective: Objective) -> Batch:
@@ -220,6 +221,13 @@ class Optimizer(ABC):
     @abstractmethod
     def step(self, objective: Objective) -> Report:
         """Take one step, and report the loss and why the optimizer cannot continue, if so."""
+
+    def workspace(self, parameters: int, rows: int, itemsize: int) -> float:
+        """Bytes that a step needs besides the residuals, their gradient and the rows of J, for P and M.
+
+        `itemsize` is that of one number. The plan adds them up and refuses points that do not fit into the memory.
+        """
+        return 0.0
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:

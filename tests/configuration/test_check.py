@@ -16,9 +16,7 @@ from pinn_cli.basics.errors import UsageError
 from pinn_cli.cli import main
 from pinn_cli.commands.check import page
 from pinn_cli.configuration.check import check
-from pinn_cli.configuration.streams import nested_passes
 from pinn_cli.configuration.trainable import refuse
-from pinn_cli.derivatives.keys import Lap
 from pinn_cli.physics.domains import Box
 from pinn_cli.physics.problem import Problem, on
 from pinn_cli.physics.references.table import Table, read_table
@@ -235,32 +233,6 @@ def test_a_problem_without_constraints_is_refused():
 
     with pytest.raises(UsageError, match="has no constraint"):
         refuse(Empty())
-
-
-# --- Cost -------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("wanted", "D", "F", "passes"),
-    [
-        ({(0, 0)}, 2, 1, 1),
-        ({(0, 1), (1, 0), (2, 0)}, 2, 1, 4),  # Burgers
-        ({Lap((0, 1), 2)}, 2, 1, 6),  # Helmholtz
-        ({Lap((0, 1, 2), 3)}, 3, 1, 8),  # Poisson in space
-        ({(0, 1), (1, 0), (3, 0)}, 2, 1, 8),  # Korteweg-de Vries
-        ({(4,)}, 1, 1, 16),
-        ({Lap((0, 1), 2)}, 2, 3, 16),  # three fields: 1 + F (1 + 2 D)
-    ],
-)
-def test_passes_of_nested_differentiation(wanted, D, F, passes):
-    assert nested_passes(wanted, D, F) == passes
-
-
-def test_the_plan_joins_constraints_of_one_region():
-    streams = {s.region: s for s in check(Advection()).streams}
-    assert streams["interior"].taylor == 3
-    assert streams["initial"].derivatives == ["1"]
-    assert streams["interior"].constraints == ["pde"]
 
 
 # --- The command ------------------------------------------------------------------------------------------------------

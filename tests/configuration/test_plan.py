@@ -1,20 +1,18 @@
 """What is said before the first step."""
 
-import pytest
+import re
+
 import torch
 
-from pinn_cli.basics.errors import UsageError
-from pinn_cli.configuration import cost, plan
+from pinn_cli.configuration import plan
 from pinn_cli.configuration.assemble import assemble, by_constraint
-from pinn_cli.configuration.compose import compose
-
-CPU = torch.device("cpu")
+from pinn_cli.configuration.compose import compose, read
 
 
 def planned(*words: str) -> str:
-    config = compose(["problem=helmholtz", *words])
-    parts = assemble(config)
-    return plan.text(config, "helmholtz", parts, plan.preview(parts), compiled=False)
+    request = read(["problem=helmholtz", *words])
+    parts = assemble(request.config, request.typed, request.notes)
+    return plan.text(request.config, request.problem, parts, plan.preview(parts), compiled=False)
 
 
 def test_the_plan_says_what_is_in_force():
@@ -26,6 +24,7 @@ def test_the_plan_says_what_is_in_force():
     assert "340 residuals  seed 0" in text
     assert "float64  taylor  eager" in text
     assert "340 x 340 matrix of residuals" in text
+    assert re.search(r"memory +0\.0\d+ GB a step  \d+ GB free", text)
 
 
 def test_the_plan_names_what_is_made_exact():
@@ -42,20 +41,6 @@ def test_a_first_order_weighting_under_least_squares_gets_a_line():
 
 def test_what_a_recipe_sets_in_vain_gets_a_line():
     assert "optimizer.adam is not selected" in planned("recipe=adam", "optimizer=lbfgs")
-
-
-def test_the_cost_of_a_step_is_that_of_the_smaller_space():
-    few, many = cost.cost(100, 5000, torch.float64, CPU), cost.cost(5000, 100, torch.float64, CPU)
-    assert few.memory == many.memory == 2 * 100 * 100 * 8
-    assert "100 x 100 matrix of parameters" in str(few)
-    assert "100 x 100 matrix of residuals" in str(many)
-
-
-def test_a_matrix_that_cannot_fit_is_refused_with_what_to_type(monkeypatch):
-    monkeypatch.setattr(cost, "free_memory", lambda device: 1e9)
-    cost.refuse_too_large(cost.Cost(1, 1, 0.8e9, 1.0), CPU)
-    with pytest.raises(UsageError, match="optimizer=lbfgs"):
-        cost.refuse_too_large(cost.Cost(1, 1, 1e9, 1.0), CPU)
 
 
 def test_a_name_counts_before_its_region_and_a_region_before_its_kind():

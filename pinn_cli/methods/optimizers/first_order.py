@@ -38,6 +38,10 @@ class FirstOrder(Optimizer):
         self.start: dict[str, Any] = {"steps": 0, "schedule": self.schedule.state_dict(), "optimizer": None}
         self.waiting: dict[str, Any] | None = None  # a loaded state, until the first step brings the parameters
 
+    def workspace(self, parameters: int, rows: int, itemsize: int) -> float:
+        """Bytes of a step besides the loss and its gradient: the moments that most kinds keep, and a step."""
+        return 4.0 * parameters * itemsize
+
     def step(self, objective: Objective) -> Report:
         """One step at the points and weights of the objective."""
         inner = self._bound(objective.parameters)

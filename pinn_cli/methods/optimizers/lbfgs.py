@@ -71,6 +71,10 @@ class LBFGS(Optimizer):
             return self._report("line_search_failed")
         return self._accept(trial, objective.flat(objective.parameters).detach() - theta)
 
+    def workspace(self, parameters: int, rows: int, itemsize: int) -> float:
+        """Bytes of a step besides the loss and its gradient: `history` pairs, and the vectors of a search."""
+        return float((2 * self.history + 8) * parameters * itemsize)
+
     def _start(self, objective: Objective) -> tuple[float, Tensor]:
         """Loss and gradient at theta; those of the last accepted step while points and weights are the same."""
         weights = dict(objective.weights)

@@ -91,6 +91,11 @@ class LevenbergMarquardt(Optimizer):
         if not self.growth > 1:
             raise ValueError(f"growth={self.growth:g}: expected a number above 1")
 
+    def workspace(self, parameters: int, rows: int, itemsize: int) -> float:
+        """Bytes of a step besides the rows of J: the matrix, its damped copy and factor, and J formed in pieces."""
+        side = min(parameters, rows)
+        return 3.0 * side * side * itemsize + 2 * min(self.memory * 1e9, float(parameters * rows * itemsize))
+
     def _prepare(self, linear: Linearisation, points_changed: bool) -> None:
         """The first damping; tenfold after a change of points, but not above what a first step would use."""
         if self.damping is not None and not points_changed:

@@ -1,7 +1,7 @@
 """One stage per optimizer of the schedule, on the whole problem: the innermost strategy of every run."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from pinn_cli.methods.contracts import NewModel, Optimizer, Sampler, Stage, Strategy
 from pinn_cli.physics.problem import Problem
@@ -15,7 +15,7 @@ class Phase:
     optimizer: Callable[[], Optimizer]
     sampler: Callable[[], Sampler]
     steps: int | None = None
-    points: int = 0  # the sum of the numbers of points in the configuration
+    points: Mapping[str, int | str] = field(default_factory=dict)  # by constraint, region or kind
 
 
 @dataclass
