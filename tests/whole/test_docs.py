@@ -198,11 +198,21 @@ def test_the_first_equation_of_the_readme_reaches_its_error(steps, error, worksh
     assert load(f"front{steps}").history["error/u"][-1] < error
 
 
+def anchors(page: Path) -> set[str]:
+    """The names by which links find the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
 def test_links_lead_somewhere(page):
     for target in LINK.findall(page.read_text()):
-        file = target.partition("#")[0]
-        assert target.startswith(("http", "#")) or (page.parent / file).exists(), target
+        if target.startswith("http"):
+            continue
+        file, _, heading = target.partition("#")
+        there = page.parent / file if file else page
+        assert there.exists(), target
+        assert not heading or heading in anchors(there), target
 
 
 def test_the_architecture_page_has_the_table_of_wings():
