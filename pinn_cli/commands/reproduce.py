@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pinn_cli.studies.published.table import Table
     from pinn_cli.studies.sweep import Planned
 
-HOW = "expected e.g. --launcher slurm_array hydra.launcher.partition=gpu"
+HOW = "expected e.g. --launcher local hydra.launcher.jobs=4"
 
 
 def add(parser: ArgumentParser) -> None:
@@ -70,10 +70,10 @@ def run(arguments: Namespace) -> int:
 
 def _check_settings(arguments: Namespace) -> None:
     """The table says what is run: only what belongs to the launcher may be set."""
-    from pinn_cli.configuration.compose import check_launcher
+    from pinn_cli.studies.launchers.choose import check_name
 
     if arguments.launcher:
-        check_launcher(arguments.launcher)
+        check_name(arguments.launcher)
     for word in arguments.settings:
         if not (arguments.launcher and word.startswith("hydra.launcher.")):
             raise UsageError(f"`{word}` cannot be set: the table says what is run; {HOW}")

@@ -7,7 +7,8 @@ from pinn_cli.configuration import project
 from pinn_cli.configuration.catalogue import groups, options
 from pinn_cli.configuration.compose import compose
 from pinn_cli.studies import launch
-from pinn_cli.studies.launchers.task import carry_out
+from pinn_cli.studies.launchers.basic import carry_out
+from pinn_cli.studies.launchers.choose import is_setting
 
 SWEEP = ("-m", "--multirun")
 DRY = "--dry-run"
@@ -41,7 +42,7 @@ def run_words(words: list[str]) -> int:
         if others := [flag for flag in flags if flag not in (*SWEEP, DRY)]:
             raise UsageError(f"`{others[0]}` does not go with -m; expected pinn train -m [{DRY}] key=value ...")
         return launch.run(settings, ["pinn", "train", *words], dry=DRY in flags)
-    if launchers := [word for word in settings if launch.of_launcher(word)]:
+    if launchers := [word for word in settings if is_setting(word)]:
         raise UsageError(f"`{launchers[0]}` starts the runs of a sweep; type pinn train -m ... (one run is one too)")
     if DRY in flags:
         raise UsageError(f"{DRY} shows the runs of a sweep; type pinn train -m {DRY} ... (or --cfg job for one run)")

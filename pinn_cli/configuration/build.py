@@ -24,8 +24,8 @@ from pinn_cli.configuration.project import refuse_from_elsewhere
 
 KINDS = ("architectures", "weightings", "samplers", "optimizers", "strategies", "diagnostics")
 PARTS = ("problems", "derivatives.engines", *(f"methods.{kind}" for kind in KINDS))
-# The modules whose classes may be built; what a cluster is told is built of a configuration too.
-ROOMS = (*(f"pinn_cli.{room}" for room in PARTS), "pinn_cli.studies.launchers.slurm", "torch.nn", "torch.optim")
+# The modules whose classes may be built: parts and launchers.
+ROOMS = (*(f"pinn_cli.{room}" for room in PARTS), "pinn_cli.studies.launchers", "torch.nn", "torch.optim")
 SPECIAL = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")
 
 

@@ -26,8 +26,6 @@ from pinn_cli.configuration.settings import SETTINGS, check_settings
 # Tables whose keys are free: names of constraints and regions, unknowns, and what a phase lays over the run's settings.
 FREE = re.compile(r"(points|weights|problem\.unknowns|optimizer\.[^.=]+\.(points|sampler))\.")
 
-EXTRAS = {"joblib": "joblib", "submitit": "slurm"}  # what to install for launchers whose names begin like that
-
 
 @dataclass(frozen=True)
 class Request:
@@ -107,17 +105,6 @@ def value_of(word: str) -> tuple[str, Any]:
     """`seed=1` -> `("seed", 1)`."""
     override = _parse(word)
     return override.key_or_group, override.value()
-
-
-def check_launcher(name: str) -> None:
-    """Refuse a launcher that is neither Hydra's nor ours nor an installed plugin's, saying what brings it."""
-    with hydra_loader() as loader:
-        known = sorted({*loader.get_group_options("hydra/launcher"), *catalogue.options("hydra/launcher")})
-    if name not in known:
-        extra = next((extra for start, extra in EXTRAS.items() if name.startswith(start)), None)
-        installed = any(other.startswith(start) for start in EXTRAS if name.startswith(start) for other in known)
-        how = f"type pip install 'pinn-cli[{extra}]'" if extra and not installed else nearest(name, known)
-        raise UsageError(f"there is no launcher `{name}` here (found {', '.join(known)}); {how}")
 
 
 def _parse(word: str) -> Override:

@@ -1,46 +1,32 @@
-"""A sweep through a launcher: which runs there are is known, checked and written down before the first one starts.
+"""A sweep through a launcher: its runs are known, checked and written down before the first one starts.
 
-One run that is refused or fails ends no other.
+A run that fails or is refused does not end the others.
 """
 
 import shlex
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Protocol
 
 from pinn_cli.basics.errors import MachineError, UsageError
-from pinn_cli.configuration.build import Builder
 from pinn_cli.configuration.compose import compose, read, spread, value_of
+from pinn_cli.records.lock import NAME as LOCK
+from pinn_cli.records.lock import Lock
+from pinn_cli.records.summary import finished
 from pinn_cli.studies.grid import Combination, combinations
-from pinn_cli.studies.launchers.plugins import Plugin, configuration
-from pinn_cli.studies.launchers.slurm import commands as slurm
+from pinn_cli.studies.launchers import choose
+from pinn_cli.studies.launchers.base import Launcher, NotHereError
+from pinn_cli.studies.launchers.basic import Basic
 from pinn_cli.studies.status import refuse_busy
-from pinn_cli.studies.sweep import NEW, Sweep
-
-
-class Launcher(Protocol):
-    """Carries out sweeps: one of Hydra's (`plugins`), or a class of ours that a YAML in conf/hydra/launcher names."""
-
-    @property
-    def adds(self) -> Sequence[str]:
-        """Words of every run, where nothing else is typed."""
-
-    def check(self) -> None:
-        """Raise UsageError, with nothing made, where nothing could be launched."""
-
-    def launch(self, sweep: Sweep) -> int:
-        """Start what is not refused, and say so; the exit code."""
-
-    def preview(self, sweep: Sweep) -> str:
-        """What there would be besides the runs, with nothing made."""
+from pinn_cli.studies.sweep import MANIFEST, NEW, Sweep, leave
 
 
 def run(words: Sequence[str], command: Sequence[str], dry: bool = False) -> int:
     """Carry out the sweep of these words, or with `dry` only show it; the exit code. Raises UsageError."""
-    settings = [word for word in words if of_launcher(word)]
-    name, launcher = named(settings)
+    settings = [word for word in words if choose.is_setting(word)]
+    name, launcher = choose.named(settings)
     chosen, typed = _folder([word for word in words if word not in settings])
     keys = [word.partition("=")[0] for word in typed]
     runs = combinations([*typed, *(word for word in launcher.adds if word.partition("=")[0] not in keys)])
@@ -57,38 +43,55 @@ def start(
         return _show(Sweep.planned(Path(chosen or NEW), typed, name, _rehearsed(runs)), launcher)
     launcher.check()
     refuse_busy(Sweep.planned(Path(chosen or NEW), typed, name, runs).runs)
-    return launcher.launch(Sweep.create(typed, name, runs, chosen))
+    return _launch(Sweep.create(typed, name, runs, chosen), launcher)
 
 
 def go_on(sweep: Sweep) -> int:
-    """Start what of a sweep has not finished, by the launcher that it was started with; the exit code.
+    """Start the runs of a sweep that have not finished, by its own launcher; the exit code. Raises UsageError.
 
-    Without the Slurm that it was submitted to, the runs are carried out here. Raises UsageError.
+    Where the queue that a sweep was submitted to is not installed, its runs are carried out in this process.
     """
-    if sweep.jobs and not slurm.is_here():
-        print("there is no Slurm here (no `sbatch`): the runs go on here, one after the other")
-        return Plugin([]).launch(replace(sweep, launcher="basic"))
-    typed = [word for word in shlex.split(sweep.command)[2:] if of_launcher(word)]
-    settings = [word for word in typed if not word.startswith("hydra/launcher=")]
-    launcher = named([f"hydra/launcher={sweep.launcher}", *settings])[1]
-    launcher.check()
-    return launcher.launch(sweep)
+    launcher = choose.of(sweep)
+    try:
+        launcher.check()
+    except NotHereError as error:
+        if not sweep.jobs:
+            raise
+        print(f"{error}; here the runs go on one after the other")
+        return _launch(replace(sweep, launcher="basic"), Basic())
+    return _launch(sweep, launcher)
 
 
-def of_launcher(word: str) -> bool:
-    """Whether a word speaks of the launcher, and not of the runs."""
-    return word.lstrip("+~").startswith(("hydra.", "hydra/"))
+def _launch(sweep: Sweep, launcher: Launcher) -> int:
+    """Start what has not finished, as the only process at this sweep; the exit code.
+
+    A new sweep that its launcher refuses is removed again. Raises UsageError, TrainingError.
+    """
+    with Lock(sweep.folder):
+        if Sweep.read(sweep.folder).jobs != sweep.jobs:
+            raise UsageError(f"{sweep.folder} has just been submitted; pinn status {sweep.folder}")
+        runs = [run for run in sweep.wanted if not finished(run.folder)]
+        if not runs:
+            print(f"nothing is left to do in {sweep.folder}; pinn compare {sweep.folder}")
+            return 0
+        print(f"sweep {sweep.folder}: {sweep.counts()}, hydra/launcher={sweep.launcher}", flush=True)
+        try:
+            return launcher.launch(sweep, runs)
+        except UsageError as error:
+            submitted = isinstance(error, MachineError) or Sweep.read(sweep.folder).jobs  # or it may be
+            if not submitted and not any(run.folder.exists() for run in sweep.runs):
+                _unmake(sweep)
+            raise
 
 
-def named(settings: Sequence[str]) -> tuple[str, Launcher]:
-    """The launcher that `hydra/launcher=...` and its settings, or a YAML, name, behind its name. Raises UsageError."""
-    config = configuration(settings, ".")
-    name, node = config.hydra.runtime.choices["hydra/launcher"], config.hydra.launcher
-    if "_target_" not in node:
-        raise UsageError(f"hydra/launcher={name} names no class; expected `defaults: [slurm_array]` in its YAML")
-    if node._target_.startswith("pinn_cli."):
-        return name, Builder([f"hydra.launcher.{key}" for key in node]).part(node, "hydra.launcher")()
-    return name, Plugin(settings)
+def _unmake(sweep: Sweep) -> None:
+    """Remove the manifest of a sweep that was not launched, and its folder if nothing else is there."""
+    for run in sweep.elsewhere:
+        leave(run.folder)
+    for name in (MANIFEST, LOCK):
+        (sweep.folder / name).unlink(missing_ok=True)
+    with suppress(OSError):
+        sweep.folder.rmdir()
 
 
 def _folder(words: list[str]) -> tuple[str | None, list[str]]:
@@ -139,7 +142,7 @@ def _show(sweep: Sweep, launcher: Launcher) -> int:
     for run in sweep.runs:
         text = f"-  {' '.join(run.words)}: refused, {run.refused}" if run.refused is not None else run.command
         print(f"{run.number:>4}  {text}")
-    if text := launcher.preview(sweep):
+    if text := launcher.preview(sweep, sweep.wanted):
         print(f"\n{text}")
     print(f"\n{sweep.counts()}; with hydra/launcher={sweep.launcher}; nothing has been started")
     return 0

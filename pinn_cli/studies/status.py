@@ -21,7 +21,7 @@ from pinn_cli.records.folder import LOG, RESULTS
 from pinn_cli.records.lock import holder
 from pinn_cli.records.results import Results
 from pinn_cli.records.status import COMPLETE, RESUMABLE, UNDERWAY, Status
-from pinn_cli.studies.launchers.slurm import queue
+from pinn_cli.studies.launchers import choose
 from pinn_cli.studies.sweep import Planned, Sweep, labels, sweep_of
 
 RATE_WINDOW = 20.0  # seconds of training over which steps per second are measured
@@ -111,18 +111,26 @@ def last_line(file: Path) -> str:
 
 def _expected(sweep: Sweep, entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The same, with what is known of runs that wait, or wait no more."""
-    tasks = queue.states(sweep) if sweep.jobs else {}
+    tasks = _queued(sweep)
     if tasks is None or holder(sweep.folder) is not None:
         return list(entries)
     over = not tasks and not any(entry["state"] == Status.RUNNING for entry in entries)
     return [entry | _change(entry, tasks.get(entry["number"]), over) for entry in entries]
 
 
+def _queued(sweep: Sweep) -> dict[int, str] | None:
+    """What the queue of its launcher holds of a sweep; None if that cannot be told here."""
+    try:
+        return choose.of(sweep).queued(sweep) if sweep.jobs else {}
+    except UsageError:  # a launcher of one's own is known only in its own folder
+        return None
+
+
 def _change(entry: dict[str, Any], task: str | None, over: bool) -> dict[str, Any]:
     """What the state of a task (None: no task has the run), or that all is `over`, changes of an entry."""
     waits = (*RESUMABLE, *([Status.FAILED] if task == "PENDING" else []))
     if task is not None and entry["state"] in waits:  # its task may be about to take it up
-        return {"state": Status.QUEUED, "note": "goes on when Slurm starts it again"}
+        return {"state": Status.QUEUED, "note": "goes on when its job starts again"}
     gone = over and entry["state"] == Status.QUEUED and holder(entry["folder"]) is None  # else it is being set up
     return {"state": Status.MISSING} if gone else {}
 

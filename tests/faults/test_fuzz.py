@@ -27,7 +27,7 @@ from pinn_cli.configuration.settings import read_back
 from pinn_cli.records import checkpoint
 from pinn_cli.records.checkpoint import CheckpointError
 from pinn_cli.records.results import Results
-from pinn_cli.studies.launchers.plugins import Plugin
+from pinn_cli.studies.launchers.basic import Basic
 from pinn_cli.studies.launchers.slurm import SlurmArray
 from pinn_cli.studies.launchers.slurm import commands as slurm
 from pinn_cli.studies.sweep import Sweep
@@ -267,10 +267,10 @@ def test_a_problem_of_other_values(here):
 
 def test_a_manifest_of_other_values(here, monkeypatch):
     """Read by whatever reads sweeps, and resumed up to where its runs would start."""
-    monkeypatch.setattr(Plugin, "launch", lambda self, sweep: 0)
+    monkeypatch.setattr(Basic, "launch", lambda self, sweep, runs: 0)
     monkeypatch.setattr(slurm, "which", lambda name: None)  # one that is down would be waited for, case by case
     monkeypatch.setattr(SlurmArray, "check", lambda self: None)
-    monkeypatch.setattr(SlurmArray, "launch", lambda self, sweep: 0)
+    monkeypatch.setattr(SlurmArray, "launch", lambda self, sweep, runs: 0)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
     command = "pinn train -m seed=0,1 hydra/launcher=slurm_array 'hydra.launcher.setup=[\"module load x\"]'"

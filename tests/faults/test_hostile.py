@@ -26,7 +26,7 @@ FOREIGN = [
     "builtins.eval",
     "canary.Bird",  # installed beside pinn: importing it would already run it
     "pinn_cli.records.provenance.subprocess.Popen",  # reached through a module of ours that has imported it
-    "pinn_cli.studies.launchers.processes.Process",
+    "pinn_cli.studies.launchers.pool.subprocess.Popen",
     "pinn_cli.records.results.Results",
     "pinn_cli.methods.optimizers.first_order.inspect.Signature",
     "torch.utils.cpp_extension.subprocess.Popen",

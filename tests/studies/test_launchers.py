@@ -1,10 +1,11 @@
-"""Sweeps through Hydra's launchers, for real: the same runs, the same bits, and one run ends no other."""
+"""The same sweep through every launcher that needs no cluster, and what may be typed wrongly."""
 
-import json
+import asyncio
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -12,155 +13,268 @@ import numpy as np
 import pytest
 
 from pinn_cli import cli
+from pinn_cli.records.lock import writer
 from pinn_cli.records.results import Results
-from pinn_cli.studies.launchers.task import deal_gpus
+from pinn_cli.studies import status
+from pinn_cli.studies.launchers import pool
 from pinn_cli.studies.sweep import Sweep
 
-ROOT = Path(__file__).resolve().parents[2]
-SMALL = ["problem=helmholtz", "points.interior=32", "points.face=8", "figures=off", "compile=off", "threads=1"]
-PINN = [sys.executable, "-m", "pinn_cli.cli", "train", "-m"]
-LAUNCHERS = {
-    "basic": ("hydra", ["hydra/launcher=basic"]),
-    "joblib": ("hydra_plugins.hydra_joblib_launcher", ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]),
-    "submitit": ("hydra_plugins.hydra_submitit_launcher", ["hydra/launcher=submitit_local"]),
+TINY = ["problem=helmholtz", "points.interior=16", "points.face=4", "architecture.width=4", "architecture.depth=1",
+        "figures=off", "compile=off", "threads=1", "recipe=adam"]  # fmt: skip
+SIX = [*TINY, "stop.steps=1000", "optimizer.adam.lr=1e-3,2e-3,3e-3,4e-3,5e-3,1e30"]  # the last one fails
+PINN = [sys.executable, "-m", "pinn_cli.cli"]
+JOBS = {
+    "local": ["hydra/launcher=local", "hydra.launcher.jobs=2"],
+    "dask": ["hydra/launcher=dask", "hydra.launcher.jobs=2", "hydra.launcher.options={silence_logs: 50}"],
 }
+PBS = ["hydra/launcher=dask", "hydra.launcher.cluster=PBSCluster"]
+OPTIONS = "{cores: 4, processes: 1, memory: 16GB, queue: gpu, walltime: '02:00:00'}"
 
 
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    return tmp_path
+def wait_for(paths: list[Path], process: subprocess.Popen) -> None:
+    end = time.monotonic() + 240
+    while not all(path.exists() for path in paths):
+        assert time.monotonic() < end
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
 
 
-def through(launcher: str, *words: str) -> tuple[Sweep, subprocess.CompletedProcess]:
-    """A sweep carried out by a process of its own."""
-    module, settings = LAUNCHERS[launcher]
-    pytest.importorskip(module, reason=f"pip install pinn-cli[{launcher.replace('submitit', 'slurm')}]")
-    command = [*PINN, *SMALL, *words, f"folder={launcher}", *settings]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    return Sweep.read(launcher), done
+def ends(sweep: str) -> list[str]:
+    return [entry["state"] for entry in status.states(Sweep.read(sweep))]
 
 
-def ends(sweep: Sweep) -> list[str]:
-    """How each run ended: its status, or that it was refused."""
-    status = [run.refused or Results(run.folder / "results.h5").read_attributes()["status"] for run in sweep.runs]
-    return ["refused" if end.startswith("Helmholtz") else end for end in status]
+def one_line(capsys: pytest.CaptureFixture[str]) -> str:
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1, error
+    return error
 
 
-@pytest.mark.parametrize("launcher", ["joblib", "submitit"])
-def test_the_same_sweep_gives_the_same_bits(here, launcher):
-    words = ["stop.steps=3", "seed=0,1", "problem.a1=1,nan"]
-    sweep, done = through(launcher, *words)
-    assert done.returncode == 0, done.stderr
-    assert ends(sweep) == ["finished", "refused"] * 2
-    one_by_one, _ = through("basic", *words)
-    assert ends(one_by_one) == ends(sweep)
-    for run, other in zip(sweep.wanted, one_by_one.wanted, strict=True):
-        mine, theirs = (Results(r.folder / "results.h5").read("network") for r in (run, other))
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sweep of six runs, one after the other and undisturbed."""
+    place = tmp_path_factory.mktemp("sweeps")
+    done = subprocess.run([*PINN, "train", "-m", *SIX, "folder=basic"], capture_output=True, text=True, cwd=place)
+    assert done.returncode == cli.FAILED, done.stderr
+    assert done.stderr.startswith("pinn: run 5: ")
+    assert "\nrun 5  failed    lr=1e+30\nnext   pinn resume basic\n" in done.stdout
+    return place / "basic"
+
+
+@pytest.mark.parametrize("launcher", JOBS)
+def test_a_sweep_that_is_cancelled_and_resumed_gives_the_same_bits_through_every_launcher(here, whole, launcher):
+    """One run fails and one is killed: the others go on."""
+    command = [*PINN, "train", "-m", *SIX, *JOBS[launcher], "folder=s"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        wait_for([Path("s/0/checkpoint.pt"), Path("s/1/checkpoint.pt")], process)
+        if (at := writer(Path("s/0"))) is not None:  # else it has finished already
+            os.kill(at[0], signal.SIGKILL)
+        wait_for([Path("s/2/checkpoint.pt")], process)
+        assert cli.main(["cancel", "s"]) == 0
+        out, err = process.communicate(timeout=120)
+    assert process.returncode == cli.STOPPED, (out, err)
+    assert "missing" in ends("s")
+    assert "running" not in ends("s")
+    done = subprocess.run([*PINN, "resume", "s"], capture_output=True, text=True, timeout=300)
+    assert done.returncode == cli.FAILED, done.stderr
+    assert "run 5  lr=1e+30: failed" in done.stdout
+    assert ends("s") == ["finished"] * 5 + ["failed"]
+    for number in range(5):
+        files = [Results(place / f"{number}/results.h5") for place in (Path("s"), whole)]
+        mine, theirs = (file.read("network") for file in files)
         assert all(np.array_equal(mine[name], theirs[name]) for name in theirs)
-        about = Results(run.folder / "results.h5").read_attributes()
-        assert about["command"] == run.command  # not the sweep's
+        history, other = (file.read_history()["loss/total"] for file in files)
+        assert np.array_equal(history[-1], other[-1])
+    run = Sweep.read("s").runs[1]
+    assert Results(run.folder / "results.h5").read_attributes()["command"] == run.command  # not the sweep's
 
 
-def test_one_failing_run_ends_no_other_and_the_same_command_does_what_is_left(here):
-    words = ["recipe=adam", "stop.steps=20", "optimizer.adam.lr=1e30,1e-3"]
-    sweep, done = through("joblib", *words)
-    assert done.returncode == cli.FAILED
-    assert ends(sweep) == ["failed", "finished"]
-    assert "pinn: run 0: " in done.stderr
-    assert "run 0  failed" in done.stdout
-    stamps = [(run.folder / "results.h5").stat().st_mtime_ns for run in sweep.runs]
-    _, done = through("joblib", *words)
-    assert "run 0: resume " in done.stdout  # every line of a worker says whose it is
-    again = [(run.folder / "results.h5").stat().st_mtime_ns for run in sweep.runs]
-    assert [a == b for a, b in zip(stamps, again, strict=True)] == [False, True]
-
-
-@pytest.mark.parametrize(
-    ("launcher", "tell"),
-    [("basic", lambda process: os.killpg(process.pid, signal.SIGINT)),
-     ("joblib", lambda process: os.killpg(process.pid, signal.SIGINT)),
-     ("joblib", lambda process: process.terminate())],  # which tells its workers
-    ids=["basic", "joblib", "joblib-SIGTERM"],
-)  # fmt: skip
-def test_ctrl_c_saves_the_runs_underway_and_begins_no_other(here, launcher, tell):
-    module, settings = LAUNCHERS[launcher]
-    pytest.importorskip(module)
-    command = [*PINN, *SMALL, "seed=range(4)", "stop.steps=100000", "stop.plateau=null", "folder=sweep", *settings]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
-    both = [Path("sweep/0/checkpoint.pt"), *([Path("sweep/1/checkpoint.pt")] if launcher == "joblib" else [])]
-    end = time.monotonic() + 120
-    while not all(path.exists() for path in both):
-        assert time.monotonic() < end, process.communicate()
-        time.sleep(0.1)
-    tell(process)
+@pytest.mark.parametrize("launcher", ["basic", "local"])
+def test_the_first_ctrl_c_saves_the_runs_that_run_and_no_other_begins(here, launcher):
+    words = [*TINY, "seed=range(4)", "stop.steps=1000000", "folder=s", *JOBS.get(launcher, [])]
+    process = subprocess.Popen([*PINN, "train", "-m", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               start_new_session=True)  # fmt: skip
+    begun = [0, 1] if launcher == "local" else [0]
+    wait_for([Path(f"s/{number}/checkpoint.pt") for number in begun], process)
+    os.killpg(process.pid, signal.SIGINT)
     out, _ = process.communicate(timeout=60)
     assert process.returncode == cli.STOPPED, out
-    begun = sorted(path.parent.name for path in Path("sweep").glob("*/results.h5"))
-    assert begun == [path.parent.name for path in both]
-    ended = [Results(f"sweep/{name}/results.h5").read_attributes()["status"] for name in begun]
-    assert ended == ["stopped"] * len(begun)
+    assert ends("s") == ["stopped"] * len(begun) + ["missing"] * (4 - len(begun))
 
 
-def test_a_worker_that_is_killed_leaves_a_line_and_what_was_done(here):
-    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
-    command = [*PINN, *SMALL, "seed=range(2)", "stop.steps=100000", "stop.plateau=null", "folder=sweep"]
-    process = subprocess.Popen([*command, *LAUNCHERS["joblib"][1]], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
-                               text=True)  # fmt: skip
-    end = time.monotonic() + 120
-    while not Path("sweep/0/checkpoint.pt").exists():
-        assert time.monotonic() < end
-        time.sleep(0.1)
-    os.kill(json.loads(Path("sweep/0/.lock").read_text())["pid"], signal.SIGKILL)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == cli.FAILED
-    (line,) = [line for line in err.splitlines() if line.startswith("pinn: ")]
-    assert "the launcher broke" in line
-    assert "pinn resume sweep goes on" in line
+# ---- the pool of processes
+
+
+class Watcher:
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.codes: list[int] = []
+        self.errors: list[str] = []
+
+    def begun(self, command: pool.Command) -> None: ...
+
+    def ended(self, command: pool.Command, code: int, errors: str) -> None:
+        self.codes.append(code)
+        self.errors.append(errors)
+
+    def stopping(self, reason: str, running: int) -> None:
+        self.errors.append(reason)
+
+
+def shell(*lines: str) -> list[pool.Command]:
+    return [pool.Command(("sh", "-c", line), Path(f"run{number}")) for number, line in enumerate(lines)]
+
+
+def test_the_pool_passes_on_exit_codes_and_errors():
+    watcher = Watcher()
+    assert pool.carry_out(shell("exit 3", "echo why >&2; exit 1"), 1, watcher) is None
+    assert (watcher.codes, watcher.errors) == ([3, 1], ["", "why"])
+
+
+def test_a_second_ctrl_c_kills_what_does_not_stop(here):
+    commands = shell("trap '' TERM; echo $$ >pid; while :; do sleep 0.1; done", "touch begun")
+
+    def press() -> None:
+        while not Path("pid").exists() or not Path("pid").read_text():
+            time.sleep(0.02)
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.3)
+
+    thread = threading.Thread(target=press)
+    thread.start()
+    watcher = Watcher()
+    with pytest.raises(KeyboardInterrupt):
+        pool.carry_out(commands, 1, watcher)
+    thread.join()
+    assert watcher.errors == ["Ctrl-C"]
+    assert not Path("begun").exists()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(Path("pid").read_text()), 0)
 
 
 @pytest.mark.parametrize(
-    ("launcher", "says"),
-    [("slurm_aray", "did you mean `slurm_array`?"), ("joblib", "pip install 'pinn-cli[joblib]'"),
-     ("submitit_slurm", "pip install 'pinn-cli[slurm]'")],
-)  # fmt: skip
-def test_a_launcher_that_is_not_there_names_what_brings_it(here, monkeypatch, capsys, launcher, says):
-    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+    ("visible", "dealt"), [("0,1,2", ["0", "1", "2", "0"]), ("GPU-a", ["GPU-a"] * 4), ("", [""] * 4)]
+)
+def test_gpus_are_dealt_in_turn(here, monkeypatch, visible, dealt):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    commands = shell(*[f'printf %s "$CUDA_VISIBLE_DEVICES" >{number}; sleep 0.3' for number in range(4)])
+    pool.carry_out(commands, 4, Watcher())
+    assert [Path(str(number)).read_text() for number in range(4)] == dealt
 
-    monkeypatch.setattr(ConfigLoaderImpl, "get_group_options", lambda *_: ["basic", "slurm_array"])
-    assert cli.main(["train", "-m", *SMALL, "seed=0,1", f"hydra/launcher={launcher}"]) == cli.USAGE
-    error = capsys.readouterr().err
-    assert says in error
-    assert error.count("\n") == 1
+
+def test_all_gpus_of_the_machine_are_used_where_none_are_named(monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
+    assert pool.visible_gpus() == ["0", "1", "2"]
+
+
+def test_the_first_run_goes_alone_until_its_first_step_is_saved(here):
+    first = "sleep 0.5; mkdir run0; touch run0/checkpoint.pt; sleep 0.5"
+    watcher = Watcher()
+    pool.carry_out(shell(first, *["test -e run0/checkpoint.pt"] * 2), 3, watcher, leader=True)
+    assert watcher.codes == [0, 0, 0]
+
+
+def test_a_first_run_that_ends_without_a_step_holds_nobody_up():
+    watcher = Watcher()
+    pool.carry_out(shell("exit 2", "true", "true"), 2, watcher, leader=True)
+    assert watcher.codes == [2, 0, 0]
+
+
+# ---- a launcher of one's own, and the clusters of Dask
+
+
+def test_a_launcher_of_ones_own_is_a_file_and_a_yaml(here, capsys):
+    Path("conf/hydra/launcher").mkdir(parents=True)
+    Path("conf/hydra/launcher/mine.yaml").write_text("# backwards\n_target_: mine.Backwards\nlast: 0\n")
+    Path("mine.py").write_text(
+        "from dataclasses import dataclass\n"
+        "from pinn_cli.studies.launchers.base import Launcher\n"
+        "from pinn_cli.studies.launchers.basic import carry_out\n\n\n"
+        "@dataclass\n"
+        "class Backwards(Launcher):\n"
+        "    last: int = 0\n\n"
+        "    def launch(self, sweep, runs):\n"
+        "        return max([carry_out(run.full_words) for run in reversed(runs)])\n\n"
+        "    def preview(self, sweep, runs):\n"
+        "        return f'from {runs[-1].number} to {self.last}'\n"
+    )
+    words = ["train", "-m", *TINY, "stop.steps=1", "seed=0,1", "folder=s", "hydra/launcher=mine"]
+    assert cli.main([*words, "--dry-run", "hydra.launcher.last=7"]) == 0
+    assert "\nfrom 1 to 7\n" in capsys.readouterr().out
+    assert cli.main(words) == 0
+    started = [Path(f"s/{number}/config.yaml").stat().st_mtime_ns for number in (1, 0)]
+    assert started == sorted(started)
+    assert cli.main(["resume", "s"]) == 0
+    assert "nothing is left to do" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("cluster", "first"), [("PBSCluster", "#PBS -q gpu"), ("SGECluster", "#$ -q gpu")])
+def test_a_dry_run_shows_the_job_script_of_dask_jobqueue(here, capsys, cluster, first):
+    import dask_jobqueue
+    from distributed.core import Status
+
+    words = [PBS[0], f"hydra.launcher.cluster={cluster}", f"hydra.launcher.options={OPTIONS}"]
+    assert cli.main(["train", "-m", *TINY, "stop.steps=1", "seed=0,1", "--dry-run", *words]) == 0
+    out = capsys.readouterr().out
+    assert f"\n{first}\n" in out
+
+    async def script() -> str:
+        keywords = {"cores": 4, "processes": 1, "memory": "16GB", "queue": "gpu", "walltime": "02:00:00"}
+        theirs = getattr(dask_jobqueue, cluster)(asynchronous=True, **keywords)
+        theirs.status = Status.closed
+        return theirs.job_script()
+
+    assert asyncio.run(script()) in out
     assert list(here.iterdir()) == []
 
 
-@pytest.mark.parametrize("launcher", ["joblib", "submitit_local", "basic"])
-@pytest.mark.parametrize("sign", ["", "+", "++"])
-def test_a_setting_that_a_launcher_does_not_have_starts_nothing(here, capsys, launcher, sign):
-    if launcher in LAUNCHERS:
-        pytest.importorskip(LAUNCHERS[launcher][0])
-    words = [f"hydra/launcher={launcher}", f"{sign}hydra.launcher.n_jbos=2"]
-    assert cli.main(["train", "-m", "problem=helmholtz", "seed=0,1", *words]) == cli.USAGE
-    error = capsys.readouterr().err
-    assert "unknown key `hydra.launcher.n_jbos`" in error
-    assert error.count("\n") == 1
-    assert not Path("outputs").exists()
+# ---- what may be typed wrongly
 
 
 @pytest.mark.parametrize(
-    ("visible", "number", "dealt"), [("0,1,2", 4, "1"), ("GPU-a,GPU-b", 0, "GPU-a"), ("3", 7, "3"), ("", 1, "")]
+    ("words", "says"),
+    [
+        (["hydra/launcher=slurm_aray"], "did you mean `slurm_array`?"),
+        (["hydra/launcher=joblib"], "there is no launcher `joblib` here; expected one of basic, dask, "),
+        (["hydra/launcher=local,basic"], "one value each"),
+        (["hydra.launcher=3"], "a sweep expects hydra/launcher=NAME"),
+        (["hydra/launcher=basic", "hydra.launcher.jobs=2"], "unknown key `hydra.launcher.jobs`"),
+        (["hydra/launcher=local", "+hydra.launcher.jbos=2"], "did you mean `jobs`?"),
+        (["hydra/launcher=local", "~hydra.launcher.jobs"], "expected a value"),
+        (["hydra/launcher=local", "hydra.launcher.jobs=0"], "expected a whole number above 0"),
+        (["hydra/launcher=local", "hydra.launcher.jobs=two"], "hydra.launcher.jobs=two: expected"),
+        (["hydra/launcher=dask", "hydra.launcher.cluster=PBCluster"], "did you mean `PBSCluster`?"),
+        ([*PBS, f"hydra.launcher.options={OPTIONS}"], "there is no `qsub` here"),
+        ([*PBS, "hydra.launcher.options={cores: 4}"], "how much cores and memory per job"),
+        ([*PBS, "hydra.launcher.options={cores: 4, memory: 1GB, queu: gpu}"], "queu"),
+        (["hydra/launcher=mine"], "line 2, column 4"),
+        (["hydra/launcher=theirs"], "names no class"),
+        (["hydra/launcher=evil"], "expected a class of"),
+    ],
 )
-def test_gpus_are_dealt_round_robin(monkeypatch, visible, number, dealt):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    deal_gpus(number)
-    assert os.environ["CUDA_VISIBLE_DEVICES"] == dealt
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of Dask, for keywords it refuses
+def test_what_cannot_be_launched_is_one_line_and_nothing_is_made(here, capsys, words, says):
+    own = here / "conf" / "hydra" / "launcher"
+    own.mkdir(parents=True)
+    (own / "mine.yaml").write_text("defaults: [local]\n   jobs: 2")
+    (own / "theirs.yaml").write_text("jobs: 2")
+    (own / "evil.yaml").write_text("_target_: subprocess.Popen")
+    assert cli.main(["train", "-m", *TINY, "seed=0,1", *words]) == cli.USAGE
+    assert says in one_line(capsys)
+    assert [path.name for path in here.iterdir()] == ["conf"]
 
 
-def test_all_gpus_of_the_machine_are_dealt_where_none_are_named(monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "to be restored")
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
-    deal_gpus(5)
-    assert os.environ["CUDA_VISIBLE_DEVICES"] == "2"
+def test_a_scheduler_that_does_not_answer_is_one_line(here, capsys, monkeypatch):
+    monkeypatch.setattr("pinn_cli.studies.launchers.dask.PATIENCE", "1s")
+    words = ["hydra/launcher=dask", "hydra.launcher.scheduler=tcp://127.0.0.1:9"]
+    assert cli.main(["train", "-m", *TINY, "seed=0,1", "folder=s", *words]) == cli.FAILED
+    assert "Dask broke" in one_line(capsys)
+    assert ends("s") == ["missing", "missing"]
+
+
+def test_without_dask_one_line_says_what_to_install(here, capsys, monkeypatch):
+    monkeypatch.setattr("pinn_cli.studies.launchers.dask.find_spec", lambda name: None)
+    assert cli.main(["train", "-m", *TINY, "seed=0,1", "hydra/launcher=dask"]) == cli.USAGE
+    assert "pip install 'pinn-cli[dask]'" in one_line(capsys)

@@ -309,13 +309,12 @@ def test_what_is_missing_is_one_sweep_of_all_cells_and_seeds(tiny, capsys):
 
 
 def test_workers_print_nothing_into_the_table(tiny, capfd):
-    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     tiny(seeds=2)
-    words = ("mine/tiny", "--only", "2x8_plain", "--launcher", "joblib", "hydra.launcher.n_jobs=2", "--json")
+    words = ("mine/tiny", "--only", "2x8_plain", "--launcher", "local", "hydra.launcher.jobs=2", "--json")
     assert reproduce(*words) == 0
     out, err = capfd.readouterr()
     assert json.loads(out)["cells"]["2x8_plain"]["results"]["u"]["count"] == 2
-    assert "run 1  finished" in err
+    assert "[2/2] run" in err
 
 
 def test_what_a_cluster_has_in_its_queue_is_not_submitted_twice(tiny, cluster, capsys):
@@ -351,7 +350,9 @@ def test_what_a_cluster_has_ended_is_shown_and_what_is_missing_or_failed_is_subm
     Path(f"{RUNS}/2x6_plain/seed0.failed").write_text("no such node\n")
     capsys.readouterr()
     assert reproduce(*words) == 0
-    assert "1 run failed when last started: no such node\njob 18: 1 task\n" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "1 run failed when last started: no such node\n" in err
+    assert "job 18: 1 task\n" in err
     assert submitted(scripts[1]) == ["2x6_plain/seed0"]
     assert not Path(f"{RUNS}/2x6_plain/seed0.failed").exists()
     waiting.clear()
@@ -373,7 +374,7 @@ def test_what_a_cluster_has_ended_is_shown_and_what_is_missing_or_failed_is_subm
         ("mine/tiny --launcher slurm_arry", "did you mean `slurm_array`?"),
         ("mine/tiny --launcher nowhere", "expected one of basic"),
         ("mine/tiny stop.steps=9", "the table says what is run"),
-        ("mine/tiny hydra.launcher.partition=gpu", "--launcher slurm_array"),
+        ("mine/tiny hydra.launcher.partition=gpu", "--launcher local"),
     ],
 )
 def test_one_line_exit_code_2_and_nothing_made(tiny, capsys, words, says):

@@ -12,9 +12,10 @@ from pinn_cli import cli
 from pinn_cli.basics import checkout
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.records.lock import Lock
-from pinn_cli.studies import launch as multirun
+from pinn_cli.studies import launch
 from pinn_cli.studies import status as states
-from pinn_cli.studies.launchers.slurm import array, queue, script
+from pinn_cli.studies.launchers.basic import Basic
+from pinn_cli.studies.launchers.slurm import array, script, settings
 from pinn_cli.studies.launchers.slurm import commands as slurm
 from pinn_cli.studies.launchers.slurm import freeze as freezing
 from pinn_cli.studies.launchers.slurm.freeze import freeze
@@ -73,21 +74,13 @@ def test_a_setting_typed_wrongly_is_answered_in_a_line(here, capsys, setting, sa
     assert list(here.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    ("yaml", "says"),
-    [
-        ("defaults: [slurm_array]\npartion: short", "unknown key `hydra.launcher.partion`; did you mean `partition`?"),
-        ("partition: short", "expected `defaults: [slurm_array]` in its YAML"),
-        ("defaults: [slurm_array]\n   partition: short", "line 2, column 4"),
-    ],
-)
-def test_a_cluster_of_ones_own_that_is_none_is_answered_in_a_line(here, capsys, yaml, says):
+def test_an_unknown_key_in_a_file_of_ones_own_is_one_line(here, capsys):
     own = here / "conf" / "hydra" / "launcher" / "cpu.yaml"
     own.parent.mkdir(parents=True)
-    own.write_text(yaml)
+    own.write_text("defaults: [slurm_array]\npartion: short")
     assert cli.main([*WORDS, "hydra/launcher=cpu", "seed=0,1", "--dry-run"]) == cli.USAGE
     error = capsys.readouterr().err
-    assert says in error
+    assert "unknown key `hydra.launcher.partion`; did you mean `partition`?" in error
     assert error.count("\n") == 1
 
 
@@ -138,7 +131,7 @@ def test_workers_share_the_gpus_of_a_task(settings, workers):
     [("5", 300), ("5:30", 330), ("2:00:00", 7200), ("1-0", 86400), ("1-2:30", 95400), ("1-02:30:01", 95401)],
 )
 def test_a_time_limit_is_read_as_slurm_reads_it(time, seconds):
-    assert array._seconds(time) == seconds
+    assert settings._seconds(time) == seconds
 
 
 def test_the_users_code_is_frozen_with_all_that_it_imports(here):
@@ -193,7 +186,8 @@ def submitted(monkeypatch) -> list[tuple]:
 
 def test_every_run_is_a_command_that_can_be_typed_anywhere(here, submitted, capsys):
     assert cli.main([*ARRAY, "seed=0,1,2", "folder=mine", "weights.wall=4,-1", "hydra.launcher.tasks_at_once=1"]) == 0
-    assert "job 17: 2 tasks\njob 18: 1 task\nsweep mine: 3 runs (and 3 refused)" in capsys.readouterr().out
+    says = "3 runs (and 3 refused), hydra/launcher=slurm_array\njob 17: 2 tasks\njob 18: 1 task\npinn status mine\n"
+    assert says in capsys.readouterr().out
     script = str(here / "mine" / "slurm" / "array.sh")
     assert submitted == [(["--array=0-1%1"], script, "1"), (["--array=0-0%1"], script, "3")]
     sweep = array.Sweep.read("mine")
@@ -298,9 +292,8 @@ def test_two_who_submit_a_sweep_submit_it_once(here, submitted, capsys):
     before = array.Sweep.read("mine")
     with Lock(here / "mine"):  # the other one is at it
         assert cli.main(["resume", "mine"]) == cli.USAGE
-    stale = replace(before, jobs=())
     with pytest.raises(UsageError, match="has just been submitted"):
-        array.SlurmArray().launch(stale)
+        launch.go_on(replace(before, jobs=()))
     assert len(submitted) == 1
     assert array.Sweep.read("mine").jobs == before.jobs
 
@@ -340,9 +333,9 @@ def test_the_queue_tells_which_runs_wait(here, submitted, monkeypatch):
     sweep = array.Sweep.read("mine")
     tasks = [task_of("PENDING", 1, 1), task_of("RUNNING", 0, 5)]
     monkeypatch.setattr(slurm, "tasks", lambda jobs: tasks)
-    assert queue.states(sweep) == {2: "PENDING", 3: "PENDING", 4: "RUNNING", 5: "RUNNING"}
+    assert array.SlurmArray().queued(sweep) == {2: "PENDING", 3: "PENDING", 4: "RUNNING", 5: "RUNNING"}
     tasks.append(slurm.Task("PENDING", "N/A", ["(null)"]))  # nobody knows what it carries out
-    assert queue.states(sweep) == dict.fromkeys(range(6), "PENDING")
+    assert array.SlurmArray().queued(sweep) == dict.fromkeys(range(6), "PENDING")
 
 
 @pytest.mark.parametrize("folder", ["mine", "x/seed${seed}"])
@@ -371,10 +364,12 @@ def test_a_sweep_whose_jobs_have_left_the_queue_is_not_cancelled(here, submitted
 
 
 def test_where_there_is_no_slurm_nobody_starts_what_was_queued(here, submitted, monkeypatch):
+    submit = slurm.submit
     assert cli.main([*ARRAY, "seed=0,1", "folder=mine"]) == 0
     assert [entry["state"] for entry in states.states(array.Sweep.read("mine"))] == ["missing"] * 2
     launched = []
-    monkeypatch.setattr(multirun.Plugin, "launch", lambda self, sweep: launched.append(sweep.launcher) or 0)
+    monkeypatch.setattr(array, "submit", submit)
+    monkeypatch.setattr(Basic, "launch", lambda self, sweep, runs: launched.append(sweep.launcher) or 0)
     assert cli.main(["resume", "mine"]) == 0
     assert launched == ["basic"]
 

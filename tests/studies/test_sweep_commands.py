@@ -22,7 +22,8 @@ from pinn_cli.records.results import Results
 from pinn_cli.studies import launch
 from pinn_cli.studies import status as states
 from pinn_cli.studies.find import find_sweep, find_sweep_or_run
-from pinn_cli.studies.launchers.slurm import SlurmArray, queue
+from pinn_cli.studies.launchers.basic import Basic
+from pinn_cli.studies.launchers.slurm import SlurmArray, array
 from pinn_cli.studies.launchers.slurm import commands as slurm
 from pinn_cli.studies.stop import writers
 from pinn_cli.studies.sweep import Sweep
@@ -97,7 +98,7 @@ def test_a_cancelled_sweep_saves_stops_and_can_go_on(capfd: pytest.CaptureFixtur
         assert main(["resume", "s"]) == 2
         assert "still goes on (run 0 is running)" in capfd.readouterr().err
         assert main(["cancel", "s"]) == 0
-        said = f"process {process.pid} is asked to save and leave\ns is cancelled; pinn resume s goes on\n"
+        said = f"process {process.pid} is asked to save and stop\ns is cancelled; pinn resume s goes on\n"
         assert capfd.readouterr().out == said
         assert process.wait(timeout=240) == 3
     assert told("s") == ["stopped", "missing"]
@@ -125,10 +126,10 @@ def test_one_process_at_a_sweep_at_a_time(capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.parametrize(
     ("tasks", "state", "note"),
     [
-        ({3: "PENDING", 1: "RUNNING"}, "queued", "goes on when Slurm starts it again"),
+        ({3: "PENDING", 1: "RUNNING"}, "queued", "goes on when its job starts again"),
         ({5: "PENDING"}, "stopped", "interrupted (SIGUSR1)"),
-        ({3: "PENDING", 2: "PENDING"}, "queued", "goes on when Slurm starts it again"),
-        ({3: "RUNNING"}, "queued", "goes on when Slurm starts it again"),  # it is being set up
+        ({3: "PENDING", 2: "PENDING"}, "queued", "goes on when its job starts again"),
+        ({3: "RUNNING"}, "queued", "goes on when its job starts again"),  # it is being set up
         ({}, "stopped", "interrupted (SIGUSR1)"),
         (None, "stopped", "interrupted (SIGUSR1)"),
     ],
@@ -136,12 +137,12 @@ def test_one_process_at_a_sweep_at_a_time(capsys: pytest.CaptureFixture[str]) ->
 def test_the_queue_of_a_cluster_tells_what_goes_on(
     tasks: dict[int, str] | None, state: str, note: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sweep = write_sweep().with_jobs(["12"])
+    sweep = replace(write_sweep(), launcher="slurm_array").with_jobs(["12"])
     set_status(3, status="stopped", reason="interrupted (SIGUSR1)")
     set_status(2, status="failed", reason="the loss is nan")
     shutil.rmtree(FOLDER / "5")
     asked = []
-    monkeypatch.setattr(queue, "states", lambda sweep: asked.append(sweep.jobs) or tasks)
+    monkeypatch.setattr(SlurmArray, "queued", lambda self, sweep: asked.append(sweep.jobs) or tasks)
     found = states.states(Sweep.read(FOLDER))
     assert (found[3]["state"], found[3]["note"], found[3]["steps"]) == (state, note, 5900)
     assert found[5]["state"] == ("missing" if tasks == {} else "queued")
@@ -150,9 +151,9 @@ def test_the_queue_of_a_cluster_tells_what_goes_on(
 
 
 def test_a_sweep_of_a_cluster_that_goes_on_here_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    sweep = write_sweep().with_jobs(["12"])
+    sweep = replace(write_sweep(), launcher="slurm_array").with_jobs(["12"])
     shutil.rmtree(FOLDER / "5")
-    monkeypatch.setattr(queue, "states", lambda sweep: {})
+    monkeypatch.setattr(SlurmArray, "queued", lambda self, sweep: {})
     with Lock(FOLDER):
         assert states.states(sweep)[5]["state"] == "queued"
     assert states.states(sweep)[5]["state"] == "missing"
@@ -174,15 +175,16 @@ def test_a_run_that_is_another_sweeps_is_not_told_to_stop(tmp_path: Path) -> Non
 
 def test_a_sweep_of_a_cluster_is_submitted_again_or_goes_on_here(monkeypatch: pytest.MonkeyPatch) -> None:
     sweep = write_sweep().with_jobs(["12"])
-    launched = []
-    monkeypatch.setattr(launch.Plugin, "launch", lambda self, sweep: launched.append(sweep.launcher) or 0)
-    monkeypatch.setattr(SlurmArray, "launch", lambda self, sweep: launched.append(self.time) or 0)
-    monkeypatch.setattr(SlurmArray, "check", lambda self: None)
+    shutil.rmtree(FOLDER / "5")
+    launched, submit = [], array.submit
+    monkeypatch.setattr(slurm, "which", lambda name: None)
+    monkeypatch.setattr(Basic, "launch", lambda self, sweep, runs: launched.append(sweep.launcher) or 0)
+    monkeypatch.setattr(SlurmArray, "launch", lambda self, sweep, runs: launched.append(self.time) or 0)
     for typed in ("train -m problem=helmholtz hydra/launcher=slurm_array", "reproduce mine --launcher slurm_array"):
         command = f"pinn {typed} 'hydra.launcher.time=\"1:00:00\"'"
         sweep = replace(sweep, command=command, launcher="slurm_array")
         for there in (False, True):
-            monkeypatch.setattr(slurm, "is_here", lambda there=there: there)
+            monkeypatch.setattr(array, "submit", (lambda *_: "") if there else submit)
             assert launch.go_on(sweep) == 0
     assert launched == ["basic", "1:00:00"] * 2
 

@@ -18,7 +18,8 @@ from pinn_cli.records.lock import Lock
 from pinn_cli.records.results import Results
 from pinn_cli.runs import start
 from pinn_cli.studies import status as states
-from pinn_cli.studies.sweep import Sweep, find, sweep_of
+from pinn_cli.studies.find import find_sweep
+from pinn_cli.studies.sweep import Sweep, sweep_of
 
 TINY = ["train", "problem=helmholtz", "points.interior=16", "points.face=4", "architecture.width=4", "figures=off",
         "architecture.depth=1", "stop.steps=1"]  # fmt: skip
@@ -170,7 +171,7 @@ def test_a_run_that_begins_while_a_requeued_job_is_set_up_is_waited_for_and_goes
 def test_no_folder_chosen_is_a_new_one_of_a_sweep_too() -> None:
     assert main([*TINY, "-m", "seed=0", "folder=null"]) == 0
     assert [path.name for path in Path().iterdir()] == ["outputs"]
-    assert find().runs[0].folder.parent.parent == Path("outputs/sweeps")
+    assert find_sweep().runs[0].folder.parent.parent == Path("outputs/sweeps")
 
 
 def test_a_sweep_goes_on_with_a_run_that_a_resume_has_changed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -194,7 +195,7 @@ ELSEWHERE = [*TINY, "-m", "seed=0", "folder=x/seed${seed}"]
 
 
 def told_latest() -> list[tuple[str, str]]:
-    return [(entry["state"], entry["note"]) for entry in states.states(find())]
+    return [(entry["state"], entry["note"]) for entry in states.states(find_sweep())]
 
 
 def test_a_run_elsewhere_notes_why_it_could_not_start_and_is_tried_again(

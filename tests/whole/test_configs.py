@@ -78,4 +78,4 @@ def test_no_problem_sets_the_method():
 
 
 def test_hydras_own_settings_are_let_through():
-    compose(["problem=helmholtz", "hydra/launcher=basic", "hydra.verbose=true"])
+    compose(["problem=helmholtz", "hydra.verbose=true"])

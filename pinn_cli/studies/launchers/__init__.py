@@ -1,5 +1,5 @@
-"""From a checked command line to runs: one at once, or a sweep of them through a launcher.
+"""Launchers: classes that carry out the runs of a sweep (`base.Launcher`), chosen by `hydra/launcher=NAME`.
 
-`task` is one run as a launcher calls it, `multirun` makes a sweep of the words behind `pinn train -m`, `plugins` hands
-it to a launcher of Hydra's, `tell` asks those who work on it to save and leave.
+`basic` runs them one after the other in this process, `local` in a `pool` of processes, `dask` on the workers of a
+cluster, and `slurm` submits them. `choose` finds the class that a name stands for.
 """

@@ -17,7 +17,7 @@ from pinn_cli.records import summary as runs
 from pinn_cli.records.folder import RESULTS
 from pinn_cli.records.status import Status
 from pinn_cli.studies.grid import Combination
-from pinn_cli.studies.launchers.processes import carry_out
+from pinn_cli.studies.launchers import choose, pool
 from pinn_cli.studies.published.measured import composed, refuse_busy
 from pinn_cli.studies.published.table import Cell, Table
 from pinn_cli.studies.status import Underway, underway
@@ -55,7 +55,7 @@ def told(todo: Iterable[Planned], going: Underway) -> list[str]:
 def train(table: Table, todo: Sequence[Planned], wanted: int, jobs: int) -> int:
     """Each run in a process of its own, `jobs` at a time, a line for each that ends; the exit code."""
     progress = Progress(table, len(todo), wanted, jobs)
-    stopped = carry_out(todo, jobs, progress)
+    stopped = pool.carry_out([pool.train(run) for run in todo], jobs, progress)
     return STOPPED if stopped or progress.stopped else FAILED if progress.failed else FINISHED
 
 
@@ -69,7 +69,7 @@ def launch(todo: Sequence[Planned], settings: Sequence[str], command: Sequence[s
     project.enter()
     combinations: list[Combination] = [([*run.words, f"folder={run.folder.absolute()}"], None) for run in todo]
     with nullcontext() if dry else _to_standard_error():
-        return multirun.start(combinations, command, multirun.named(settings), dry=dry)
+        return multirun.start(combinations, command, choose.named(settings), dry=dry)
 
 
 @contextmanager
@@ -91,12 +91,15 @@ class Progress:
 
     def __init__(self, table: Table, todo: int, wanted: int, jobs: int):
         self.todo = todo
-        self.done, self.failed, self.stopped, self.begun = 0, 0, 0, time.monotonic()
+        self.done, self.failed, self.stopped, self.started = 0, 0, 0, time.monotonic()
         quick = f" (quick: {' '.join(table.shorter)}; not comparable with the whole table)" if table.quick else ""
         what = f"{todo} of {wanted} runs to do, {min(jobs, todo)} at a time, in {table.folder}"
         print(f"{table.name}{quick}: {what}", file=sys.stderr, flush=True)
 
-    def ended(self, run: Planned, code: int, last_words: str) -> None:
+    def begun(self, run: pool.Command) -> None:
+        """A run has been started."""
+
+    def ended(self, run: pool.Command, code: int, errors: str) -> None:
         """A line for a run that has ended with this exit code."""
         self.done += 1
         there = (run.folder / RESULTS).exists()
@@ -108,7 +111,7 @@ class Progress:
         name = f"{run.folder.parent.name} {run.folder.name.replace('seed', 'seed ')}"
         line = f"[{self.done}/{self.todo}] {name}: {status}"
         line += f", {'  '.join(part for part in _values(summary) if part)}" if there else ""
-        line += f"  ({last_words})" if code and last_words else ""
+        line += f"  ({errors.splitlines()[-1].strip()})" if code and errors else ""
         print(line + self._left(), file=sys.stderr, flush=True)
 
     def stopping(self, reason: str, running: int) -> None:
@@ -119,7 +122,7 @@ class Progress:
     def _left(self) -> str:
         """About how long the rest takes, by the runs that have ended."""
         rest = self.todo - self.done
-        return f"; about {duration((time.monotonic() - self.begun) / self.done * rest)} left" if rest else ""
+        return f"; about {duration((time.monotonic() - self.started) / self.done * rest)} left" if rest else ""
 
 
 def _values(summary: dict) -> list[str]:

@@ -1,61 +1,73 @@
 """What `hydra/launcher=slurm_array` names: the settings of a cluster, and a sweep submitted with them."""
 
 import re
+import shlex
 import shutil
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
+from typing import ClassVar
 
-from pinn_cli.basics.errors import MachineError, UsageError
-from pinn_cli.records.lock import Lock
-from pinn_cli.records.summary import finished
+from pinn_cli.basics.errors import FINISHED, MachineError, UsageError
+from pinn_cli.studies.launchers.base import Launcher
+from pinn_cli.studies.launchers.slurm import commands as slurm
 from pinn_cli.studies.launchers.slurm.commands import largest_array, submit
 from pinn_cli.studies.launchers.slurm.freeze import keep
 from pinn_cli.studies.launchers.slurm.script import options, text
 from pinn_cli.studies.launchers.slurm.settings import Settings
-from pinn_cli.studies.sweep import Planned, Sweep, counted, leave
-
-MADE = ("sweep.json", "pinn", "code", ".pinn.part", ".code.part", "slurm", ".lock")  # by a submission, in a new folder
+from pinn_cli.studies.sweep import Planned, Sweep, counted
 
 
 @dataclass(frozen=True)
-class SlurmArray(Settings):
-    """A sweep submitted as arrays of Slurm with these settings."""
+class SlurmArray(Settings, Launcher):
+    """Submits a sweep as arrays of Slurm with these settings."""
 
-    adds = ("figures=off",)
+    adds: ClassVar[Sequence[str]] = ("figures=off",)
 
     def check(self) -> None:
-        """Ask Slurm whether it would take such a job (Raises UsageError)."""
+        """Ask Slurm whether it takes such a job (Raises UsageError, and NotHereError where there is no Slurm)."""
         submit(["--test-only", "--array=0", *options(self)], "--wrap=true")
 
-    def preview(self, sweep: Sweep) -> str:
-        """The script, and how many tasks it is for."""
-        return f"{text(self, sweep, sweep.folder / 'slurm')}\n{self._tasks(sweep.wanted)}"
+    def preview(self, sweep: Sweep, runs: Sequence[Planned]) -> str:
+        """The script, and its number of tasks."""
+        return f"{text(self, sweep, sweep.folder / 'slurm')}\n{self._tasks(runs)}"
 
-    def launch(self, sweep: Sweep) -> int:
-        """Freeze the code, write the script, submit it, print the numbers of the jobs; the runs themselves come later.
+    def launch(self, sweep: Sweep, runs: Sequence[Planned]) -> int:
+        """Freeze the code, write the script, submit it and print the numbers of the jobs; the runs come later.
 
-        Raises UsageError if Slurm takes none of it, with nothing left of a new sweep, or if it takes only some arrays,
-        or if another process is at it; MachineError if Slurm does not say whether it has taken it.
+        Raises UsageError if Slurm takes none or only some of the arrays, MachineError if Slurm does not say whether it
+        has taken one.
         """
-        runs = [run for run in sweep.wanted if not finished(run.folder)]
-        if not runs:
-            print(f"nothing is left to do in {sweep.folder}; pinn compare {sweep.folder}")
-            return 0
-        with Lock(sweep.folder):
-            if Sweep.read(sweep.folder).jobs != sweep.jobs:
-                raise UsageError(f"{sweep.folder} has just been submitted; pinn status {sweep.folder}")
-            try:
-                self._submit(sweep, self._write(sweep, runs), self._arrays(len(runs)))
-            except Exception as error:
-                in_queue = isinstance(error, MachineError) or Sweep.read(sweep.folder).jobs  # or it may be
-                if not in_queue and not any(run.folder.exists() for run in sweep.runs):
-                    _unmake(sweep)
-                raise
-        print(f"sweep {sweep.folder}: {sweep.counts()}, hydra/launcher={sweep.launcher}; pinn status {sweep.folder}")
-        return 0
+        new = not (sweep.folder / "code").exists()
+        script = self._write(sweep, runs)
+        try:
+            self._submit(sweep, script, self._arrays(len(runs)))
+        except UsageError as error:
+            if not isinstance(error, MachineError) and Sweep.read(sweep.folder).jobs == sweep.jobs:
+                for made in (script.parent, *([sweep.folder / "code", sweep.folder / "pinn"] if new else [])):
+                    shutil.rmtree(made, ignore_errors=True)
+            raise
+        print(f"pinn status {sweep.folder}")
+        return FINISHED
+
+    def queued(self, sweep: Sweep) -> dict[int, str] | None:
+        """The state of each run whose task is in the queue: PENDING, RUNNING ...
+
+        {} if nothing is in the queue, or where there is no Slurm; None if Slurm cannot say.
+        """
+        tasks = slurm.tasks(sweep.jobs)
+        if tasks is None:
+            return None
+        pending_last = sorted(tasks, key=lambda task: task.state == "PENDING")
+        return {number: task.state for task in pending_last for number in _numbers(sweep, task)}
+
+    def cancel(self, sweep: Sweep) -> bool:
+        """Take the jobs out of the queue; runs that are running save first. False if none is in the queue."""
+        if slurm.is_here() and slurm.tasks(sweep.jobs) == []:
+            return False
+        slurm.cancel(sweep.jobs)
+        return True
 
     def _submit(self, sweep: Sweep, script: Path, arrays: Sequence[tuple[int, int]]) -> None:
         before = len(sweep.jobs)
@@ -97,19 +109,24 @@ class SlurmArray(Settings):
         return f"{counted(sum(tasks for _, tasks in arrays), 'task')}{each}{several}"
 
 
-def _unmake(sweep: Sweep) -> None:
-    """Remove what was made for a sweep that comes to nothing, and its folder if nothing else is there."""
-    for run in sweep.elsewhere:
-        leave(run.folder)
-    for path in [sweep.folder / name for name in MADE]:
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-    with suppress(OSError):
-        sweep.folder.rmdir()
-
-
 def _command(run: Planned) -> str:
     """The run as one types it, from anywhere."""
     return replace(run, folder=run.folder.absolute()).command
+
+
+def _numbers(sweep: Sweep, task: slurm.Task) -> Collection[int]:
+    """The runs that a task carries out: lines of its runs.txt. Where that cannot be told, it may be any of them."""
+    runs = sweep.numbers
+    try:
+        script, first = task.command
+        place, line = sweep.folder / Path(script).parent.name, int(first) - 1
+        each = int(re.findall(r"^runs_per_task=(\d+)", (place / "array.sh").read_text("utf-8"), re.MULTILINE)[0])
+        begin = line + int(task.number) * each
+        lines = (place / "runs.txt").read_text("utf-8").splitlines()[begin : begin + each]
+        return [runs[_folder(line)] for line in lines]
+    except (OSError, ValueError, LookupError):
+        return runs.values()
+
+
+def _folder(command: str) -> Path:
+    return Path(shlex.split(command)[-1].removeprefix("folder=").strip("'")).resolve()

@@ -9,6 +9,7 @@ from shutil import which
 from typing import NamedTuple
 
 from pinn_cli.basics.errors import MachineError, UsageError
+from pinn_cli.studies.launchers.base import NotHereError
 
 ARRAY = 1001  # Slurm's own MaxArraySize, where it cannot be asked
 PATIENCE = 60  # seconds for a controller that is busy
@@ -37,7 +38,7 @@ def submit(options: Sequence[str], script: str | Path, *arguments: str) -> str:
     Raises UsageError, with its reason, if it takes none, and MachineError if it does not say whether it does.
     """
     if which("sbatch") is None:
-        raise UsageError("there is no Slurm here (no `sbatch`); type --dry-run to see the script, or another launcher")
+        raise NotHereError("there is no Slurm here (no `sbatch`); --dry-run shows the script; or take another launcher")
     done = _ask(["sbatch", "--parsable", *options, str(script), *arguments], _environment())
     if done.returncode:
         reason = " ".join(done.stderr.replace("sbatch: error:", "").split())
@@ -72,7 +73,7 @@ def tasks(jobs: Sequence[str]) -> list[Task] | None:
 def cancel(jobs: Sequence[str]) -> None:
     """Take the jobs out of the queue; what runs saves first. Raises UsageError with Slurm's own reason if it cannot."""
     if which("scancel") is None:
-        raise UsageError(f"there is no Slurm here (no `scancel`); on the cluster type scancel {' '.join(jobs)}")
+        raise NotHereError(f"there is no Slurm here (no `scancel`); on the cluster type scancel {' '.join(jobs)}")
     done = _ask(["scancel", *jobs])
     if done.returncode and "Invalid job id" not in done.stderr:
         raise UsageError(f"scancel: {' '.join(done.stderr.replace('scancel: error:', '').split())}")

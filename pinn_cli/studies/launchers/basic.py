@@ -1,0 +1,78 @@
+"""`hydra/launcher=basic`: one run after the other, in this process, which imports torch once for all of them."""
+
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pinn_cli.basics.errors import FAILED, STOPPED, USAGE, BusyError, MachineError, TrainingError, UsageError
+from pinn_cli.basics.signals import asked_to_stop, stop_waits
+from pinn_cli.configuration.compose import read
+from pinn_cli.records.folder import RESULTS
+from pinn_cli.studies import sweep as sweeps
+from pinn_cli.studies.launchers.base import Launcher
+from pinn_cli.studies.launchers.progress import Progress
+from pinn_cli.studies.sweep import Planned, Sweep
+
+
+@dataclass(frozen=True)
+class Basic(Launcher):
+    """The launcher that needs nothing and has no settings."""
+
+    def launch(self, sweep: Sweep, runs: Sequence[Planned]) -> int:
+        """Carry out the runs; the exit code. After a Ctrl-C or SIGTERM the run saves and stops, and no other begins."""
+        progress = Progress(sweep, runs)
+        asked_to_stop.clear()
+        try:
+            with stop_waits(_say):
+                for place, run in enumerate(runs, 1):
+                    if asked_to_stop.is_set():
+                        break
+                    line = f"run {run.number} ({place} of {len(runs)}): pinn train {' '.join(run.words)}"
+                    print(f"\n{line}", flush=True)
+                    progress.codes[run.number] = carry_out(run.full_words, f"run {run.number}: ")
+                    if progress.codes[run.number] == STOPPED:  # the signal came to the run
+                        asked_to_stop.set()
+        finally:
+            asked_to_stop.clear()
+        return progress.conclude()
+
+
+def _say(number: int) -> None:
+    if number == signal.SIGINT:
+        print("\nCtrl-C: the run saves and stops; Ctrl-C again ends it at once", file=sys.stderr, flush=True)
+
+
+def carry_out(words: Sequence[str], name: str = "") -> int:
+    """Train the run of these words of `pinn train`; the exit code. It never raises.
+
+    What ends the run is printed in one line, behind its `name` in a sweep. For a run of a sweep it is also written into
+    a note beside the run's folder, where the results file cannot say it.
+    """
+    folder: Path | None = None
+    try:
+        request = read(words)
+        folder = Path(request.config.folder) if request.config.folder is not None else None
+        from pinn_cli.runs.start import start  # imports torch
+
+        if folder is not None:
+            sweeps.forget(folder)
+        return start(request)[0]
+    except Exception as error:
+        code, expected = _code(error, name, folder), isinstance(error, UsageError | TrainingError)
+        line = str(error) if expected else f"{type(error).__name__}: {error}".splitlines()[0]
+        if folder is not None and not isinstance(error, BusyError):
+            sweeps.note(folder, sweeps.REFUSED if code == USAGE else sweeps.FAILED, line)
+        print(f"pinn: {name}{line if expected else traceback.format_exc().rstrip()}", file=sys.stderr, flush=True)
+        return code
+
+
+def _code(error: Exception, name: str, folder: Path | None) -> int:
+    """What an error ends a run with; one of a sweep is refused only before it has begun, and for good."""
+    if not isinstance(error, UsageError):
+        return FAILED
+    if folder is None or not (name or sweeps.sweep_of(folder)):
+        return USAGE
+    return FAILED if isinstance(error, MachineError) or (folder / RESULTS).exists() else USAGE
