@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -73,19 +74,24 @@ def wrap(text: str, width: int | None) -> list[str]:
     """A text as lines of at most `width` characters (None: one line).
 
     It breaks at double spaces, and at single ones only where a part between double ones is itself too long. A word
-    that is longer than the width stays whole.
+    that is longer than the width stays whole, and so does ``[1.00e-03, 2.00e-03]``.
     """
     if width is None or len(text) <= width:
         return [text]
     lines = [""]
     for part in text.split("  "):
-        for k, word in enumerate([part] if len(part) <= width else part.split(" ")):
+        for k, word in enumerate([part] if len(part) <= width else words(part)):
             longer = f"{lines[-1]}{' ' if k else '  '}{word}" if lines[-1] else word
             if len(longer) <= width or not lines[-1]:
                 lines[-1] = longer
             else:
                 lines.append(word.lstrip())
     return lines
+
+
+def words(text: str) -> list[str]:
+    """The parts of a text between single spaces; square brackets keep theirs."""
+    return re.split(r" (?![^\[\]]*\])", text)
 
 
 def page(lines: Iterable[tuple[str, str]], width: int | None = None) -> str:

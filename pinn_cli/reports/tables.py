@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from itertools import zip_longest
 
-from pinn_cli.basics.text import wrap
+from pinn_cli.basics.text import words, wrap
 
 Rows = Sequence[Sequence[str]]
 Places = Collection[tuple[int, int]]
@@ -64,8 +64,8 @@ def below(lines: Iterable[str], width: int | None = None) -> list[str]:
 def _narrowed(columns: Sequence[Sequence[str]], width: int | None) -> list[int]:
     """The width of each column: that of its longest cell, or less where the table would be too wide."""
     widths = [max(map(len, column)) for column in columns]
-    for gap in ("  ", " "):
-        least = [max(len(part) for cell in column for part in cell.split(gap)) for column in columns]
+    for split in (lambda cell: cell.split("  "), words):
+        least = [max(len(part) for cell in column for part in split(cell)) for column in columns]
         while width is not None and _total(widths) > width:
             wide = [k for k in range(len(widths)) if widths[k] > least[k]]
             if not wide:

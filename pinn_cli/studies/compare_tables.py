@@ -115,8 +115,9 @@ def _of_groups(found: Entry, entries: Sequence[Entry], reasons: Reasons) -> list
     """A group of seeds: median, mean and range of each error, and the medians of everything else."""
     fields = names(entries, "errors")
     own = " {}" if len(fields) > 1 else ""
-    named = [Column("runs", lambda one: ranges(list(map(int, _numbers(one)))))] if found["sweep"] is not None else []
+    numbered = [Column("runs", lambda one: ranges(list(map(int, _numbers(one)))), numeric=False)]
     return [
+        *(numbered if found["sweep"] is not None else []),
         *_settings(entries),
         *(column for name in fields for column in (
             Column(f"error {name}", _number("errors", name, "median"), scientific, best=True),
@@ -127,7 +128,6 @@ def _of_groups(found: Entry, entries: Sequence[Entry], reasons: Reasons) -> list
         Column("time", _number("", "seconds", "median"), duration),
         Column("steps", _number("", "steps", "median"), lambda steps: f"{steps:.0f}"),
         Column("seeds", _count),
-        *named,
         Column("note", lambda one: _note(one, reasons), numeric=False),
     ]  # fmt: skip
 

@@ -42,6 +42,14 @@ def states(sweep: Sweep, seen: dict[int, dict[str, Any]] | None = None) -> list[
     return entries if all(entry["state"] in ENDED for entry in entries) else _expected(sweep, entries)
 
 
+def facts(sweep: Sweep) -> dict[str, Any]:
+    """The sweep, the counts of its states, the expected seconds, and an entry per run, as plain values."""
+    entries = states(sweep)
+    about = {key: getattr(sweep, key) for key in ("command", "launcher", "created", "cwd", "jobs")}
+    return {"folder": str(sweep.folder), **about, "counts": counts(entries), "seconds_left": seconds_left(entries),
+            "runs": entries}  # fmt: skip
+
+
 def state(run: Planned) -> dict[str, Any]:
     """The state of one run, how far it came, its errors, and a `note`: why it failed, stopped or was refused."""
     entry = {"folder": str(run.folder), "words": list(run.words)}

@@ -1,4 +1,4 @@
-"""A sweep as a person sees it: rows of text for any output, and the same as a live picture on a terminal."""
+"""The states of a sweep's runs for a person: a table of text, and a live picture on a terminal."""
 
 import shutil
 import sys
@@ -9,41 +9,48 @@ from math import inf
 from typing import Any
 
 import rich.console
-from rich import box
 from rich.console import Group
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
-from pinn_cli.basics.text import duration, ranges, rate, scientific
-from pinn_cli.records.status import COMPLETE, Status
+from pinn_cli.basics import text
+from pinn_cli.basics.text import duration, ranges, rate, scientific, terminal_width
+from pinn_cli.records.status import COMPLETE, UNDERWAY, Status
+from pinn_cli.reports import tables as typeset
 from pinn_cli.reports.tables import Reasons
+from pinn_cli.studies.status import counts, seconds_left, states
+from pinn_cli.studies.sweep import Sweep
 
-FEW = 30  # runs: of so many every one is shown, of more those that go on or that need attention
-SURROUNDINGS = 8  # lines of a picture that are no runs
+FEW = 30  # a sweep of at most so many runs is shown whole, of a larger one the runs that go on or need attention
+SURROUNDINGS = 8  # lines of a picture without a run
 NONE = "–"
-QUIET = (*COMPLETE, Status.QUEUED, Status.MISSING)  # states that need no attention, or, refused, not a line each
+QUIET = (*COMPLETE, Status.QUEUED, Status.MISSING)  # runs that are left out of a large sweep
 HEADINGS = ("run", "state", "step", "error", "steps/s", "eta", "time", "settings")
 NUMERIC = (0, 2, 4, 5, 6)  # columns set to the right
 
 
 def chosen(entries: Sequence[dict[str, Any]], most: float = FEW) -> list[dict[str, Any]]:
-    """The runs to show one by one: where they are more than `most`, those that go on or need attention.
+    """The runs with a row of their own: all, or of more than `most` those that go on or need attention.
 
-    Those that were refused have a line for each reason instead, unless everything is to be shown.
+    Refused runs have a line for each reason instead, unless `most` is infinite.
     """
     left_out = () if most == inf else (Status.REFUSED,) if len(entries) <= most else QUIET
     return [entry for entry in entries if entry["state"] not in left_out]
 
 
-def rows(entries: Sequence[dict[str, Any]], most: float = FEW) -> tuple[list[list[str]], list[str]]:
-    """A row under the headings for each run to show, and the lines below them: reasons, each once."""
-    reasons, shown = Reasons(), chosen(entries, most)
-    return [_cells(entry, reasons) for entry in shown], [*reasons.lines, *refusals(entries, most)]
+def table(entries: Sequence[dict[str, Any]], most: float = FEW, width: int | None = None) -> tuple[str, list[str]]:
+    """A table with a row for each run to show ("" without any), and the lines below it: each reason once."""
+    reasons = Reasons()
+    rows = [_cells(entry, reasons) for entry in chosen(entries, most)]
+    used = [k for k in range(len(HEADINGS)) if any(row[k] for row in rows)]
+    shown = [[row[k] for k in used] for row in (HEADINGS, *rows)]
+    numeric = [i for i, k in enumerate(used) if k in NUMERIC]
+    below = typeset.below([*reasons.lines, *_refusals(entries, most)], width)
+    return typeset.text(shown, numeric, width=width) if rows else "", below
 
 
 def _cells(entry: dict[str, Any], reasons: Reasons) -> list[str]:
-    """One run; a dash for what it cannot have."""
+    """One run; a dash for a value that a refused run cannot have."""
     missing = NONE if entry["state"] == Status.REFUSED else ""
     errors = "  ".join(f"{name} {scientific(value)}" for name, value in entry.get("errors", {}).items())
     total = f"/{entry['total']}" if entry.get("total") is not None else ""
@@ -59,19 +66,14 @@ def _cells(entry: dict[str, Any], reasons: Reasons) -> list[str]:
     ]
 
 
-def refusals(entries: Sequence[dict[str, Any]], most: float = FEW) -> list[str]:
+def _refusals(entries: Sequence[dict[str, Any]], most: float) -> list[str]:
     """A line for each reason why runs that are not shown were refused: ``– 12 refused (0-4 17): the reason``."""
     shown = [entry["number"] for entry in chosen(entries, most)]
-    found: dict[str, list[int]] = {}
+    numbers: dict[str, list[int]] = {}
     for entry in entries:
         if entry["state"] == Status.REFUSED and entry["number"] not in shown:
-            found.setdefault(entry["note"], []).append(entry["number"])
-    return [f"{NONE} {len(numbers)} refused ({ranges(numbers)}): {note}" for note, numbers in found.items()]
-
-
-def used(found: Sequence[Sequence[str]]) -> list[int]:
-    """The columns in which something stands."""
-    return [k for k in range(len(HEADINGS)) if any(row[k] for row in found)]
+            numbers.setdefault(entry["note"], []).append(entry["number"])
+    return [f"{NONE} {len(own)} refused ({ranges(own)}): {note}" for note, own in numbers.items()]
 
 
 def tally(counts: dict[str, int], left: float | None) -> str:
@@ -81,44 +83,70 @@ def tally(counts: dict[str, int], left: float | None) -> str:
     return f"{total} run{'s' if total != 1 else ''}: {states}" + (f"; about {duration(left)} left" if left else "")
 
 
+def page(sweep: Sweep, most: float = FEW) -> str:
+    """The sweep, its command, the counts, the table, and the command that most likely comes next."""
+    entries, width = states(sweep), terminal_width()
+    by = f"{sweep.launcher}, jobs {' '.join(sweep.jobs)}" if sweep.jobs else sweep.launcher
+    known = counts(entries)
+    about = [("sweep", f"{sweep.folder}  ({by})"), ("command", sweep.command),
+             ("runs", tally(known, seconds_left(entries)))]  # fmt: skip
+    rows, below = table(entries, most, width)
+    ending = []
+    if not any(state in known for state in UNDERWAY):
+        rest = any(state not in COMPLETE for state in known)
+        ending = ["", f"next     pinn {'resume' if rest else 'compare'} {sweep.folder}"]
+    return "\n".join([text.page(about, width), *(["", rows] if rows else []), *below, *ending])
+
+
 def picture(title: str, entries: Sequence[dict[str, Any]], counts: dict[str, int], left: float | None) -> Group:
-    """Title, a bar with a piece for each state, the counts, and a table of the runs that need a look."""
-    most = min(FEW, shutil.get_terminal_size().lines - SURROUNDINGS)
-    table, (found, below) = Table(box=box.SIMPLE_HEAD, pad_edge=False), rows(entries, most)
-    shown = used(found)
-    for k in shown:
-        side = "right" if k in NUMERIC else "left"
-        table.add_column(HEADINGS[k], justify=side, header_style="dim", no_wrap=True)  # type: ignore[arg-type]
-    for row in found:
-        style = Status(row[1].partition(" [")[0]).colour
-        table.add_row(*(Text(row[k], style if HEADINGS[k] == "state" else "") for k in shown))
-    parts: list[Any] = [Text(title, "bold"), bar(counts), Text(tally(counts, left)), *([table] if found else [])]
-    return Group(*parts, *(Text(line, "dim") for line in below))
+    """The title, a bar with a part for each state, the counts, and a table of the runs that need attention."""
+    size = shutil.get_terminal_size()
+    rows, below = table(entries, min(FEW, size.lines - SURROUNDINGS), size.columns)
+    body = Text(rows)
+    for state in Status:
+        body.highlight_regex(rf"(?m)^ *\d+  {state}\b", state.colour)
+    return Group(Text(title, "bold"), bar(counts), Text(tally(counts, left)), Text(), body,
+                 *(Text(line, "dim") for line in below))  # fmt: skip
 
 
 def bar(counts: dict[str, int], width: int = 60) -> Text:
-    """Every state's share of the runs, in its colour; at least one character for each state."""
+    """The share of each state in its colour, at least one character long."""
     total, drawn = sum(counts.values()), Text()
     for state, number in counts.items():
         drawn.append("━" * max(1, round(width * number / max(total, 1))), Status(state).colour)
     return drawn
 
 
-def watch(look: Callable[[], Group | str], goes_on: Callable[[], bool], interval: float) -> None:
-    """Show what `look` finds again and again while something goes on; a Ctrl-C ends the watching only.
+def watch_sweep(sweep: Sweep, interval: float) -> None:
+    """Show how the sweep stands until no run is running or queued; `interval` is in seconds."""
+    seen: dict[int, dict[str, Any]] = {}
+    known: dict[str, int] = {}
 
-    On a terminal a picture stands in the place of the one before; elsewhere a line is printed where it has changed.
+    def look() -> Group | str:
+        entries = states(Sweep.read(sweep.folder), seen)  # a run may be refused only when it starts
+        known.clear()
+        known.update(counts(entries))
+        about = known, seconds_left(entries)
+        return picture(str(sweep.folder), entries, *about) if live() else tally(*about)
+
+    watch(look, lambda: any(state in known for state in UNDERWAY), interval)
+
+
+def watch(look: Callable[[], Group | str], goes_on: Callable[[], bool], interval: float) -> None:
+    """Show what `look` returns, again and again while runs go on; Ctrl-C ends the watching only.
+
+    On a terminal a picture replaces the one before; elsewhere a line is printed when it has changed.
     """
     try:
         with Live(console=rich.console.Console(highlight=False), auto_refresh=False) if live() else nullcontext() as on:
-            said: Group | str = ""
+            before: Group | str = ""
             while True:
-                found = look()
+                now = look()
                 if on is not None:
-                    on.update(found, refresh=True)
-                elif found != said:
-                    print(found, flush=True)
-                said = found
+                    on.update(now, refresh=True)
+                elif now != before:
+                    print(now, flush=True)
+                before = now
                 if not goes_on():
                     return
                 time.sleep(interval)

@@ -59,6 +59,7 @@ def test_text_breaks_at_double_spaces_first():
     assert wrap("error 1e-3  steps 100  time 0:10", 22) == ["error 1e-3  steps 100", "time 0:10"]
     assert wrap("one two three four", 9) == ["one two", "three", "four"]
     assert wrap("one two", None) == ["one two"]
+    assert wrap("from [1, 2] to", 4) == ["from", "[1, 2]", "to"]
     assert page([("stop", "steps=100  seconds=20"), ("", "more")], 20) == (
         "stop     steps=100\n         seconds=20\n         more"
     )

@@ -58,10 +58,10 @@ def in_lines(capsys: pytest.CaptureFixture[str], *words: str) -> list[list[str]]
 
 def test_seeds_make_groups_with_median_mean_and_range(capsys: pytest.CaptureFixture[str]) -> None:
     head, fixed, annealed, refused, below, reason = in_lines(capsys, "ab")
-    assert head == ["weighting", "error", "u", "mean", "[min,", "max]", "time", "steps", "seeds", "runs", "note"]
-    assert fixed == ["fixed", "2.00e-03", "2.33e-03", "[1.00e-03,", "4.00e-03]", "0:11", "5900", "3", "0-2"]
-    assert annealed[:5] == ["lr_annealing", "2.00e-05", "2.00e-05", "[1.00e-05,", "3.00e-05]"]
-    assert refused == ["grad_norm", *"––––––", "6-8", "refused", "[1]"]
+    assert head == ["runs", "weighting", "error", "u", "mean", "[min,", "max]", "time", "steps", "seeds", "note"]
+    assert fixed == ["0-2", "fixed", "2.00e-03", "2.33e-03", "[1.00e-03,", "4.00e-03]", "0:11", "5900", "3"]
+    assert annealed[1:6] == ["lr_annealing", "2.00e-05", "2.00e-05", "[1.00e-05,", "3.00e-05]"]
+    assert refused == ["6-8", "grad_norm", *"––––––", "refused", "[1]"]
     assert " ".join(below) == MEDIANS
     assert " ".join(reason) == f"[1] {REASON}"
     *_, last, reason = in_lines(capsys, "ab", "--runs")
@@ -74,20 +74,32 @@ def test_each_problem_has_a_block_with_its_own_columns_and_minimum(
 ) -> None:
     text = printed(capsys, "cd", "--md")
     helmholtz, fhn, below = text.split("\n\n")[1], text.split("\n\n")[3], text.split("\n\n")[4:]
-    assert text.startswith("**helmholtz**\n\n| points.interior | weights.interior | error u | mean |")
+    assert text.startswith("**helmholtz**\n\n| runs | points.interior | weights.interior | error u | mean |")
     assert [line.count("**") for line in helmholtz.splitlines()] == [0, 0, 0, 2]
     head, _, first, second, unstarted = fhn.splitlines()
     assert "| error v | mean v | [min, max] v | error w | mean w | [min, max] w | unknown tau | time |" in head
     assert "| **5.50e+00** | 5.50e+00 | [5.00e+00, 6.00e+00] | **2.00e+00** |" in first
     assert "| 12.5045 |" in first
     assert second.count("**") == 2  # both have the same error of w
-    assert "| 8 | not started |" in unstarted
+    assert unstarted.startswith("| 8 |")
+    assert unstarted.endswith("| not started |")
     assert below == [MEDIANS]
-    assert printed(capsys, "cd").startswith("helmholtz\npoints.interior  weights.interior   error u")
+    assert printed(capsys, "cd").startswith("helmholtz\nruns  points.interior  weights.interior   error u")
     assert printed(capsys, "cd", "--latex").startswith("\\par helmholtz\n% \\usepackage{booktabs}")
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     monkeypatch.setenv("COLUMNS", "200")
     assert printed(capsys, "cd").count("\033[1m") == 4
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_a_narrow_terminal_breaks_no_word_and_each_part_names_its_runs(width: int) -> None:
+    tables, _ = blocks(compare([TWO / str(number) for number in range(8)]), grouped=True)
+    for block in tables:
+        text = typeset.text(block.rows, block.numeric, width=width)
+        assert max(map(len, text.splitlines())) <= width
+        assert set(text.split()) == set(typeset.text(block.rows, block.numeric).split())
+        assert all(part.startswith("runs ") for part in text.split("\n\n"))
+        assert "[5.00e+00, 6.00e+00]" in text or block.problem == "helmholtz"
 
 
 def test_json_and_csv_name_the_problem_of_each_run_and_its_unknowns(capsys: pytest.CaptureFixture[str]) -> None:
@@ -107,15 +119,15 @@ def test_only_finished_runs_count_and_the_others_are_named(capsys: pytest.Captur
     set_status(0, status="failed", reason="the loss is not finite")
     shutil.rmtree(FOLDER / "5")
     rows = printed(capsys, "ab").splitlines()
-    assert rows[1].split()[1:4] == ["3.00e-03", "3.00e-03", "[2.00e-03,"]
+    assert rows[1].split()[2:5] == ["3.00e-03", "3.00e-03", "[2.00e-03,"]
     assert "2 of 3" in rows[1]
     assert rows[1].endswith("0 failed [1]")
     assert rows[-2:] == ["[1] the loss is not finite", f"[2] {REASON}"]
     for number in (1, 2):
         set_status(number, status="stopped", reason="interrupted (SIGTERM)")
     rows = printed(capsys, "ab").splitlines()
-    assert rows[1].split()[:6] == ["fixed", *"–––––"]
-    assert rows[1].endswith("0-2  0 failed [1], 1-2 stopped [2]")
+    assert rows[1].split()[:7] == ["0-2", "fixed", *"–––––"]
+    assert rows[1].endswith("0 of 3  0 failed [1], 1-2 stopped [2]")
     assert rows[-2] == "[2] interrupted (SIGTERM)"
 
 
@@ -126,7 +138,7 @@ def test_some_seeds_refused_are_named_beside_their_group() -> None:
     found = compare([FOLDER / number for number in "01345"])
     assert [group["others"] for group in found["groups"]] == [{"2": "refused: no"}, {}]
     [block], below = blocks(found, grouped=True)
-    assert block.rows[1][-3:] == ["2 of 3", "0-1", "2 refused [1]"]
+    assert [block.rows[1][k] for k in (0, -2, -1)] == ["0-1", "2 of 3", "2 refused [1]"]
     assert below[1:] == ["[1] no", f"[2] {REASON}"]
 
 
@@ -137,7 +149,7 @@ def test_a_run_that_has_not_started_is_named(capsys: pytest.CaptureFixture[str])
     assert row[-3:] == ["5", "not", "started"]
     shutil.rmtree(FOLDER / "3")
     shutil.rmtree(FOLDER / "4")
-    assert in_lines(capsys, "ab")[2] == ["lr_annealing", *"––––––", "3-5", "not", "started"]  # the whole combination
+    assert in_lines(capsys, "ab")[2] == ["3-5", "lr_annealing", *"––––––", "not", "started"]  # the whole combination
 
 
 def test_of_some_runs_of_a_sweep_only_those_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
@@ -156,10 +168,10 @@ def test_a_damaged_file_and_a_run_added_by_hand_stop_nothing(shape, capsys: pyte
 
 def test_latex_is_a_table_with_its_signs_escaped(capsys: pytest.CaptureFixture[str]) -> None:
     lines = printed(capsys, "ab", "--latex").splitlines()
-    assert lines[1] == r"\begin{tabular}{lrrrrrrrl}"
+    assert lines[1] == r"\begin{tabular}{llrrrrrrl}"
     assert lines[-3] == r"\end{tabular}"
     assert lines[-1].startswith(r"\par [1] weighting=grad\_norm needs")
-    assert lines[7].startswith(r"grad\_norm & -- & --")
+    assert lines[7].startswith(r"6-8 & grad\_norm & -- & --")
     assert r"$\mathbf{2.00\times 10^{-5}}$" in lines[6]
     assert all(line.endswith(r" \\") and line.count("&") == 8 for line in (lines[3], *lines[5:-4]))
     assert typeset.latex([["a & b"], ["50 %"]], ()).count("\\&") == 1
@@ -187,7 +199,7 @@ def test_json_has_groups_runs_and_refused_combinations(capsys: pytest.CaptureFix
 
 
 def test_sorting_puts_the_most_accurate_first_within_each_problem(capsys: pytest.CaptureFixture[str]) -> None:
-    assert in_lines(capsys, "ab", "--sort")[1][0] == "lr_annealing"
+    assert in_lines(capsys, "ab", "--sort")[1][:2] == ["3-5", "lr_annealing"]
     assert in_lines(capsys, "ab", "--sort", "--runs")[1][:3] == ["3", "lr_annealing", "0"]
     runs = json.loads(printed(capsys, "cd", "--sort", "--json"))["runs"]
     assert [run["run"].rpartition("/")[2] for run in runs] == [*"3210", *"4567"]

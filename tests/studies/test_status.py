@@ -109,6 +109,17 @@ def test_the_page_counts_and_shows_what_needs_a_look(capsys: pytest.CaptureFixtu
     assert f"[4] {REASON}" in lines
 
 
+@pytest.mark.parametrize("width", [80, 160])
+def test_a_narrow_terminal_breaks_no_word(width: int, sweep: Sweep) -> None:
+    Results(FOLDER / "0/results.h5").replace({"error": dict.fromkeys("uvp", 1e-3)})
+    entries = states.states(sweep)
+    (narrow, below), (wide, lines) = (status_view.table(entries, width=columns) for columns in (width, None))
+    assert set(narrow.split()) == set(wide.split())
+    assert " ".join(below).split() == " ".join(lines).split()
+    assert max(map(len, "\n".join([narrow, *below]).splitlines())) <= width
+    assert ("u 1.00e-03  v 1.00e-03  p 1.00e-03" in narrow) == (width == 160)
+
+
 def test_of_a_large_sweep_only_those_are_shown(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
