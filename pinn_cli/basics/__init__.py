@@ -1,1 +1,1 @@
-"""What every room may use: errors, text, files, signals, memory. It knows nothing of pinn's own ideas."""
+"""What every wing may use: errors, text, files, signals, memory. Nothing here is about PINNs."""

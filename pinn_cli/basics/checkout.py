@@ -1,25 +1,25 @@
-"""The checkout that pinn runs from, where it is not an installed package: its commit, and a copy to run from."""
+"""The git checkout that pinn runs from, if it is not an installed package: its commit, and a copy of its code."""
 
 import shutil
 import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = {"pinn_cli": "pinn_cli", "conf": "pinn_cli/conf", "problems": "pinn_cli/problems"}  # here and in a copy
-COMMIT = "COMMIT"  # a copy, which has no history, says here where it comes from
+FOLDERS = {"pinn_cli": "pinn_cli", "conf": "pinn_cli/conf", "problems": "pinn_cli/problems"}  # checkout -> copy
+COMMIT = "COMMIT"  # a file in the copy that holds the commit, because a copy has no git history
 
 
 def commit() -> str:
-    """The commit of the checkout, `+` if it has been changed; empty for an installed package."""
+    """The commit of the checkout, followed by `+` if files have changed since; empty for an installed package."""
     if (ROOT / COMMIT).is_file():
         return (ROOT / COMMIT).read_text(encoding="utf-8").strip()
     if not (ROOT / ".git").exists():
         return ""
     try:
-        found = [_git("rev-parse", "--short=12", "HEAD"), _git("status", "--porcelain", "-uno")]
+        head, changes = _git("rev-parse", "--short=12", "HEAD"), _git("status", "--porcelain", "-uno")
     except (OSError, subprocess.SubprocessError):
         return ""
-    return found[0] + ("+" if found[1] else "")
+    return head + ("+" if changes else "")
 
 
 def is_one() -> bool:
@@ -28,9 +28,9 @@ def is_one() -> bool:
 
 
 def copy(place: Path) -> None:
-    """Copy the checkout into `place`, to be put before Python's other folders; nothing for an installed package.
+    """Copy the checkout into `place`, a folder for the front of `sys.path`. An installed package is not copied.
 
-    As in an installed package everything lies inside it: a `problems` of the user's own must be found elsewhere.
+    As in an installed package, `conf` and `problems` lie inside `pinn_cli`, so that they do not hide the user's own.
     """
     if is_one():
         for source, target in FOLDERS.items():

@@ -1,4 +1,4 @@
-"""The errors a person meets: one line that says what was found, what was expected and what to type."""
+"""The errors that a user sees: one line that says what was found, what was expected and what to type."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -11,25 +11,26 @@ class UsageError(Exception):
 
 
 class MachineError(UsageError):
-    """What this machine cannot do at the moment, and another may: a device, memory, a folder that are not there.
+    """A command that this machine cannot carry out now: a device, memory or a folder is missing.
 
-    A command ends with 2 for it as for the others; a run of a sweep has failed, and is not refused for good.
+    The exit code is 2, as for other usage errors. A run of a sweep counts as failed, not as invalid, because it may
+    work on another machine.
     """
 
 
 class BusyError(MachineError):
-    """A folder that another process is writing: of its run this says nothing, and it is noted nowhere."""
+    """Another process is writing to the folder. This is no failure of its run and is not recorded as one."""
 
 
 class TrainingError(Exception):
-    """A run that cannot go on (a loss that is not finite, memory that does not suffice); exits with 1."""
+    """A run that cannot continue (the loss is not finite, memory runs out); the command exits with 1."""
 
 
-def nearest(found: str, known: Iterable[str]) -> str:
-    """The end of a message about an unknown name: the nearest known one, or all of them."""
+def nearest(unknown: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown name: the most similar known name, or all of them."""
     known = list(known)
     lowered = {name.lower(): name for name in known}
-    close = get_close_matches(found.lower(), lowered, n=1, cutoff=0.55)
+    close = get_close_matches(unknown.lower(), lowered, n=1, cutoff=0.55)
     if close:
         return f"did you mean `{lowered[close[0]]}`?"
     return f"expected one of {', '.join(known)}" if known else "there is none"

@@ -1,4 +1,4 @@
-"""Files that are whole at any moment: a reader, a kill or a full disk meets the one before or the new one."""
+"""Atomic writing: a reader sees either the old file or the new one, also after a kill or on a full disk."""
 
 import errno
 import os
@@ -11,21 +11,21 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def write(path: str | Path, content: bytes | str, kept: str = "", then: str = "") -> None:
-    """Write beside `path`, then take its place in one move.
+    """Write a temporary file beside `path`, then rename it to `path`.
 
-    Raises TrainingError, with the old file in its place, where that cannot be done: `kept` says what is not lost, and
-    `then` what to type once there is room.
+    Raises TrainingError if that fails; the old file is then unchanged. `kept` is the part of the message that says what
+    is not lost, `then` what to type once there is room.
     """
     path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")  # hidden, so that what a kill leaves of it is no content
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")  # hidden: what a kill leaves is not taken for a result
     try:
-        part.unlink(missing_ok=True)  # of a process of the same number; and in a folder from elsewhere it may be a link
+        part.unlink(missing_ok=True)  # left by an earlier process of the same number, or a link planted in the folder
         with open(part, "xb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
-        with suppress(OSError):  # some file systems have no such thing for folders
+        with suppress(OSError):  # some file systems cannot sync a folder
             sync(path.parent)
     except OSError as error:
         part.unlink(missing_ok=True)
@@ -33,22 +33,22 @@ def write(path: str | Path, content: bytes | str, kept: str = "", then: str = ""
 
 
 def sync(path: Path) -> None:
-    """Force what has been written of a file, or the names in a folder, to the disk (Raises OSError)."""
-    place = os.open(path, os.O_RDONLY)
+    """Force the content of a file, or the names in a folder, to the disk. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(place)
+        os.fsync(descriptor)
     finally:
-        os.close(place)
+        os.close(descriptor)
 
 
 def reason(path: Path, error: OSError, kept: str = "", then: str = "") -> str:
-    """One line on a file that cannot be written."""
+    """The message for a file that cannot be written, in one line."""
     way = f"make room, then {then or 'type it again'}" if error.errno in FULL else ""
     return "; ".join(part for part in (f"cannot write {path} ({error.strerror})", kept, way) if part)
 
 
 def clear(folder: Path) -> None:
-    """Remove what killed writers have left in a folder; only for the one process that writes there."""
+    """Remove temporary files that killed processes have left. Only for the process that writes to the folder."""
     for part in folder.glob(".*.part"):
-        with suppress(OSError):  # a folder, for example, is none of them
+        with suppress(OSError):  # for example, a folder of that name
             part.unlink()

@@ -1,4 +1,4 @@
-"""YAML as plain data, also from somebody else: broken syntax is one line, and nothing in it multiplies itself."""
+"""YAML as plain data, also from a file of somebody else: errors are one line, and its size stays bounded."""
 
 import re
 from collections import Counter
@@ -9,15 +9,18 @@ import yaml
 from pinn_cli.basics.errors import UsageError
 
 LARGEST = 1_000_000  # characters of a file
-MOST = 100_000  # values, each reference (&name, *name) written out
-REFERENCES = 20  # like ${seed}: each may hold several others
-DEEPEST = 50  # tables and lists inside each other
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # what speaks to a terminal; "\e" in YAML becomes one
+MOST = 100_000  # values, with each alias (*name) replaced by what it refers to
+REFERENCES = 20  # interpolations like ${seed}; each may contain others
+DEEPEST = 50  # levels of nested tables and lists
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # control characters, which a terminal would obey
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def check(text: str, where: object, foreign: str | None = None) -> str:
-    """The text, if it is YAML of a usual size, no name in it twice and none `foreign` (Raises UsageError)."""
+    """Return the text if it is YAML of a usual size, without duplicate names and without the word `foreign`.
+
+    Raises UsageError otherwise.
+    """
     if len(text) > LARGEST:
         raise UsageError(f"{where}: {len(text)} characters; expected a YAML of a few lines")
     try:
@@ -34,19 +37,19 @@ def check(text: str, where: object, foreign: str | None = None) -> str:
 
 
 def scalars(text: str) -> list[str]:
-    """The names and values of a checked file as YAML reads them, which may be otherwise than they are written."""
+    """The names and values of a checked file after YAML has resolved quotes and escapes."""
     return [event.value for event in yaml.parse(text, Loader=Loader) if isinstance(event, yaml.ScalarEvent)]
 
 
 def _check_events(text: str, foreign: str | None) -> None:
-    """Walk through the file without building anything (Raises ValueError)."""
+    """Check tags, depth, references and characters without building any object (Raises ValueError)."""
     depth = references = 0
     for event in yaml.parse(text, Loader=Loader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         value = event.value if isinstance(event, yaml.ScalarEvent) else ""
         references += value.count("${")
         if foreign is not None and foreign in value:
-            raise ValueError(f"line {event.start_mark.line + 1} speaks to {foreign}, which only a command may do")
+            raise ValueError(f"line {event.start_mark.line + 1} sets {foreign}, which only the command line may do")
         if CONTROL.search(value):
             raise ValueError(f"line {event.start_mark.line + 1} holds the text {value[:40]!r}, which cannot be printed")
         if getattr(event, "tag", None) not in (None, "!"):
@@ -56,7 +59,7 @@ def _check_events(text: str, foreign: str | None) -> None:
 
 
 def _values(node: yaml.Node | None, known: dict[int, float]) -> float:
-    """How many values a node is, each reference written out; what holds itself has no end (Raises ValueError)."""
+    """The number of values in a node, aliases expanded; infinite if it contains itself (Raises ValueError)."""
     if id(node) not in known:
         known[id(node)] = inf
         pairs = node.value if isinstance(node, yaml.MappingNode) else []
@@ -67,8 +70,8 @@ def _values(node: yaml.Node | None, known: dict[int, float]) -> float:
 
 
 def _refuse_twice(pairs: list[tuple[yaml.Node, yaml.Node]]) -> None:
-    """Raises ValueError for a table in which a name stands twice: nobody knows which of the two would count."""
+    """Refuse a table that has a name twice, because it is unclear which of the two counts (Raises ValueError)."""
     names = [(key.value, key.start_mark.line + 1) for key, _ in pairs if isinstance(key, yaml.ScalarNode)]
-    often = Counter(name for name, _ in names)
-    if twice := [(name, line) for name, line in names if often[name] > 1]:
+    count = Counter(name for name, _ in names)
+    if twice := [(name, line) for name, line in names if count[name] > 1]:
         raise ValueError(f"`{twice[-1][0]}` stands twice in a table, last in line {twice[-1][1]}")

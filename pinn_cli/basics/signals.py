@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGUSR1 while a run is on: finish the step, save, and say how to resume."""
+"""Ctrl-C, SIGTERM and SIGUSR1 during a run: finish the step, save, and print how to resume."""
 
 import signal
 import threading
@@ -9,14 +9,14 @@ from typing import Any
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
 
-asked_to_stop = threading.Event()  # this process was told to stop: no further run of a sweep begins in it
+asked_to_stop = threading.Event()  # set when this process was told to stop: it starts no further run of a sweep
 
 
 class Interruption:
     """``with Interruption() as interruption: ... if interruption.reason: stop``.
 
-    The handlers are this run's own and are put back after it: a sweep runs many jobs in one process. A second Ctrl-C
-    does not wait for the step to end. What was `asked_to_stop` before, while the run was set up, counts too.
+    The previous handlers are restored afterwards, because one process may carry out many runs. A second Ctrl-C does not
+    wait for the end of the step. A stop that was requested while the run was set up (`asked_to_stop`) counts too.
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class Interruption:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "Interruption":
-        if threading.current_thread() is threading.main_thread():  # elsewhere Python takes no handlers
+        if threading.current_thread() is threading.main_thread():  # Python allows handlers there only
             self._before = {number: signal.signal(number, self._handle) for number in SIGNALS}
         if self.reason is None and asked_to_stop.is_set():
             self.reason = "before it began"
@@ -45,7 +45,7 @@ class Interruption:
 
 @contextmanager
 def stop_waits(first: Callable[[int], None] = lambda number: None) -> Iterator[None]:
-    """Ctrl-C and SIGTERM set `asked_to_stop`, wherever no run has handlers of its own; a second Ctrl-C does not wait.
+    """Outside runs, Ctrl-C and SIGTERM set `asked_to_stop`; a second Ctrl-C raises KeyboardInterrupt at once.
 
     `first` is called with the number of the first signal.
     """

@@ -1,4 +1,4 @@
-"""Numbers, durations and trends as short texts, and texts of others as they can be shown."""
+"""Numbers, durations, trends and foreign text as they are printed; lines wrapped for the terminal."""
 
 import json
 import math
@@ -13,17 +13,17 @@ LABEL = 9  # columns of the labels of a page
 
 
 def scientific(value: float, digits: int = 3) -> str:
-    """``1.23e-04``: so many significant digits."""
+    """``1.23e-04``, with the given number of significant digits."""
     return f"{value:.{digits - 1}e}"
 
 
 def rate(steps_per_second: float) -> str:
-    """Steps per second: whole from ten on, two digits below."""
+    """Steps per second: a whole number from 10 on, two digits below."""
     return f"{steps_per_second:.0f}" if steps_per_second >= 10 else f"{steps_per_second:.2g}"
 
 
 def duration(seconds: float) -> str:
-    """``0:26``, ``12:05``, ``3:07:41``; ``?`` for what is no number."""
+    """``0:26``, ``12:05``, ``3:07:41``; ``?`` if it is not finite."""
     if not math.isfinite(seconds):
         return "?"
     minutes, rest = divmod(round(seconds), 60)
@@ -32,14 +32,14 @@ def duration(seconds: float) -> str:
 
 
 def ranges(numbers: Sequence[int]) -> str:
-    """Whole numbers in a few words: ``0-4 7 9-11``."""
-    found: list[list[int]] = []
+    """Whole numbers as ranges: ``0-4 7 9-11``."""
+    spans: list[list[int]] = []
     for number in sorted(numbers):
-        if found and number == found[-1][1] + 1:
-            found[-1][1] = number
+        if spans and number == spans[-1][1] + 1:
+            spans[-1][1] = number
         else:
-            found.append([number, number])
-    return " ".join(f"{first}-{last}" if last > first else str(first) for first, last in found)
+            spans.append([number, number])
+    return " ".join(f"{first}-{last}" if last > first else str(first) for first, last in spans)
 
 
 def shortest(keys: Sequence[str]) -> list[str]:
@@ -104,18 +104,18 @@ def page(lines: Iterable[tuple[str, str]], width: int | None = None) -> str:
 
 
 def printable(text: str) -> str:
-    """A text without the characters by which a terminal is told to do something."""
+    """The text with control characters, which a terminal would obey, replaced."""
     return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
-def as_json(found: Any) -> str:
-    """Plain values as JSON, whose numbers are finite: NaN and infinity become null."""
-    return json.dumps(_finite(found), indent=2, allow_nan=False)
+def as_json(data: Any) -> str:
+    """Plain values as JSON. NaN and infinity, which JSON does not have, become null."""
+    return json.dumps(_finite(data), indent=2, allow_nan=False)
 
 
-def _finite(found: Any) -> Any:
-    if isinstance(found, Mapping):
-        return {str(key): _finite(value) for key, value in found.items()}
-    if isinstance(found, list | tuple):
-        return [_finite(value) for value in found]
-    return None if isinstance(found, float) and not math.isfinite(found) else found
+def _finite(data: Any) -> Any:
+    if isinstance(data, Mapping):
+        return {str(key): _finite(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_finite(value) for value in data]
+    return None if isinstance(data, float) and not math.isfinite(data) else data

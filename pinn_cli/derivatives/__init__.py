@@ -1,7 +1,7 @@
 """Truncated multivariate Taylor series, carried through ordinary torch code.
 
-A `Jet` holds the value of a function at N points and the partial derivatives it was asked for, one *stream* (N, H)
-each. Networks are plain `nn.Module`s: torch sees a `Jet` and calls the rule below in place of its own kernel.
+A `Jet` holds the value of a function at N points and some of its partial derivatives, one *stream* (N, H) each.
+Networks are plain `nn.Module`s: when torch meets a `Jet`, it calls the rule registered here instead of its own kernel.
 
     S = streams   N = points   H = features   D = coordinates
 
@@ -10,8 +10,8 @@ Bruno. The collapsed Laplacian (Li et al. 2023, "Forward Laplacian"; Dangel et a
 
     (ab)_l = a_l b + a b_l + 2 sum_i a_i b_i        f(a)_l = f'(a) a_l + f''(a) sum_i a_i^2.
 
-A stream that is zero everywhere is `None`; one that is the same at every point has a single row (1, H). Both make the
-first layer, whose derivatives do not depend on the point, almost free.
+A stream that is zero everywhere is `None`; one that is the same at every point has a single row (1, H). Thanks to both,
+the first layer, whose derivatives do not depend on the point, costs almost nothing.
 """
 
 from pinn_cli.derivatives import choice_rules, function_rules, linear_rules  # noqa: F401  (they add their rules)

@@ -1,4 +1,4 @@
-"""Which streams a jet carries, and how they multiply: planned once, in symbols, outside the training step."""
+"""Which streams a jet carries and how they multiply, planned once and symbolically, outside the training step."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ Polynomial = list[tuple[int, Monomial]]  # coefficients and monomials
 
 
 class Algebra:
-    """The streams carried by a jet: all that were asked for, all below them, and how they multiply."""
+    """The streams of a jet: the derivatives `wanted`, all lower ones that they need, and the rules to multiply them."""
 
     def __init__(self, wanted: Iterable[Key]):
         wanted = set(wanted)
@@ -62,7 +62,7 @@ class Algebra:
 
 
 def unit(axis: int, dimension: int, n: int = 1) -> Index:
-    """The index of the n-th derivative along one axis."""
+    """The multi-index of the n-th derivative along one axis."""
     return tuple(n * int(i == axis) for i in range(dimension))
 
 

@@ -1,4 +1,4 @@
-"""Choices by value: comparisons of jets, and `where`; a derivative is that of the branch that is taken."""
+"""Comparisons of jets and `where`. The derivatives are those of the chosen branch."""
 
 import operator
 from typing import Any
@@ -19,7 +19,7 @@ for name in ("eq", "ne", "lt", "le", "gt", "ge"):
     compare = getattr(operator, name)
 
     def compared(a: Any, b: Any, compare: Any = compare) -> Tensor:
-        """Which values compare, (N, ...); no jet: it has no slopes."""
+        """Compare values, (N, ...). The result is a plain tensor, because it has no derivatives."""
         return compare(_value(a), _value(b))
 
     rule(getattr(torch, name), getattr(T, name), getattr(T, f"__{name}__"))(compared)

@@ -1,6 +1,7 @@
-"""Partial derivatives of a function at given points: the one door to differentiation.
+"""Partial derivatives of a function at given points. All differentiation by coordinates happens here.
 
-Both engines plan once what is wanted and then map u: (N, D) -> (N, F) and points X (N, D) to values (N, F) by name.
+Both engines plan once which derivatives are wanted. A call maps u: (N, D) -> (N, F) and points X (N, D) to values
+(N, F) by derivative.
 """
 
 from collections.abc import Callable, Iterable
@@ -14,9 +15,9 @@ from pinn_cli.derivatives.keys import Index, Key, Lap
 
 
 class Taylor:
-    """One forward pass of jets (`jet.py`): every derivative at once, one backward pass for the gradient."""
+    """All derivatives in one forward pass of jets (`jet.py`), and the gradient in one backward pass."""
 
-    taped = True  # parameters meet the streams on a tape: rows of the Jacobian from one backward pass
+    taped = True  # a `Tape` can record the layers, so that one backward pass gives every row of the Jacobian
 
     def __init__(self, wanted: Iterable[Key]):
         self.wanted = sorted(set(wanted), key=str)
@@ -24,17 +25,18 @@ class Taylor:
 
     @property
     def streams(self) -> int:
+        """How many streams a jet carries."""
         return len(self.algebra)
 
     def __call__(self, u: Callable, X: Tensor, tape: Tape | None = None) -> dict[Key, Tensor]:
         jet = u(Jet.identity(self.algebra, X, tape))
-        if not isinstance(jet, Jet):  # a function that does not depend on the point
+        if not isinstance(jet, Jet):  # a constant function
             return {k: jet if not isinstance(k, Lap) and not any(k) else torch.zeros_like(jet) for k in self.wanted}
         return {k: jet.derivative(k) for k in self.wanted}
 
 
 class Autograd:
-    """Nested reverse-mode differentiation, sharing lower derivatives: slow, and knows every torch operation."""
+    """Nested reverse-mode differentiation that shares lower derivatives: slow, but it knows every torch operation."""
 
     taped = False
 
@@ -43,6 +45,7 @@ class Autograd:
 
     @property
     def streams(self) -> int:
+        """The function itself: derivatives are no streams here."""
         return 1
 
     def __call__(self, u: Callable, X: Tensor, tape: Tape | None = None) -> dict[Key, Tensor]:
@@ -58,13 +61,13 @@ class Autograd:
         if key not in known:
             i = next(i for i, n in enumerate(key) if n)
             below = self._derivative(tuple(n - (i == j) for j, n in enumerate(key)), known, X)
-            for j, slopes in enumerate(_gradient(below, X)):  # all D at once: siblings come for free
+            for j, slopes in enumerate(_gradient(below, X)):  # one pass gives the derivatives along all D axes
                 known[tuple(n - (i == k) + (j == k) for k, n in enumerate(key))] = slopes
         return known[key]
 
 
 def _gradient(values: Tensor, X: Tensor) -> list[Tensor]:
-    """d values (N, F) / d X_j for each j, (N, F); a value that does not depend on X has zero slope."""
+    """d values (N, F) / d X_j for each j, (N, F); zero for a value that does not depend on X."""
 
     def slopes(column: Tensor) -> Tensor:
         if not column.requires_grad:

@@ -1,4 +1,4 @@
-"""Scalar functions of jets: each gives f, f', ..., f^(K) at the value, and `compose` does the rest."""
+"""Scalar functions of jets. Each returns f, f', ..., f^(K) at the value; `compose` applies the chain rule."""
 
 from collections.abc import Callable
 from math import prod
@@ -72,13 +72,13 @@ def _atan(z: Tensor, order: int) -> list[Tensor]:
 
 
 def _clamp(z: Tensor, order: int, min: float | None = None, max: float | None = None) -> list[Tensor]:
-    """The value where it lies between the bounds: slope 1 there, 0 beyond."""
+    """Slope 1 between the bounds, 0 beyond them."""
     held = torch.clamp(z, min, max)
     return [held, (held == z).to(z.dtype), *[torch.zeros_like(z)] * (order - 1)][: order + 1]
 
 
 def _floor(z: Tensor, order: int) -> list[Tensor]:
-    """The whole number below: flat wherever it has a slope."""
+    """The slope is 0 wherever it is defined."""
     return [torch.floor(z), *[torch.zeros_like(z)] * order]
 
 
@@ -94,7 +94,7 @@ def _real_power(exponent: float) -> Callable[[Tensor, int], list[Tensor]]:
 
 @rule(torch.pow, T.pow, T.__pow__)
 def power(a: Jet, exponent: float) -> Jet:
-    """Whole powers by products, exact where a vanishes; others by the chain rule."""
+    """Whole powers by products, which are exact where a = 0; other powers by the chain rule."""
     if exponent == 0:
         return Jet([torch.ones_like(a.value), *[None] * (len(a.streams) - 1)], a.algebra, a.tape)
     if exponent != int(exponent) or exponent < 1:

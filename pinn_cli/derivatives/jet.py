@@ -1,4 +1,4 @@
-"""A function's value and derivatives at N points, one stream (N, H) each, and the arithmetic of such jets."""
+"""Jets: the value and the derivatives of a function at N points, one stream (N, H) each, and their arithmetic."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from pinn_cli.derivatives.keys import Key, Lap
 
 T = torch.Tensor
 
-RULES: dict[Callable, Callable] = {}  # torch function -> what it does to jets; each file of this folder adds its own
+RULES: dict[Callable, Callable] = {}  # torch function -> its rule for jets; each module of this folder adds some
 
 
 def rule(*functions: Callable) -> Callable[[Callable], Callable]:
-    """Mark what these torch functions do to jets."""
+    """Register a function as the rule of these torch functions for jets."""
 
     def mark(does: Callable) -> Callable:
         RULES.update(dict.fromkeys(functions, does))
@@ -30,23 +30,24 @@ def rule(*functions: Callable) -> Callable[[Callable], Callable]:
 
 @dataclass
 class Tape:
-    """Where parameters meet the streams, for the rows of the Jacobian (`jacobian.py`).
+    """A record of where parameters enter the streams, for the rows of the Jacobian (`jacobian.py`).
 
-    `layers`: (weight, bias, inputs, outputs), streams in and out of each linear layer; `factors`: (parameter, its copy
-    (N, ...) with one row per point) for every other tensor that requires a gradient.
+    `layers`: (weight, bias, inputs, outputs) of each linear layer, with the streams that enter and leave it. `factors`:
+    (parameter, its copy (N, ...) with one row per point) for every other tensor that requires a gradient.
     """
 
     layers: list[tuple[Tensor, Tensor | None, list[Tensor | None], list[Tensor | None]]] = field(default_factory=list)
     factors: list[tuple[Tensor, Tensor]] = field(default_factory=list)
 
     def per_point(self, parameter: Tensor, n: int) -> Tensor:
+        """Record a parameter and return its copy with one row for each of n points."""
         copy = parameter.expand(n, *parameter.shape[parameter.ndim > 1 :])
         self.factors.append((parameter, copy))
         return copy
 
 
 class Jet:
-    """Streams (N, H) of a function's value and derivatives; acts like a tensor of shape (N, H)."""
+    """The streams (N, H) of a function. In torch code it acts like a tensor of shape (N, H)."""
 
     def __init__(self, streams: list[Tensor | None], algebra: Algebra, tape: Tape | None = None):
         self.streams, self.algebra, self.tape = streams, algebra, tape
@@ -86,7 +87,7 @@ class Jet:
         return len(self.value)
 
     def derivative(self, key: Key) -> Tensor:
-        """The stream of one derivative at every point, zeros where it vanishes."""
+        """One derivative (N, H); zeros for a stream that is `None`."""
         if isinstance(key, Lap) and key not in self.algebra.position:
             parts = [self.derivative(unit(i, key.dimension, 2)) for i in key.axes]
             return sum(parts[1:], parts[0])
@@ -136,7 +137,7 @@ class Jet:
     __radd__, __rmul__ = __add__, __mul__
 
     def __getattr__(self, name: str) -> Callable:
-        """Methods of tensors, such as `h.reshape(...)`, are the torch functions of that name."""
+        """Tensor methods, such as `h.reshape(...)`, call the rule of the torch function of that name."""
         function = getattr(T, name, None)
         if function is None or name.startswith("_"):
             raise AttributeError(f"a Jet has no attribute `{name}`")
@@ -144,7 +145,7 @@ class Jet:
 
 
 def _feature_key(key: Any) -> Any:
-    """Features may be picked freely; points only all at once, since a stream may have one row for all of them."""
+    """Refuse an index that picks points, because a stream may have a single row for all of them (IndexError)."""
     first = key[0] if isinstance(key, tuple) else key
     if first is not Ellipsis and first != slice(None):
         raise IndexError("a Jet is indexed by feature: write X[:, i] or X[..., i]; its points stay together")
@@ -153,7 +154,7 @@ def _feature_key(key: Any) -> Any:
 
 @rule(torch.add, T.add, T.__add__, T.__radd__)
 def add(a: Any, b: Any, *, alpha: float = 1) -> Jet:
-    """a + alpha b; a constant changes the value alone."""
+    """a + alpha b. A constant changes only the value, no derivative."""
     b = b if alpha == 1 else alpha * b
     if isinstance(a, Jet) and isinstance(b, Jet):
         value = a.value + b.value
@@ -181,7 +182,7 @@ def multiply(a: Any, b: Any) -> Jet:
 
 
 def _per_point(constant: Any, jet: Jet) -> Any:
-    """On a tape, a trained scalar or vector (H,) gets one copy per point, whose gradient is a row of the Jacobian."""
+    """With a tape, a trained scalar or vector (H,) gets one copy per point: its gradient is a row of the Jacobian."""
     if jet.tape is not None and isinstance(constant, Tensor) and constant.requires_grad and constant.ndim < jet.ndim:
         copy = jet.tape.per_point(constant, len(jet))
         return copy.reshape(len(jet), *(1,) * (jet.ndim - copy.ndim), *copy.shape[1:])
@@ -197,7 +198,7 @@ def _sum(terms: list[Tensor]) -> Tensor | None:
 
 
 def compose(chain: Callable[..., list[Tensor]]) -> Callable[[Jet], Jet]:
-    """Lift a scalar function f to jets, given z, K, and f's own options -> [f(z), f'(z), ..., f^(K)(z)]."""
+    """The rule of a scalar function f, from `chain`: z, K and the options of f -> [f(z), f'(z), ..., f^(K)(z)]."""
 
     def rule(z: Jet, *options: Any, **named: Any) -> Jet:
         f = chain(z.value, z.algebra.order, *options, **named)
@@ -215,7 +216,7 @@ def compose(chain: Callable[..., list[Tensor]]) -> Callable[[Jet], Jet]:
 def _evaluate(polynomial: Polynomial, z: list[Tensor | None]) -> Tensor | None:
     terms = []
     for c, monomial in polynomial:
-        streams = [z[s] for s in monomial]  # an assignment inside the comprehension would not compile
+        streams = [z[s] for s in monomial]  # torch.compile does not support an assignment in a comprehension
         factors = [x for x in streams if x is not None]
         if len(factors) == len(monomial):
             terms.append(_scaled(c, prod(factors[1:], start=factors[0])))

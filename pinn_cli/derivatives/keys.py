@@ -1,4 +1,4 @@
-"""How a derivative is named: by a multi-index, or as the Laplacian over some axes."""
+"""The names of derivatives: a multi-index, or the Laplacian over some axes."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Linear maps of the features: layers, joins, slices, shapes. Points come first and stay together."""
+"""Linear maps of the features: layers, joins, slices, shapes. The first dimension is always that of the points."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +13,7 @@ T = torch.Tensor
 
 @rule(torch.nn.functional.linear)
 def linear(a: Jet, weight: Tensor, bias: Tensor | None = None) -> Jet:
-    """Z_s = A_s W^T (+ b for the value): one GEMM for all streams, one more of D rows where streams are constant."""
+    """Z_s = A_s W^T (+ b for the value). One GEMM for all full streams, and a small one for those of a single row."""
     n = len(a)
     full = [i for i, s in enumerate(a.streams) if s is not None and len(s) == n]
     rows = [i for i, s in enumerate(a.streams) if s is not None and len(s) != n]
@@ -31,7 +31,7 @@ def linear(a: Jet, weight: Tensor, bias: Tensor | None = None) -> Jet:
 
 
 def _joined(join: Callable) -> Callable:
-    """cat and stack, along features: constants among the parts have no derivatives, missing streams are zeros."""
+    """The rule of cat and stack along features. Constants among the parts have no derivatives."""
 
     def rule(parts: Any, dim: int = 0) -> Jet:
         like = next(p for p in parts if isinstance(p, Jet))
@@ -57,7 +57,7 @@ def _zeros(part: Any, n: int) -> Tensor:
 
 @rule(torch.reshape, T.reshape, T.view)
 def reshape(a: Jet, *shape: Any) -> Jet:
-    """Reshape the features; the first dimension stays that of the points."""
+    """Reshape the features. Raises ValueError if the first dimension would change."""
     shape = tuple(shape[0]) if len(shape) == 1 and not isinstance(shape[0], int) else shape
     shape = tuple(a.value.reshape(shape).shape)
     if shape[0] != len(a):
@@ -67,35 +67,21 @@ def reshape(a: Jet, *shape: Any) -> Jet:
 
 @rule(torch.unbind, T.unbind)
 def unbind(a: Jet, dim: int = 0) -> tuple[Jet, ...]:
-    """One jet for each entry of a dimension of the features."""
+    """One jet for each entry along a dimension of the features."""
     return tuple(a.map(lambda s, i=i: s.select(dim, i)) for i in range(a.shape[dim]))  # type: ignore[misc]
 
 
 @rule(torch.unsqueeze, T.unsqueeze)
 def unsqueeze(a: Jet, dim: int) -> Jet:
-    """A new dimension of the features, of size one."""
+    """Insert a dimension of size one among the features."""
     return a.map(lambda s: s.unsqueeze(dim))
 
 
 @rule(torch.squeeze, T.squeeze)
 def squeeze(a: Jet, dim: int) -> Jet:
-    """Without a dimension of the features of size one."""
+    """Remove a dimension of size one among the features."""
     return a.map(lambda s: s.squeeze(dim))
 
 
-@rule(torch.zeros_like)
-def zeros_like(a: Jet, **options: Any) -> Tensor:
-    """A constant: no derivatives."""
-    return torch.zeros_like(a.value, **options)
-
-
-@rule(torch.full_like)
-def full_like(a: Jet, value: float, **options: Any) -> Tensor:
-    """A constant: no derivatives."""
-    return torch.full_like(a.value, value, **options)
-
-
-@rule(torch.ones_like)
-def ones_like(a: Jet, **options: Any) -> Tensor:
-    """A constant: no derivatives."""
-    return torch.ones_like(a.value, **options)
+for _constant in (torch.zeros_like, torch.ones_like, torch.full_like):  # a plain tensor: it has no derivatives
+    rule(_constant)(lambda a, *args, constant=_constant, **options: constant(a.value, *args, **options))

@@ -348,8 +348,8 @@ def own(here):
         ("just a text", "problem"),
         ("_target_: 7", "problem"),
         ("_target_: problems.mine.Mine\nkappa: !!python/object/apply:os.system [touch harmed]", "plain values"),
-        ("# @package _global_\nhydra: {callbacks: {a: {_target_: os.system}}}", "speaks to hydra"),
-        ('# @package _global_\n"\\x68ydra": {job_logging: {(): os.system}}', "speaks to hydra"),
+        ("# @package _global_\nhydra: {callbacks: {a: {_target_: os.system}}}", "line 2 sets hydra"),
+        ('# @package _global_\n"\\x68ydra": {job_logging: {(): os.system}}', "line 2 sets hydra"),
         ("# @package hydra.callbacks\na: {_target_: canary.Bird}", "@package hydra"),
         ("_target_: problems.mine.Mine\nkappa: ${oc.env:HOME}", "kappa"),
         ("_target_: problems.mine.Mine\nkappa: ${problem.kappa}", "ecursi"),
@@ -377,7 +377,7 @@ def test_a_yaml_that_a_recipe_names_is_looked_at_too(name, own, capsys):
     hidden = "# @package _global_\nhydra: {callbacks: {a: {_target_: os.system}}}"
     (own / "weighting" / "hidden.yaml").write_text(hidden)
     assert cli.main(["train", "problem=mine", "recipe=theirs", *SMALL]) == cli.USAGE
-    assert "hidden.yaml: no YAML: line 2 speaks to hydra" in one_line(capsys)
+    assert "hidden.yaml: no YAML: line 2 sets hydra" in one_line(capsys)
 
 
 def test_another_yaml_that_is_broken_does_not_matter(own):
