@@ -1,1 +1,1 @@
-"""The language of problems: symbols, domains, problems, ansatz, windows in time, references."""
+"""The language of problems: symbols, domains, constraints, exact conditions, windows in time, references."""

@@ -1,7 +1,7 @@
 """The networks of successive windows in time as one function.
 
-Points are dealt out to the windows before anything is evaluated, so that every derivative is that of one network. At a
-seam the later window counts.
+The points are split by window before anything is evaluated, so that every derivative is that of a single network. A
+point on a seam belongs to the later window.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,9 +19,9 @@ Points = dict[str, Tensor]  # (N, D) by constraint
 
 
 class Marched(nn.Module):
-    """u(X): (N, D) -> (N, F) over all windows; where a run ended early, the last network stands for the time left.
+    """u(X): (N, D) -> (N, F) over all windows. After the last trained window its network is extrapolated.
 
-    `windows` (K, 2) says where each begins and how far it was trained; `time` is the column of X that is dealt by.
+    `windows` (K, 2): the time where each begins, and up to which it was trained. `time`: the column of time in X.
     """
 
     windows: Tensor
@@ -33,34 +33,34 @@ class Marched(nn.Module):
 
     @property
     def unknowns(self) -> Any:
-        """The unknown coefficients as the last window has them."""
+        """The unknown coefficients of the last window."""
         return self.pieces[-1].unknowns
 
     @property
     def imposed(self) -> Sequence[str]:
-        """The constraints that the first window makes exact."""
+        """The constraints that the first window imposes exactly."""
         return getattr(self.pieces[0], "imposed", ())
 
     def forward(self, X: Tensor) -> Tensor:
         return self.deal(lambda piece, part: {"u": piece(part)}, X)["u"]
 
     def deal(self, evaluate: Callable[[nn.Module, Tensor], Values], X: Tensor) -> dict[Any, Tensor]:
-        """`evaluate(network, its points)` of every window, in the order of the points X (N, D)."""
+        """Call `evaluate(network, points)` for every window; the values are in the order of the points X (N, D)."""
         begins = self.windows[1:, 0].to(X).contiguous()
         owner = torch.bucketize(X[:, self.time].detach().contiguous(), begins, right=True)
         rows = [(owner == k).nonzero().flatten() for k in range(len(self.pieces))]
         used = [(piece, r) for piece, r in zip(self.pieces, rows, strict=True) if len(r) or not len(X)]
-        found = [evaluate(piece, X[r]) for piece, r in used]
+        values = [evaluate(piece, X[r]) for piece, r in used]
         order = torch.cat(rows).argsort()
-        return {key: torch.cat([values[key] for values in found])[order] for key in found[0]}
+        return {key: torch.cat([part[key] for part in values])[order] for key in values[0]}
 
 
 @dataclass(frozen=True)
 class Piecewise:
-    """A derivatives engine for `Marched`: every network differentiated by `engine` at its own points."""
+    """A derivatives engine for `Marched`: `engine` differentiates every network at its own points."""
 
     engine: Any
-    taped: bool = False  # a tape has rows for all points, or for none
+    taped: bool = False  # a tape would need rows for all points, and each network has only its own
 
     def __call__(self, wanted: Any) -> Callable[..., Values]:
         inner = self.engine(wanted)
@@ -69,7 +69,7 @@ class Piecewise:
 
 @dataclass(frozen=True)
 class Piece:
-    """A window, its network, and the sampler that holds the points drawn last."""
+    """A window, its network, and the sampler with the points drawn last."""
 
     window: Window
     model: nn.Module
@@ -78,34 +78,34 @@ class Piece:
 
 @dataclass(frozen=True)
 class Solution:
-    """What a run has found so far of the `problem` on all times: the windows that are done, and the one under way."""
+    """The solution of a `problem` so far: the windows that are trained, and the one in training."""
 
     problem: Problem
     pieces: Sequence[Piece]
 
     def model(self) -> Marched:
-        """One function for all of them."""
+        """The networks as one function."""
         return _marched(self.problem, [(piece.window, piece.model) for piece in self.pieces])
 
     def points(self) -> Points:
-        """The training points of all windows; of initial conditions those of the first."""
-        joined: dict[tuple[int, ...], Tensor] = {}  # points that are shared stay shared
+        """The training points of all windows; for initial conditions those of the first window."""
+        joined: dict[tuple[int, ...], Tensor] = {}  # constraints that share their points share the joined tensor too
         out: Points = {}
         for c in self.problem.constraints():
             pieces = self.pieces[:1] if is_initial(self.problem, c) else self.pieces
-            found = [piece.sampler.batch[c.name] for piece in pieces if c.name in piece.sampler.batch]
-            if found:
-                out[c.name] = joined.setdefault(tuple(map(id, found)), torch.cat(found))
+            batches = [piece.sampler.batch[c.name] for piece in pieces if c.name in piece.sampler.batch]
+            if batches:
+                out[c.name] = joined.setdefault(tuple(map(id, batches)), torch.cat(batches))
         return out
 
     def seams(self) -> list[tuple[Piece, Points]]:
-        """Every window after the first, and the training points of what ties it to the one before."""
+        """Every window after the first, and the training points of the conditions at its seam."""
         initial = [c.name for c in self.problem.constraints() if is_initial(self.problem, c)]
         return [(p, {n: p.sampler.batch[n] for n in initial if n in p.sampler.batch}) for p in self.pieces[1:]]
 
 
 def shaped(problem: Problem, new_model: Callable[[Problem], nn.Module], state: Mapping[str, Tensor]) -> nn.Module:
-    """A network, or those of all windows, into which the parameters by name in `state` fit."""
+    """A model that the parameters in `state` fit into: one network, or the networks of all windows."""
     if "windows" not in state:
         return new_model(problem)
     pieces: list[tuple[Window, nn.Module]] = []

@@ -1,8 +1,9 @@
 """A boundary-value problem, written as in a paper.
 
 A residual is a method whose parameters are the symbols of its equation (`symbols.py`): coordinates (``x``), fields
-(``u``), derivatives (``u_xx``, ``lap_u``, ``u_n``), coefficients (``nu``). It returns what must vanish, one number per
-point; every symbol is a tensor (N,). Its name is the name of its loss everywhere: log, weights, results file.
+(``u``), derivatives (``u_xx``, ``lap_u``, ``u_n``), coefficients (``nu``). Every symbol is a tensor (N,), and so is the
+returned residual, which must vanish. The name of the method is the name of its loss in the log, the weights and the
+results file.
 """
 
 import copy
@@ -21,7 +22,7 @@ from pinn_cli.physics.symbols import Grammar, Symbol
 
 @dataclass(frozen=True)
 class Constraint:
-    """r = 0 on a region. With `against`, a map of points, r becomes r(X) - r(against(X)): periodic pairs."""
+    """r = 0 on a region. With `against`, a map of points, it is r(X) - r(against(X)) = 0: a periodic pair."""
 
     name: str
     region: str
@@ -31,7 +32,7 @@ class Constraint:
 
     @property
     def kind(self) -> str:
-        """What the default numbers of points and weights speak of: `interior`, `data`, or else `face`."""
+        """`interior`, `data`, or else `face`: the key of default numbers of points and default weights."""
         return self.region if self.region in ("interior", "data") else "face"
 
 
@@ -64,10 +65,17 @@ def observable(method: Callable) -> Callable:
 class Problem:
     """Base of all problems: a dataclass with `coordinates`, `fields`, a `domain`, and residuals marked by `on`.
 
-    Optional: ``exact(self, x, t)`` or ``reference(self)``; ``ansatz(self, x, t, u)`` for conditions imposed exactly, or
-    ``impose(self, x, t, u)``, the ansatz of `constraints=exact`, with `imposes`, the constraints that it makes hold;
-    derived fields marked by `observable`; ``measurements(self)`` -> dict of columns (N,), the coordinates and what was
-    measured there; `unknowns`, start values of coefficients that are trained.
+    Coefficients are dataclass fields, ``nu: float = 0.1``; `unknowns` are start values of those that are trained.
+
+    Optional methods:
+
+    exact(self, x, t)           the exact solution: one tensor (N,), or a tuple with one for each field
+    reference(self)             a reference solution (`references/`), where there is no exact one
+    measurements(self)          a dict of columns (N,): the coordinates, and what was measured there
+    ansatz(self, x, t, u)       the fields in terms of the network's output u, with conditions imposed exactly
+    impose(self, x, t, u)       the same, used only with `constraints=exact`; `imposes` names the constraints it meets
+    metrics(self, evaluate)     further numbers to report of a prediction, by name
+    and derived fields marked by `observable`.
     """
 
     coordinates: tuple[str, ...]
@@ -77,7 +85,7 @@ class Problem:
     domain: Domain
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Refuse a number without a type (TypeError): a dataclass would not make it a coefficient."""
+        """Refuse a number without a type (TypeError), because a dataclass would not make it a coefficient."""
         super().__init_subclass__(**options)
         typed = inspect.get_annotations(cls)
         for name, value in vars(cls).items():
@@ -104,6 +112,7 @@ class Problem:
 
     @cached_property
     def grammar(self) -> Grammar:
+        """The symbols that residuals may use. Raises TypeError if the domain does not fit the coordinates."""
         sides = getattr(getattr(self, "domain", None), "coordinates", None)
         if sides != tuple(self.coordinates):
             found = "no domain" if sides is None else f"the sides {', '.join(sides)}"
@@ -114,11 +123,12 @@ class Problem:
 
     @cached_property
     def data_columns(self) -> dict[str, Tensor]:
+        """The columns of `measurements`, by name; none without that method."""
         return self.measurements() if hasattr(self, "measurements") else {}
 
     @property
     def data(self) -> Tensor:
-        """The points of the region `data` (N, D + columns): coordinates first, measured values travel with them."""
+        """The points of the region `data` (N, D + columns): the coordinates, then the measured values."""
         columns = self.data_columns
         missing = [c for c in self.coordinates if c not in columns]
         if missing:
@@ -129,26 +139,26 @@ class Problem:
         return torch.stack([torch.as_tensor(c, dtype=torch.float64) for c in ordered], 1)
 
     def constraints(self) -> list[Constraint]:
-        """Every marked method, in the order written; an overridden one counts once, where it was first named."""
+        """Every marked method, in the order of the class; an overridden one keeps its first place."""
         return [build(self, name) for name, build in self._marked("_build").items()]
 
     def share(self, region: str) -> float:
-        """The share of the numbers of points asked for that this region gets: 1, except in a window in time."""
+        """The share of the configured number of points that a region gets: 1, except in a window in time."""
         return 1.0
 
     def observables(self) -> dict[str, tuple[Callable[..., Tensor], dict[str, Symbol]]]:
-        """Derived fields by name: how they are computed, and from which symbols."""
+        """Derived fields by name: the method that computes them, and its symbols."""
         return {n: (getattr(self, n), self._symbols(n, "interior")) for n in self._marked("_observable")}
 
     def _marked(self, mark: str) -> dict[str, Any]:
-        """Marks by method name, base classes first; an override keeps its mark, `name = None` takes it away."""
-        found: dict[str, Any] = {}
+        """Marks by method name, base classes first. An override keeps the mark; `name = None` removes it."""
+        marks: dict[str, Any] = {}
         for name, member in (item for c in reversed(type(self).__mro__) for item in vars(c).items()):
             if hasattr(member, mark):
-                found[name] = getattr(member, mark)
-            elif name in found and not callable(member):
-                del found[name]
-        return found
+                marks[name] = getattr(member, mark)
+            elif name in marks and not callable(member):
+                del marks[name]
+        return marks
 
     def _symbols(self, name: str, region: str) -> dict[str, Symbol]:
         where, parameters = f"{type(self).__name__}.{name}", inspect.signature(getattr(self, name)).parameters
@@ -158,7 +168,7 @@ class Problem:
     def _constraint(self, name: str, region: str, against: Callable[[Tensor], Tensor] | None = None) -> Constraint:
         if hasattr(Problem, name):
             raise TypeError(f"{type(self).__name__}.{name}: every problem has `{name}` already; choose another name")
-        assert self.grammar  # raises the error of a missing or wrong domain before the domain is asked
+        assert self.grammar  # raises if the domain is missing or does not fit, before it is used
         try:
             symbols = self._symbols(name, region)
         except ValueError as error:

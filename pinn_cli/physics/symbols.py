@@ -8,7 +8,7 @@
     nu           a coefficient: its value, or the unknown that is being trained
     u_data       a measured column, on the region `data`
 
-Each symbol says which derivatives it `needs` and how it reads its value, one number per point, at a `Place`.
+Each symbol says which derivatives it `needs`, and reads its value, one number per point, from a `Place`.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from pinn_cli.derivatives.keys import Index, Lap
 
 @dataclass
 class Place:
-    """All that a residual may read at N points: derivatives (N, F), points (N, D + columns), normals (N, D)."""
+    """What symbols are read from at N points: derivatives (N, F), points (N, D + columns), normals (N, D)."""
 
     values: dict[Index | Lap, Tensor]
     points: Tensor
@@ -30,7 +30,7 @@ class Place:
 
 
 class Symbol(Protocol):
-    """The derivatives a symbol needs, and its value (N,) at a place."""
+    """A symbol: the derivatives that it needs, and its value (N,) at a place."""
 
     @property
     def needs(self) -> frozenset[Index | Lap]: ...
@@ -39,7 +39,7 @@ class Symbol(Protocol):
 
 @dataclass(frozen=True)
 class Column:
-    """A coordinate, or a measured value that travels with its point."""
+    """A coordinate, or a measured value that is stored with its point."""
 
     position: int
     needs: frozenset = frozenset()
@@ -50,7 +50,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Derivative:
-    """A partial derivative of a field, the field itself included, or its Laplacian."""
+    """A field, one of its partial derivatives, or its Laplacian."""
 
     field: int
     index: Index | Lap
@@ -86,7 +86,7 @@ class Normal:
 
 @dataclass(frozen=True)
 class Coefficient:
-    """A coefficient of the equation by its own name."""
+    """A coefficient of the equation, by its name."""
 
     name: str
     needs: frozenset = frozenset()
@@ -97,7 +97,7 @@ class Coefficient:
 
 @dataclass(frozen=True)
 class Grammar:
-    """What may be written in the residuals of one problem."""
+    """The symbols that the residuals of one problem may use. Raises TypeError for ambiguous names."""
 
     coordinates: tuple[str, ...]
     fields: tuple[str, ...]
@@ -118,7 +118,7 @@ class Grammar:
         return tuple(i for i, c in enumerate(self.coordinates) if c != self.time)
 
     def parse(self, name: str, where: str, region: str, has_normal: bool = False) -> Symbol:
-        """The symbol called `name` in the residual `where` on `region`; TypeError if there is none."""
+        """The symbol called `name` in the residual `where` on `region`. Raises TypeError if there is none."""
         D = len(self.coordinates)
         if name in self.coordinates:
             return Column(self.coordinates.index(name))

@@ -1,4 +1,4 @@
-"""How large the terms of an equation are: what a residual has to be small against."""
+"""The size of the terms of an equation, which its residual is compared with."""
 
 from collections.abc import Mapping
 
@@ -11,10 +11,10 @@ from pinn_cli.physics.symbols import Derivative, Normal
 
 
 def terms_of(problem: Problem, constraint: Constraint, values: Mapping[str, Tensor], size: float) -> dict[str, float]:
-    """rms of s dr/ds for every symbol s of a field, and of the residual with all of them zero (`source`).
+    """rms of s dr/ds for every symbol s of a field, and of the residual with all of these at zero (`source`).
 
-    A symbol that vanishes on the region counts as derivatives of a function of this size usually would: size / L^order,
-    L the largest extent of the domain.
+    `values` are the symbols (N,) by name, `size` is the rms of the solution. A symbol that vanishes on the region has the
+    size of a derivative of such a function, size / L^order, with L the largest extent of the domain.
     """
     leaves = {n: values[n].detach().clone().requires_grad_() for n in supplied(constraint)}
     with torch.enable_grad():
@@ -29,15 +29,15 @@ def terms_of(problem: Problem, constraint: Constraint, values: Mapping[str, Tens
 
 
 def supplied(constraint: Constraint) -> list[str]:
-    """The symbols that the network supplies."""
+    """The symbols whose values come from the network."""
     return [name for name, symbol in constraint.symbols.items() if isinstance(symbol, Derivative | Normal)]
 
 
 def order(key: tuple[int, ...] | Lap) -> int:
-    """How often a derivative differentiates."""
+    """The order of a derivative."""
     return 2 if isinstance(key, Lap) else sum(key)
 
 
 def rms(x: Tensor) -> float:
-    """Root of the mean square."""
+    """The root mean square."""
     return float(x.detach().square().mean().sqrt())

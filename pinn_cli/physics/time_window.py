@@ -1,10 +1,10 @@
-"""A slice of a problem in time, which goes on from a solution that is known before it.
+"""A window in time: a problem on a part of its time, which starts from a solution that is known before it.
 
-What must match at the seam is what the initial conditions speak of: a condition r(u, u_t, ...) = 0 becomes
+The quantities of the initial conditions must be continuous at the seam. A condition r(u, u_t, ...) = 0 becomes
 
     r(u here) - r(u before) = 0        at the beginning of the window,
 
-so that conditions on u and on u_t become the continuity of u and of u_t. They keep their names, and with them their
+so that conditions on u and on u_t become the continuity of u and of u_t. They keep their names, and therefore their
 weights, points and columns of the history.
 """
 
@@ -24,7 +24,7 @@ from pinn_cli.physics.wrapped import Wrapped
 
 @dataclass(frozen=True)
 class Known:
-    """The value that another symbol has in a solution that is no longer trained."""
+    """The value of a symbol in a solution that is no longer trained."""
 
     symbol: Symbol
     solution: nn.Module
@@ -42,7 +42,7 @@ class Known:
 class Window(Wrapped):
     """A problem on start <= time <= end, after the solution `before` (None: from its own initial conditions).
 
-    It has no `metrics`, because these are defined for all times. `part` is its share of the numbers of points.
+    It has no `metrics`, because these are defined for all times. `part` is the window's share of the numbers of points.
     """
 
     hidden = ("metrics",)
@@ -65,17 +65,17 @@ class Window(Wrapped):
         return Window(self.problem.with_(**changes), self.start, self.end, self.before, self.part)
 
     def constraints(self) -> list[Constraint]:
-        """Those of the problem, with seams in the place of initial conditions."""
+        """The constraints of the problem, with seams instead of initial conditions."""
         given = self.problem.constraints()
         return given if self.before is None else [self._seam(c) if is_initial(self.problem, c) else c for c in given]
 
     def share(self, region: str) -> float:
-        """All points for where the window begins, its part of those that are spread over time."""
+        """1 for conditions where the window begins, `part` for those that extend over its time."""
         return 1.0 if self.domain.is_initial(region) else self.part
 
     @cached_property
     def data_columns(self) -> dict[str, Tensor]:
-        """The measurements that were taken in the window."""
+        """The measurements in the window."""
         columns = self.problem.data_columns
         if not columns:
             return {}
@@ -89,10 +89,11 @@ class Window(Wrapped):
         return X[self._inside(X[:, self._time])]
 
     def _inside(self, t: Tensor) -> Tensor:
-        """Which times belong to it: those where it begins only if nothing comes before."""
+        """Which times belong to the window. Its first instant does only if there is no window before."""
         return (t <= self.end) & (t >= self.start if self.before is None else t > self.start)
 
     def _seam(self, c: Constraint) -> Constraint:
+        """The continuity of what an initial condition prescribes."""
         known = {n: self._before(s) for n, s in c.symbols.items() if isinstance(s, Derivative | Normal)}
 
         def residual(**symbols: Tensor) -> Tensor:
@@ -103,7 +104,7 @@ class Window(Wrapped):
         return replace(c, residual=residual, symbols={**c.symbols, **{f"{n} before": s for n, s in known.items()}})
 
     def _before(self, symbol: Symbol) -> Known:
-        """The symbol's value before; planned once, by jets, or by autograd for a network that jets do not know."""
+        """The symbol in the solution before. By jets, or by autograd for a network that has no Taylor rules."""
         if symbol not in self._known:
             assert self.before is not None
             like = self.domain.grid(2)[:1].to(next(self.before.parameters()).detach())
@@ -141,12 +142,12 @@ class ReferenceRows:
 
 
 def is_initial(problem: Problem, c: Constraint) -> bool:
-    """Whether a constraint speaks of the face where time begins."""
+    """Whether a constraint holds where time begins."""
     return c.kind != "data" and problem.domain.is_initial(c.region)
 
 
 def refuse_unsliceable(problem: Problem) -> None:
-    """Refuse a problem that cannot be solved window after window. Errors: ValueError, in one line."""
+    """Refuse a problem that cannot be solved window after window (ValueError)."""
     domain = problem.domain
     if domain.time is None:
         raise ValueError(f"{_name(problem)} has no time axis; expected a coordinate `t` or Box(..., time=...)")
@@ -157,7 +158,7 @@ def refuse_unsliceable(problem: Problem) -> None:
             raise ValueError(f"`{c.name}` holds at one instant, the point {c.region}; expected faces or the interior")
         raise ValueError(f"`{c.name}` on {c.region} ties times to each other; expected one where time begins")
     if not any(is_initial(problem, c) for c in problem.constraints()):
-        raise ValueError(f"{_name(problem)} has no initial condition; what shall go on from one window to the next?")
+        raise ValueError(f"{_name(problem)} has no initial condition that a next window could start from")
 
 
 def _name(problem: Problem) -> str:
