@@ -1,5 +1,6 @@
 """Evaluate a trained network on a grid and write the values to a file."""
 
+import re
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
@@ -17,16 +18,26 @@ def add(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Write the axes and an array (n1, n2, ...) per value (Raises UsageError)."""
-    nodes = [int(word) if word.isdigit() else 0 for word in arguments.grid.split("x")]
+    nodes = _nodes(arguments.grid)
     if arguments.out.suffix not in (".npz", ".h5"):
         raise UsageError(f"--out {arguments.out}: expected a file that ends in .npz or .h5")
     from pinn_cli import load
 
-    found = load(arguments.run, trust_source=arguments.changed)
-    arrays = found.grid(nodes, [name for name in arguments.values.split(",") if name])
+    solution = load(arguments.run, trust_source=arguments.changed)
+    arrays = solution.grid(nodes, [name for name in arguments.values.split(",") if name])
     _write(arguments.out, arrays)
     print(f"{arguments.out}  {'  '.join(f'{name} {array.shape}' for name, array in arrays.items())}")
     return 0
+
+
+def _nodes(text: str) -> list[int]:
+    """``200x100`` -> ``[200, 100]`` (Raises UsageError)."""
+    words = text.split("x")
+    if not all(word.isdecimal() for word in words):
+        numbers = re.findall(r"\d+", text)
+        example = "x".join(numbers) if numbers and "-" not in text else "200x200"
+        raise UsageError(f"--grid {text}: expected whole numbers with an x between them; type --grid {example}")
+    return [int(word) for word in words]
 
 
 def _write(path: Path, arrays: dict) -> None:

@@ -5,7 +5,7 @@ from omegaconf import OmegaConf
 from pinn_cli.basics.errors import FINISHED, UsageError
 from pinn_cli.configuration import project
 from pinn_cli.configuration.catalogue import groups, options
-from pinn_cli.configuration.compose import compose
+from pinn_cli.configuration.compose import as_setting, compose
 from pinn_cli.studies import launch
 from pinn_cli.studies.launchers.basic import carry_out
 from pinn_cli.studies.launchers.choose import is_setting
@@ -61,11 +61,19 @@ def _split(words: list[str]) -> tuple[list[str], list[str]]:
             settings.append(word)
             continue
         if word not in (*SWEEP, DRY, *CONFIGURATION):
-            raise UsageError(f"unknown flag `{word}`; settings have none, type e.g. stop.steps=100 (pinn train --help)")
+            raise UsageError(f"unknown flag `{word}`; settings have no dashes: {_setting(word, words)}")
         if word in CONFIGURATION and next(rest, None) != "job":
             raise UsageError(f"`{word}`: expected {word} job, which prints the configuration of a run")
         flags.append(word)
     return flags, settings
+
+
+def _setting(flag: str, words: list[str]) -> str:
+    """What to type instead of a flag and the word behind it."""
+    name, _, value = flag.partition("=")
+    after = words[words.index(flag) + 1 :][:1]
+    settings = [word for word in words if "=" in word and not word.startswith("-")]
+    return as_setting(name, value or next((word for word in after if "=" not in word), "..."), settings)
 
 
 def _help() -> str:

@@ -49,8 +49,16 @@ def descriptions(group: str) -> dict[str, str]:
 def known(group: str, name: str) -> None:
     """Refuse a choice that a group does not have, offering the nearest, or whose file is no YAML (UsageError)."""
     if name not in options(group):
-        raise UsageError(f"unknown {group} `{name}`; {nearest(name, options(group))} (pinn list {plural(group)})")
+        hint = f"{nearest(name, options(group))} (pinn list {plural(group)}){_own(group, name)}"
+        raise UsageError(f"unknown {group} `{name}`; {hint}")
     _check(file(group, name), set())
+
+
+def _own(group: str, name: str) -> str:
+    """Where a problem of the user's own is looked for, if there is no such place."""
+    if group != "problem" or Path("conf", group).is_dir():
+        return ""
+    return f"; your own problems go into ./conf/problem, and there is none in {Path.cwd()}: pinn new problem {name}"
 
 
 def plural(group: str) -> str:

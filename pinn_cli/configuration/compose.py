@@ -20,8 +20,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from pinn_cli.basics.errors import UsageError, nearest
-from pinn_cli.configuration import catalogue
-from pinn_cli.configuration.settings import SETTINGS, check_settings
+from pinn_cli.configuration import catalogue, suggestions
+from pinn_cli.configuration.settings import check_settings
+from pinn_cli.records.summary import flat
 
 # Tables whose keys are free: names of constraints and regions, unknowns, and what a phase lays over the run's settings.
 FREE = re.compile(r"(points|weights|problem\.unknowns|optimizer\.[^.=]+\.(points|sampler))\.")
@@ -45,23 +46,30 @@ def compose(words: Sequence[str]) -> DictConfig:
 
 def read(words: Sequence[str]) -> Request:
     """The run that these words of `pinn train` describe (Raises UsageError)."""
+    suggestions.refuse_spaces(words)
     overrides = [_parse(word) for word in words]
     chosen = [override for override in overrides if override.key_or_group in catalogue.groups()]
     settings = [override for override in overrides if override not in chosen]
     for override in overrides:
-        _check_first_name(override)
+        _check_first_name(override, chosen)
     for override in chosen:
         _check_choice(override)
     try:
         config, problem = _compose(words)
     except UsageError:  # Hydra says which key it does not know; the parts say which keys there are
-        _check_keys(settings, _compose([override.input_line or "" for override in chosen])[0])
+        _check_keys(settings, _parts_in_force(chosen))
         raise
-    notes = _drop_leftovers(config)
+    notes = [*_prefer_own_files(config, chosen, settings), *_drop_leftovers(config)]
     _check_keys([override for override in settings if override.type != OverrideType.DEL], config)
     check_settings(config)
     typed = tuple(override.key_or_group for override in overrides)
     return Request(config, problem, typed, tuple(notes), tuple(words))
+
+
+def as_setting(flag: str, value: str, words: Sequence[str]) -> str:
+    """What to type for a flag that `pinn train` does not have, beside these words: ``--steps 100``."""
+    chosen = [_parse(word) for word in words if word.partition("=")[0] in catalogue.groups()]
+    return _suggestion(flag.lstrip("-").replace("-", "_"), value, chosen)
 
 
 def rewrite(words: Sequence[str]) -> list[str]:
@@ -73,6 +81,47 @@ def search_path() -> list[str]:
     """The override that lets Hydra find the user's own `./conf`, if there is one."""
     own = catalogue.folders()[1:]
     return [f"hydra.searchpath=[{','.join(f'file://{folder}' for folder in own)}]"] if own else []
+
+
+def _parts_in_force(chosen: Sequence[Override]) -> DictConfig:
+    """The configuration of the parts chosen, without the settings typed. Raises UsageError."""
+    config, _ = _compose([override.input_line or "" for override in chosen])
+    _drop_leftovers(config)
+    return config
+
+
+def _prefer_own_files(config: DictConfig, chosen: Sequence[Override], settings: Sequence[Override]) -> list[str]:
+    """Let the user's own YAML files of the parts chosen count more than a recipe of pinn's; one line for each value.
+
+    What was typed, or stands in a recipe of the user's own, counts more still.
+    """
+    own = {group: _own_values(override) for override in chosen for group in [override.get_key_element()]}
+    later = [*(override.key_or_group for override in settings), *own.pop("recipe", {})]
+    notes = []
+    for key, value in (pair for values in own.values() for pair in values.items()):
+        before = OmegaConf.select(config, key)
+        if value != before and not any(f"{key}.".startswith(f"{other}.") for other in later):
+            OmegaConf.update(config, key, value, force_add=True)
+            notes.append(f"{key}={value}, as in ./conf; the recipe's {before} is left out")
+    return notes
+
+
+def _own_values(override: Override) -> dict[str, Any]:
+    """The values, by their full keys, in the user's own YAML files that an override chooses."""
+    group, found = override.key_or_group, override.value()
+    values: dict[str, Any] = {}
+    for name in found if isinstance(found, list) else [found]:
+        file = catalogue.file(group, str(name)) if name else None
+        if file is None or catalogue.CONF in file.parents:
+            continue
+        text = catalogue.read(file)
+        header = re.search(r"^#\s*@package\s+(\S+)", text, re.MULTILINE)
+        package = override.package or (header[1] if header else group)
+        start = "" if package == "_global_" else f"{package.replace('_group_', group)}."
+        table = OmegaConf.to_container(OmegaConf.create(text))
+        values |= {f"{start}{key}": value for key, value in flat(table).items() if not re.search(r"(^|\.)_", key)
+                   and key != "defaults"}  # fmt: skip
+    return values
 
 
 def _drop_leftovers(config: DictConfig) -> list[str]:
@@ -146,11 +195,19 @@ def _compose(words: Sequence[str]) -> tuple[DictConfig, str]:
         raise UsageError(line) from None
 
 
-def _check_first_name(override: Override) -> None:
-    name = override.key_or_group.split(".")[0].split("/")[0]
-    known = [*catalogue.groups(), *dict.fromkeys(key.split(".")[0] for key in SETTINGS), "points", "weights"]
-    if name not in (*known, "hydra"):
-        raise UsageError(f"unknown key `{override.key_or_group}`; {nearest(name, known)}")
+def _check_first_name(override: Override, chosen: Sequence[Override] = ()) -> None:
+    key = override.key_or_group
+    if key.split(".")[0].split("/")[0] not in (*suggestions.first_names(), "hydra"):
+        value = (override.input_line or "").partition("=")[2]
+        raise UsageError(f"unknown key `{key}`; {_suggestion(key, value, chosen)}")
+
+
+def _suggestion(key: str, value: str, chosen: Sequence[Override]) -> str:
+    try:
+        config = _parts_in_force(chosen)
+    except UsageError:  # no problem is named, for example
+        config = None
+    return suggestions.for_key(key, value, config)
 
 
 def _check_choice(override: Override) -> None:

@@ -6,6 +6,7 @@ import pytest
 from hydra import compose as hydra_compose
 
 from pinn_cli import cli
+from pinn_cli.configuration.compose import compose, read
 from pinn_cli.records.results import Results
 
 HELMHOLTZ = "problem=helmholtz"
@@ -61,6 +62,18 @@ REFUSED = [
     (f"{HELMHOLTZ} problem._target_=torch.nn.ReLU", "_target_"),
     (f"{HELMHOLTZ} a=[1,2", "quote it for the shell"),
     (f"{HELMHOLTZ} folder=/proc/run", "type folder=ANOTHER"),
+    (f"{HELMHOLTZ} --steps 100", "unknown flag `--steps`; settings have no dashes: type stop.steps=100"),
+    ("--steps=100", "type stop.steps=100"),
+    ("--problem helmholtz", "type problem=helmholtz"),
+    (f"{HELMHOLTZ} --width 9", "type architecture.width=9"),
+    (f"{HELMHOLTZ} --info all", "unknown flag `--info`"),
+    (f"{HELMHOLTZ} seed = 1", "`seed = 1`: expected no spaces around the `=`; type seed=1"),
+    (f"{HELMHOLTZ} seed= 1", "type seed=1"),
+    (f"{HELMHOLTZ} seed =1", "type seed=1"),
+    (f"{HELMHOLTZ} lr=1e-3", "unknown key `lr`; type optimizer=adam optimizer.adam.lr=1e-3"),
+    (f"{HELMHOLTZ} recipe=adam lr=1e-3", "unknown key `lr`; type optimizer.adam.lr=1e-3"),
+    (f"{HELMHOLTZ} steps=100", "type stop.steps=100"),
+    (f"{HELMHOLTZ} init=latest", "to train latest further type pinn resume latest"),
     ("-m problem=helmholtz,helmholz", "did you mean `helmholtz`?"),
     (f"-m {HELMHOLTZ} seed=0,1 weighting=fixed,lr_anealing", "did you mean `lr_annealing`?"),
 ]
@@ -106,6 +119,11 @@ def test_a_file_of_the_users_conf_must_not_shadow_ours(here, capsys):
     ("words", "says"),
     [
         (["trian"], "did you mean `train`?"),
+        (["resume"], "cd to the folder where you typed pinn train, or start one, e.g. pinn train problem=helmholtz"),
+        (["train", "problem=my_heat"], "your own problems go into ./conf/problem, and there is none in"),
+        (["train", "problem=my_heat"], "pinn new problem my_heat"),
+        (["predict", "--grid", "50,40", "--out", "f.npz"], "type --grid 50x40"),
+        (["predict", "--grid", "50", "--out", "f.npz"], "there are no runs in"),
         (["list", "problms"], "did you mean `problems`?"),
         (["new", "problem", "My-Heat"], "lower-case"),
         (["new", "problem", "helmholtz"], "already"),
@@ -146,7 +164,43 @@ def test_hydra_composes_once_and_the_results_file_says_what_was_typed(here, monk
     assert capsys.readouterr().out == Path("run/config.yaml").read_text()
 
 
-@pytest.mark.parametrize("words", [["--info"], ["--cfg"], ["--cfg", "hydra"], ["-m", "--cfg", "job"]])
-def test_an_unknown_flag_of_train_is_one_line(words, here, capsys):
+@pytest.mark.parametrize("words", [["--cfg"], ["--cfg", "hydra"], ["-m", "--cfg", "job"]])
+def test_only_the_configuration_of_one_run_is_printed(words, here, capsys):
     assert cli.main(["train", HELMHOLTZ, *words]) == cli.USAGE
-    assert f"`{words[0] if words[0] != '-m' else '--cfg'}`" in capsys.readouterr().err
+    assert "`--cfg`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words", ["stop.steps=100", "architecture.width=9", "seed=1", "optimizer=adam optimizer.adam.lr=1e-3",
+              "recipe=adam optimizer.adam.lr=1e-3"]
+)  # fmt: skip
+def test_what_the_lines_above_say_one_should_type_works(words, capsys):
+    assert cli.main(["train", HELMHOLTZ, *words.split(), "--cfg", "job"]) == 0
+
+
+OWN = """_target_: pinn_cli.methods.architectures.mlp.MLP
+_partial_: true
+width: 40
+depth: 3
+activation: tanh
+initialiser: glorot_normal
+"""
+
+
+@pytest.mark.parametrize("recipe", ["accurate", "adam"])
+def test_a_width_in_ones_own_yaml_counts_more_than_a_recipes(recipe, here):
+    for name, text in {"architecture/mine": OWN, "recipe/wide": "# @package _global_\narchitecture: {width: 60}\n",
+                       "weighting/own": "# @package weighting.own\n_target_: pinn_cli.methods.weightings.fixed.Fixed\n"
+                       }.items():  # fmt: skip
+        file = here / "conf" / f"{name}.yaml"
+        file.parent.mkdir(parents=True)
+        file.write_text(text)
+    words = [HELMHOLTZ, f"recipe={recipe}", "architecture=mine"]
+    request = read(words)
+    assert request.config.architecture.width == 40
+    before = compose(words[:2]).architecture.width
+    assert request.notes == (f"architecture.width=40, as in ./conf; the recipe's {before} is left out",)
+    assert compose([*words, "architecture.width=7"]).architecture.width == 7
+    assert compose([HELMHOLTZ, f"recipe=[{recipe},wide]", "architecture=mine"]).architecture.width == 60
+    assert list(compose([*words, "weighting=own"]).weighting) == ["own"]
+    assert compose([HELMHOLTZ, f"recipe={recipe}", "architecture=modified_mlp"]).architecture.width == before
