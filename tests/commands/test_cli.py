@@ -123,7 +123,7 @@ def test_a_file_of_the_users_conf_must_not_shadow_ours(here, capsys):
         (["train", "problem=my_heat"], "your own problems go into ./conf/problem, and there is none in"),
         (["train", "problem=my_heat"], "pinn new problem my_heat"),
         (["predict", "--grid", "50,40", "--out", "f.npz"], "type --grid 50x40"),
-        (["predict", "--grid", "50", "--out", "f.npz"], "there are no runs in"),
+        (["predict", "--grid", "50", "--out", "f.npz"], "and none at all in"),
         (["list", "problms"], "did you mean `problems`?"),
         (["new", "problem", "My-Heat"], "lower-case"),
         (["new", "problem", "helmholtz"], "already"),

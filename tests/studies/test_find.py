@@ -144,7 +144,7 @@ def test_a_name_without_a_run_is_one_line(words: str, says: str, capsys: pytest.
 def test_without_any_run_or_sweep_the_line_says_what_to_type() -> None:
     with pytest.raises(UsageError, match="start one: pinn train -m"):
         find_sweep("latest", Path("empty"))
-    with pytest.raises(UsageError, match="there are no runs in"):
+    with pytest.raises(UsageError, match="and none at all in"):
         find("latest", Path("empty"))
 
 
