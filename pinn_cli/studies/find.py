@@ -155,8 +155,8 @@ def _in_sweep(text: str, root: Path) -> list[Path]:
     name, _, part = text.rpartition("/")
     if not name or not (part.isdecimal() or _place(name, root)):
         if not every(root):
-            raise UsageError(f"there is no run `{text}`, and none at all in {Path.cwd() / root}; cd to the folder where "
-                             "you typed pinn train, or start one, e.g. pinn train problem=helmholtz")  # fmt: skip
+            raise UsageError(f"there is no run `{text}`, and none at all in {Path.cwd() / root}; cd to the folder "
+                             "where you typed pinn train, or start one, e.g. pinn train problem=helmholtz")  # fmt: skip
         raise UsageError(f"there is no run `{text}` in {root}/; `pinn list runs` shows what there is")
     if part.isdecimal():
         return [_numbered(find_sweep(name, root), int(part), name)]
