@@ -7,6 +7,8 @@ from argparse import ArgumentParser, Namespace
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from pinn_cli.basics.text import terminal_width, wrap
+
 if TYPE_CHECKING:
     from pinn_cli.configuration.check import Finding, Report
 
@@ -20,7 +22,11 @@ def add(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Print what there is to know of the problem; 1 if it warns. A residual that cannot be trained is a UsageError."""
+    """Print what is known of the problem before training; the exit code.
+
+    It is 1 if something is wrong, and 0 if nothing is wrong, even where a residual could not be checked. Raises
+    UsageError for a residual that cannot be trained.
+    """
     from pinn_cli.configuration import project
     from pinn_cli.configuration.assemble import assemble
     from pinn_cli.configuration.check import check
@@ -35,12 +41,13 @@ def run(arguments: Namespace) -> int:
     if arguments.json:
         print(json.dumps(asdict(report) | {"points": points, "ok": report.ok}, indent=2))
     else:
-        print(page(report, points, colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ))
+        colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        print(page(report, points, colour, terminal_width()))
     return 0 if report.ok else 1
 
 
-def page(report: "Report", points: dict[str, int], colour: bool = False) -> str:
-    """The report as text; `colour` marks OK and WARN for a terminal."""
+def page(report: "Report", points: dict[str, int], colour: bool = False, width: int | None = None) -> str:
+    """The report as text of this width; `colour` marks OK and WARN for a terminal."""
     sides = [f"{c} in [{low:g}, {high:g}]" for c, (low, high) in report.coordinates.items()]
     lines = [
         f"{report.problem}: {report.equation}",
@@ -55,15 +62,24 @@ def page(report: "Report", points: dict[str, int], colour: bool = False) -> str:
         "",
         *_cost(report, points),
     ]
-    text = "\n".join(lines)
+    text = "\n".join(row for line in lines for row in _wrapped(line, width))
     return text.replace("\nOK ", f"\n{OK} ").replace("\nWARN ", f"\n{WARN} ") if colour else text
 
 
+def _wrapped(line: str, width: int | None) -> list[str]:
+    """A line that is too long continues below, indented further than it begins."""
+    indent = len(line) - len(line.lstrip())
+    first, *rest = wrap(line.lstrip(), width and max(1, width - indent - 8))
+    return [" " * indent + first, *(" " * (indent + 8) + row for row in rest)]
+
+
 def _finding(finding: "Finding", points: int | None) -> list[str]:
-    """One line on what a constraint is, one on each thing found."""
+    """One line on the constraint, one on its residual for the solution, and one for each warning."""
     at = f"{points} points" if points is not None else "imposed exactly"
     head = f"{finding.name} on {finding.region}, {at}: {', '.join(finding.symbols)}"
-    lines = [f"{'WARN' if finding.warnings else 'OK':<6}{head}"]
+    lines = [f"{'WARN' if finding.warnings or finding.unchecked else 'OK':<6}{head}"]
+    if finding.unchecked is not None:
+        lines.append(f"        not checked against the reference: {finding.unchecked}")
     if finding.residual is not None:
         what = "the measurements differ by" if finding.region == "data" else "the solution leaves"
         terms = ", ".join(f"{name} {size:.3g}" for name, size in finding.terms.items() if size)
@@ -87,12 +103,11 @@ def _cost(report: "Report", points: dict[str, int]) -> list[str]:
 def _reference(report: "Report") -> str:
     if report.reference is None:
         return "none: the run will report held-out residuals instead"
+    table = f" of {report.reference_points} points" if report.reference_points is not None else ""
     known = f"relative error {report.reference_error:.0e}" if report.reference_error is not None else "of unknown error"
-    engines = {finding.engine for finding in report.findings}
-    how = {None: "; it cannot be differentiated, so residuals are not checked", "taylor": ""}
-    worst = "autograd" if "autograd" in engines else engines.pop()
-    by_autograd = ", differentiated by autograd (an operation in it has no Taylor rule)"
-    return f"{report.reference}, {known}{how.get(worst, by_autograd)}"
+    by_autograd = any(finding.engine == "autograd" for finding in report.findings)
+    how = ", differentiated by autograd (an operation in it has no Taylor rule)" if by_autograd else ""
+    return f"{report.reference}{table}, {known}{how}"
 
 
 def _pairs(values: dict[str, float]) -> str:

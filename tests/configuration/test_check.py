@@ -1,10 +1,12 @@
 """`pinn check`: what it finds, and what it refuses."""
 
 import json
+import math
 import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from math import exp, pi
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,7 @@ from pinn_cli.commands.check import page
 from pinn_cli.configuration.check import check
 from pinn_cli.configuration.trainable import refuse
 from pinn_cli.physics.domains import Box
-from pinn_cli.physics.problem import Problem, on
+from pinn_cli.physics.problem import Problem, on, periodic
 from pinn_cli.physics.references.table import Table, read_table
 
 
@@ -114,19 +116,111 @@ def test_without_a_solution_the_rest_is_still_checked():
     assert {f.residual for f in report.findings} == {None}
 
 
-def test_a_table_cannot_be_differentiated_and_the_page_says_so(tmp_path):
-    (tmp_path / "a.csv").write_text("x,t,u\n0,0,0\n1,1,2\n")
+class Cooling(Problem):
+    """u_t = u_xx on a ring, from sin x, with measurements."""
 
-    class Tabled(Advection):
-        exact = property()
+    coordinates, fields = ("x", "t"), ("u",)
+    table = Path("cooling.csv")
 
-        def reference(self):
-            return Table(tmp_path / "a.csv", self.coordinates, self.fields)
+    def __init__(self) -> None:
+        self.domain = Box(x=(0, 2 * pi), t=(0, 1), names={"late": ["t=1"]})
 
-    report = check(Tabled())
+    def reference(self):
+        return Table(self.table, self.coordinates, self.fields, error=1e-6)
+
+    def measurements(self):
+        return {"x": torch.tensor([0.0, 1.0]), "t": torch.tensor([0.5, 0.1]), "u_seen": torch.tensor([0.1, 0.1])}
+
+    @on("interior")
+    def pde(self, u_t, u_xx):
+        return u_t - u_xx
+
+    @on("initial")
+    def start(self, x, u):
+        return u - sin(x)
+
+    @on("late")
+    def end(self, x, u):
+        return u - sin(x)
+
+    @periodic("x")
+    def ring(self, u):
+        return u
+
+    @on("data")
+    def seen(self, u, u_seen):
+        return u - u_seen
+
+
+def cooling(folder: Path, times: list[float]) -> Cooling:
+    """The problem with the table of its solution on a grid of 9 nodes at these times."""
+    rows = [f"{x:.9g},{t:g},{math.sin(x) * exp(-t):.9g}\n"
+            for t in times for x in (2 * pi * k / 8 for k in range(9))]  # fmt: skip
+    (folder / "cooling.csv").write_text("x,t,u\n" + "".join(rows))
+    problem = Cooling()
+    problem.table = folder / "cooling.csv"
+    return problem
+
+
+def test_conditions_on_values_are_compared_with_a_table_at_its_points_on_their_region(tmp_path):
+    report = check(cooling(tmp_path, [0.0, 0.5, 1.0]))
+    found = {f.name: f for f in report.findings}
+    assert found["start"].residual < 1e-7
+    assert found["ring"].residual < 1e-7
+    assert found["end"].residual == pytest.approx(1 - exp(-1), rel=1e-3)  # relative to sin x, its largest term
+    table = torch.tensor([math.sin(k * pi / 4) * exp(-t) for t in (0, 0.5, 1) for k in range(9)])
+    size = float(table.square().mean().sqrt())  # of u, which is 0 at the one measured point that the table knows
+    assert found["seen"].residual == pytest.approx(0.1 / size)
+    assert [f.name for f in report.findings if f.warnings] == ["end"]
+    assert not report.ok
+
+
+def test_what_a_table_cannot_tell_is_named_and_is_not_wrong(tmp_path):
+    problem = cooling(tmp_path, [0.5])
+    report = check(problem)
+    assert {f.name: f.unchecked for f in report.findings} == {
+        "pde": "a table has no derivatives (u_t, u_xx)",
+        "start": "no point of the table lies on initial",
+        "end": "no point of the table lies on late",
+        "ring": None,
+        "seen": None,
+    }
     assert report.ok
-    assert report.findings[0].residual is None
-    assert "Table, of unknown error; it cannot be differentiated" in page(report, POINTS)
+    text = page(report, POINTS)
+    assert "Table of 9 points, relative error 1e-06" in text
+    assert "WARN  pde on interior" in text
+    assert "        not checked against the reference: a table has no derivatives (u_t, u_xx)" in text
+
+
+def test_a_reference_checks_the_constraints_of_the_fields_that_it_knows():
+    class Pair(Advection):
+        fields = ("u", "v")
+
+        def exact(self, x, t):
+            return sin(x - self.c * t), 0 * x
+
+        @on("initial")
+        def other(self, v):
+            return v
+
+    exact = Pair().exact
+    Half = type("Half", (Pair,), {"exact": None, "reference": lambda self: Known(("u",), exact)})
+    assert check(Pair()).ok
+    found = {f.name: f for f in check(Half()).findings}
+    assert found["pde"].residual < 1e-9
+    assert found["other"].unchecked == "the reference does not know v"
+
+
+class Known:
+    """A reference that knows some fields everywhere."""
+
+    at, error = None, 1e-15
+
+    def __init__(self, fields, exact):
+        self.fields, self.exact = fields, exact
+
+    def __call__(self, X):
+        return dict(zip(self.fields, self.exact(X[:, 0], X[:, 1]), strict=False))
 
 
 def test_a_solution_that_is_not_finite_is_told():
@@ -313,7 +407,7 @@ def test_a_problem_of_ones_own_is_checked_and_refused(tmp_path):
 MIXED = """
 from dataclasses import dataclass
 from pinn_cli.physics.domains import Box
-from pinn_cli.physics.problem import Problem, on
+from pinn_cli.physics.problem import Problem, on, periodic
 
 @dataclass
 class Mixed(Problem):

@@ -88,6 +88,13 @@ class Domain(ABC):
     def contains(self, X: Tensor) -> Tensor:
         """Which points (N, D) lie inside, the boundary included: (N,) of torch.bool."""
 
+    def lies_on(self, region: str, X: Tensor) -> Tensor:
+        """Which points (N, D) lie on a region, to single precision: (N,) of torch.bool.
+
+        Here: none, except for the interior. `pinn check` uses it to compare tabulated values with conditions.
+        """
+        return self.contains(X) if region == "interior" else torch.zeros(len(X), dtype=torch.bool, device=X.device)
+
     # --- the boundary ---------------------------------------------------------------------------------------------
 
     def has_normal(self, region: str) -> bool:

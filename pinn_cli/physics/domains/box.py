@@ -109,6 +109,15 @@ class Box(Domain):
         low, high = self._ends(X)
         return ((low <= X) & (high >= X)).all(1)
 
+    def lies_on(self, region: str, X: Tensor) -> Tensor:
+        low, high = self._ends(X)
+        near = 1e-6 * (high - low)
+        if region in self.points:
+            return ((X - X.new_tensor(self.points[region])).abs() <= near).all(1)
+        inside = ((low - near <= X) & (high + near >= X)).all(1)
+        on = [(X[:, i] - (low, high)[end][i]).abs() <= near[i] for i, end in self.faces(region)]
+        return inside & torch.stack(on).any(0) if on else inside
+
     def has_normal(self, region: str) -> bool:
         return any(axis in self.space for axis, _ in self.faces(region))
 
