@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from pinn_cli.basics import pace
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.basics.text import printable
 from pinn_cli.records import summary as runs
@@ -24,7 +25,6 @@ from pinn_cli.records.status import COMPLETE, RESUMABLE, UNDERWAY, Status
 from pinn_cli.studies.launchers import choose
 from pinn_cli.studies.sweep import Planned, Sweep, labels, sweep_of
 
-RATE_WINDOW = 20.0  # seconds of training over which steps per second are measured
 ENDED = (*COMPLETE, Status.DAMAGED, Status.RUNNING)  # states that nobody else can change
 NEVER = 1e12  # steps or seconds that no run reaches
 LOG_END = 4096  # bytes of a log in which its last line is looked for
@@ -148,14 +148,10 @@ def _speed(folder: Path, found: dict[str, Any]) -> dict[str, Any]:
     results, limits = Results(folder / RESULTS), _limits(folder)
     steps, times = (results.read(f"history/{name}").get("", [0]) for name in ("step", "time"))
     rows = min(len(steps), len(times))
-    first = next((k for k in range(rows) if times[k] >= times[rows - 1] - RATE_WINDOW), 0) if rows else 0
-    made, took = (float(column[rows - 1] - column[first]) if rows else 0.0 for column in (steps, times))
-    rate = made / took if took > 0 and made > 0 else None
+    rate = pace.steps_per_second(times[:rows], steps[:rows])
     total, limit = (limits.get(name) for name in ("stop.steps", "stop.seconds"))
-    by_steps = max(0.0, total - found["steps"]) / rate if total is not None and rate else None
-    by_time = None if limit is None else max(0.0, limit - found["seconds"])
-    eta = min((left for left in (by_steps, by_time) if left is not None), default=None)
-    return {"total": total, "rate": rate, "eta": eta}
+    rest = None if total is None else total - found["steps"], None if limit is None else limit - found["seconds"]
+    return {"total": total, "rate": rate, "eta": pace.seconds_left(*rest, rate)}
 
 
 def _limits(folder: Path) -> dict[str, float]:

@@ -11,7 +11,6 @@ Values go by their names in the history (``loss/pde``, ``weight/pde``, ``error/u
 import math
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -27,11 +26,11 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from pinn_cli.basics import pace
 from pinn_cli.basics.text import duration, rate, scientific, trend
 
 LINE_INTERVAL = 3.0  # seconds between two lines of a log
 LIVE_INTERVAL = 0.2  # seconds between two pictures of the live table
-RATE_WINDOW = 20.0  # seconds over which steps per second are measured
 METRICS = 5  # of the problem on one line
 TREND = 24  # bars in a trend
 
@@ -90,7 +89,8 @@ class State:
         self.seconds_left: float | None = None
         self.values: dict[str, float] = {}
         self.trends: dict[str, list[float]] = {}
-        self._marks: deque[tuple[float, int]] = deque()
+        self._times: list[float] = []  # of the recent rows, and their steps
+        self._steps: list[int] = []
 
     def update(self, now: float, step: int, total: int | None, values: Mapping[str, float], left: float | None) -> None:
         """Take in a row seen at `now` (s); `left` is what remains of a limit on time (s)."""
@@ -98,9 +98,10 @@ class State:
         for name, value in values.items():
             if not (name.startswith("error/") and math.isnan(value)):  # errors are measured now and then
                 self.values[name] = value
-        self._marks.append((now, step))
-        while len(self._marks) > 2 and self._marks[0][0] < now - RATE_WINDOW:
-            self._marks.popleft()
+        self._times.append(now)
+        self._steps.append(step)
+        first = pace.recent(self._times)
+        del self._times[:first], self._steps[:first]
 
     def remember(self) -> None:
         """Add the present values to the trends; old ones thin out, so that memory stays bounded."""
@@ -112,15 +113,14 @@ class State:
 
     @property
     def rate(self) -> float | None:
-        """Steps per second over the last moments; None before there are two rows."""
-        (start, first), (end, last) = self._marks[0], self._marks[-1]
-        return (last - first) / (end - start) if end > start and last > first else None
+        """Steps per second over the recent rows; None before there are two."""
+        return pace.steps_per_second(self._times, self._steps)
 
     @property
     def eta(self) -> float | None:
         """Seconds to the last step or the limit on time, whichever comes first."""
-        by_steps = (self.total - self.step) / self.rate if self.total is not None and self.rate else None
-        return min((left for left in (by_steps, self.seconds_left) if left is not None), default=None)
+        steps = None if self.total is None else self.total - self.step
+        return pace.seconds_left(steps, self.seconds_left, self.rate)
 
 
 class Console:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pinn_cli.basics.errors import UsageError
+from pinn_cli.physics.references.base import counts
 
 NODES = 10_000  # at least so many; 100 x 100 in two dimensions
 
@@ -43,17 +44,15 @@ def errors(reference: Any, evaluate: Callable[[list[str], Tensor], dict[str, Ten
     }
 
 
-def _counted(reference: Any, X: Tensor) -> Tensor | slice:
-    """Which points enter the errors: all, unless the reference says otherwise."""
-    if not hasattr(reference, "counts"):
-        return slice(None)
-    counts = reference.counts(X)
-    if not isinstance(counts, Tensor) or counts.dtype != torch.bool or counts.shape != X.shape[:1]:
-        found = f"{counts.dtype} {tuple(counts.shape)}" if isinstance(counts, Tensor) else type(counts).__name__
+def _counted(reference: Any, X: Tensor) -> Tensor:
+    """Which points (N,) enter the errors. Raises UsageError if the reference gives no booleans, or leaves none."""
+    counted = counts(reference, X)
+    if not isinstance(counted, Tensor) or counted.dtype != torch.bool or counted.shape != X.shape[:1]:
+        found = f"{counted.dtype} {tuple(counted.shape)}" if isinstance(counted, Tensor) else type(counted).__name__
         raise UsageError(f"counts of the reference: found {found}; expected torch.bool ({len(X)},)")
-    if not counts.any():
+    if not counted.any():
         raise UsageError(f"counts of the reference: none of {len(X)} points enters the errors; expected some")
-    return counts
+    return counted
 
 
 def own_metrics(problem: Any, objective: Any) -> dict[str, float]:

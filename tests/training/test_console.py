@@ -13,6 +13,7 @@ import rich.console
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pinn_cli.basics import pace
 from pinn_cli.basics.text import duration, rate, trend
 from pinn_cli.training.console import Console, State, Summary, picture
 
@@ -194,3 +195,20 @@ def test_rates() -> None:
 @given(st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=60))
 def test_a_trend_takes_any_values(values: list[float]) -> None:
     assert len(trend(values, 24)) == min(24, len(values))
+
+
+@pytest.mark.parametrize(
+    ("times", "steps", "rate", "left"),
+    [
+        ([], [], None, 7.0),
+        ([1.0], [5], None, 7.0),
+        ([0.0, 50.0, 60.0, 70.0], [0, 10, 20, 40], 1.5, 4.0),  # the last 20 seconds
+        ([0.0, 100.0], [0, 50], 0.5, 7.0),  # at least two rows
+        ([0.0, 1.0], [5, 5], None, 7.0),
+    ],
+)
+def test_the_pace_is_that_of_the_recent_rows(times, steps, rate, left) -> None:
+    assert pace.steps_per_second(times, steps) == rate
+    assert pace.seconds_left(6, 7.0, rate) == left
+    assert pace.seconds_left(None, None, rate) is None
+    assert pace.seconds_left(-1, None, 1.0) == 0.0
