@@ -11,10 +11,10 @@ from pinn_cli.physics.symbols import Derivative, Normal
 
 
 def terms_of(problem: Problem, constraint: Constraint, values: Mapping[str, Tensor], size: float) -> dict[str, float]:
-    """rms of s dr/ds for every symbol s of a field, and of the residual with all of these at zero (`source`).
+    """rms of s dr/ds for every symbol s of a field, and of the residual with all of them zero (`source`).
 
-    `values` are the symbols (N,) by name, `size` is the rms of the solution. A symbol that vanishes on the region has the
-    size of a derivative of such a function, size / L^order, with L the largest extent of the domain.
+    `values` are the symbols (N,) by name, `size` is the rms of the solution. A symbol that vanishes on the region gets
+    the size of a derivative of such a function: size / L^order, L the largest extent of the domain.
     """
     leaves = {n: values[n].detach().clone().requires_grad_() for n in supplied(constraint)}
     with torch.enable_grad():
