@@ -16,6 +16,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +143,7 @@ def contract(kind: str) -> str:
         if isinstance(node, ast.AnnAssign):
             default = f" = {ast.unparse(node.value)}" if node.value else ""
             name = f"{ast.unparse(node.target)}: {ast.unparse(node.annotation)}{default}"
-            needed, text = "may" if default else "must", SOURCE.splitlines()[node.lineno - 1].partition("  # ")[2]
+            needed, text = "may" if default else "must", _comment(node.lineno - 1)
         elif isinstance(node, ast.FunctionDef):
             marks = {ast.unparse(mark) for mark in node.decorator_list}
             words = ", ".join(argument.arg for argument in (*node.args.args, *node.args.kwonlyargs)[1:])
@@ -153,6 +154,13 @@ def contract(kind: str) -> str:
         text = " ".join(text.split()).replace("``", "`").replace("|F|^2", "F . F")
         rows.append([f"`{name}`", text, _users(given, name)] if given else [f"`{name}`", needed, text])
     return _table(head, rows, numbers=())
+
+
+def _comment(line: int) -> str:
+    """The comment behind a line of contracts.py, or the one above it."""
+    lines = SOURCE.splitlines()
+    above = [*takewhile(lambda text: text.startswith("    # "), reversed(lines[:line]))]
+    return lines[line].partition("  # ")[2] or " ".join(text.removeprefix("    # ") for text in reversed(above))
 
 
 def _users(variable: str, member: str) -> str:
