@@ -5,7 +5,8 @@
 
 A block lies between `<!-- begin: NAME -->` and `<!-- end: NAME -->`; NAME is a key of BLOCKS. A block without results
 says so. The file of a table is the output of `pinn reproduce NAME --show --json`. No measured number is typed by hand.
-The tables of docs/what_methods_see.md are written from pinn_cli/methods/contracts.py.
+The tables of docs/what_methods_see.md are written from pinn_cli/methods/contracts.py, and those of docs/results_file.md
+from pinn_cli/records/results/layout.py.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+from pinn_cli.records.results import layout
 from pinn_cli.reports import tables as typeset
 from pinn_cli.studies.published import views
 
@@ -199,6 +201,8 @@ for _group, _name in ((group, name) for group, names in PUBLISHED.items() for na
 # The classes of contracts.py as tables of docs/what_methods_see.md: they have no results.
 SOURCE = (ROOT / "pinn_cli" / "methods" / "contracts.py").read_text(encoding="utf-8")
 CONTRACTS = {node.name: node for node in ast.parse(SOURCE).body if isinstance(node, ast.ClassDef)}
+BLOCKS["layout"] = ((), layout.tables, "")  # of the results file
+BLOCKS["layout"] = ((), layout.tables, "")  # of the results file
 BLOCKS |= {f"contract-{kind.lower()}": ((), partial(contract, kind), "") for kind in CONTRACTS}
 
 

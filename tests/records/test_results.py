@@ -21,7 +21,6 @@ from hypothesis import strategies as st
 from pinn_cli.basics.errors import TrainingError, UsageError
 from pinn_cli.records.lock import Lock, holder
 from pinn_cli.records.results import Noted, Results, layout
-from pinn_cli.records.results.__main__ import rewritten
 
 ROOT = Path(__file__).parents[2]
 
@@ -301,12 +300,6 @@ def test_a_folder_has_one_writer_and_a_killed_one_lets_go(tmp_path: Path) -> Non
     with Lock(tmp_path):
         assert f"process {os.getpid()}" in str(holder(tmp_path))
     assert holder(tmp_path) is None
-
-
-def test_the_page_of_the_docs_is_the_layout() -> None:
-    page = (ROOT / "docs" / "results_file.md").read_text(encoding="utf-8")
-    assert "`/history/loss/<constraint>`" in page
-    assert rewritten(page) == page, "run python -m pinn_cli.records.results docs/results_file.md"
 
 
 def test_the_layout_describes_and_checks_each_dataset_once(tmp_path: Path) -> None:

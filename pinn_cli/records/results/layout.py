@@ -1,7 +1,7 @@
 """The layout of the results file: the only place that says what its attributes and datasets are.
 
 Validation, the attributes `description` and `units` of each dataset, and the tables of docs/results_file.md come from
-it. ``python -m pinn_cli.records.results docs/results_file.md`` writes those tables anew.
+it; ``python benchmarks/tables.py`` writes those tables.
 
 `<x>` in a name stands for any text. The first entry whose name fits counts. Axes: R rows or records, N points,
 D coordinates, K stages, S runs of a sweep; "..." stands for any further axes.
