@@ -204,7 +204,7 @@ def test_a_step_in_re_that_is_too_long_is_halved(monkeypatch):
 
 
 def test_a_flow_that_is_not_found_says_what_to_change():
-    with pytest.raises(UsageError, match=r"no steady flow found at Re = .*; expected a smaller re, or more than"):
+    with pytest.raises(UsageError, match=r"no steady flow at Re = .*; expected a smaller re, or more than"):
         Cavity(1e6, nodes=24)(grid(2))
 
 

@@ -1,4 +1,4 @@
-"""References that take long to compute are computed once and kept in the user's cache folder."""
+"""References that are expensive to compute are stored in the user's cache folder."""
 
 import hashlib
 import json
@@ -21,14 +21,14 @@ def folder() -> Path:
 def cached(name: str, parameters: dict[str, float | int | str], compute: Callable[[], Arrays]) -> Arrays:
     """Arrays by name from the cache, or from `compute` at the first call with these `parameters`.
 
-    `parameters` must hold all that the values depend on, the method's version included. Parallel workers may
-    compute the same entry twice; each moves a whole file into place, so that a reader never sees half of one.
-    A folder that cannot be written costs only the repeated computation.
+    `parameters` must contain everything that the values depend on, the version of the method included. Parallel workers
+    may compute the same entry twice; each renames a complete file, so that a reader never sees half of one. If the
+    folder cannot be written, the values are computed again in the next run.
     """
     key = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()[:16]
     path = folder() / f"{name}-{key}.npz"
-    if (found := _read(path)) is not None:
-        return found
+    if (known := _read(path)) is not None:
+        return known
     arrays = compute()
     _write(path, arrays)
     return arrays
@@ -38,7 +38,7 @@ def _read(path: Path) -> Arrays | None:
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             return dict(file)
-    except (OSError, ValueError, EOFError, BadZipFile):  # absent, or damaged from outside: compute it anew
+    except (OSError, ValueError, EOFError, BadZipFile):  # absent or damaged: compute it again
         return None
 
 

@@ -14,7 +14,8 @@ def nodes(n: int) -> np.ndarray:
 def differentiation(n: int, order: int) -> list[np.ndarray]:
     """Matrices (n + 1, n + 1) from values at the nodes to derivatives there, of order 0 up to `order`.
 
-    Differences of nodes as products of sines, and the diagonal as the negative sum of its row, keep the rounding small.
+    Rounding errors stay small, because differences of nodes are computed as products of sines, and each diagonal entry
+    as the negative sum of its row.
     """
     angle = pi * np.arange(n + 1) / (2 * n)
     difference = np.sin(angle[:, None] + angle) * np.sin(angle[:, None] - angle)
@@ -56,9 +57,9 @@ def coefficients(n: int) -> np.ndarray:
 
 
 def polynomials(n: int, x: Tensor) -> Tensor:
-    """T_0 .. T_n of 2 x - 1, (N, n + 1) at x (N,), by their recurrence, which has derivatives at the ends as well."""
+    """T_0 .. T_n of 2 x - 1, (N, n + 1) at x (N,), by recurrence, which is differentiable at the ends as well."""
     t = 2 * x - 1
-    found = [torch.ones_like(t), t]
+    T = [torch.ones_like(t), t]
     for _ in range(n - 1):
-        found.append(2 * t * found[-1] - found[-2])
-    return torch.stack(found[: n + 1], 1)
+        T.append(2 * t * T[-1] - T[-2])
+    return torch.stack(T[: n + 1], 1)

@@ -13,8 +13,8 @@ class ColeHopf:
 
     The trapezoidal rule converges geometrically here (Trefethen & Weideman 2014). Its nodes z = L s, -1 <= s <= 1,
     follow the kernel in time: beyond L = speed t + 12 sqrt(nu t) the weight is below exp(-36) of its largest value,
-    since |d cos(pi z) / dz| <= pi; and five of them fall into the narrowest kernel, which keeps small nu accurate.
-    `nu` is a length^2 per time > 0. Plain torch, so that it can be differentiated.
+    since |d cos(pi z) / dz| <= pi. Five nodes lie within the narrowest kernel, so that it is accurate for small nu too.
+    `nu` > 0 is a length^2 per time. The code is plain torch and can be differentiated.
     """
 
     fields: tuple[str, ...] = ("u",)
@@ -30,7 +30,7 @@ class ColeHopf:
         return {"u": torch.cat(blocks).to(X.dtype)}
 
     def _solve(self, x: Tensor, t: Tensor) -> Tensor:
-        t = t.clamp_min(1e-30)[:, None]  # at t = 0 the kernel is a point and returns the initial value
+        t = t.clamp_min(1e-30)[:, None]  # as t -> 0 the kernel becomes a delta function: the initial value
         reach = self.speed * t + 12 * (self.nu * t).sqrt()  # (N, 1)
         s = torch.linspace(-1, 1, self._nodes(float(t.detach().max())), dtype=x.dtype, device=x.device)
         z = reach * s  # (N, nodes)

@@ -1,4 +1,4 @@
-"""A closed-form solution as reference."""
+"""An exact solution as reference."""
 
 from collections.abc import Callable
 
@@ -8,9 +8,9 @@ from pinn_cli.basics.errors import UsageError
 
 
 class Exact:
-    """Wraps ``exact(x, y, ...) -> (N,)`` or a tuple of such, in the order of `fields`.
+    """A reference from ``exact(x, y, ...)``, which returns (N,), or a tuple of such in the order of `fields`.
 
-    It is ordinary torch code, so that a jet in place of X (N, D) gives its derivatives as well.
+    Because it is ordinary torch code, a jet instead of X (N, D) gives its derivatives as well.
     """
 
     at: Tensor | None = None
@@ -20,7 +20,7 @@ class Exact:
         self.exact, self.fields = exact, fields
 
     def __call__(self, X: Tensor) -> dict[str, Tensor]:
-        """Values (N,) by field at X (N, D). Errors: UsageError if there are more or fewer of them than fields."""
+        """Values (N,) by field at X (N, D). Raises UsageError if their number is not the number of fields."""
         values = self.exact(*(X[:, i] for i in range(X.shape[1])))
         values = values if isinstance(values, tuple) else (values,)
         if len(values) != len(self.fields):

@@ -77,7 +77,7 @@ class Corner:
         """The singular psi and what the equations need of it, (N,) each; z stands for lap psi = -vorticity.
 
         psi, psi_x, psi_y, z, z_x, z_y; bilaplace = lap z; head, the part of p + (u^2 + v^2) / 2, and shear_x, shear_y,
-        the part of z grad psi, that are as singular. Where r = 0, what is infinite has its value at r = 1e-3.
+        the part of z grad psi, that are equally singular. At r = 0, infinite values are replaced by those at r = 1e-3.
         """
         sign = -1.0 if self.right else 1.0
         X, Y = (1 - x if self.right else x), 1 - y
@@ -108,13 +108,13 @@ class Corner:
         }
 
     def _second(self, a: Tensor, sign: float) -> list[Tensor]:
-        """The bracket in front of r^2 and its derivatives."""
+        """The factor of r^2, in brackets above, and its derivatives."""
         convection = sign * self.re * self.speed**2
         pairs = zip(CONVECTION.slopes(a), SLOPE.slopes(a), strict=True)
         return [convection * g - self.slope * q for g, q in pairs]
 
     def _logarithm(self, sign: float) -> float:
-        """p behaves like this number times log r beside its 1 / r."""
+        """The coefficient of log r in p, beside the term with 1 / r."""
         _, g1, _, g3, _ = self._second(torch.zeros(1, dtype=torch.float64, device="cpu"), sign)
         return -sign / self.re * float(4 * g1 + g3)
 

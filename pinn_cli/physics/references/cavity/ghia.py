@@ -12,14 +12,14 @@ MISPRINTED = ("400", "v", "0.9063")  # printed -0.23827; every accurate solution
 
 
 class Line(NamedTuple):
-    """One centre line: its points X (S, 2), and what is printed there (S,)."""
+    """One centre line: its points X (S, 2), and the printed values (S,)."""
 
     X: Tensor
     printed: Tensor
 
 
 def centre_lines(re: float) -> dict[str, Line] | None:
-    """`u` on x = 1/2 and `v` on y = 1/2, 17 stations each without the misprint; None for an Re not printed."""
+    """`u` on x = 1/2 and `v` on y = 1/2, 17 stations each without the misprint; None for an Re that is not printed."""
     with FILE.open() as file:
         rows = [row for row in csv.DictReader(file) if float(row["re"]) == re]
     rows = [row for row in rows if (row["re"], row["line"], row["coordinate"]) != MISPRINTED]

@@ -1,4 +1,4 @@
-"""What is measured of a lid-driven cavity flow, as its literature does."""
+"""The metrics of a lid-driven cavity flow that its literature uses."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -22,8 +22,8 @@ def cavity_metrics(evaluate: Evaluate, reference: Cavity) -> dict[str, float]:
 
     centreline       relative L2 norm of the error at the stations of Ghia, Ghia & Shin (1982), both lines together;
     centreline_u, centreline_v      u on x = 1/2 alone, v on y = 1/2 alone
-    ghia, ghia_floor                the distance of prediction and of reference to what is printed there; where it is
-    field_masked     relative L2 norm of the error in (u, v) on 100 x 100 nodes, without those that do not count
+    ghia, ghia_floor                distance of prediction and of reference to the printed values, if there are any
+    field_masked     relative L2 norm of the error in (u, v) on 100 x 100 nodes, without those near the ends of the lid
     speed_spectral   relative spectral norm of the error of the 100 x 100 matrix |(u, v)| (Wang et al. 2021)
     u_min, v_min, v_max             on x = 1/2, on y = 1/2
     vortex_x, vortex_y, psi_min     where (u, v) = 0 in the primary vortex, and psi there
@@ -52,7 +52,7 @@ def cavity_metrics(evaluate: Evaluate, reference: Cavity) -> dict[str, float]:
 
 @lru_cache(maxsize=8)
 def _stations(re: float) -> dict[str, Line]:
-    """The stations printed for this Re; those of Re = 100 for any other."""
+    """The stations printed for this Re; for any other Re, those of Re = 100."""
     return centre_lines(re) or centre_lines(100.0) or {}
 
 
@@ -61,7 +61,7 @@ def _grid() -> Tensor:
     return torch.cartesian_prod(line, line)
 
 
-@lru_cache(maxsize=8)  # asked for at every row of a history
+@lru_cache(maxsize=8)  # used at every row of a history
 def _truth(reference: Cavity) -> tuple[Tensor, Tensor]:
     stations = _stations(reference.re)
     values = replace(reference, fields=("u", "v"))(torch.cat([stations["u"].X, stations["v"].X, _grid()]))
@@ -75,7 +75,7 @@ def _distance(pairs: Iterable[tuple[Tensor, Tensor]]) -> float:
 
 
 def _spectral(speed: Tensor, truth: Tensor) -> float:
-    """Largest singular values of the matrices on the grid: that of the error over that of the truth."""
+    """The largest singular value of the error on the grid, divided by that of the truth."""
     if not speed.isfinite().all():
         return nan
     largest = [torch.linalg.matrix_norm(w.reshape(GRID, GRID), 2) for w in (speed - truth, truth)]
@@ -83,7 +83,7 @@ def _spectral(speed: Tensor, truth: Tensor) -> float:
 
 
 def _extremes(evaluate: Evaluate) -> dict[str, float]:
-    """Extremes on the centre lines: the best of 201 nodes, of 41 around it, and the parabola through three of these."""
+    """Extremes on the centre lines: the best of 201 nodes, then of 41 around it, then a parabola through three."""
     along = torch.linspace(0, 1, FINE, dtype=torch.float64, device="cpu")
     u, v = _on_lines(evaluate, along, along)
     close = torch.linspace(-1, 1, 41, dtype=torch.float64, device="cpu") / (FINE - 1)
@@ -110,9 +110,9 @@ def _peak(w: Tensor) -> float:
 
 
 def _vortex(evaluate: Evaluate, u: Tensor, has_psi: bool) -> dict[str, float]:
-    """Centre of the primary vortex: where the integral of u over y is least on the grid, then (u, v) = 0 beside it.
+    """The centre of the primary vortex: the minimum of the integral of u over y on the grid, then the root of (u, v).
 
-    The root is that of planes fitted to u and v on 11 x 11 points, three times over, each time more closely.
+    The root is that of planes fitted to u and v on 11 x 11 points, three times, each time on a smaller patch.
     """
     psi = torch.cumulative_trapezoid(u.reshape(GRID, GRID), dx=1 / (GRID - 1))
     centre = _grid().reshape(GRID, GRID, 2)[:, 1:].reshape(-1, 2)[psi.argmin()]
@@ -121,14 +121,14 @@ def _vortex(evaluate: Evaluate, u: Tensor, has_psi: bool) -> dict[str, float]:
     for size in (0.02, 0.002, 0.0002):
         values = evaluate(["u", "v"], (centre + size * patch).clamp(0, 1))
         centre = (centre + size * _root(patch, torch.stack([values["u"], values["v"]], 1))).clamp(0, 1)
-    found = {"vortex_x": float(centre[0]), "vortex_y": float(centre[1])}
-    return found | ({"psi_min": float(evaluate(["psi"], centre[None])["psi"])} if has_psi else {})
+    position = {"vortex_x": float(centre[0]), "vortex_y": float(centre[1])}
+    return position | ({"psi_min": float(evaluate(["psi"], centre[None])["psi"])} if has_psi else {})
 
 
 def _root(patch: Tensor, velocity: Tensor) -> Tensor:
-    """Where the planes through velocity (M, 2) on patch (M, 2) vanish, not outside the patch; (2,)."""
+    """Where the planes through velocity (M, 2) on patch (M, 2) vanish, clamped to the patch; (2,)."""
     if not velocity.isfinite().all():
         return torch.full_like(patch[0], nan)
     plane = torch.linalg.lstsq(torch.cat([torch.ones_like(patch[:, :1]), patch], 1), velocity).solution  # (3, 2)
-    root = torch.linalg.lstsq(plane[1:].T, -plane[:1].T, driver="gelsd").solution[:, 0]  # a flow at rest has no one
+    root = torch.linalg.lstsq(plane[1:].T, -plane[:1].T, driver="gelsd").solution[:, 0]  # not unique for a flow at rest
     return root.clamp(-1, 1)

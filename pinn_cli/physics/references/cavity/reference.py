@@ -28,11 +28,11 @@ class Cavity:
     """u . grad u + grad p = lap u / re, div u = 0 in the unit square, u = (lid(x), 0) on y = 1, 0 on the other walls.
 
     u = psi_y, v = -psi_x, psi = 0 on the walls (psi < 0 in the primary vortex), vorticity = v_x - u_y, p(0, 0) = 0.
-    On the first question the flow is solved on (`nodes` + 1)^2 points, from coarser ones, and kept in the cache. With
-    72, lid=unit, re = 100, 400, 1000, and compared with 96 where it counts, relative L2: (u, v) to 8e-8, 1e-6, 7e-6; p
-    to 9e-5, 4e-4, 1e-3, worst on the side walls; vorticity to 7e-5, 1e-3, 6e-3, worst on the lid.
+    The first call solves the flow on (`nodes` + 1)^2 points, starting from coarser ones, and stores it in the cache.
+    Relative L2 errors of 72 nodes against 96, outside the mask, for lid=unit and re = 100, 400, 1000: (u, v) 8e-8,
+    1e-6, 7e-6; p 9e-5, 4e-4, 1e-3, largest on the side walls; vorticity 7e-5, 1e-3, 6e-3, largest on the lid.
 
-    Errors: UsageError for an unknown lid or field, re <= 0, fewer than 24 nodes, an re too high for the nodes.
+    Raises UsageError for an unknown lid or field, re <= 0, fewer than 24 nodes, and an re too high for the nodes.
     """
 
     re: float
@@ -52,9 +52,9 @@ class Cavity:
             raise UsageError(f"a cavity has no {', '.join(sorted(unknown))}: expected {', '.join(FIELDS)}")
 
     def __call__(self, X: Tensor) -> dict[str, Tensor]:
-        """Values (N,) by field at X = (x, y) (N, 2): computed in double precision, differentiable, returned in X's.
+        """Values (N,) by field at X = (x, y) (N, 2), differentiable; computed in float64, returned in the dtype of X.
 
-        At the two ends of the lid themselves, p and vorticity are finite and mean nothing.
+        At the two ends of the lid themselves, p and vorticity are finite but meaningless.
         """
         x, y = X.to(torch.float64).cpu().T
         Tx, Ty = polynomials(self.nodes, x), polynomials(self.nodes, y)
@@ -67,7 +67,7 @@ class Cavity:
         return {name: values[name].to(X) for name in self.fields}
 
     def counts(self, X: Tensor) -> Tensor:
-        """Which points (N,) enter error norms: all, but for r < 0.05 of an end of the lid where u or u_x jumps."""
+        """Which points (N,) enter the errors: all, except within 0.05 of an end of the lid where u or u_x jumps."""
         x, y = X.T
         r = torch.hypot(torch.minimum(x, 1 - x), 1 - y)
         singular = any(corner.speed or corner.slope for corner in self._corners)
@@ -75,7 +75,7 @@ class Cavity:
 
     @cached_property
     def error(self) -> float:
-        """Relative L2 distance of (u, v), where it counts, to the solution on 8/9 of the nodes: more than the error."""
+        """Relative L2 distance of (u, v), outside the mask, to that on 8/9 of the nodes; it exceeds the error."""
         return float(self._solution["error"])
 
     @cached_property
@@ -84,7 +84,7 @@ class Cavity:
 
     @cached_property
     def _series(self) -> dict[str, Tensor]:
-        """Coefficients (nodes + 1, nodes + 1) of T_i(2 x - 1) T_j(2 y - 1) of what the corners leave."""
+        """Coefficients (nodes + 1, nodes + 1) of T_i(2 x - 1) T_j(2 y - 1), without the corners' singular parts."""
         psi, head, A = self._solution["psi"], self._solution["head"], coefficients(self.nodes)
         _, D1, D2 = differentiation(self.nodes, 2)
         values = {"psi": psi, "psi_x": D1 @ psi, "psi_y": psi @ D1.T, "z": D2 @ psi + psi @ D2.T, "head": head}

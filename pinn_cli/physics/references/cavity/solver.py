@@ -29,11 +29,11 @@ INNER = np.s_[2:-2, 2:-2]  # the equation holds here; the two outer nodes of eac
 
 
 class NotConverged(ArithmeticError):
-    """Newton's method found no solution from where it started."""
+    """Newton's method does not converge from its start values."""
 
 
 def corners(lid: Lid, re: float) -> list[Corner]:
-    """The two ends of a lid that is a polynomial of degree 8 at most."""
+    """The two ends of a lid whose speed is a polynomial of degree 8 at most."""
     speed = lid(nodes(8))
     slope = np.round(differentiation(8, 1)[1] @ speed, 9)  # a slope of zero is exactly zero
     return [Corner(re, float(speed[0]), float(slope[0]), False), Corner(re, float(speed[-1]), -float(slope[-1]), True)]
@@ -60,7 +60,7 @@ class Collocation:
         return {name: (left[name] + right[name]).numpy() for name in left}
 
     def _lift(self) -> np.ndarray:
-        """Zero at the inner nodes, and on the sides what the singular part leaves of the boundary conditions."""
+        """Zero at the inner nodes; on the sides, the boundary conditions minus the singular part."""
         s, D, ends = self.singular, self.D[1], self.ends
         lid = self.lid(nodes(self.n)) - s["psi_y"][:, -1]
         along_y = np.stack([-s["psi"][:, 0], -s["psi"][:, -1], -s["psi_y"][:, 0], lid], 1)  # (n + 1, 4)
@@ -72,13 +72,13 @@ class Collocation:
         return self.lift + self.inner @ q @ self.inner.T
 
     def solve(self, q: np.ndarray, steps: int = 12) -> np.ndarray:
-        """q by Newton's method from the q given; its last correction is below 1e-8, the error its square or so.
+        """q by Newton's method from the given q, until the correction is below 1e-8; the error is about its square.
 
-        Errors: NotConverged if that takes more `steps`.
+        Raises NotConverged if that takes more `steps`.
         """
         for _ in range(steps):
             residual, flow = self.residual(q)
-            # the transpose is stored as LAPACK wants it: no copy
+            # the transpose is in the order of LAPACK, so that nothing is copied
             factors = lu_factor(self.jacobian(flow).T, overwrite_a=True, check_finite=False)
             correction = lu_solve(factors, residual.ravel(), trans=1, check_finite=False).reshape(q.shape)
             q = q - correction
@@ -86,7 +86,7 @@ class Collocation:
                 break
             if np.abs(correction).max() < 1e-8:
                 return q
-        raise NotConverged(f"no steady flow found at Re = {self.re:g} on {self.n} nodes")
+        raise NotConverged(f"no steady flow at Re = {self.re:g} on {self.n} nodes")
 
     def residual(self, q: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """The equation at the inner nodes (n - 3, n - 3), and the gradients of psi and z = lap psi there."""
@@ -102,7 +102,7 @@ class Collocation:
         return flow["bilaplace"] / self.re - flow["psi_y"] * flow["z_x"] + flow["psi_x"] * flow["z_y"], flow
 
     def jacobian(self, flow: dict[str, np.ndarray]) -> np.ndarray:
-        """d residual / d q, ((n - 3)^2, (n - 3)^2): Kronecker products of d, one block of rows after another."""
+        """d residual / d q, ((n - 3)^2, (n - 3)^2): Kronecker products of d, block of rows by block of rows."""
         _, d1, d2, d3, d4 = self.d
         m, diagonal = len(d1), np.arange(len(d1))
         u, v, z_x, z_y = (flow[name][:, :, None] for name in ("psi_y", "psi_x", "z_x", "z_y"))
@@ -117,14 +117,14 @@ class Collocation:
     def head(self, q: np.ndarray) -> np.ndarray:
         """p + (u^2 + v^2) / 2 without its singular part, at the nodes; p(0, 0) = 0.
 
-        Its gradient (z_y / Re + z psi_x, -z_x / Re + z psi_y) is met in the least-squares sense, by integrals over the
-        square; the normal equations are diagonal in the eigenvectors of one direction.
+        Its gradient is (z_y / Re + z psi_x, -z_x / Re + z psi_y) in the least-squares sense, with integrals over the
+        square. The normal equations are diagonal in the eigenvectors of one direction.
         """
         D, s, rest = self.D, self.singular, self.rest(q)
         z = D[2] @ rest + rest @ D[2].T + s["z"]
         g_x = (D[2] @ rest @ D[1].T + rest @ D[3].T) / self.re + z * (D[1] @ rest + s["psi_x"]) - s["shear_x"]
         g_y = -(D[3] @ rest + D[1] @ rest @ D[2].T) / self.re + z * (rest @ D[1].T + s["psi_y"]) - s["shear_y"]
-        g_x[[0, -1], -1] = g_y[[0, -1], -1] = 0.0  # at the corners themselves it has no value
+        g_x[[0, -1], -1] = g_y[[0, -1], -1] = 0.0  # at the corners themselves it is undefined
         w = quadrature(self.n)
         eigenvalues, V = eigh(D[1].T @ (w[:, None] * D[1]), np.diag(w))  # V^T diag(w) V = 1
         forcing = V.T @ (D[1].T @ (w[:, None] * g_x * w) + (w[:, None] * g_y * w) @ D[1]) @ V
@@ -134,7 +134,7 @@ class Collocation:
         return head - head[0, 0] - s["head"][0, 0]
 
     def distance(self, q: np.ndarray, other: np.ndarray, counted: np.ndarray) -> float:
-        """Relative L2 norm of the difference in (u, v) between two solutions, over the nodes that are counted."""
+        """Relative L2 norm of the difference in (u, v) between two solutions, over the nodes in `counted`."""
         s, D, w = self.singular, self.D[1], quadrature(self.n)
 
         def norm(psi_x: np.ndarray, psi_y: np.ndarray) -> float:
@@ -148,7 +148,7 @@ class Collocation:
 def steady(lid: Lid, re: float, n: int) -> tuple[Collocation, np.ndarray]:
     """The flow at Re on (n + 1)^2 nodes, reached from Re = 1 upwards. A step that is too long is halved.
 
-    Errors: NotConverged if a step below one percent of Re is too long as well.
+    Raises NotConverged if a step below one percent of Re is still too long.
     """
     grid = Collocation(n, lid, min(1.0, re))
     q = grid.solve(np.zeros((n - 3, n - 3)))

@@ -17,14 +17,14 @@ from pinn_cli.basics.errors import UsageError
 from pinn_cli.physics.references.circle.initial_values import initial_value
 
 BLOCK = 1024  # points at a time
-NODES = 16  # of Gauss-Legendre in each panel, over which exp(i k x) turns by half a turn at most
+NODES = 16  # of Gauss-Legendre in each panel, in which the phase of exp(i k x) changes by pi at most
 
 
 def coefficients(function: Callable[[Tensor], Tensor], modes: int) -> np.ndarray:
     """c_k = 1/(2 pi) int_0^(2 pi) f(x) exp(-i k x) dx, complex (modes + 1,), to rounding.
 
-    The integral and not a sum over the nodes of a grid: where f or its slope jumps at the seam, a sum would mix in
-    the modes that its grid does not have. Gauss-Legendre in 2 `modes` panels, summed over the panels by FFT.
+    It is the integral and not a sum over the nodes of a grid, because such a sum has aliasing errors if f or its slope
+    jumps at x = 0. Gauss-Legendre in 2 `modes` panels, summed over the panels by FFT.
     """
     panels = 2 * modes
     node, weight = np.polynomial.legendre.leggauss(NODES)
@@ -36,7 +36,7 @@ def coefficients(function: Callable[[Tensor], Tensor], modes: int) -> np.ndarray
 
 
 def values(c: Tensor, x: Tensor) -> Tensor:
-    """f(x) (N,) at x (N,), with coefficients of its own at each point, complex (N, K + 1)."""
+    """f(x) (N,) at x (N,); each point has its own coefficients, complex (N, K + 1)."""
     angle = x[:, None] * torch.arange(c.shape[1], dtype=x.dtype, device=x.device)
     terms = c.real * torch.cos(angle) - c.imag * torch.sin(angle)
     return 2 * terms.sum(1) - terms[:, 0]
@@ -48,9 +48,9 @@ class FourierModes:
 
         u = q t + sum_k c_k exp(i k (x - beta t) - nu k^2 t)
 
-    c_k are the coefficients of the initial value called `u0`, for |k| <= `modes`. Where it jumps at the seam, the
-    solution is the limit of smooth ones: it is smooth for t > 0 and the series converges there, slowly for
-    t < 1 / (nu modes^2). At t = 0 the initial value itself is returned. Errors: UsageError for nu <= 0.
+    c_k are the coefficients of the initial value called `u0`, for |k| <= `modes`. If it jumps at x = 0, the solution is
+    still smooth for t > 0, and the series converges, slowly for t < 1 / (nu modes^2). At t = 0 the initial value itself
+    is returned. Raises UsageError for nu <= 0.
     """
 
     u0: str
@@ -66,7 +66,7 @@ class FourierModes:
             raise UsageError(f"nu={self.nu:g}: expected a diffusivity above 0 (without diffusion: problem=convection)")
 
     def __call__(self, X: Tensor) -> dict[str, Tensor]:
-        """Values at X = (x, t) (N, 2): computed in double precision, differentiable, returned in X's."""
+        """Values at X = (x, t) (N, 2), computed in double precision, returned in that of X, differentiable."""
         blocks = [self._solve(*block.T) for block in X.to(torch.float64).cpu().split(BLOCK)]
         return {"u": torch.cat(blocks).to(X)}
 
@@ -85,9 +85,9 @@ class FourierModes:
 
     @cached_property
     def error(self) -> float:
-        """Relative L2 distance, over x and t, to the series of half as many modes: more than the error."""
+        """Relative L2 distance, over x and t, to the series of half as many modes; it exceeds the error."""
         c, k = self._coefficients, np.arange(len(self._coefficients))
         rate = 2 * self.nu * k[1:] ** 2
-        energy = 2 * abs(c[1:]) ** 2 * -np.expm1(-rate) / rate  # of each mode, over time; it falls fast with k
+        energy = 2 * abs(c[1:]) ** 2 * -np.expm1(-rate) / rate  # of each mode, over time
         mean = c[0].real ** 2 + c[0].real * self.q + self.q**2 / 3
         return max(1e-15, sqrt(energy[self.modes // 2 :].sum() / (mean + energy.sum())))

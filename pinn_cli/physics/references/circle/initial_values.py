@@ -1,4 +1,4 @@
-"""Initial values on a circle, 0 <= x < 2 pi, by name: all of Krishnapriyan et al. (2021, arXiv:2109.01050)."""
+"""Initial values on a circle, 0 <= x < 2 pi, by name: all those of Krishnapriyan et al. (2021, arXiv:2109.01050)."""
 
 from collections.abc import Callable
 from math import pi
@@ -33,13 +33,13 @@ INITIAL_VALUES: dict[str, Function] = {
     "2x": lambda x: 2 * x,
     "x_squared": lambda x: x**2,
 }
-JUMPS = ("sin_pi_x", "tanh", "2x", "x_squared")  # continued with period 2 pi they jump where the circle closes
+JUMPS = ("sin_pi_x", "tanh", "2x", "x_squared")  # with period 2 pi they jump at x = 0
 
 
 def initial_value(name: str) -> Function:
-    """The function of x (N,) called `name`; its period is 2 pi, or it is meant on [0, 2 pi) alone (`JUMPS`).
+    """The function of x (N,) called `name`. Its period is 2 pi, or it is defined on [0, 2 pi) only (`JUMPS`).
 
-    Errors: UsageError for a name that there is not.
+    Raises UsageError for an unknown name.
     """
     if name not in INITIAL_VALUES:
         raise UsageError(f"u0={name}: no such initial value; {nearest(name, INITIAL_VALUES)}")

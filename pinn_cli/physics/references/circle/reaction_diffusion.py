@@ -51,12 +51,12 @@ class ETDRK4:
 class ReactionDiffusion:
     """u_t = nu u_xx + rho u (1 - u), 0 <= t <= 1, period 2 pi, from the initial value called `u0`.
 
-    `modes` Fourier modes, products without aliasing; ETDRK4 with `steps` equal steps from each of the `times` + 1 nodes
-    to the next; in between the polynomial through all nodes, Chebyshev's in sqrt(t): where the slope of u0 jumps at the
-    seam, the solution has a corner of that width. At t = 0 the initial value itself is returned. Computed on the first
-    question and kept in the cache.
+    `modes` Fourier modes, products without aliasing. ETDRK4 takes `steps` equal steps from each of the `times` + 1
+    nodes in time to the next. Between them, the solution is the Chebyshev polynomial in sqrt(t) through all nodes: if
+    the slope of u0 jumps at x = 0, the solution has a corner there whose width grows like sqrt(t). At t = 0 the initial
+    value itself is returned. The first call computes the solution and stores it in the cache.
 
-    Errors: UsageError for nu <= 0, for initial values that jump at the seam, for solutions that run to infinity.
+    Raises UsageError for nu <= 0, for initial values that jump at x = 0, and for solutions that run to infinity.
     """
 
     nu: float
@@ -75,13 +75,13 @@ class ReactionDiffusion:
             raise UsageError(f"u0={self.u0}: expected an initial value that does not jump at the seam, e.g. gaussian")
 
     def __call__(self, X: Tensor) -> dict[str, Tensor]:
-        """Values at X = (x, t) (N, 2): computed in double precision, differentiable, returned in X's."""
+        """Values at X = (x, t) (N, 2), computed in double precision, returned in that of X, differentiable."""
         blocks = [self._interpolate(*block.T) for block in X.to(torch.float64).cpu().split(BLOCK)]
         return {"u": torch.cat(blocks).to(X)}
 
     @cached_property
     def error(self) -> float:
-        """Relative L2 distance to the solution with half the modes, 3/4 of the times, half the steps: more than it."""
+        """Relative L2 distance to that with half the modes, 3/4 of the times, half the steps; it exceeds the error."""
         return float(self._solution["error"])
 
     def _interpolate(self, x: Tensor, t: Tensor) -> Tensor:
@@ -111,7 +111,7 @@ class ReactionDiffusion:
         return {"states": self._solution["states"], "error": distance.numpy()}
 
     def _states(self) -> np.ndarray:
-        """Fourier coefficients (times + 1, modes + 1) at the times s^2, s the nodes of Chebyshev."""
+        """Fourier coefficients (times + 1, modes + 1) at the times s^2, s the Chebyshev nodes."""
         L = self.rho - self.nu * np.arange(self.modes + 1) ** 2
         t = chebyshev.nodes(self.times) ** 2
         states = [fourier.coefficients(initial_value(self.u0), self.modes)]
@@ -121,13 +121,14 @@ class ReactionDiffusion:
                 for _ in range(self.steps):
                     v = step(v, self._reaction)
             if not abs(v).max() < LARGEST:
-                found = f"u0={self.u0}, rho={self.rho:g}, nu={self.nu:g}: the solution runs to infinity"
-                raise UsageError(f"{found} before t={t[len(states)]:.2g}; expected u0 >= 0")
+                settings = f"u0={self.u0}, rho={self.rho:g}, nu={self.nu:g}"
+                when = f"the solution runs to infinity before t={t[len(states)]:.2g}"
+                raise UsageError(f"{settings}: {when}; expected u0 >= 0")
             states.append(v)
         return np.stack(states)
 
     def _reaction(self, v: np.ndarray) -> np.ndarray:
-        """-rho u^2 in Fourier space (modes + 1,); a grid of 3 nodes a mode keeps its modes apart (Orszag 1971)."""
+        """-rho u^2 in Fourier space (modes + 1,), on 3 nodes per mode, which avoids aliasing (Orszag 1971)."""
         u = np.fft.irfft(v, 3 * self.modes + 2, norm="forward")
         return -self.rho * np.fft.rfft(u * u, norm="forward")[: self.modes + 1]
 
@@ -139,11 +140,12 @@ def _grid() -> Tensor:
 
 @dataclass(frozen=True)
 class LieSplitting:
-    """u_t = nu u_xx + rho u (1 - u) as in the code of the paper: to compare with its tables, and for nothing else.
+    """u_t = nu u_xx + rho u (1 - u) as the code of Krishnapriyan et al. (2021, arXiv:2109.01050) solves it.
 
-    The text says Strang; the code takes a whole step of reaction, then a whole step of diffusion, of 1/100 each, and
-    calls the states by times that are 1/99 apart: what it gives for t = 1 belongs to t = 0.99. Known on its own grid
-    alone, 256 nodes and 100 times; `error` is its relative L2 distance to the converged solution there.
+    It serves only to compare with the tables of the paper. The paper says Strang splitting. The code takes a whole step
+    of reaction, then a whole step of diffusion, each of length 1/100, and assigns the states to times that are 1/99
+    apart: its state at t = 1 belongs to t = 0.99. It is known on its own grid only, 256 nodes and 100 times. `error` is
+    the relative L2 distance to the converged solution there.
     """
 
     nu: float
@@ -153,7 +155,7 @@ class LieSplitting:
     at: Tensor = field(default_factory=_grid, compare=False, repr=False)
 
     def __call__(self, X: Tensor) -> dict[str, Tensor]:
-        """Values (N,) at X = `at`, to single precision. Errors: ValueError for other points."""
+        """Values (N,) at X = `at`, to single precision. Raises ValueError for other points."""
         if X.shape != self.at.shape or not torch.allclose(X.to(self.at), self.at, rtol=1e-6, atol=1e-6):
             raise ValueError(f"the splitting solution is known at its own {len(self.at)} points only")
         return {"u": self._values.to(X)}
