@@ -1,1 +1,1 @@
-"""The equations: one file per problem, the mathematics and nothing else; yours may lie in your own ./problems."""
+"""The equations: one file per problem. Your own go into the folder ./problems of your project."""

@@ -1,4 +1,4 @@
-"""Steady advection and diffusion with an outflow boundary layer: the standard singularly perturbed test."""
+"""Steady advection and diffusion with an outflow boundary layer: the standard singularly perturbed test case."""
 
 from dataclasses import dataclass
 from math import exp as growth

@@ -1,4 +1,4 @@
-"""What the equations on a circle share that Krishnapriyan et al. (2021, arXiv:2109.01050) train networks on."""
+"""The base of the equations on a circle from Krishnapriyan et al. (2021, arXiv:2109.01050)."""
 
 from math import pi
 
@@ -11,8 +11,8 @@ from pinn_cli.physics.references.circle.initial_values import initial_value
 class Circle(Problem):
     """u(x, t) with period 2 pi in x, 0 <= t <= 1, from the initial value called `u0`.
 
-    Where the circle closes, u is the same on either side: one more condition, or a network that has the period itself
-    (`periodic=[x]`).
+    The values at both ends of x are equal. This is one more condition, or it holds by construction for a network with
+    periodic inputs (`periodic=[x]`).
     """
 
     coordinates = ("x", "t")
@@ -29,7 +29,7 @@ class Circle(Problem):
 
     @on("interior")
     def pde(self, u):
-        raise NotImplementedError  # each equation's own; named here so that it is the first
+        raise NotImplementedError  # each equation has its own; declared here so that it comes first
 
     @on("initial")
     def initial(self, x, u):
@@ -41,7 +41,7 @@ class Circle(Problem):
 
 
 class SmoothCircle(Circle):
-    """Diffusion makes the slope the same on either side as well."""
+    """With diffusion, the slopes at both ends are equal as well."""
 
     @periodic("x")
     def seam_slope(self, u_x):

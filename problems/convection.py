@@ -1,4 +1,4 @@
-"""Convection, the plainest equation that a plain network fails on (Krishnapriyan et al. 2021, arXiv:2109.01050)."""
+"""Convection, the simplest equation on which a plain network fails (Krishnapriyan et al. 2021, arXiv:2109.01050)."""
 
 from dataclasses import dataclass
 from math import pi
@@ -13,7 +13,7 @@ from pinn_cli.problems.circle import Circle
 class Convection(Circle):
     """u_t + beta u_x = 0 on [0, 2 pi] x [0, 1], periodic in x; u(x, 0) = sin(x), or another initial value.
 
-    It travels unchanged: u(x, t) = u0(x - beta t), a jump at the seam included.
+    The initial value travels unchanged: u(x, t) = u0(x - beta t), also if it jumps at x = 0.
     """
 
     beta: float = 30.0

@@ -17,7 +17,7 @@ def bessel(k: int) -> float:
 
 @dataclass
 class HeatInverse(Problem):
-    """u_t = kappa u_xx on [0, 1] x [0, 1]; u_n = 0 at x = 0, 1; u(x, 0) = exp(cos(pi x)); kappa sought.
+    """u_t = kappa u_xx on [0, 1] x [0, 1]; u_n = 0 at x = 0, 1; u(x, 0) = exp(cos(pi x)); kappa is unknown.
 
     The solution is a cosine series with modified Bessel functions as coefficients (Abramowitz & Stegun 9.6.34):
     u = I_0(1) + 2 sum_k I_k(1) cos(k pi x) exp(-kappa (k pi)^2 t), where I_18(1) < 1e-21.

@@ -12,8 +12,8 @@ from pinn_cli import Box, Problem, on
 class KdV(Problem):
     """u_t + 6 u u_x + u_xxx = 0 on [-8, 8] x [0, 1]; u = speed/2 sech^2(sqrt(speed)/2 (x + 2 - speed t)).
 
-    Given are u at t = 0, u at both walls and u_x at the right one: what makes a third-order problem well posed
-    on an interval (Bona, Sun & Zhang 2003).
+    Given are u at t = 0, u at both walls and u_x at the right wall. With these, the third-order problem on an interval
+    is well posed (Bona, Sun & Zhang 2003).
     """
 
     coordinates = ("x", "t")

@@ -12,9 +12,9 @@ from pinn_cli import Box, Problem, on
 class KleinGordon(Problem):
     """u_tt + alpha u_xx + beta u + gamma u^power = f on [0, 1] x [0, 1].
 
-    Given are u(0, t), u(1, t), u(x, 0) and u_t(x, 0) = 0, all of u = x cos(5 pi t) + (x t)^3. The paper prints
-    u(x, 0) = 0, which contradicts its own solution; u(x, 0) = x is what its code uses, and what stands here.
-    The source f stays that of the true coefficients when one of them is unknown.
+    Given are u(0, t), u(1, t), u(x, 0) and u_t(x, 0) = 0 of u = x cos(5 pi t) + (x t)^3. The paper prints u(x, 0) = 0,
+    which contradicts its own solution; its code uses u(x, 0) = x, and so does this problem. The source f is always that
+    of the true coefficients, also if one of them is unknown.
     """
 
     coordinates = ("x", "t")

@@ -1,4 +1,4 @@
-"""Steady flow in a square cavity below a moving lid: what both forms share, and the one in velocities and pressure."""
+"""Steady flow in a square cavity below a moving lid: the base of both forms, and that in velocities and pressure."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,17 +11,17 @@ from pinn_cli import Box, Problem, observable, on
 from pinn_cli.physics.references.cavity.metrics import cavity_metrics
 from pinn_cli.physics.references.cavity.reference import LIDS, Cavity
 
-# Around the ends of a lid, by its name: the radius within which the flow is singular. u jumps or div u does.
+# By the name of the lid: the radius around its ends within which the flow is singular, because u or div u jumps.
 CORNERS = {"unit": 0.1, "parabolic": 0.1, "regularised": 0.0}
 
 
 @dataclass
 class CavityFlow(Problem):
-    """What is given in either form: the square, its lid, its reference.
+    """The base of both forms: the square, its lid, its reference.
 
-    Where a `unit` lid meets a wall, u jumps, the vorticity grows like 1/r and p_x like 1/r^2: no network fits that, and
-    one that tries to does it between the points. Residuals there are multiplied by min(1, r / corner), which makes
-    their squares integrable; `corner` belongs to the lid, not to Re (null: as the lid has it; 0: no weights).
+    Where a `unit` lid meets a wall, u jumps, the vorticity grows like 1/r and p_x like 1/r^2. No network can fit that,
+    and the attempt causes errors between the points. Residuals there are multiplied by min(1, r / corner), which makes
+    their squares integrable. `corner` depends on the lid, not on Re (null: the radius of the lid; 0: no weights).
     """
 
     coordinates = ("x", "y")
@@ -33,8 +33,8 @@ class CavityFlow(Problem):
         if self.lid not in LIDS:
             raise ValueError(f"lid={self.lid}: expected {', '.join(LIDS)}")
         if not self.re > 0 or (self.corner is not None and not self.corner >= 0):
-            found = f"re={self.re:g}, corner={self.corner}"
-            raise ValueError(f"{found}: expected a Reynolds number above 0, and a radius from 0 on or null")
+            typed = f"re={self.re:g}, corner={self.corner}"
+            raise ValueError(f"{typed}: expected a Reynolds number above 0, and a radius from 0 on or null")
         self.domain = Box(x=(0, 1), y=(0, 1), points={"gauge": (0, 0)})
 
     @cached_property
@@ -52,7 +52,7 @@ class CavityFlow(Problem):
         return cavity_metrics(evaluate, self._reference)
 
     def near_corner(self, x: Tensor, y: Tensor) -> Tensor:
-        """min(1, r / corner), r the distance to the nearer end of the lid; 1 where nothing is singular."""
+        """min(1, r / corner), r the distance to the nearer end of the lid; 1 for a lid without singularity."""
         corner = CORNERS[self.lid] if self.corner is None else self.corner
         if not corner:
             return torch.ones_like(x)
@@ -60,7 +60,7 @@ class CavityFlow(Problem):
         return (r / corner).clamp(max=1)
 
     def wall_speed(self, x: Tensor, y: Tensor) -> Tensor:
-        """u on the boundary: the lid's speed on y = 1, nothing elsewhere."""
+        """u on the boundary: the speed of the lid on y = 1, 0 elsewhere."""
         return torch.where(y == 1, LIDS[self.lid](x), 0.0)
 
 

@@ -1,4 +1,4 @@
-"""Steady flow in a square cavity below a moving lid, in the streamfunction and pressure: mass is conserved exactly."""
+"""Steady flow in a square cavity below a moving lid, in streamfunction and pressure: mass is conserved exactly."""
 
 from dataclasses import dataclass
 from math import pi
@@ -9,7 +9,7 @@ from pinn_cli import observable, on
 from pinn_cli.physics.references.cavity.reference import LIDS
 from pinn_cli.problems.lid_driven_cavity import CORNERS, CavityFlow
 
-INNER, OUTER = 0.1, 0.45  # radii between which the corner solution is faded out
+INNER, OUTER = 0.1, 0.45  # radii between which the corner solution decreases to 0
 SCALE = 1 / (pi**2 - 4)
 
 
@@ -22,7 +22,7 @@ class LidDrivenCavityStreamfunction(CavityFlow):
 
         psi_s = -r (pi^2 sin a - 4 a cos a - 2 pi a sin a) / (pi^2 - 4)        a = 0 on the lid, pi/2 on the wall
 
-    with its pressure, so that what is left for the network is smoother.
+    with its pressure. The rest, which the network learns, is smoother.
     """
 
     fields = ("psi", "p")
@@ -65,7 +65,7 @@ class LidDrivenCavityStreamfunction(CavityFlow):
         return -psi_xx - psi_yy
 
     def impose(self, x: Tensor, y: Tensor, psi: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
-        """Fields that meet the walls whatever the network says. Raises ValueError for a lid that has no lift."""
+        """Fields that meet the walls for any network. Raises ValueError for a lid that has no lift."""
         if self.lid not in ("unit", "regularised"):
             raise ValueError(f"lid={self.lid}: constraints=exact knows the lids unit and regularised only")
         inside = (16 * x * (1 - x) * y * (1 - y)) ** 2
@@ -77,7 +77,7 @@ class LidDrivenCavityStreamfunction(CavityFlow):
         return left[0] + right[0] + rest + inside * psi, p - left[1] + right[1]
 
     def _corner(self, X: Tensor, Y: Tensor) -> tuple[Tensor, Tensor]:
-        """psi_s and the size of p_s of one corner, faded out; X is the distance from its wall, Y from the lid."""
+        """psi_s and |p_s| of one corner, times `_fade`; X is the distance from its wall, Y from the lid."""
         r = sqrt(X * X + Y * Y + 1e-24)
         angle = 2 * atan(Y / (r + X))
         psi = (4 * angle * X - (pi**2 - 2 * pi * angle) * Y) * SCALE
@@ -86,6 +86,6 @@ class LidDrivenCavityStreamfunction(CavityFlow):
 
 
 def _fade(r: Tensor) -> Tensor:
-    """1 up to INNER, 0 from OUTER on, four times differentiable between."""
+    """1 up to INNER, 0 from OUTER on, four times differentiable."""
     t = ((OUTER - r) / (OUTER - INNER)).clamp(0, 1)
     return t**5 * (126 - 420 * t + 540 * t**2 - 315 * t**3 + 70 * t**4)

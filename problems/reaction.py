@@ -1,4 +1,4 @@
-"""Reaction equation, whose steep growth hides wrong branches (Krishnapriyan et al. 2021, arXiv:2109.01050)."""
+"""Reaction equation: steep growth leads networks to wrong solutions (Krishnapriyan et al. 2021, arXiv:2109.01050)."""
 
 from dataclasses import dataclass
 from math import exp as growth
@@ -16,7 +16,7 @@ from pinn_cli.problems.circle import Circle
 class Reaction(Circle):
     """u_t = rho u (1 - u) on [0, 2 pi] x [0, 1], periodic in x; u(x, 0) = exp(-(x - pi)^2 / (2 (pi/4)^2)).
 
-    Other initial values must not jump at the seam, which nothing would close, nor run to infinity before t = 1.
+    Raises ValueError for initial values that jump at x = 0, and for solutions that run to infinity before t = 1.
     """
 
     rho: float = 5.0

@@ -14,7 +14,7 @@ SOLUTIONS = {"converged": Converged, "paper": LieSplitting}
 class ReactionDiffusion(SmoothCircle):
     """u_t = nu u_xx + rho u (1 - u) on [0, 2 pi] x [0, 1], periodic in x; u(x, 0) = exp(-(x - pi)^2 / (2 (pi/4)^2)).
 
-    Compared with its converged `solution`, or with that of the paper's code, which is wrong by 6e-3 or 7e-3.
+    The reference is the converged `solution`, or that of the paper's code, whose relative error is 6e-3 to 7e-3.
     """
 
     nu: float = 3.0

@@ -1,4 +1,4 @@
-"""Write a working problem and its YAML into ./problems and ./conf/problem, to edit."""
+"""Write a working problem and its YAML into ./problems and ./conf/problem, as a start for one's own."""
 
 import keyword
 import re
@@ -8,7 +8,7 @@ from pathlib import Path
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.configuration import catalogue
 
-PROBLEM = '''"""{title}: say here what it is and where it comes from."""
+PROBLEM = '''"""{title}: describe the problem here, and where it comes from."""
 
 from dataclasses import dataclass
 from math import pi
@@ -31,7 +31,7 @@ class {name}(Problem):
 
     @on("interior")
     def pde(self, u_t, u_xx, kappa):
-        """What must vanish: the names of the parameters say which derivatives it needs."""
+        """The residual, which must vanish. The names of the parameters are the derivatives that it needs."""
         return u_t - kappa * u_xx
 
     @on("boundary")
@@ -43,10 +43,10 @@ class {name}(Problem):
         return u - sin(pi * x)
 
     def exact(self, x: Tensor, t: Tensor) -> Tensor:
-        """The solution, if it is known; without this method the run reports its residuals on unseen points instead."""
+        """The exact solution, if it is known. Without this method, a run reports residuals at unseen points instead."""
         return sin(pi * x) * exp(-self.kappa * pi**2 * t)
 '''
-YAML = """# u_t = kappa u_xx on [0, 1]^2; say here in one line what `pinn list problems` shall print
+YAML = """# u_t = kappa u_xx on [0, 1]^2 (`pinn list problems` prints this line)
 _target_: {module}.{file}.{name}
 kappa: 0.1
 """
