@@ -45,7 +45,7 @@ def commands() -> list[str]:
         blocks = [body for language, body in FENCE.findall(text) if language in ("", "console")]
         lines = [line.removeprefix("$ ") for body in blocks for line in body.replace("\\\n", " ").splitlines()]
         inline = re.findall(r"`(pinn [^`]+)`", FENCE.sub("", text))
-        found += [re.split(r"\s+#", line)[0].strip() for line in [*lines, *inline] if line.startswith("pinn ")]
+        found += [re.split(r"\s+[#>]", line)[0].strip() for line in [*lines, *inline] if line.startswith("pinn ")]
     names = ("pinn train", "pinn train -m", "pinn check")  # a sentence names the command alone
     return [command for command in dict.fromkeys(found) if command not in names]
 
