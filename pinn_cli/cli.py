@@ -1,4 +1,4 @@
-"""The front door: `pinn <command> ...`. Hydra, torch and the commands are imported only when a command needs them."""
+"""`pinn <command> ...`: finds the command and imports it, so that Hydra and torch load only where they are needed."""
 
 import os
 import sys
@@ -32,7 +32,7 @@ COMMANDS = {
 
 
 def main(words: list[str] | None = None) -> int:
-    """Carry out one command; returns the exit code: 0 finished, 1 failed, 2 not as typed, 3 stopped and resumable."""
+    """Carry out one command; the exit code: 0 finished, 1 failed, 2 cannot be done as typed, 3 stopped and resumable."""
     words = sys.argv[1:] if words is None else words
     try:
         return dispatch(words)
@@ -54,7 +54,7 @@ def main(words: list[str] | None = None) -> int:
 
 
 def dispatch(words: list[str]) -> int:
-    """Find the command and hand it the rest of the words."""
+    """Find the command and give it the other words."""
     if not words or words[0] in ("-h", "--help", "help"):
         print(usage())
         return 0
@@ -65,7 +65,7 @@ def dispatch(words: list[str]) -> int:
     if name not in COMMANDS:
         raise UsageError(f"unknown command `{name}`; {nearest(name, COMMANDS)}")
     command = import_module(f"pinn_cli.commands.{name}")
-    if hasattr(command, "run_words"):  # its arguments are a configuration: Hydra reads them
+    if hasattr(command, "run_words"):  # its words are a configuration, not arguments
         return int(command.run_words(rest))
     return int(command.run(_parser(name, command).parse_intermixed_args(rest)) or 0)
 

@@ -1,4 +1,4 @@
-"""Evaluate a trained network on a grid and write the values to a file."""
+"""Evaluate a trained network on a grid and write the values into a file."""
 
 import re
 from argparse import ArgumentParser, Namespace
@@ -10,7 +10,7 @@ from pinn_cli.basics.errors import UsageError
 def add(parser: ArgumentParser) -> None:
     """The arguments of `pinn predict`."""
     parser.add_argument("run", nargs="?", default="latest", help="a run, e.g. SWEEP/17, best (default: latest)")
-    parser.add_argument("--grid", metavar="200x200", required=True, help="nodes per coordinate, the boundary included")
+    parser.add_argument("--grid", metavar="200x200", required=True, help="nodes per coordinate, ends included")
     parser.add_argument("--out", metavar="FILE", type=Path, required=True, help="a .npz or .h5 file")
     parser.add_argument("--values", metavar="u,u_x", default="", help="also derivatives, observables, residual/NAME")
     parser.add_argument("--changed", action="store_true", help="even if the problem's file has changed since")

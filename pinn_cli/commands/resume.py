@@ -1,4 +1,4 @@
-"""Go on with a run that was stopped or killed, from its last checkpoint, or with what of a sweep has not finished."""
+"""Go on with a run that was stopped or killed, from its last checkpoint, or with the unfinished runs of a sweep."""
 
 import os
 from argparse import ArgumentParser, Namespace
@@ -38,22 +38,22 @@ def run(arguments: Namespace) -> int:
     return resume(named_folder, changes, arguments.changed)
 
 
-def _all(found: Any) -> int:
-    """What of a sweep has not finished; its runs start from the folder in which it was typed, or its frozen copy."""
+def _all(sweep: Any) -> int:
+    """Go on with the unfinished runs of a sweep, from the folder where it was typed or its frozen copy."""
     from pinn_cli.configuration import project
     from pinn_cli.records.status import COMPLETE
     from pinn_cli.studies import launch
     from pinn_cli.studies.status import refuse_busy, states
     from pinn_cli.studies.sweep import Sweep
 
-    if all(entry["state"] in COMPLETE for entry in states(found)):
-        print(f"nothing is left to do in {found.folder}; pinn compare {found.folder}")
+    if all(entry["state"] in COMPLETE for entry in states(sweep)):
+        print(f"nothing is left to do in {sweep.folder}; pinn compare {sweep.folder}")
         return 0
-    refuse_busy(found.runs)
-    if not found.code.is_dir():
-        raise UsageError(f"{found.folder} was started from {found.code}, which is not there any more")
-    folder = Path(os.path.abspath(found.folder))
-    with project.working_in(found.code):
+    refuse_busy(sweep.runs)
+    if not sweep.code.is_dir():
+        raise UsageError(f"{sweep.folder} was started from {sweep.code}, which is not there any more")
+    folder = Path(os.path.abspath(sweep.folder))
+    with project.working_in(sweep.code):
         return launch.go_on(Sweep.read(folder))
 
 

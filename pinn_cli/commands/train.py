@@ -53,7 +53,7 @@ def run_words(words: list[str]) -> int:
 
 
 def _split(words: list[str]) -> tuple[list[str], list[str]]:
-    """The flags, and the other words; `job` belongs to `--cfg`. Raises UsageError for another flag."""
+    """The flags and the other words, without the `job` of `--cfg job`. Raises UsageError for an unknown flag."""
     flags, settings = [], []
     rest = iter(words)
     for word in rest:
@@ -69,7 +69,7 @@ def _split(words: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _setting(flag: str, words: list[str]) -> str:
-    """What to type instead of a flag and the word behind it."""
+    """What to type instead of a flag and the word after it."""
     name, _, value = flag.partition("=")
     after = words[words.index(flag) + 1 :][:1]
     settings = [word for word in words if "=" in word and not word.startswith("-")]

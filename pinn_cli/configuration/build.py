@@ -1,8 +1,7 @@
-"""From a configuration to objects: the one place where `_target_` names become classes and classes become parts.
+"""Build the parts of a configuration: `_target_` names become classes, and classes become objects, only here.
 
 A configuration may come from somebody else, in a results file or a YAML. So only classes are built, never functions,
-and only parts: those in this package's rooms of parts, torch's networks and optimizers, and those of the user's own
-folder. Nothing below this module reads a configuration.
+and only those in this package's folders of parts, torch's networks and optimizers, and those of the user's project.
 """
 
 import inspect
@@ -32,8 +31,8 @@ SPECIAL = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")
 class Builder:
     """Builds the parts of one configuration.
 
-    `typed` are the keys the user has typed: an unknown keyword among them is refused, while one that comes from a
-    recipe made for another part is left out and named in `notes`.
+    `typed` are the keys the user has typed: an unknown keyword among them is refused. An unknown keyword of a recipe
+    was meant for another part; it is left out, and `notes` says so.
     """
 
     def __init__(self, typed: Collection[str] = ()) -> None:
@@ -41,7 +40,7 @@ class Builder:
         self.notes: list[str] = []
 
     def part(self, node: DictConfig, where: str, kind: type = object) -> Callable[..., Any]:
-        """What makes the part: call it with what only the run can give (Raises UsageError, also when called).
+        """A function that makes the part from what only the run can give. Both raise UsageError.
 
         `kind` is the class of `methods/contracts.py` that the part must inherit.
         """
@@ -65,7 +64,7 @@ class Builder:
         return make
 
     def _fitting(self, node: DictConfig, cls: type, where: str) -> DictConfig:
-        """The node with its nested parts, each checked against its constructor, without what belongs to other parts."""
+        """The node with its nested parts, each checked against its constructor, without keywords of other parts."""
         keywords, takes_any = _keywords(cls)
         kept: dict[str, Any] = {}
         for key, value in ((str(key), value) for key, value in node.items()):
@@ -87,32 +86,32 @@ class Builder:
 
     def _unknown(self, where: str, key: str, keywords: Mapping[str, Any]) -> None:
         typed = where in self.typed or any(key.startswith(f"{where}.") for key in self.typed)
-        if typed or where.startswith("problem."):  # a recipe says nothing of a problem's coefficients
+        if typed or where.startswith("problem."):  # no recipe sets coefficients of a problem
             raise UsageError(f"unknown key `{where}`; {nearest(key, keywords)}")
         self.notes.append(f"{where} is left out: the part that is selected has no such setting")
 
 
 def permitted_class(target: str, where: str) -> type:
-    """The class that a `_target_` names, if it is a part of ours, of torch, or of the user's own (UsageError)."""
+    """The class that a `_target_` names. Raises UsageError unless it is pinn's, torch's, or of the user's project."""
     module, _, name = target.rpartition(".")
     refuse_foreign(module, f"{where}._target_={target}")
     try:
-        found = getattr(import_module(module), name, None)
-    except Exception as error:  # a module of the user's own may raise anything
+        cls = getattr(import_module(module), name, None)
+    except Exception as error:  # the user's own module may raise anything
         line = f", line {error.lineno} of {error.filename}" if isinstance(error, SyntaxError) else ""
         reason = " ".join(str(error).split())
         raise UsageError(f"{where}._target_={target}: {type(error).__name__}: {reason}{line}") from error
-    if not isinstance(found, type):
-        what = f"`{name}` is no class" if found is not None else f"no `{name}` there"
+    if not isinstance(cls, type):
+        what = f"`{name}` is no class" if cls is not None else f"no `{name}` there"
         raise UsageError(f"{where}._target_={target}: {what}; expected a class of the module {module}")
-    refuse_foreign(found.__module__, f"{where}._target_={target}")  # a class that the module has only imported
+    refuse_foreign(cls.__module__, f"{where}._target_={target}")  # the module may have imported it from elsewhere
     if not module.startswith(("pinn_cli.", "torch.")):
         refuse_from_elsewhere(sys.modules[module], f"{where}._target_={target}")
-    return found
+    return cls
 
 
 def refuse_foreign(module: str, where: str) -> None:
-    """Refuse a module that may hold no parts, before it is imported: importing runs it (UsageError)."""
+    """Refuse a module that must not be imported, since importing runs it (UsageError)."""
     root = module.partition(".")[0]
     own = root not in ("pinn_cli", "torch") and _is_own(root)
     if not own and not any(f"{module}.".startswith(f"{room}.") for room in ROOMS):
@@ -132,7 +131,7 @@ def _is_own(root: str) -> bool:
 
 
 def _keywords(cls: type) -> tuple[dict[str, Any], bool]:
-    """The constructor's keywords with their annotations, and whether it takes any others besides."""
+    """The constructor's keywords with their annotations, and whether it takes other keywords too."""
     parameters = inspect.signature(cls).parameters.values()
     try:
         hints = get_type_hints(cls if is_dataclass(cls) else getattr(cls, "__init__"))  # noqa: B009  mypy
@@ -149,7 +148,7 @@ def _check_type(where: str, value: Any, annotation: Any) -> None:
 
 
 def _fits(value: Any, annotation: Any) -> bool:
-    """Whether a value of a YAML file fits an annotation; what YAML cannot express fits always."""
+    """Whether a value of a YAML file fits an annotation. An annotation of a type that YAML lacks fits any value."""
     origin = get_origin(annotation)
     if origin in (Union, UnionType):
         return any(_fits(value, option) for option in get_args(annotation))

@@ -1,4 +1,4 @@
-"""What may be chosen: the YAML files of the package's `conf/` and of the user's own `./conf`, by group."""
+"""The choices of each group: the YAML files of the package's `conf/` and of the user's own `./conf`."""
 
 from pathlib import Path
 
@@ -7,9 +7,9 @@ from pinn_cli.basics.errors import UsageError, nearest
 
 PACKAGE = Path(__file__).resolve().parents[1]
 CONF = next(folder for folder in (PACKAGE / "conf", PACKAGE.parent / "conf") if folder.is_dir())
-LISTS = ("weighting", "sampler", "optimizer", "strategy", "diagnostics")  # groups of which several may be taken at once
-PUBLISHED = "published"  # the folder of published tables: what `pinn reproduce` reads, no choice of a run
-HYDRA = "hydra"  # the folder of launchers: how runs are started, no choice of a run
+LISTS = ("weighting", "sampler", "optimizer", "strategy", "diagnostics")  # groups that take several parts
+PUBLISHED = "published"  # the folder of published tables, which `pinn reproduce` reads: not a group
+HYDRA = "hydra"  # the folder of launchers: not a group
 
 
 def folders() -> list[Path]:
@@ -26,9 +26,9 @@ def folders() -> list[Path]:
 
 
 def groups() -> list[str]:
-    """The groups, by name."""
-    found = {folder.name for conf in folders() for folder in conf.iterdir() if _is_group(folder)}
-    return sorted(found - {PUBLISHED, HYDRA})
+    """The names of the groups."""
+    names = {folder.name for conf in folders() for folder in conf.iterdir() if _is_group(folder)}
+    return sorted(names - {PUBLISHED, HYDRA})
 
 
 def options(group: str) -> list[str]:
@@ -37,38 +37,38 @@ def options(group: str) -> list[str]:
 
 
 def file(group: str, name: str) -> Path:
-    """The YAML of a choice (Raises KeyError for one that is not there)."""
+    """The YAML of a choice (Raises KeyError if there is none)."""
     return dict(_files(group))[name]
 
 
 def descriptions(group: str) -> dict[str, str]:
-    """What the first comment of each file says, by choice."""
+    """The first comment of each file, by choice."""
     return {name: _description(path) for name, path in _files(group)}
 
 
-def known(group: str, name: str) -> None:
-    """Refuse a choice that a group does not have, offering the nearest, or whose file is no YAML (UsageError)."""
+def check(group: str, name: str) -> None:
+    """Refuse a choice that the group does not have, or one whose file is not plain YAML (UsageError)."""
     if name not in options(group):
-        hint = f"{nearest(name, options(group))} (pinn list {plural(group)}){_own(group, name)}"
+        hint = f"{nearest(name, options(group))} (pinn list {plural(group)}){_place_of_own(group, name)}"
         raise UsageError(f"unknown {group} `{name}`; {hint}")
     _check(file(group, name), set())
 
 
-def _own(group: str, name: str) -> str:
-    """Where a problem of the user's own is looked for, if there is no such place."""
+def _place_of_own(group: str, name: str) -> str:
+    """Where the user's own problems lie, said if there is no such folder."""
     if group != "problem" or Path("conf", group).is_dir():
         return ""
     return f"; your own problems go into ./conf/problem, and there is none in {Path.cwd()}: pinn new problem {name}"
 
 
 def plural(group: str) -> str:
-    """The name of a group as `pinn list` spells it."""
+    """The plural of a group's name, as `pinn list` takes it."""
     return group if group.endswith("s") else f"{group[:-1]}ies" if group.endswith("y") else f"{group}s"
 
 
 def _check(file: Path, seen: set[Path]) -> None:
-    """Refuse a user's file, or one that it names, that is no plain YAML, or could make Hydra build something, which may
-    be anything (UsageError)."""
+    """Refuse a file of the user's, or a file that it names, that is not plain YAML or has settings of Hydra's, which
+    could make it build any object (UsageError)."""
     if file in seen or CONF in file.parents:
         return
     seen.add(file)
@@ -76,9 +76,9 @@ def _check(file: Path, seen: set[Path]) -> None:
     safe_yaml.check(text, file, foreign=HYDRA)
     if any(HYDRA in line for line in text.splitlines() if "@package" in line):
         raise UsageError(f"{file}: `# @package {HYDRA}...` is for the command line; expected a group of pinn's")
-    said = "\n".join(safe_yaml.scalars(text))
+    scalars = "\n".join(safe_yaml.scalars(text))
     for other in (file for conf in folders()[1:] for file in conf.rglob("*.yaml")):
-        if other.stem in said or "${" in said:  # what a reference becomes may be any name
+        if other.stem in scalars or "${" in scalars:  # a reference may become any name
             _check(other, seen)
 
 
@@ -95,12 +95,12 @@ def _is_group(folder: Path) -> bool:
 
 
 def _files(group: str) -> list[tuple[str, Path]]:
-    found = [
+    files = [
         (path.relative_to(conf / group).with_suffix("").as_posix(), path)
         for conf in folders()
         for path in (conf / group).rglob("*.yaml")
     ]
-    return sorted(found)
+    return sorted(files)
 
 
 def _description(path: Path) -> str:

@@ -1,6 +1,6 @@
-"""From the words of a command line to one complete configuration, or to one clear line.
+"""Compose the words of a command line into one complete configuration.
 
-Hydra composes once. What a person may get wrong (a choice, a key, a repeated part) is answered with the nearest valid
+Hydra composes once. A choice, a key or a repeated part that is wrong is refused in one line with the nearest valid
 name. Nothing here imports torch.
 """
 
@@ -24,7 +24,7 @@ from pinn_cli.configuration import catalogue, suggestions
 from pinn_cli.configuration.settings import check_settings
 from pinn_cli.records.summary import flat
 
-# Tables whose keys are free: names of constraints and regions, unknowns, and what a phase lays over the run's settings.
+# Tables with free keys: names of constraints, regions and unknowns, and the settings of one phase of the optimizer.
 FREE = re.compile(r"(points|weights|problem\.unknowns|optimizer\.[^.=]+\.(points|sampler))\.")
 
 
@@ -34,8 +34,8 @@ class Request:
 
     config: DictConfig
     problem: str  # the name of the problem's YAML
-    typed: tuple[str, ...]  # the keys that were typed: what cannot be used of them is an error
-    notes: tuple[str, ...]  # what of a recipe is left out, one line each
+    typed: tuple[str, ...]  # the keys that were typed; one that no part has is an error
+    notes: tuple[str, ...]  # what is left out of a recipe, one line each
     words: tuple[str, ...]  # behind `pinn train`
 
 
@@ -67,7 +67,7 @@ def read(words: Sequence[str]) -> Request:
 
 
 def as_setting(flag: str, value: str, words: Sequence[str]) -> str:
-    """What to type for a flag that `pinn train` does not have, beside these words: ``--steps 100``."""
+    """What to type for ``--steps 100``, a flag that `pinn train` does not have; `words` are the others typed."""
     chosen = [_parse(word) for word in words if word.partition("=")[0] in catalogue.groups()]
     return _suggestion(flag.lstrip("-").replace("-", "_"), value, chosen)
 
@@ -85,6 +85,8 @@ def search_path() -> list[str]:
 
 def _parts_in_force(chosen: Sequence[Override]) -> DictConfig:
     """The configuration of the parts chosen, without the settings typed. Raises UsageError."""
+    for override in chosen:
+        _check_choice(override)
     config, _ = _compose([override.input_line or "" for override in chosen])
     _drop_leftovers(config)
     return config
@@ -125,18 +127,18 @@ def _own_values(override: Override) -> dict[str, Any]:
 
 
 def _drop_leftovers(config: DictConfig) -> list[str]:
-    """Drop what a recipe sets of parts that are not selected; one line for each."""
+    """Drop what a recipe sets for parts that are not selected; one line for each part."""
     notes = []
     for group in catalogue.LISTS:
         for name in [name for name, part in (config.get(group) or {}).items() if "_target_" not in (part or {})]:
             with open_dict(config):
                 del config[group][name]
-            notes.append(f"{group}.{name} is not selected; what the recipe sets of it is left out")
+            notes.append(f"{group}.{name} is not selected; what the recipe sets for it is left out")
     return notes
 
 
 def spread(word: str) -> list[str]:
-    """A word with one value each: `seed=0,1` -> `seed=0`, `seed=1`; unknown names are refused (UsageError)."""
+    """One word for each value: `seed=0,1` -> `seed=0`, `seed=1`. Raises UsageError for an unknown name."""
     override = _parse(word)
     _check_first_name(override)
     words = [f"{_key(override)}={value}" for value in _values(override)] if override.is_sweep_override() else [word]
@@ -146,7 +148,7 @@ def spread(word: str) -> list[str]:
 
 
 def is_choice(word: str) -> bool:
-    """Whether a word chooses a part, and not a value."""
+    """Whether a word chooses a part, rather than setting a value."""
     return _parse(word).key_or_group in catalogue.groups()
 
 
@@ -169,7 +171,7 @@ def _parse(word: str) -> Override:
 
 @contextmanager
 def hydra_loader() -> Iterator[Any]:
-    """Hydra's config loader, whether or not a Hydra program is running around this call."""
+    """Hydra's config loader, also where it is already initialised."""
     if GlobalHydra.instance().is_initialized():
         yield GlobalHydra.instance().config_loader()
     else:
@@ -185,7 +187,7 @@ def _compose(words: Sequence[str]) -> tuple[DictConfig, str]:
         problem = str(config.hydra.runtime.choices["problem"])
         with open_dict(config):
             del config["hydra"]
-        OmegaConf.to_container(config, resolve=True)  # a value like ${problem.kapa} may lead nowhere, or in circles
+        OmegaConf.to_container(config, resolve=True)  # raises for a reference ${...} to nothing or to itself
         return config, problem
     except (HydraException, OmegaConfBaseException, RecursionError) as error:
         cause = error.__cause__ or error
@@ -221,7 +223,7 @@ def _check_choice(override: Override) -> None:
     if isinstance(value, list) and group not in (*catalogue.LISTS, "recipe"):
         raise UsageError(f"{group} takes one name, found {names}; type {group}={names[0] if names else '...'}")
     for name in names:
-        catalogue.known(group, name)
+        catalogue.check(group, name)
     for name in names:
         if names.count(name) > 1:
             raise UsageError(
@@ -236,7 +238,7 @@ def _check_keys(overrides: Sequence[Override], base: DictConfig) -> None:
 
 
 def _check_key(override: Override, base: DictConfig) -> None:
-    """Refuse a key that the chosen parts do not have, offering the nearest."""
+    """Refuse a key that the chosen parts do not have (UsageError)."""
     key = override.key_or_group
     if key.startswith(("hydra.", "hydra/")) or FREE.match(f"{key}."):
         return
@@ -245,9 +247,9 @@ def _check_key(override: Override, base: DictConfig) -> None:
     for depth, name in enumerate(path):
         if not OmegaConf.is_dict(node):
             raise UsageError(f"`{'.'.join(path[:depth])}` is a value, not a table; found `{override.input_line}`")
-        if name not in set(node):  # `in` itself denies a key that waits for its value
+        if name not in set(node):  # `name in node` is False for a key whose value is missing
             if depth and override.type in (OverrideType.ADD, OverrideType.FORCE_ADD):
-                return  # a keyword that the YAML does not list; the part's constructor has the last word
+                return  # a keyword that the YAML does not list; the part's constructor checks it
             _refuse_key(path, depth, node, base)
         node = node[name] if not OmegaConf.is_missing(node, name) else None
 
@@ -257,7 +259,7 @@ def _refuse_key(path: list[str], depth: int, node: DictConfig, base: DictConfig)
     if depth == 1 and group in catalogue.LISTS:
         if name in catalogue.options(group):
             selected = ",".join(str(k) for k in base[group] or {})
-            raise UsageError(f"`{'.'.join(path)}`: {group}=[{selected}] is in force; add {group}={name}")
+            raise UsageError(f"`{'.'.join(path)}`: {group}=[{selected}] is selected; add {group}={name}")
         owners = [str(part) for part in node if name in (node[part] or {})]
         if owners:
             raise UsageError(f"`{'.'.join(path)}`: name the part too: {group}.{owners[0]}.{'.'.join(path[1:])}")

@@ -1,4 +1,4 @@
-"""The settings at the top of the configuration: the values they take, and the names points and weights may speak of."""
+"""The settings at the top of the configuration: which values each takes, and which names points and weights take."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -12,8 +12,8 @@ from yaml import YAMLError
 from pinn_cli.basics.errors import UsageError, nearest
 from pinn_cli.configuration.catalogue import LISTS, plural
 
-ONE_PART = ("problem", "architecture", "derivatives")  # groups of which one part is taken
-SWITCHES = {True: "on", False: "off", "true": "on", "false": "off"}  # `on` in YAML is true, on the command line a word
+ONE_PART = ("problem", "architecture", "derivatives")  # groups that take one part
+SWITCHES = {True: "on", False: "off", "true": "on", "false": "off"}  # YAML reads `on` as true, a shell as a word
 
 
 def _integer(value: Any) -> bool:
@@ -69,7 +69,7 @@ SETTINGS: dict[str, tuple[Callable[[Any], bool], str]] = {
 
 
 def read_back(text: str, where: object) -> DictConfig:
-    """The configuration that a run has kept (Raises UsageError if this version could not have made it)."""
+    """The configuration in a results file (Raises UsageError if it is not one that this version could have written)."""
     try:
         config = OmegaConf.create(text)
         if not isinstance(config, DictConfig) or "${" in text:
@@ -81,7 +81,7 @@ def read_back(text: str, where: object) -> DictConfig:
 
 
 def check_settings(config: DictConfig) -> None:
-    """Refuse a setting of the wrong type or value, and numbers of points or weights that make no sense (UsageError)."""
+    """Refuse a setting, a number of points or a weight of the wrong type or value (UsageError)."""
     if missing := sorted(OmegaConf.missing_keys(config)):
         raise UsageError(f"`{missing[0]}` has no value yet; type {missing[0]}=...")
     for group in ONE_PART:
@@ -113,23 +113,23 @@ def _check_parts(where: str, group: str, parts: Any) -> None:
     if parts is not None and not OmegaConf.is_dict(parts):
         raise UsageError(f"{where}={shown(parts)}: expected parts by name (pinn list {plural(group)})")
     for name, part in (parts or {}).items():
-        if part is not None or where == group:  # a phase leaves out what is null there
+        if part is not None or where == group:  # in a phase, null leaves a part out
             _check_part(f"{where}.{name}", part)
 
 
 def _check_part(where: str, part: Any, otherwise: str | None = "") -> None:
-    """Refuse what is no table, or whose class (`otherwise`, where it names none) is no text."""
+    """Require a table with a string `_target_`; `otherwise` stands for one that is missing."""
     if not OmegaConf.is_dict(part) or not isinstance(part.get("_target_", otherwise), str):
         raise UsageError(f"{where}={shown(part)}: expected a table with the name of a class, `_target_: ...`")
 
 
 def switch(value: bool | str) -> str:
-    """`on`, `off` or `auto`, however YAML or the shell has read it."""
+    """`on`, `off` or `auto`, as a word."""
     return SWITCHES.get(value, str(value))
 
 
 def check_names(config: DictConfig, names: Iterable[str]) -> None:
-    """Refuse points and weights of a constraint or region that the problem does not have (UsageError)."""
+    """Refuse points or weights for a name that is no constraint or region of the problem (UsageError)."""
     known = [*dict.fromkeys(["interior", "face", "data", *names])]
     for kind in ("points", "weights"):
         for where, table in _tables(config, kind):
@@ -141,7 +141,7 @@ def check_names(config: DictConfig, names: Iterable[str]) -> None:
 
 
 def shown(value: Any) -> str:
-    """A value as one types it."""
+    """A value as it is typed."""
     return "null" if value is None else str(value)
 
 
@@ -150,7 +150,7 @@ def _first(table: str) -> str:
 
 
 def _tables(config: DictConfig, kind: str) -> list[tuple[str, Any]]:
-    """The run's table of points or weights, and those of its phases, with their keys."""
+    """The table of points or weights of the run and of each phase, each with its key."""
     phases = (config.get("optimizer") or {}).items() if kind == "points" else []
     tables = [(kind, config.get(kind)), *((f"optimizer.{name}.points", phase.get("points")) for name, phase in phases)]
     for where, table in tables:

@@ -33,12 +33,12 @@ def _text(module: str) -> str:
     """The text of a module's file, without importing it: a changed module must be refused before it runs."""
     refuse_foreign(module, f"_target_={module}")
     try:
-        found = find_spec(module)
+        spec = find_spec(module)
     except Exception as error:  # to find it, Python imports the package around it, which may raise anything
         if not isinstance(error, ImportError | ValueError):
             raise UsageError(f"{module}: {type(error).__name__}: {' '.join(str(error).split())}") from error
-        found = None
-    if found is None:
+        spec = None
+    if spec is None:
         path = module.replace(".", "/")
-        raise UsageError(f"there is no {path}.py here; go to the folder where the run was started")
-    return Path(found.origin).read_text(encoding="utf-8") if found.origin and found.has_location else ""
+        raise UsageError(f"there is no {path}.py in {Path.cwd()}; cd to the folder where the run was started")
+    return Path(spec.origin).read_text(encoding="utf-8") if spec.origin and spec.has_location else ""

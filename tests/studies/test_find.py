@@ -171,4 +171,4 @@ def test_the_best_of_one_problem_in_a_sweep() -> None:
 def test_the_list_names_runs_of_a_sweep_by_their_folder(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", "runs"]) == 0
     names = [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]]
-    assert names == [str(run) for run in (FIRST, SECOND, SWEEP / "0", SWEEP / "1")]
+    assert names == [str(run.relative_to("outputs")) for run in (FIRST, SECOND, SWEEP / "0", SWEEP / "1")]

@@ -67,7 +67,7 @@ def test_published_recipes_are_the_published_runs():
 
 def test_what_a_recipe_sets_of_a_deselected_part_is_dropped_and_said():
     request = read(["problem=helmholtz", "recipe=adam", "optimizer=levenberg_marquardt"])
-    assert request.notes == ("optimizer.adam is not selected; what the recipe sets of it is left out",)
+    assert request.notes == ("optimizer.adam is not selected; what the recipe sets for it is left out",)
     assert list(request.config.optimizer) == ["levenberg_marquardt"]
 
 

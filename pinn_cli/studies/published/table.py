@@ -134,7 +134,7 @@ def read_table(name: str) -> Table:
         raise UsageError(f"there is no published table `{name}`; {nearest(name, known)} (pinn reproduce lists them)")
     path = catalogue.file(catalogue.PUBLISHED, name)
     try:
-        catalogue.known(catalogue.PUBLISHED, name)
+        catalogue.check(catalogue.PUBLISHED, name)
         node = OmegaConf.to_container(OmegaConf.load(path))
         return _table(name, catalogue.descriptions(catalogue.PUBLISHED)[name], node)
     except (UsageError, OmegaConfBaseException, YAMLError, TypeError, ValueError, AttributeError) as error:
