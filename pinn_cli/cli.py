@@ -32,7 +32,7 @@ COMMANDS = {
 
 
 def main(words: list[str] | None = None) -> int:
-    """Carry out one command; the exit code: 0 finished, 1 failed, 2 cannot be done as typed, 3 stopped and resumable."""
+    """Carry out one command; the exit code: 0 finished, 1 failed, 2 not possible as typed, 3 stopped, resumable."""
     words = sys.argv[1:] if words is None else words
     try:
         return dispatch(words)
