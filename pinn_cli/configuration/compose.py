@@ -121,8 +121,8 @@ def _own_values(override: Override) -> dict[str, Any]:
         package = override.package or (header[1] if header else group)
         start = "" if package == "_global_" else f"{package.replace('_group_', group)}."
         table = OmegaConf.to_container(OmegaConf.create(text))
-        values |= {f"{start}{key}": value for key, value in flat(table).items() if not re.search(r"(^|\.)_", key)
-                   and key != "defaults"}  # fmt: skip
+        pairs = flat(table).items() if isinstance(table, dict) else ()
+        values |= {f"{start}{k}": v for k, v in pairs if k not in ("", "defaults") and not re.search(r"(^|\.)_", k)}
     return values
 
 
