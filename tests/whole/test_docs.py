@@ -229,6 +229,16 @@ def test_the_readme_spells_out_the_recipe_of_m4():
     assert by_parts == published
 
 
+def test_a_wrong_sign_looks_as_the_page_shows_it(workshop, capsys):
+    right = (workshop / "problems" / "front.py").read_text()
+    (workshop / "problems" / "wrong.py").write_text(right.replace("u_t - u_xx", "u_t + u_xx"))
+    (workshop / "conf" / "problem" / "wrong.yaml").write_text("_target_: problems.wrong.Front\n")
+    assert cli.main(["check", "problem=wrong"]) == 1
+    page = (ROOT / "docs" / "my_error_stays_near_1.md").read_text()
+    shown = next(body for language, body in FENCE.findall(page) if language == "text")
+    assert " ".join(shown.split()) in " ".join(capsys.readouterr().out.split())
+
+
 def test_verdicts_are_quoted_as_a_run_prints_them():
     good, broken, large = Verdict({}, {}), Verdict({"pde": 9.0}, {}), Verdict({}, {"pde": 1.0})
     page = (ROOT / "docs" / "my_error_stays_near_1.md").read_text()
