@@ -1,4 +1,4 @@
-"""Equations on a circle: their references, what is refused, pairs that hold by construction."""
+"""Equations on a circle: their references, refused settings, pairs that hold by construction."""
 
 from itertools import pairwise
 from math import pi
@@ -46,7 +46,7 @@ def distance(one, other, at=X) -> float:
 # --- Initial values ---------------------------------------------------------------------------------------------------
 
 
-def test_all_but_those_that_jump_close_the_circle():
+def test_only_the_listed_initial_values_jump():
     ends = torch.tensor([0, 2 * pi], dtype=torch.float64)
     gap = {name: float(f(ends).diff().abs()) for name, f in INITIAL_VALUES.items()}
     assert [name for name, jump in gap.items() if jump > 1e-12] == list(JUMPS)
@@ -73,7 +73,7 @@ def test_linear_equations_are_solved_from_every_initial_value(make, u0):
 @pytest.mark.parametrize(("u0", "why"), [
     ("sin", "runs to infinity before t="), ("tanh", "does not jump at the seam"), ("sine", "did you mean `sin`"),
 ])  # fmt: skip
-def test_what_has_no_solution_to_compare_with_is_refused(problem, u0, why):
+def test_an_initial_value_without_a_solution_is_refused(problem, u0, why):
     with pytest.raises(UsageError, match=why):
         reference_of(assemble(compose([f"problem={problem}", f"problem.u0={u0}", "device=cpu"])).problem)
 
@@ -104,12 +104,12 @@ def test_a_wave_travels_as_its_fourier_modes_do(u0):
         torch.testing.assert_close(Convection(u0=u0).exact(x, torch.full_like(x, t)), moved, rtol=1e-12, atol=1e-12)
 
 
-def test_a_jump_travels_too():
+def test_a_jump_travels():
     at = torch.tensor([[1.0, 0.5], [3.0, 0.5]], dtype=torch.float64)  # beta t = 2: the jump is at x = 2
     assert Convection(beta=4, u0="2x").exact(*at.T).tolist() == pytest.approx([2 * (2 * pi - 1), 2.0])
 
 
-def test_modes_decay_travel_and_are_fed():
+def test_modes_decay_and_travel_and_the_source_adds_to_the_mean():
     found = FourierModes("1+sin", nu=0.3, beta=7, q=0.2)
     x, t = X.T
     exact = 1 + torch.sin(x - 7 * t) * torch.exp(-0.3 * t) + 0.2 * t
@@ -129,7 +129,7 @@ def test_a_corner_or_a_jump_spreads_as_the_heat_kernel_says(u0):
 
 
 @pytest.mark.parametrize("u0", ["gaussian", "tanh"])
-def test_the_error_of_a_series_is_not_less_than_it_is(u0):
+def test_the_stated_error_of_a_series_exceeds_its_error(u0):
     few, many = (FourierModes(u0, nu=0.01, modes=n) for n in (64, 1024))
     inside = X[X[:, 1] > 0]
     assert distance(few, many, inside) <= few.error < 1e-2
@@ -162,14 +162,15 @@ def test_time_differencing_is_of_order_four():
 
 
 def test_reaction_with_diffusion_is_solved_to_one_part_in_a_hundred_million():
-    coarse, fine = Converged(3.0, 5.0), Converged(3.0, 5.0, modes=768, times=96, steps=48)
-    assert distance(coarse, fine) < coarse.error < 1e-8
+    coarse, fine = Converged(3.0, 5.0, modes=256, times=48, steps=16), Converged(3.0, 5.0)
+    assert distance(coarse, fine) < coarse.error < 1e-6
+    assert fine.error < 1e-8
     other = strang(3.0, 5.0)
-    assert distance(lambda at: other, coarse, other["at"]) < 5e-8
+    assert distance(lambda at: other, fine, other["at"]) < 5e-8
 
 
 def strang(nu, rho, nodes=512, substeps=800):
-    """Half a step of reaction, a whole one of diffusion, half of reaction: another method altogether."""
+    """Another method: half a step of reaction, a whole step of diffusion, half a step of reaction."""
     line, dt = torch.linspace(0, 1, 11, dtype=torch.float64), 0.1 / substeps
     x = 2 * pi * torch.arange(nodes, dtype=torch.float64) / nodes
     decay, growth = np.exp(-nu * dt * np.arange(nodes // 2 + 1) ** 2), np.exp(rho * dt / 2)
@@ -186,13 +187,13 @@ def strang(nu, rho, nodes=512, substeps=800):
 
 @pytest.mark.parametrize(("u0", "largest"), [("sin_squared", 1e-8), ("gaussian", 1e-4)])
 def test_almost_without_diffusion_it_is_a_reaction(u0, largest):
-    """Nothing rounds off the corner of the Gaussian then, and the series is slow: it says so."""
+    """The corner of the Gaussian is not smoothed then, and the series converges slowly, which its error states."""
     found, reaction = Converged(1e-12, 5.0, u0), Reaction(u0=u0)
     assert distance(found, lambda at: {"u": reaction.exact(*at.T)}) < found.error < largest
 
 
-@pytest.mark.parametrize(("nu", "floor"), [(2.0, 6.8e-3), (3.0, 6.5e-3), (4.0, 6.4e-3), (5.0, 6.3e-3), (6.0, 6.2e-3)])
-def test_the_papers_own_solution_is_as_far_from_the_truth_as_is_known(nu, floor):
+@pytest.mark.parametrize(("nu", "floor"), [(2.0, 6.8e-3), (3.0, 6.5e-3)])  # and 6.4e-3, 6.3e-3, 6.2e-3 for 4, 5, 6
+def test_the_error_of_the_papers_own_solution_is_known(nu, floor):
     reference = ReactionDiffusion(nu=nu, solution="paper").reference()
     assert reference.at.shape == (25600, 2)
     assert reference.error == pytest.approx(floor, abs=5e-5)
@@ -201,12 +202,12 @@ def test_the_papers_own_solution_is_as_far_from_the_truth_as_is_known(nu, floor)
     assert found.mean == pytest.approx(4.3e-3, abs=5e-5)
 
 
-def test_the_papers_solution_is_one_step_late_and_known_by_name_only():
+def test_the_papers_solution_is_one_step_late_and_known_on_its_grid_only():
     at = LieSplitting(3.0, 5.0).at
     late, truth = LieSplitting(3.0, 5.0)(at)["u"], Converged(3.0, 5.0)
     t = at[:, 1] * 0.99
     moved = truth(torch.stack([at[:, 0], t], 1))["u"]
-    assert 2.5e-3 < compare(late, moved).relative_l2 < 2.9e-3  # what is left is the splitting
+    assert 2.5e-3 < compare(late, moved).relative_l2 < 2.9e-3  # the rest is the splitting error
     with pytest.raises(ValueError, match="own 25600 points only"):
         LieSplitting(3.0, 5.0)(at + 0.1)
     with pytest.raises(ValueError, match="solution=strang: expected converged, paper"):
@@ -222,7 +223,7 @@ def objective_of(*words):
 
 
 @pytest.mark.parametrize("problem", ["convection", "reaction_diffusion"])
-def test_a_network_of_the_period_needs_no_seam(problem):
+def test_a_periodic_network_needs_no_seam(problem):
     objective = objective_of(f"problem={problem}", "periodic=[x]")
     assert list(objective.constraints) == ["pde", "initial"]
     for c in objective.problem.constraints():
@@ -232,7 +233,7 @@ def test_a_network_of_the_period_needs_no_seam(problem):
             assert all(torch.allclose(here[k], there[k], rtol=0, atol=1e-12) for k in here)
 
 
-def test_a_seam_is_trained_where_nothing_makes_it_hold():
+def test_a_seam_is_trained_where_it_does_not_hold_by_construction():
     assert "seam" in objective_of("problem=convection").constraints
     assert "seam" in objective_of("problem=convection", "periodic=[t]").constraints
     lifted = objective_of("problem=reaction", "periodic=[x]", "constraints=exact")  # the lift has no period

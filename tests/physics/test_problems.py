@@ -1,4 +1,4 @@
-"""Every problem under conf/problem: its solution satisfies it, and it says what its source says."""
+"""Every problem under conf/problem: its solution satisfies it, and it agrees with its source."""
 
 from dataclasses import fields
 from importlib import import_module
@@ -22,8 +22,8 @@ from pinn_cli.training.objective import Objective
 
 CONF = Path(__file__).parents[2] / "conf" / "problem"
 NAMES = sorted(path.stem for path in CONF.glob("*.yaml"))
-# Solutions by collocation, less accurate than formulas: their own error, and what derivatives leave of the equations:
-# third ones beside the ends of the lid, second ones where a corner of the initial value has just begun to spread.
+# Solutions by collocation are less accurate than formulas. ERRORS: their own error. SATISFIED: the residual that their
+# derivatives leave, third ones beside the ends of the lid, second ones where a corner of the initial value spreads.
 CAVITIES = ("lid_driven_cavity", "lid_driven_cavity_streamfunction")
 ERRORS = dict.fromkeys(CAVITIES, 1e-5) | {"reaction_diffusion": 1e-8}
 SATISFIED = dict.fromkeys(CAVITIES, 5e-3) | {"reaction_diffusion": 1e-4}
@@ -40,7 +40,8 @@ def problem_called(name, **changes):
 
 
 @pytest.fixture(params=NAMES)
-def name(request):
+def name(request, monkeypatch):
+    monkeypatch.setattr("pinn_cli.configuration.check.POINTS", 256)
     return request.param
 
 
@@ -86,7 +87,7 @@ def network(problem):
 
 
 def test_the_objective_reads_the_same_symbols_with_either_engine(name):
-    """What is checked is what is trained."""
+    """`pinn check` and training evaluate the same residuals."""
     problem = problem_called(name)
     model = network(problem)
     for k, value in model.unknowns.items():
@@ -147,12 +148,12 @@ def test_a_zero_network_has_the_published_losses(problem, expected):
 # --- Single problems --------------------------------------------------------------------------------------------------
 
 
-def test_poisson_stands_on_two_boundary_points():
+def test_the_boundary_of_an_interval_is_two_points():
     X = Poisson1D().domain.sample("boundary", torch.rand(2, 1, dtype=torch.float64))
     assert sorted(X.flatten().tolist()) == [0.0, 1.0]
 
 
-def test_the_source_of_klein_gordon_does_not_move_with_an_unknown_coefficient():
+def test_the_source_of_klein_gordon_does_not_depend_on_an_unknown_coefficient():
     class Inverse(KleinGordon):
         unknowns = {"gamma": 0.0}
 
@@ -162,7 +163,7 @@ def test_the_source_of_klein_gordon_does_not_move_with_an_unknown_coefficient():
     assert check(Inverse()).ok
 
 
-def test_the_measurements_are_always_the_same_and_as_noisy_as_they_say():
+def test_the_measurements_are_always_the_same_with_the_stated_noise():
     torch.manual_seed(1)
     first, second, clean = HeatInverse().data, HeatInverse().data, HeatInverse(noise=0.0).data
     assert first.shape == (200, 3)
@@ -173,7 +174,7 @@ def test_the_measurements_are_always_the_same_and_as_noisy_as_they_say():
 
 
 def test_the_measurements_identify_the_diffusivity():
-    """The misfit of the exact solution, as a function of kappa, is least near the truth."""
+    """The misfit of the exact solution, as a function of kappa, has its minimum near the truth."""
     x, t, u = HeatInverse().data.T
     tried = torch.linspace(0.09, 0.11, 41).tolist()
     misfit = [float((HeatInverse(kappa=k).exact(x, t) - u).square().sum()) for k in tried]
