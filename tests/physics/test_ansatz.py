@@ -1,4 +1,4 @@
-"""Conditions imposed exactly: the ansatz derived from the constraints meets them for any network."""
+"""Conditions imposed exactly: the derived ansatz meets the constraints for any network."""
 
 from dataclasses import dataclass
 
@@ -89,8 +89,8 @@ def test_any_network_meets_the_conditions(problem, names):
     assert worst(problem, names) < 1e-12
 
 
-def test_data_that_contradict_each_other_are_refused():
-    """u = 1 + x at t = 0 and u = t cos y at x = 0: blended together, one of them would be wrong everywhere."""
+def test_contradicting_conditions_are_refused():
+    """u = 1 + x at t = 0 and u = t cos y at x = 0 differ where the faces meet."""
 
     class Torn(Mixed):
         @on("initial")
@@ -107,7 +107,7 @@ def test_the_walls_of_a_cavity_hold_where_the_lid_is_not_singular():
     assert worst(LidDrivenCavity(lid="regularised"), ["wall_u", "wall_v"]) < 1e-12
 
 
-def test_what_is_no_value_stays_soft():
+def test_conditions_on_other_quantities_stay_soft():
     _, imposed = derive(Mixed())
     assert not {"flux", "outlet", "seam"} & set(imposed)
 
@@ -126,7 +126,7 @@ def test_distances_are_at_most_one():
     assert float(one) == pytest.approx(1)
 
 
-def test_a_slope_stays_soft_where_the_end_of_time_is_given_too():
+def test_a_slope_stays_soft_if_the_end_of_time_is_given_too():
     class Shooting(Wave):
         @on("t=1")
         def target(self, u):

@@ -31,7 +31,7 @@ def velocity(u, X):
 
 
 @pytest.mark.parametrize("lid", LIDS)
-def test_any_network_meets_the_walls_with_constraints_exact(lid):
+def test_any_network_meets_the_walls_with_exact_constraints(lid):
     problem, unit = LidDrivenCavityStreamfunction(lid=lid), torch.rand(400, 2, dtype=torch.float64)
     X = problem.domain.sample("boundary", unit)
     psi = imposed(lid)(X)[:, 0]
@@ -76,23 +76,23 @@ def test_a_lid_without_a_lift_is_refused():
         preview(assemble(compose(words)))
 
 
-def test_a_lid_that_does_not_exist_is_refused():
+def test_an_unknown_lid_is_refused():
     with pytest.raises(UsageError, match="lid=open: expected unit, regularised, parabolic"):
         assemble(compose(["problem=lid_driven_cavity", "problem.lid=open", *SMALL]))
 
 
 @pytest.mark.parametrize("wrong", ["problem.re=-5", "problem.re=0", "problem.corner=-1"])
-def test_numbers_that_make_no_sense_are_refused(wrong):
+def test_a_wrong_reynolds_number_or_radius_is_refused(wrong):
     with pytest.raises(UsageError, match="expected a Reynolds number above 0, and a radius from 0 on or null"):
         assemble(compose(["problem=lid_driven_cavity", wrong, *SMALL]))
 
 
-def test_residuals_weigh_less_towards_a_singular_corner_alone():
+def test_residuals_weigh_less_only_near_a_singular_corner():
     at = torch.tensor([[0.0, 1.0], [0.03, 0.96], [1.0, 0.95], [0.5, 1.0], [0.2, 0.9]], dtype=torch.float64).T
     torch.testing.assert_close(LidDrivenCavity().near_corner(*at).tolist(), [0.0, 0.5, 0.5, 1.0, 1.0])
     for problem in (LidDrivenCavity(lid="regularised"), LidDrivenCavity(corner=0.0)):
         assert problem.near_corner(*at).eq(1).all()
-    assert LidDrivenCavity(re=1000).near_corner(*at).equal(LidDrivenCavity().near_corner(*at)), "never of Re"
+    assert LidDrivenCavity(re=1000).near_corner(*at).equal(LidDrivenCavity().near_corner(*at)), "independent of Re"
 
 
 def test_both_forms_have_the_same_residuals_of_the_same_flow():

@@ -1,4 +1,4 @@
-"""The lid-driven cavity: its reference agrees with published ones, and its metrics measure what they say."""
+"""The lid-driven cavity: its reference agrees with published values, and its metrics with known flows."""
 
 import csv
 import time
@@ -62,7 +62,7 @@ def test_a_clamped_polynomial_has_the_values_and_slopes_given():
 
 
 @pytest.mark.parametrize("right", [False, True])
-def test_a_corner_solves_the_equations_as_far_as_it_is_singular(right):
+def test_the_singular_part_solves_the_equations(right):
     corner, X = Corner(100.0, 1.3, 0.7, right), (0.02 + 0.9 * torch.rand(40, 2)).double().requires_grad_()
     part = corner(*X.T)
     grad = {name: (derivative(part[name], X, 0), derivative(part[name], X, 1)) for name in ("psi", "z", "head")}
@@ -77,7 +77,7 @@ def test_a_corner_solves_the_equations_as_far_as_it_is_singular(right):
 
 
 @pytest.mark.parametrize("right", [False, True])
-def test_what_a_corner_leaves_of_vorticity_transport_is_less_singular(right):
+def test_the_rest_of_vorticity_transport_is_less_singular(right):
     """Diffusion and convection are 1 / r^2 each; without the convective term of psi their sum would be as well."""
     corner = Corner(100.0, 1.0, 0.0, right)
     left_over = []
@@ -123,7 +123,7 @@ def test_a_coarse_solution_agrees_with_marchi_at_re_100():
 
 @pytest.mark.slow
 def test_the_reference_agrees_with_published_ones():
-    """In under three minutes from nothing. The extremes are those of Botella & Peyret (1998)."""
+    """With an empty cache, in less than three minutes. The extremes are those of Botella & Peyret (1998)."""
     start = time.perf_counter()
     flows = [Cavity(re) for re in (100.0, 400.0, 1000.0)]
     for flow in flows:
@@ -177,7 +177,7 @@ def test_a_smooth_lid_converges_fast():
     assert errors[2] < 1e-8
 
 
-def test_its_own_error_is_more_than_its_distance_to_a_finer_solution():
+def test_the_stated_error_exceeds_the_distance_to_a_finer_solution():
     coarse, fine, X = Cavity(100.0, nodes=32), Cavity(100.0, nodes=40), grid(100)
     kept = coarse.counts(X)
     difference, truth = (
@@ -203,7 +203,7 @@ def test_a_step_in_re_that_is_too_long_is_halved(monkeypatch):
     assert abs(last.rest(q) - direct.rest(q_direct)).max() < 1e-10
 
 
-def test_a_flow_that_is_not_found_says_what_to_change():
+def test_a_flow_that_does_not_converge_says_what_to_change():
     with pytest.raises(UsageError, match=r"no steady flow at Re = .*; expected a smaller re, or more than"):
         Cavity(1e6, nodes=24)(grid(2))
 
@@ -211,7 +211,7 @@ def test_a_flow_that_is_not_found_says_what_to_change():
 # --- The reference ----------------------------------------------------------------------------------------------------
 
 
-def test_nothing_is_computed_before_the_first_question_and_once_after(monkeypatch):
+def test_the_flow_is_solved_at_the_first_call_and_only_once(monkeypatch):
     calls, solve = [], Cavity._solve
     monkeypatch.setattr(Cavity, "_solve", lambda self: calls.append(self.re) or solve(self))
     first, second = (Cavity(90.0, "regularised", nodes=24, fields=("u", "p")) for _ in range(2))
@@ -225,7 +225,7 @@ def test_nothing_is_computed_before_the_first_question_and_once_after(monkeypatc
     assert calls == [90.0, 90.0]
 
 
-def test_it_is_a_reference_in_the_precision_it_is_asked_in():
+def test_values_have_the_precision_of_the_points():
     class Problem:
         coordinates, fields = ("x", "y"), ("psi", "p")
         domain = type("Square", (), {"grid": lambda self, n: grid(n)})()
@@ -240,7 +240,7 @@ def test_it_is_a_reference_in_the_precision_it_is_asked_in():
     assert all(value.isfinite().all() for value in values.values())
 
 
-def test_only_the_ends_of_a_lid_that_jumps_do_not_count():
+def test_only_points_at_the_ends_of_a_singular_lid_do_not_count():
     X = torch.tensor([[0.0, 1.0], [1.0, 0.96], [0.04, 0.96], [0.0, 0.94], [0.5, 1.0], [0.0, 0.0]], dtype=torch.float64)
     for lid in ("unit", "parabolic"):
         assert Cavity(100.0, lid).counts(X).tolist() == [False, False, True, True, True, True]
@@ -256,7 +256,7 @@ def test_only_the_ends_of_a_lid_that_jumps_do_not_count():
         ({"fields": ("u", "T")}, "a cavity has no T: expected u, v, p, psi, vorticity"),
     ],
 )
-def test_a_cavity_that_does_not_exist_is_refused(wrong, message):
+def test_a_wrong_setting_is_refused(wrong, message):
     with pytest.raises(UsageError, match=message):
         Cavity(**({"re": 100.0} | wrong))
 
@@ -284,7 +284,7 @@ def test_a_flow_one_percent_too_fast_is_one_percent_off(re):
     assert ("ghia" in found) == (re == 100.0)
 
 
-def test_what_happens_at_the_ends_of_the_lid_does_not_enter_the_field():
+def test_errors_at_the_ends_of_the_lid_do_not_enter_the_field():
     reference = Cavity(100.0, nodes=40)
 
     def wrong(names, X):
@@ -297,7 +297,7 @@ def test_what_happens_at_the_ends_of_the_lid_does_not_enter_the_field():
 
 
 @pytest.mark.parametrize("fields", [("u", "v", "p"), ("psi", "p", "u", "v")])
-def test_extremes_and_the_vortex_are_found_in_a_flow_that_is_known(fields):
+def test_extremes_and_the_vortex_of_a_known_flow(fields):
     """psi = -sin(pi x^2) sin(pi y^3): its extreme lies between the nodes of any grid."""
 
     def flow(names: list[str], X: Tensor) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""The language of problems: symbols, regions, periodic pairs, overrides, changed copies; and what is refused."""
+"""The language of problems: symbols, regions, periodic pairs, overrides, changed copies, and refusals."""
 
 from dataclasses import dataclass
 
@@ -97,7 +97,7 @@ def test_a_changed_copy_leaves_the_original():
     [("u_xz", "interior"), ("w", "interior"), ("u_n", "interior"), ("u_n", "initial"), ("lap_x", "interior"),
      ("u_", "interior"), ("seen", "interior"), ("nu_x", "lid")],
 )  # fmt: skip
-def test_any_other_symbol_is_refused_with_what_is_allowed(symbol, region):
+def test_an_unknown_symbol_is_refused_with_those_that_are_allowed(symbol, region):
     grammar = Grammar(("x", "y", "t"), ("u", "psi"), ("nu",), ("seen",), "t")
     with pytest.raises(
         TypeError, match=rf"Plate.pde: `{symbol}` is no symbol of the region `{region}`; expected .*lap_u"
@@ -109,31 +109,35 @@ def test_any_other_symbol_is_refused_with_what_is_allowed(symbol, region):
     ("coordinates", "fields"),
     [(("xy",), ("u",)), (("n",), ("u",)), (("x",), ("u_1",)), (("x",), ("x",)), (("x",), ("lap",))],
 )
-def test_names_that_would_be_ambiguous_are_refused(coordinates, fields):
+def test_ambiguous_names_are_refused(coordinates, fields):
     with pytest.raises(TypeError, match=r"(coordinate|field) `"):
         Grammar(coordinates, fields)
 
 
-def test_a_region_that_does_not_exist_names_those_that_do():
-    class Bad(Plate):
-        @on("top")
-        def wall(self, u):
-            return u
-
-    with pytest.raises(
-        TypeError, match=r"Bad.wall: no region `top`; expected one of: interior, boundary, initial, lid, x=0"
-    ):
-        Bad().constraints()
+BOX = {"x": (0, 1), "y": (0, 2), "t": (0, 1)}
+PINNED = Box(**BOX, names={"lid": ["y=2"]}, points={"gauge": (0, 2, 0.5)})
 
 
-def test_a_residual_may_not_hide_a_part_of_every_problem():
-    class Bad(Plate):
-        @on("interior")
-        def data(self, u):
-            return u
+def vanishing(region):
+    return on(region)(lambda self, u: u)
 
-    with pytest.raises(TypeError, match="every problem has `data` already"):
-        Bad().constraints()
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ({"wall": vanishing("top")}, r"Bad\.wall: no region `top`; expected one of: interior, boundary, initial, lid"),
+        ({"data": vanishing("interior")}, "every problem has `data` already"),
+        ({"domain": PINNED, "slope": on("gauge")(lambda self, u_n: u_n)}, "`u_n` is no symbol of the region `gauge`"),
+        ({"domain": Box(y=(0, 2), x=(0, 1), t=(0, 1))}, r"the sides y, x, t; expected self\.domain = Box\(x=\(0, 1\)"),
+        ({"domain": None}, r"found no domain; expected self\.domain = Box"),
+        ({"seam": periodic("z")(lambda self, u: u)}, r"@periodic\('z'\); expected a coordinate \(x, y, t\)"),
+    ],
+    ids=["region", "name", "normal", "order", "domain", "period"],
+)
+def test_a_wrong_problem_is_refused_in_one_line(members, message):
+    bad = type("Bad", (Plate,), members | ({"__post_init__": lambda self: None} if "domain" in members else {}))
+    with pytest.raises(TypeError, match=message):
+        bad().constraints()
 
 
 def test_points_of_regions():
@@ -157,16 +161,9 @@ def test_normals_point_outwards_and_a_corner_takes_the_first_face():
     torch.testing.assert_close(box.normal("boundary", X) + 0.0, expected)
 
 
-def test_a_point_with_a_name_is_a_region_of_one_point():
-    class Pinned(Plate):
-        def __post_init__(self):
-            self.domain = Box(x=(0, 1), y=(0, 2), t=(0, 1), names={"lid": ["y=2"]}, points={"gauge": (0, 2, 0.5)})
-
-        @on("gauge")
-        def level(self, u):
-            return u
-
-    problem, unit = Pinned(), torch.rand(3, 3, dtype=torch.float64)
+def test_a_named_point_is_a_region_of_one_point():
+    members = {"domain": PINNED, "__post_init__": lambda self: None, "level": vanishing("gauge")}
+    problem, unit = type("Pinned", (Plate,), members)(), torch.rand(3, 3, dtype=torch.float64)
     assert problem.domain.sample("gauge", unit).tolist() == [[0.0, 2.0, 0.5]] * 3
     assert [(d.count, d.rows) for d in plan(problem, {"interior": 9, "face": 8}) if d.region == "gauge"] == [(1, 1)]
     objective = Objective(problem, Model(Features(problem.domain), nn.Linear(3, 2).double()), Taylor, Fixed())
@@ -174,52 +171,19 @@ def test_a_point_with_a_name_is_a_region_of_one_point():
     torch.testing.assert_close(objective.residual("level", X), objective.model(X)[:, 0])
 
 
-def test_a_point_has_no_normal():
-    class Pinned(Plate):
-        def __post_init__(self):
-            self.domain = Box(x=(0, 1), y=(0, 2), t=(0, 1), names={"lid": ["y=2"]}, points={"gauge": (0, 0, 0)})
-
-        @on("gauge")
-        def slope(self, u_n):
-            return u_n
-
-    with pytest.raises(TypeError, match="`u_n` is no symbol"):
-        Pinned().constraints()
-
-
-@pytest.mark.parametrize("point", [(0, 3), (0,)])
-def test_a_point_outside_the_box_is_refused(point):
-    with pytest.raises(ValueError, match="expected 2 coordinates inside the box"):
-        Box(x=(0, 1), y=(0, 2), points={"gauge": point})
-
-
-@pytest.mark.parametrize("name", ["interior", "boundary", "lid", "x=0"])
-def test_a_point_with_the_name_of_another_region_is_refused(name):
-    with pytest.raises(ValueError, match=f"point {name}: there is a region of this name already"):
-        Box(x=(0, 1), y=(0, 2), names={"lid": ["y=2"]}, points={name: (0, 0)})
-
-
-def test_a_side_of_no_length_is_refused():
-    with pytest.raises(ValueError, match="expected the lower end first"):
-        Box(x=(1, 1))
-
-
-def test_sides_in_another_order_than_the_coordinates_are_refused():
-    class Swapped(Plate):
-        def __post_init__(self):
-            self.domain = Box(y=(0, 2), x=(0, 1), t=(0, 1))
-
-    with pytest.raises(TypeError, match=r"found the sides y, x, t; expected self.domain = Box\(x=\(0, 1\), y="):
-        Swapped().constraints()
-
-
-def test_a_problem_without_a_domain_is_told_to_have_one():
-    class Nowhere(Plate):
-        def __post_init__(self):
-            pass
-
-    with pytest.raises(TypeError, match=r"found no domain; expected self\.domain = Box"):
-        Nowhere().constraints()
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"x": (1, 1)}, "expected the lower end first"),
+        ({"points": {"gauge": (0, 3)}}, "expected 2 coordinates inside the box"),
+        ({"points": {"gauge": (0,)}}, "expected 2 coordinates inside the box"),
+        *(({"points": {name: (0, 0)}}, f"point {name}: there is a region of this name already")
+          for name in ("interior", "boundary", "lid", "x=0")),
+    ],
+)  # fmt: skip
+def test_a_wrong_box_is_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Box(**{"x": (0, 1), "y": (0, 2), "names": {"lid": ["y=2"]}} | settings)
 
 
 def test_a_wrapper_answers_for_the_problem_inside():

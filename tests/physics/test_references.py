@@ -1,4 +1,4 @@
-"""References: each is as accurate as it says."""
+"""References: each is as accurate as it states, and a wrong one is refused in one line."""
 
 from math import pi
 from pathlib import Path
@@ -52,18 +52,18 @@ def test_cole_hopf_does_not_depend_on_its_nodes(monkeypatch):
     assert torch.allclose(coarse[X[:, 1] == 0], -torch.sin(pi * X[X[:, 1] == 0, 0]), atol=1e-15, rtol=0)
 
 
-def test_cole_hopf_finds_the_known_slope_of_the_front():
+def test_cole_hopf_has_the_known_slope_of_the_front():
     """max |u_x(0, t)| = 152.005 near t = 0.5105 (Basdevant et al. 1986)."""
     X = torch.tensor([[0.0, 0.5105]], dtype=torch.float64, requires_grad=True)
     (slope,) = torch.autograd.grad(ColeHopf(0.01 / pi)(X)["u"].sum(), X)
     assert abs(slope[0, 0] + 152.005) < 1e-3
 
 
-def test_cole_hopf_returns_the_precision_it_is_asked_in():
+def test_cole_hopf_returns_the_precision_of_its_points():
     assert ColeHopf(0.01)(torch.zeros(3, 2))["u"].dtype == torch.float32
 
 
-def test_exact_names_the_fields_of_one_value_and_of_a_tuple():
+def test_exact_returns_one_value_or_a_tuple_by_field():
     X = torch.rand(5, 2, dtype=torch.float64)
     assert torch.equal(Exact(lambda x, y: x * y, ("u",))(X)["u"], X[:, 0] * X[:, 1])
     both = Exact(lambda x, y: (x, y), ("u", "v"))(X)
@@ -89,7 +89,7 @@ def test_points_of_the_wrong_dimension_are_refused(tmp_path):
         reference_of(problem)
 
 
-def test_a_reference_is_asked_once_for_the_same_points():
+def test_a_reference_is_called_once_for_the_same_points():
     asked = []
 
     def inner(X):
@@ -223,7 +223,7 @@ def test_a_reference_is_computed_once_per_parameters(home):
     assert len(list(home.rglob("*"))) == 4  # two folders, two entries, nothing temporary
 
 
-def test_a_damaged_entry_is_computed_anew(home):
+def test_a_damaged_entry_is_computed_again(home):
     cache.cached("a", {}, lambda: {"u": np.zeros(2)})
     (entry,) = home.rglob("*.npz")
     entry.write_bytes(entry.read_bytes()[:50])
@@ -231,7 +231,7 @@ def test_a_damaged_entry_is_computed_anew(home):
     assert np.load(entry)["u"].tolist() == [1, 1]
 
 
-def test_a_cache_that_cannot_be_written_costs_only_time(tmp_path, monkeypatch):
+def test_a_cache_that_cannot_be_written_is_no_error(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert cache.cached("a", {}, lambda: {"u": np.ones(2)})["u"].tolist() == [1, 1]
