@@ -1,8 +1,8 @@
-"""Run a published table as a sweep, going on where it stopped, and print the paper's numbers beside ours.
+"""Carry out the missing runs of a published table and print the paper's numbers beside ours.
 
-Without a name: the tables that there are. Each run is an ordinary `pinn train` in
-outputs/reproduce/NAME/CELL/seedK; finished ones are not repeated. With a launcher what is missing is one sweep, and
-what a sweep has queued or running is not started twice. The table is kept beside the runs, as table.md and table.h5.
+Without a name, list the tables. Each run is an ordinary `pinn train` in outputs/reproduce/NAME/CELL/seedK. Finished
+runs are not repeated. With a launcher the missing runs are one sweep; runs that are queued or running are not started
+twice. The table is also written beside the runs, as table.md and table.h5.
 """
 
 import json
@@ -28,19 +28,19 @@ def add(parser: ArgumentParser) -> None:
     parser.add_argument("settings", nargs="*", metavar="hydra.launcher.KEY=VALUE", help="settings of the launcher")
     parser.add_argument("--seeds", type=_count, metavar="N", help="seeds 0 to N-1 of each cell (default: the table's)")
     parser.add_argument("--only", nargs="+", metavar="CELL", help="these cells, rows or columns: 3x50_m4, 3x50, m4")
-    parser.add_argument("--quick", action="store_true", help="few and short runs, not comparable with the paper's")
+    parser.add_argument("--quick", action="store_true", help="few and short runs, not comparable with the whole table")
     parser.add_argument("--jobs", type=_count, default=os.cpu_count() or 1, metavar="N",
                         help="runs at a time, one thread each (default: one per core)")  # fmt: skip
-    parser.add_argument("--launcher", metavar="NAME", help="what is missing as one sweep, e.g. slurm_array")
+    parser.add_argument("--launcher", metavar="NAME", help="carry out the missing runs as one sweep, e.g. slurm_array")
     parser.add_argument("--dry-run", action="store_true", help="print the commands, run nothing")
-    parser.add_argument("--show", action="store_true", help="print the table as it stands, run nothing")
+    parser.add_argument("--show", action="store_true", help="print the table of the finished runs, run nothing")
     shape = parser.add_mutually_exclusive_group()
     shape.add_argument("--md", action="store_true", help="print a Markdown table")
     shape.add_argument("--json", action="store_true", help="print JSON, every run included")
 
 
 def run(arguments: Namespace) -> int:
-    """List the tables, or carry out what is missing of one and print it; the exit code (Raises UsageError)."""
+    """List the tables, or carry out the missing runs of one and print it; the exit code (Raises UsageError)."""
     if arguments.name is None:
         print(_names(arguments.json))
         return FINISHED
@@ -60,7 +60,7 @@ def run(arguments: Namespace) -> int:
         return _preview(table, todo, arguments)
     code = _carry_out(table, todo, len(cells) * seeds, arguments)
     if going or work.underway(run.folder for run in todo):
-        print("the same command shows the table once they have ended; --show, as it stands", file=sys.stderr)
+        print("the same command shows the table when they have ended; --show shows what is finished", file=sys.stderr)
     else:
         _show(table, seeds, arguments)
     if code == STOPPED:
@@ -69,18 +69,18 @@ def run(arguments: Namespace) -> int:
 
 
 def _check_settings(arguments: Namespace) -> None:
-    """The table says what is run: only what belongs to the launcher may be set."""
+    """Raise UsageError for a setting that is not the launcher's: the table sets everything else."""
     from pinn_cli.studies.launchers.choose import check_name
 
     if arguments.launcher:
         check_name(arguments.launcher)
     for word in arguments.settings:
         if not (arguments.launcher and word.startswith("hydra.launcher.")):
-            raise UsageError(f"`{word}` cannot be set: the table says what is run; {HOW}")
+            raise UsageError(f"`{word}` cannot be set: the table sets everything but the launcher; {HOW}")
 
 
 def _preview(table: "Table", todo: "Sequence[Planned]", arguments: Namespace) -> int:
-    """What there would be to start; the exit code."""
+    """Print what would be started; the exit code."""
     if arguments.launcher and todo:
         return _carry_out(table, todo, len(todo), arguments)
     nothing = f"nothing is missing: pinn reproduce {table.name} --show"
@@ -89,7 +89,7 @@ def _preview(table: "Table", todo: "Sequence[Planned]", arguments: Namespace) ->
 
 
 def _carry_out(table: "Table", todo: "Sequence[Planned]", wanted: int, arguments: Namespace) -> int:
-    """Start the runs, or show what a launcher would; the exit code."""
+    """Start the runs, or show what a launcher would start; the exit code."""
     from pinn_cli.studies.published import run as work
 
     if not todo:
@@ -109,7 +109,7 @@ def _typed(arguments: Namespace) -> list[str]:
 
 
 def _show(table: "Table", seeds: int, arguments: Namespace) -> None:
-    """Print the table in the shape asked for; keep it beside its runs."""
+    """Print the table in the requested format, and write it beside its runs."""
     from pinn_cli.basics.text import as_json
     from pinn_cli.records.results import export
     from pinn_cli.studies.published import measured, views

@@ -1,9 +1,9 @@
-"""A sweep in one file: what each run has, as it lies in its own file, and a table of all of them.
+"""A sweep in one HDF5 file: the contents of each run's results file, and a table of all runs.
 
     /                    attributes: format, pinn_version, sweep, command, launcher, created
-    /table/<column>      (N,), an entry per run of the sweep: number, state, note, steps, seconds,
+    /table/<column>      (N,) with an entry per run of the sweep: number, state, note, steps, seconds,
                          settings/<key>, error/<field>, metric/<name>, unknown/<name>
-    /runs/<number>       attributes and groups of the run's results.h5, of the runs that have begun
+    /runs/<number>       attributes and groups of the results file of each run that has started
 """
 
 from collections.abc import Collection, Sequence
@@ -21,14 +21,14 @@ from pinn_cli.studies.sweep import Sweep
 
 
 def write(sweep: Sweep, path: Path, groups: Collection[str]) -> dict[str, Any]:
-    """Write the file; what is in it, as plain values. Raises UsageError and TrainingError where that cannot be done."""
+    """Write the file; its contents in plain values. Raises UsageError, TrainingError if that cannot be done."""
     entries = states(sweep)
     files = {str(run.number): run.folder / RESULTS for run in sweep.runs}
-    begun = {number: Results(file) for number, file in files.items() if file.exists()}
+    started = {number: Results(file) for number, file in files.items() if file.exists()}
     about = {"pinn_version": __version__, "sweep": str(sweep.folder)}
     about |= {key: getattr(sweep, key) for key in ("command", "launcher", "created")}
-    left_out = collect(path, about, table(sweep, entries), begun, groups)
-    return {"file": str(path), "runs": len(begun) - len(left_out), "bytes": path.stat().st_size,
+    left_out = collect(path, about, table(sweep, entries), started, groups)
+    return {"file": str(path), "runs": len(started) - len(left_out), "bytes": path.stat().st_size,
             "states": counts(entries), "groups": list(groups), "left_out": left_out}  # fmt: skip
 
 
@@ -53,13 +53,13 @@ def table(sweep: Sweep, entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _place(name: str) -> str:
-    """Where a column lies: its own slashes are dots, for the `a` of one run and the `a/b` of another have no room."""
+    """The name of a column, with dots for its own slashes: HDF5 cannot hold `a` of one run beside `a/b` of another."""
     kind, slash, own = name.partition("/")
     return kind + slash + own.replace("/", ".")
 
 
 def _column(values: Sequence[str | None]) -> Any:
-    """Numbers, if all values are some."""
+    """Numbers if all values are numbers, else texts."""
     try:
         return np.array([float(str(value)) for value in values], float)
     except ValueError:

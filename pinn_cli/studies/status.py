@@ -1,12 +1,12 @@
-"""How a sweep stands: the state of every run, read from its folder, so that it works with any launcher.
+"""The state of every run of a sweep, read from the runs' own folders, so for any launcher.
 
-    queued       no results file yet            finished, stopped, failed   as the results file says
-    running      somebody holds its folder      interrupted                 it says running, and nobody holds the folder
-    missing      nobody is going to start it    refused                     never to be run
+    queued       it has no results file yet            finished, stopped, failed   as the results file says
+    running      a process holds its folder            interrupted                 "running", but no process holds it
+    missing      queued, but nobody will start it      refused                     it will never run
     damaged      its results file cannot be read
 
-Who may still start a run is told by the sweep's own lock, or by the queue of a cluster (an empty one where there is no
-Slurm); a run that a cluster has stopped and will start again is queued.
+A run can still start while a process holds the sweep's lock, or while its job is in the queue of the launcher. A run
+that a cluster has stopped and will start again is queued.
 """
 
 from collections import Counter
@@ -25,21 +25,21 @@ from pinn_cli.records.status import COMPLETE, RESUMABLE, UNDERWAY, Status
 from pinn_cli.studies.launchers import choose
 from pinn_cli.studies.sweep import Planned, Sweep, labels, sweep_of
 
-ENDED = (*COMPLETE, Status.DAMAGED, Status.RUNNING)  # states that nobody else can change
+SETTLED = (*COMPLETE, Status.DAMAGED, Status.RUNNING)  # states on which the queue has no influence
 NEVER = 1e12  # steps or seconds that no run reaches
 LOG_END = 4096  # bytes of a log in which its last line is looked for
 Underway = dict[Path, tuple[Sweep, dict[str, Any]]]
 
 
 def states(sweep: Sweep, seen: dict[int, dict[str, Any]] | None = None) -> list[dict[str, Any]]:
-    """One entry per run, as plain values. `seen`: entries by number, of which those of finished runs are kept."""
+    """One entry per run, as plain values. `seen` keeps entries by number; those of finished runs are not read again."""
     seen = {} if seen is None else seen
     settings = labels(sweep.runs)
     for run in sweep.runs:
         if seen.get(run.number, {}).get("state") not in COMPLETE:
             seen[run.number] = {"number": run.number, "settings": settings[run.number], **state(run)}
     entries = [seen[run.number] for run in sweep.runs]
-    return entries if all(entry["state"] in ENDED for entry in entries) else _expected(sweep, entries)
+    return entries if all(entry["state"] in SETTLED for entry in entries) else _expected(sweep, entries)
 
 
 def facts(sweep: Sweep) -> dict[str, Any]:
@@ -51,31 +51,31 @@ def facts(sweep: Sweep) -> dict[str, Any]:
 
 
 def state(run: Planned) -> dict[str, Any]:
-    """The state of one run, how far it came, its errors, and a `note`: why it failed, stopped or was refused."""
+    """The state of one run, its steps and errors, and a `note`: why it failed, stopped or was refused."""
     entry = {"folder": str(run.folder), "words": list(run.words)}
     if run.refused is not None:
         return entry | {"state": Status.REFUSED, "note": run.refused}
     failed = {} if (reason := run.failed) is None else {"state": Status.FAILED, "note": reason}
     if not (run.folder / RESULTS).exists():
         return entry | ({"state": Status.QUEUED, "note": ""} | failed)
-    found = runs.summary(run.folder)
-    entry |= {"state": found["status"], "note": _note(run.folder, found)}
-    entry |= failed if found["status"] in RESUMABLE else {}  # it could not go on
-    if found["status"] == Status.DAMAGED:
+    summary = runs.summary(run.folder)
+    entry |= {"state": summary["status"], "note": _note(run.folder, summary)}
+    entry |= failed if summary["status"] in RESUMABLE else {}  # it was resumed, and failed before its first step
+    if summary["status"] == Status.DAMAGED:
         return entry
     kept = ("problem", "seed", "steps", "seconds", "errors", "metrics", "unknowns", "loss", "started", "finished")
-    entry |= {name: found[name] for name in kept}
-    return entry | (_speed(run.folder, found) if found["status"] == Status.RUNNING else {})
+    entry |= {name: summary[name] for name in kept}
+    return entry | (_speed(run.folder, summary) if summary["status"] == Status.RUNNING else {})
 
 
 def counts(entries: Sequence[dict[str, Any]]) -> dict[str, int]:
     """How many runs are in each state; states without a run are left out."""
-    found = Counter(entry["state"] for entry in entries)
-    return {name: found[name] for name in Status if found[name]}
+    numbers = Counter(entry["state"] for entry in entries)
+    return {state: numbers[state] for state in Status if numbers[state]}
 
 
 def underway(folders: Iterable[Path]) -> Underway:
-    """By folder those of these runs that a sweep has running or queued: which sweep it is, and the run's entry."""
+    """Those of these runs that are running or queued in a sweep: by folder the sweep, and the run's entry."""
     known = {folder.resolve(): folder for folder in folders}
     places = {place.resolve(): place for folder in known.values() if (place := sweep_of(folder)) is not None}
     found: Underway = {}
@@ -86,14 +86,14 @@ def underway(folders: Iterable[Path]) -> Underway:
 
 
 def refuse_busy(planned: Sequence[Planned]) -> None:
-    """Refuse to start runs of which some are running or queued, in this sweep or in another (UsageError)."""
+    """Raise UsageError if some of these runs are running or queued, in this sweep or in another."""
     for sweep, entry in underway(run.folder for run in planned).values():
         first = f"run {entry['number']} is {entry['state']}"
         raise UsageError(f"{sweep.folder} still goes on ({first}); wait for it, or pinn cancel {sweep.folder}")
 
 
 def seconds_left(entries: Sequence[dict[str, Any]]) -> float | None:
-    """About how long the sweep will take, if runs go on side by side as they do now; None if nothing tells."""
+    """An estimate of the rest of the sweep, if as many runs go on at a time as now; None without a finished run."""
     ended = [entry["seconds"] for entry in entries if entry["state"] == Status.FINISHED]
     running = [entry for entry in entries if entry["state"] == Status.RUNNING]
     if not running or not ended:
@@ -105,8 +105,8 @@ def seconds_left(entries: Sequence[dict[str, Any]]) -> float | None:
 
 
 def last_line(file: Path) -> str:
-    """The last line of a log that says something; "" if there is none, or what is there is no file."""
-    if not file.is_file():  # a pipe would be waited for
+    """The last line of a log that is not empty; "" without one, or if it is no regular file."""
+    if not file.is_file():  # reading a pipe would wait for its writer
         return ""
     try:
         with open(file, "rb") as log:
@@ -118,7 +118,7 @@ def last_line(file: Path) -> str:
 
 
 def _expected(sweep: Sweep, entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The same, with what is known of runs that wait, or wait no more."""
+    """The entries, with the states that follow from the sweep's lock and from the queue."""
     tasks = _queued(sweep)
     if tasks is None or holder(sweep.folder) is not None:
         return list(entries)
@@ -127,35 +127,35 @@ def _expected(sweep: Sweep, entries: Sequence[dict[str, Any]]) -> list[dict[str,
 
 
 def _queued(sweep: Sweep) -> dict[int, str] | None:
-    """What the queue of its launcher holds of a sweep; None if that cannot be told here."""
+    """What the queue of the sweep's launcher holds of it, by run; None if that cannot be read here."""
     try:
         return choose.of(sweep).queued(sweep) if sweep.jobs else {}
-    except UsageError:  # a launcher of one's own is known only in its own folder
+    except UsageError:  # a user's own launcher is known only in the user's folder
         return None
 
 
 def _change(entry: dict[str, Any], task: str | None, over: bool) -> dict[str, Any]:
-    """What the state of a task (None: no task has the run), or that all is `over`, changes of an entry."""
+    """What changes in an entry by the state of its task (None: it has no task), and if the whole sweep is `over`."""
     waits = (*RESUMABLE, *([Status.FAILED] if task == "PENDING" else []))
-    if task is not None and entry["state"] in waits:  # its task may be about to take it up
+    if task is not None and entry["state"] in waits:  # its task may be about to resume it
         return {"state": Status.QUEUED, "note": "goes on when its job starts again"}
-    gone = over and entry["state"] == Status.QUEUED and holder(entry["folder"]) is None  # else it is being set up
-    return {"state": Status.MISSING} if gone else {}
+    missing = over and entry["state"] == Status.QUEUED and holder(entry["folder"]) is None  # held: it is being set up
+    return {"state": Status.MISSING} if missing else {}
 
 
-def _speed(folder: Path, found: dict[str, Any]) -> dict[str, Any]:
-    """Of a running run: the steps it is to make, steps per second over its last seconds, and seconds to its end."""
+def _speed(folder: Path, summary: dict[str, Any]) -> dict[str, Any]:
+    """Of a running run: its limit on steps, its steps per second lately, and an estimate of the seconds to its end."""
     results, limits = Results(folder / RESULTS), _limits(folder)
     steps, times = (results.read(f"history/{name}").get("", [0]) for name in ("step", "time"))
     rows = min(len(steps), len(times))
     rate = pace.steps_per_second(times[:rows], steps[:rows])
     total, limit = (limits.get(name) for name in ("stop.steps", "stop.seconds"))
-    rest = None if total is None else total - found["steps"], None if limit is None else limit - found["seconds"]
+    rest = None if total is None else total - summary["steps"], None if limit is None else limit - summary["seconds"]
     return {"total": total, "rate": rate, "eta": pace.seconds_left(*rest, rate)}
 
 
 def _limits(folder: Path) -> dict[str, float]:
-    """What ends a run, as far as its configuration, which may be anything, tells it in numbers."""
+    """The limits in the configuration of a run that are numbers; the file may come from anybody and hold anything."""
     try:
         settings = runs.settings(folder)
     except UsageError:
@@ -163,14 +163,14 @@ def _limits(folder: Path) -> dict[str, float]:
     return {name: value for name, value in settings.items() if type(value) in (int, float) and 0 < value < NEVER}
 
 
-def _note(folder: Path, found: dict[str, Any]) -> str:
-    """Why a run is where it is: what its results file says, else the last line of its log."""
-    match found["status"]:
+def _note(folder: Path, summary: dict[str, Any]) -> str:
+    """The reason for the state of a run, from its results file, else the last line of its log."""
+    match summary["status"]:
         case Status.FAILED:
-            return str(found["reason"] or "") or last_line(folder / LOG)
+            return str(summary["reason"] or "") or last_line(folder / LOG)
         case Status.INTERRUPTED:
             return f"its process is gone; last: {last_line(folder / LOG)}"
         case Status.STOPPED | Status.DAMAGED:
-            return str(found["reason"] or "")
+            return str(summary["reason"] or "")
         case _:
             return ""

@@ -1,4 +1,4 @@
-"""`pinn collect`: a sweep in one file that plain h5py reads."""
+"""`pinn collect` writes a sweep into one file that plain h5py reads."""
 
 import json
 import os
@@ -21,7 +21,7 @@ FILE = FOLDER / "collected.h5"
 
 @pytest.fixture(autouse=True)
 def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs 0 to 4 have begun, 5 is missing, 6 to 8 are refused."""
+    """Runs 0 to 4 have started, 5 is missing, 6 to 8 are refused."""
     monkeypatch.chdir(tmp_path)
     write_sweep()
     for number in range(6):
@@ -30,7 +30,7 @@ def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.rmtree(FOLDER / "5")
 
 
-def test_every_run_lies_there_as_in_its_own_file(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_run_is_copied_as_it_is_in_its_own_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["collect"]) == 0
     size = FILE.stat().st_size
     said = f"{FILE}  5 runs, {size / 1e6:.1f} MB  (the sweep: 4 finished, 1 missing, 1 failed, 3 refused)\n"
@@ -75,7 +75,7 @@ def test_groups_are_chosen(capsys: pytest.CaptureFixture[str]) -> None:
         assert file["runs/0/fields/prediction/u"].shape == (576,)
 
 
-def test_a_collection_is_replaced_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_a_collection_is_replaced(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["collect"]) == main(["collect"]) == 0
     capsys.readouterr()
     Path("mine.h5").write_text("mine")
@@ -98,7 +98,7 @@ def test_a_damaged_run_is_left_out_and_named(capsys: pytest.CaptureFixture[str])
         assert set(found["runs"]) == set("0134")
 
 
-def test_names_that_exclude_each_other_hide_no_run(capsys: pytest.CaptureFixture[str]) -> None:
+def test_names_that_hdf5_cannot_hold_together_hide_no_run(capsys: pytest.CaptureFixture[str]) -> None:
     Results(FOLDER / "0/results.h5").replace({"error": {"a": 1.0}})
     Results(FOLDER / "1/results.h5").replace({"error": {"a": {"b": 2.0}}})
     assert main(["collect"]) == 0
@@ -107,14 +107,14 @@ def test_names_that_exclude_each_other_hide_no_run(capsys: pytest.CaptureFixture
         assert found["runs/1/error/a/b"][()] == 2.0
 
 
-def test_a_pipe_in_the_place_of_a_collection_is_not_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_pipe_in_place_of_a_collection_is_refused_at_once(capsys: pytest.CaptureFixture[str]) -> None:
     FILE.unlink(missing_ok=True)
     os.mkfifo(FILE)
     assert main(["collect"]) == 2
     assert "holds something else" in capsys.readouterr().err
 
 
-def test_a_link_to_elsewhere_is_not_taken_along(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_with_a_link_to_another_file_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
     with h5py.File(FOLDER / "1/results.h5", "r+") as file:
         file["network/elsewhere"] = h5py.ExternalLink("/etc/passwd", "/")
     with h5py.File(FOLDER / "3/results.h5", "r+") as file:
@@ -131,11 +131,11 @@ def test_a_link_to_elsewhere_is_not_taken_along(capsys: pytest.CaptureFixture[st
     [
         (["zz"], "there is no sweep `zz`"),
         (["--with", "feilds"], "did you mean `fields`?"),
-        (["--without", "fields"], "`fields` is no group to choose here"),
+        (["--without", "fields"], "`fields` cannot be chosen here"),
         (["--out", "nowhere/all.h5"], "cannot write nowhere/all.h5"),
     ],
 )
-def test_what_cannot_be_done_is_one_line(words: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_word_is_one_line(words: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["collect", *words]) in (1, 2)
     errors = capsys.readouterr().err
     assert says in errors

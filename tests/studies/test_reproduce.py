@@ -373,7 +373,7 @@ def test_what_a_cluster_has_ended_is_shown_and_what_is_missing_or_failed_is_subm
         ("mine/tiny --only 2x8_plane", "did you mean `2x8_plain`?"),
         ("mine/tiny --launcher slurm_arry", "did you mean `slurm_array`?"),
         ("mine/tiny --launcher nowhere", "expected one of basic"),
-        ("mine/tiny stop.steps=9", "the table says what is run"),
+        ("mine/tiny stop.steps=9", "the table sets everything but the launcher"),
         ("mine/tiny hydra.launcher.partition=gpu", "--launcher local"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What the runs of a table have left on disk: from their results files alone."""
+"""The measured values of a table's runs, read from their results files."""
 
 import json
 import re
@@ -25,19 +25,19 @@ Record = dict[str, Any]  # one run as plain values
 
 
 def records(table: Table) -> dict[str, dict[int, Record]]:
-    """Every run that there is, by cell and seed."""
+    """Every run that has a results file, by cell and seed."""
     return {name: {seed: record(table, name, seed) for seed in seeds(table, name)} for name in table.cells}
 
 
 def seeds(table: Table, cell: str) -> list[int]:
     """The seeds of a cell that have a results file."""
-    found = (table.folder / cell).glob(f"seed*/{RESULTS}")
-    names = [re.fullmatch(r"seed(\d+)", path.parent.name) for path in found]
+    files = (table.folder / cell).glob(f"seed*/{RESULTS}")
+    names = [re.fullmatch(r"seed(\d+)", file.parent.name) for file in files]
     return sorted(int(name[1]) for name in names if name)
 
 
 def record(table: Table, cell: str, seed: int) -> Record:
-    """One run: its status, what it is to be stated with, and its values by quantity (None where it has none)."""
+    """One run: its status, command, machine and stated settings, and its values by quantity (None: it has none)."""
     folder = table.run(cell, seed)
     summary, settings, results = runs.summary(folder), runs.settings(folder), Results(folder / RESULTS)
     about = results.read_attributes()
@@ -54,7 +54,7 @@ def record(table: Table, cell: str, seed: int) -> Record:
 
 
 def value(results: Results, quantity: Quantity) -> float | None:
-    """The number that a table asks for; None if the file has none, or if it is not finite."""
+    """The value of a quantity; None if the file has none, or none that is finite."""
     if quantity.when is not None:
         return _first(results.read_history(), quantity)
     above = _number(results, quantity.read, quantity)
@@ -63,22 +63,22 @@ def value(results: Results, quantity: Quantity) -> float | None:
 
 
 def _number(results: Results, name: str, quantity: Quantity) -> float | None:
-    """One number by its name in the results file; with a `*`, the largest of all that fit."""
+    """One number by its name in the results file; with a `*`, the largest over all datasets that fit."""
     if quantity.attribute is not None:
-        found = [results.read_attributes(name).get(quantity.attribute)]
+        values = [results.read_attributes(name).get(quantity.attribute)]
     elif "*" in name:
         group = name.partition("*")[0].rpartition("/")[0]
-        found = [v for key, v in results.read(group).items() if fnmatchcase(f"{group}/{key}", name)]
+        values = [v for key, v in results.read(group).items() if fnmatchcase(f"{group}/{key}", name)]
     else:
-        found = [results.read(name).get("")]
-    numbers = [taken for v in found if (taken := _taken(v, quantity.take)) is not None]
+        values = [results.read(name).get("")]
+    numbers = [number for v in values if (number := _reduced(v, quantity.take)) is not None]
     return max(numbers, default=None)
 
 
 def _first(history: Mapping[str, np.ndarray], quantity: Quantity) -> float | None:
-    """The column that is read, at the first row where all columns that fit `when` are at or below `below`.
+    """The column `read` at the first row where all columns that fit `when` are at or below `below`.
 
-    Only rows of the last stage count: on the way a strategy trains easier coefficients, or windows of time.
+    Only rows of the last stage count: before it a strategy trains easier coefficients, or earlier windows of time.
     """
     columns = {f"history/{name}": column for name, column in history.items()}
     watched = [column for name, column in columns.items() if fnmatchcase(name, str(quantity.when))]
@@ -89,8 +89,8 @@ def _first(history: Mapping[str, np.ndarray], quantity: Quantity) -> float | Non
     return float(columns[quantity.read][rows[0]]) if len(rows) else None
 
 
-def _taken(value: Any, take: str) -> float | None:
-    """What is taken of an array; a number is an array of one."""
+def _reduced(value: Any, take: str) -> float | None:
+    """The last, largest or smallest finite number of an array; a single number is an array of one."""
     numbers = np.asarray(np.nan if value is None else value, float).ravel()
     numbers = numbers[np.isfinite(numbers)]
     if not len(numbers):
@@ -99,11 +99,11 @@ def _taken(value: Any, take: str) -> float | None:
 
 
 def refuse_others(table: Table, cells: Iterable[Cell]) -> None:
-    """Refuse a folder that holds a run with settings other than the table's (UsageError)."""
+    """Raise UsageError for a folder that holds a run with settings other than the table's."""
     for cell in cells:
-        if there := seeds(table, cell.name):
+        if measured := seeds(table, cell.name):
             config = composed(cell.words)
-            for seed in there:
+            for seed in measured:
                 folder = table.run(cell.name, seed)
                 config.seed, config.folder = seed, str(folder)
                 if differences := runs.differences(folder, _plain(config)):
@@ -116,19 +116,19 @@ def _plain(config: DictConfig) -> Any:
 
 @cache
 def composed(words: tuple[str, ...]) -> DictConfig:
-    """The configuration of a cell, whose seed and folder are not its own yet (Raises UsageError)."""
+    """The configuration of a cell, with seed 0 and no folder yet. Raises UsageError."""
     return compose([*words, "seed=0"])
 
 
 def refuse_busy(folder: Path) -> None:
-    """Refuse a run that another process is at (UsageError)."""
+    """Raise UsageError if another process is writing this run."""
     if (folder / RESULTS).exists() and runs.summary(folder)["status"] == Status.RUNNING:
         who = holder(folder) or "another process"
         raise UsageError(f"{folder} is being written by {who}; wait for it, or stop it (kill PROCESS: it saves first)")
 
 
 def _machine(about: dict[str, Any]) -> str:
-    """Where a run was made, without the name of the machine."""
+    """The processor, threads and libraries of a run; not the name of the machine."""
     versions, threads = json.loads(about.get("versions", "{}")), about.get("threads")
     processor = str(about.get("machine", "")).partition(", ")[2]
     device = processor if about.get("device") == "cpu" else f"{about.get('device')}, {processor}"

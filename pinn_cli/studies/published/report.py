@@ -1,4 +1,4 @@
-"""Ours beside theirs: medians, spreads, ratios, verdicts. Plain values in and out, so that it can be kept as JSON."""
+"""Our numbers beside those of the paper: medians, ranges, ratios, verdicts. All plain values, so it can be JSON."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import inf
@@ -13,7 +13,7 @@ AGREES, DIFFERS, ONE, QUICK = "agrees", "differs", "one seed", "quick"
 
 
 def report(table: Table, records: Mapping[str, Mapping[int, Record]], seeds: int) -> dict[str, Any]:
-    """Everything the views show; `seeds` is how many a cell ought to have."""
+    """Everything that the views show; `seeds` is how many seeds a complete cell has."""
     cells = {cell.name: _cell(table, cell, records.get(cell.name, {})) for cell in table.cells.values()}
     return {
         "name": table.name,
@@ -36,7 +36,7 @@ def report(table: Table, records: Mapping[str, Mapping[int, Record]], seeds: int
 def result(paper: float | None, values: Sequence[float]) -> dict[str, Any]:
     """Median, range and ratio to the paper's number, which agrees if it lies within the range of our seeds.
 
-    An infinite value is one that was never reached; what is infinite here is None in the result.
+    A value that was never reached is infinite, and None in the result.
     """
     if not values:
         return {"paper": paper, "median": None, "low": None, "high": None, "ratio": None, "verdict": ""}
@@ -47,7 +47,7 @@ def result(paper: float | None, values: Sequence[float]) -> dict[str, Any]:
 
 
 def verdict(paper: float | None, low: float, high: float, count: int) -> str:
-    """Whether the paper's value lies within the range of our seeds; one seed has none."""
+    """Whether the paper's value lies within the range of our seeds. One seed that differs is no verdict."""
     if paper is None:
         return ""
     if low <= paper <= high:
@@ -72,17 +72,17 @@ def _cell(table: Table, cell: Cell, records: Mapping[int, Record]) -> dict[str, 
         "row": cell.row,
         "column": cell.column,
         "results": results,
-        "notes": [chr(97 + i) for i, note in enumerate(table.notes) if _speaks_of(note, cell)],
+        "notes": [chr(97 + i) for i, note in enumerate(table.notes) if _concerns(note, cell)],
         "runs": {str(seed): record for seed, record in records.items()},
     }
 
 
-def _speaks_of(note: Note, cell: Cell) -> bool:
+def _concerns(note: Note, cell: Cell) -> bool:
     return cell.row in note.rows and cell.column in note.columns
 
 
 def _ratios(table: Table, cells: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """For each row the quotients of two columns: of the paper's numbers, and of our medians."""
+    """The quotients of two columns for each row: of the paper's numbers, and of our medians."""
     return [
         {"quantity": name, "row": row, "of": f"{above} / {below}",
          "paper": _quotient(pair, name, "paper"), "ours": _quotient(pair, name, "median")}

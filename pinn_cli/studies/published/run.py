@@ -1,6 +1,6 @@
-"""What a table lacks, as runs that can be carried out: one process each, or a sweep of them through a launcher.
+"""The missing runs of a table, and how they are carried out: in a pool of processes, or as a sweep by a launcher.
 
-Each run has its own folder whoever carries it out, and goes on there with what it finds.
+A run has the same folder either way, and resumes what is already there.
 """
 
 import os
@@ -25,10 +25,10 @@ from pinn_cli.studies.sweep import Planned, counted
 
 
 def missing(table: Table, cells: Iterable[Cell], seeds: Sequence[int]) -> tuple[list[Planned], Underway]:
-    """The runs that are not finished: those that nobody is at, and those that a sweep has running or queued.
+    """The runs that are not finished: those to start, and those that are running or queued in a sweep.
 
-    Seed by seed, so that every cell has a value early. Raises UsageError for a cell that makes no run, and where a
-    process is at a run that is of no sweep.
+    They are ordered by seed, so that every cell has a value early. Raises UsageError for a cell whose words make no
+    run, and for a run outside any sweep that a process is writing.
     """
     places = [(cell, seed, table.run(cell.name, seed)) for seed in seeds for cell in cells]
     todo = [(cell, seed, folder) for cell, seed, folder in places if not runs.finished(folder)]
@@ -41,7 +41,7 @@ def missing(table: Table, cells: Iterable[Cell], seeds: Sequence[int]) -> tuple[
 
 
 def told(todo: Iterable[Planned], going: Underway) -> list[str]:
-    """A line for each sweep that goes on with runs of the table, and for each reason why others failed before."""
+    """A line for each sweep that is carrying out runs of the table, and for each reason why others failed before."""
     numbers = Counter(sweep.folder for sweep, _ in going.values())
     jobs = {sweep.folder: f" (job {' '.join(sweep.jobs)})" if sweep.jobs else "" for sweep, _ in going.values()}
     reasons = Counter(reason for run in todo if (reason := run.refused or run.failed) is not None)
@@ -53,16 +53,16 @@ def told(todo: Iterable[Planned], going: Underway) -> list[str]:
 
 
 def train(table: Table, todo: Sequence[Planned], wanted: int, jobs: int) -> int:
-    """Each run in a process of its own, `jobs` at a time, a line for each that ends; the exit code."""
-    progress = Progress(table, len(todo), wanted, jobs)
+    """Carry out the runs in a pool of `jobs` processes, with a line for each that ends; the exit code."""
+    progress = TableProgress(table, len(todo), wanted, jobs)
     stopped = pool.carry_out([pool.train(run) for run in todo], jobs, progress)
     return STOPPED if stopped or progress.stopped else FAILED if progress.failed else FINISHED
 
 
 def launch(todo: Sequence[Planned], settings: Sequence[str], command: Sequence[str], dry: bool = False) -> int:
-    """The runs as one sweep, by the launcher that the settings name, or with `dry` its picture; the exit code.
+    """Carry out the runs as one sweep, by the launcher that the settings name; the exit code. `dry` only shows it.
 
-    What is said of it goes to the standard error: the output is the table. Raises UsageError.
+    The sweep prints to the standard error: the standard output is for the table. Raises UsageError.
     """
     from pinn_cli.studies import launch as multirun
 
@@ -74,7 +74,7 @@ def launch(todo: Sequence[Planned], settings: Sequence[str], command: Sequence[s
 
 @contextmanager
 def _to_standard_error() -> Iterator[None]:
-    """What this process and its workers print."""
+    """Redirect what this process and its workers print."""
     sys.stdout.flush()
     output = os.dup(1)
     os.dup2(2, 1)
@@ -86,8 +86,8 @@ def _to_standard_error() -> Iterator[None]:
         os.close(output)
 
 
-class Progress:
-    """Counts, and says what came of each run and about how long the rest will take, on the standard error."""
+class TableProgress:
+    """Prints a line on the standard error for each run that ends, with an estimate of the time left, and counts."""
 
     def __init__(self, table: Table, todo: int, wanted: int, jobs: int):
         self.todo = todo
@@ -115,12 +115,12 @@ class Progress:
         print(line + self._left(), file=sys.stderr, flush=True)
 
     def stopping(self, reason: str, running: int) -> None:
-        """The runs underway are being asked to save and leave."""
+        """The running processes have been asked to save and stop."""
         line = f"{reason}: {running} runs finish their step and save; a second Ctrl-C ends them at once"
         print(line, file=sys.stderr, flush=True)
 
     def _left(self) -> str:
-        """About how long the rest takes, by the runs that have ended."""
+        """An estimate of the time left, from the runs that have ended."""
         rest = self.todo - self.done
         return f"; about {duration((time.monotonic() - self.started) / self.done * rest)} left" if rest else ""
 

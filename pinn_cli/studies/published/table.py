@@ -105,7 +105,7 @@ class Table:
 
     @property
     def folder(self) -> Path:
-        """Where its runs lie: one folder per cell, one in it per seed."""
+        """The folder of its runs: it holds a folder per cell, and that a folder per seed."""
         return OUTPUTS / "reproduce" / self.name / ("quick" if self.quick else "")
 
     def run(self, cell: str, seed: int | str) -> Path:
@@ -113,13 +113,13 @@ class Table:
         return self.folder / cell / f"seed{seed}"
 
     def shortened(self) -> "Table":
-        """The quick table: few cells, short runs, in a folder of their own."""
+        """The quick table: few cells and short runs, in another folder."""
         cells = {name: replace(c, words=(*c.words, *self.shorter)) for name in self.few if (c := self.cells[name])}
         rows = tuple(row for row in self.rows if any(c.row == row for c in cells.values()))
         return replace(self, cells=cells, rows=rows, seeds=self.quick_seeds, quick=True)
 
     def chosen(self, names: Sequence[str] | None) -> list[Cell]:
-        """The cells of these names, rows or columns; all of them for None. Raises UsageError for an unknown name."""
+        """The cells with these names, rows or columns; all for None. Raises UsageError for an unknown name."""
         known = [*self.cells, *self.rows, *self.columns]
         for name in names or ():
             if name not in known:
@@ -128,7 +128,7 @@ class Table:
 
 
 def read_table(name: str) -> Table:
-    """The table of that name, the package's or one of the user's own. Raises UsageError, also for what is misspelt."""
+    """The table of this name, of the package or of the user. Raises UsageError for an unknown name, or a mistake."""
     known = catalogue.options(catalogue.PUBLISHED)
     if name not in known:
         raise UsageError(f"there is no published table `{name}`; {nearest(name, known)} (pinn reproduce lists them)")

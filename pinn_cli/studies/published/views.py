@@ -22,7 +22,7 @@ Rows = list[list[str]]
 
 
 def text(report: dict[str, Any]) -> str:
-    """For the terminal: every cell, empty ones as a dash."""
+    """For the terminal; a cell without runs is a dash."""
     parts = [f"{report['name']}: {report['title']}", report["source"], _caption(report)]
     for name, title in report["quantities"].items():
         parts += ["", title, typeset.text(shown := rows(report, name), _numbers(shown))]
@@ -32,7 +32,7 @@ def text(report: dict[str, Any]) -> str:
 
 
 def markdown(report: dict[str, Any], empty: bool = True) -> str:
-    """The same as Markdown; without `empty`, only what has been run."""
+    """As Markdown; without `empty`, only cells that have runs."""
     caption = _caption(report)
     above = f"{report['source']}. {caption[0].upper()}{caption[1:]}."
     below = "\n".join(f"* {line.strip()}" for line in _below(report))
@@ -40,7 +40,7 @@ def markdown(report: dict[str, Any], empty: bool = True) -> str:
 
 
 def tables(report: dict[str, Any], empty: bool = True) -> str:
-    """The numbers alone, as Markdown; `empty`: cells and quantities without runs too."""
+    """The numbers alone, as Markdown; with `empty` also cells and quantities without runs."""
     parts = []
     for name, title in report["quantities"].items():
         shown = rows(report, name, empty)
@@ -62,14 +62,14 @@ def rows(report: dict[str, Any], quantity: str, empty: bool = True) -> Rows:
 
 
 def ratios(report: dict[str, Any], quantity: str, empty: bool = True) -> Rows:
-    """Quotients of two columns by row; nothing if the table has none."""
+    """Quotients of two columns, by row; [] if the table has none."""
     kept = [q for q in report["ratios"] if q["quantity"] == quantity and (empty or q["ours"] is not None)]
     found = [[f"{q['row']} {q['of']}", _quotient(q["paper"]), _quotient(q["ours"])] for q in kept]
     return [["quotient", "paper", "ours"], *found] if found else []
 
 
 def arrays(report: dict[str, Any]) -> dict[str, Any]:
-    """By quantity: paper, median, mean, low, high, ratio (rows, columns), values (..., seeds); NaN: nothing."""
+    """By quantity: paper, median, mean, low, high, ratio (rows, columns), values (..., seeds); NaN: no value."""
     seeds = sorted({int(seed) for cell in report["cells"].values() for seed in cell["runs"]})
     shape = (len(report["rows"]), len(report["columns"]))
     found: dict[str, Any] = {key: report[key] for key in ("name", "title", "source", "number", "quick")}
@@ -127,7 +127,7 @@ def _of_means(report: dict[str, Any]) -> bool:
 
 
 def _values(cell: dict[str, Any], name: str) -> dict[str, float]:
-    """What the finished runs of a cell have of a quantity, by seed."""
+    """The values of a quantity in the finished runs of a cell, by seed."""
     runs = {seed: run for seed, run in cell["runs"].items() if run["status"] == Status.FINISHED}
     return {seed: value for seed, run in runs.items() if (value := run["values"].get(name)) is not None}
 
@@ -138,7 +138,7 @@ def _mean(cell: dict[str, Any], name: str) -> float | None:
 
 
 def _below(report: dict[str, Any]) -> Iterator[str]:
-    """What the numbers are to be stated with: how many agree, what is known to differ, settings, machines."""
+    """The lines below: how many cells agree, known differences, settings, machines."""
     results = [found for cell in report["cells"].values() for found in cell["results"].values()]
     verdicts = [found["verdict"] for found in results]
     filled = sum(any(found["count"] for found in cell["results"].values()) for cell in report["cells"].values())
@@ -162,7 +162,7 @@ def _below(report: dict[str, Any]) -> Iterator[str]:
 
 
 def _numbers(shown: Rows) -> range:
-    """The columns set to the right: all but the first and the last."""
+    """The columns aligned to the right: all but the first and the last."""
     return range(1, len(shown[0]) - 1)
 
 
