@@ -1,13 +1,17 @@
-"""Published tables: every cell composes, runs go on where they stopped, others are refused, the arithmetic is right."""
+"""Published tables: every cell composes, stopped runs are resumed, other runs are refused, the arithmetic is right."""
 
+import io
 import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
 from pathlib import Path
 
 import h5py
@@ -19,6 +23,7 @@ from pinn_cli import cli
 from pinn_cli.configuration import catalogue
 from pinn_cli.configuration.compose import compose
 from pinn_cli.records import summary as runs
+from pinn_cli.records.lock import Lock
 from pinn_cli.records.results import Results
 from pinn_cli.studies.launchers.slurm import array
 from pinn_cli.studies.launchers.slurm import commands as slurm
@@ -26,6 +31,7 @@ from pinn_cli.studies.published import views
 from pinn_cli.studies.published.report import report, result
 from pinn_cli.studies.published.table import read_table
 from pinn_cli.studies.sweep import Sweep
+from tests.conftest import ROOT
 from tests.run_files import write_run
 
 TABLES = catalogue.options(catalogue.PUBLISHED)
@@ -52,19 +58,38 @@ notes: [{{text: everything differs}}, {{text: only the annealing, columns: [anne
 RUNS = Path("outputs/reproduce/mine/tiny")
 
 
+def write_table(folder: Path, seeds: int = 1, steps: int = 3, more: str = "record.every=1", text: str = TINY) -> None:
+    file = folder / "conf" / "published" / "mine" / "tiny.yaml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text.format(seeds=seeds, steps=steps, more=more, small=SMALL))
+
+
 @pytest.fixture
-def tiny(tmp_path, monkeypatch):
+def tiny(here):
     """Writes the table `mine/tiny` into a working directory of its own."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
+    write_table(here)
+    return partial(write_table, here)
 
-    def write(seeds=1, steps=3, more="record.every=1", text=TINY):
-        file = tmp_path / "conf" / "published" / "mine" / "tiny.yaml"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text.format(seeds=seeds, steps=steps, more=more, small=SMALL))
 
-    write()
-    return write
+@pytest.fixture(scope="module")
+def once(tmp_path_factory):
+    """A folder in which two of the four cells have been run, and what the command printed."""
+    place = tmp_path_factory.mktemp("once")
+    write_table(place)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        patch.setattr(sys, "path", list(sys.path))
+        patch.setenv("PYTHONPATH", str(ROOT))
+        with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
+            assert reproduce("mine/tiny", "--only", "2x8", "--jobs", "2") == 0
+    return place, out.getvalue(), err.getvalue()
+
+
+@pytest.fixture
+def measured(once, here):
+    """The folder of `once`, copied."""
+    shutil.copytree(once[0], here, dirs_exist_ok=True, symlinks=True)
+    return partial(write_table, here)
 
 
 def reproduce(*words: str) -> int:
@@ -79,27 +104,23 @@ def is_training(run: str) -> bool:
     return (RUNS / run / "results.h5").exists() and len(steps(run)) > 3
 
 
+def stamps() -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in RUNS.rglob("results.h5")}
+
+
 # ---- the tables of the package
 
 
 @pytest.mark.parametrize("name", TABLES)
 def test_every_cell_of_every_table_composes(name):
     table = read_table(name)
-    assert table.cells
-    assert table.title
-    for cell in {c.words: c for c in table.cells.values()}.values():
-        compose([*cell.words, "seed=0"])
-    for cell in table.shortened().cells.values():
-        compose([*cell.words, "seed=0"])
-
-
-@pytest.mark.parametrize("name", TABLES)
-def test_what_a_quick_table_runs_is_a_part_of_the_table(name):
-    table = read_table(name)
     quick = table.shortened()
+    assert table.title
     assert set(quick.cells) <= set(table.cells)
     assert quick.folder == table.folder / "quick"
-    assert len(quick.cells) * quick.seeds <= 8
+    assert 0 < len(quick.cells) * quick.seeds <= 8
+    for words in {cell.words for cell in (*table.cells.values(), *quick.cells.values())}:
+        compose([*words, "seed=0"])
 
 
 def test_the_published_grid_of_helmholtz():
@@ -116,26 +137,25 @@ def test_the_published_grid_of_helmholtz():
 # ---- running them
 
 
-def test_a_table_is_run_once_and_kept(tiny, capsys):
-    assert reproduce("mine/tiny", "--dry-run") == 0
-    commands = capsys.readouterr().out.splitlines()
-    assert len(commands) == 4
-    assert commands[0].endswith("architecture.width=8 seed=0 folder=outputs/reproduce/mine/tiny/2x8_plain/seed0")
-    assert not Path("outputs").exists()
-
-    assert reproduce("mine/tiny", "--only", "2x8", "--jobs", "2") == 0
-    out, err = capsys.readouterr()
+def test_the_missing_runs_are_carried_out(once, measured, capsys):
+    _, out, err = once
     assert "2 of 2 runs to do" in err
     assert re.search(r"^2x8_plain +1\.50e\+00 .* 1 ", out, re.MULTILINE)
     assert re.search(r"^2x6_plain( +–){6}$", out, re.MULTILINE)
     assert "one seed" in out
-    stamps = {path: path.stat().st_mtime_ns for path in RUNS.rglob("results.h5")}
-    assert len(stamps) == 2
+    assert len(stamps()) == 2
+    assert reproduce("mine/tiny", "--dry-run") == 0
+    commands = capsys.readouterr().out.splitlines()
+    assert [line.rpartition("/tiny/")[2] for line in commands] == ["2x6_plain/seed0", "2x6_annealed/seed0"]
+    assert commands[0].endswith("architecture.width=6 seed=0 folder=outputs/reproduce/mine/tiny/2x6_plain/seed0")
 
+
+def test_a_finished_run_is_not_repeated_and_its_values_are_those_of_its_file(measured, capsys):
+    before = stamps()
     assert reproduce("mine/tiny", "--only", "2x8", "--json") == 0
     out, err = capsys.readouterr()
     assert not err
-    assert stamps == {path: path.stat().st_mtime_ns for path in RUNS.rglob("results.h5")}
+    assert stamps() == before
     run = json.loads(out)["cells"]["2x8_plain"]["runs"]["0"]
     results = Results(RUNS / "2x8_plain" / "seed0" / "results.h5")
     assert run["values"] == {
@@ -145,23 +165,27 @@ def test_a_table_is_run_once_and_kept(tiny, capsys):
         "ratio": max(results.read_history()[f"loss/{n}"][-1] for n in ("total", "pde", "wall"))
         / results.read_history()["loss/wall"][-1],
     }
-    assert (run["steps"], run["stated"]) == (3, {"dtype": "float32"})
-    assert run["command"] == commands[0].partition(" folder=")[0]
+    assert (run["steps"], run["stated"], run["errors"]["u"]) == (3, {"dtype": "float32"}, run["values"]["u"])
+    assert run["command"].endswith("architecture.depth=2 architecture.width=8 seed=0")
 
+
+def test_a_table_is_written_beside_its_runs(measured):
     assert "| 2x8_plain | 1.50e+00 |" in (RUNS / "table.md").read_text()
     with h5py.File(RUNS / "table.h5") as file:
         assert file["u/values"].shape == (2, 2, 1)
-        assert file["u/values"][0, 0, 0] == run["values"]["u"]
+        assert file["u/values"][0, 0, 0] == Results(RUNS / "2x8_plain/seed0/results.h5").read("error/u")[""]
         assert np.isnan(file["u/median"][1]).all()
         assert np.isnan(file["u/paper"][0, 1])
 
 
-def test_cells_may_be_left_out_by_a_pattern(tiny):
-    tiny(text=TINY.replace("ratios:", 'without: ["*_annealed"]\nratios:'))
-    assert list(read_table("mine/tiny").cells) == ["2x8_plain", "2x6_plain"]
+def test_cells_are_left_out_by_a_pattern_and_get_words_of_their_own(tiny):
+    tiny(text=TINY.replace("ratios:", 'without: ["*_annealed"]\ncells: {{2x6_plain: [stop.seconds=9]}}\nratios:'))
+    cells = read_table("mine/tiny").cells
+    assert list(cells) == ["2x8_plain", "2x6_plain"]
+    assert [cell.words[-1] for cell in cells.values()] == ["architecture.width=8", "stop.seconds=9"]
 
 
-def test_a_quick_table_lies_apart_and_says_so(tiny, capsys):
+def test_a_quick_table_has_its_own_folder_and_says_that_it_is_quick(tiny, capsys):
     assert reproduce("mine/tiny", "--quick") == 0
     out, err = capsys.readouterr()
     assert "not comparable" in out
@@ -172,8 +196,8 @@ def test_a_quick_table_lies_apart_and_says_so(tiny, capsys):
     assert not (RUNS / "table.md").exists()
 
 
-def test_ctrl_c_stops_all_of_them_and_the_same_command_goes_on(tiny):
-    tiny(seeds=2, steps=1500)
+def test_ctrl_c_stops_all_runs_and_the_same_command_resumes_them(tiny):
+    tiny(seeds=2, steps=1000)
     command = [sys.executable, "-m", "pinn_cli.cli", "reproduce", "mine/tiny", "--only", "2x8_plain", "--jobs", "2"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 120
@@ -192,38 +216,37 @@ def test_ctrl_c_stops_all_of_them_and_the_same_command_goes_on(tiny):
     assert "running" not in statuses
     assert reproduce("mine/tiny", "--only", "2x8_plain", "--jobs", "2") == 0
     for seed in (0, 1):
-        assert steps(f"2x8_plain/seed{seed}") == list(range(1, 1501))
+        assert steps(f"2x8_plain/seed{seed}") == list(range(1, 1001))
         if statuses[seed] == "stopped":
             log = (RUNS / f"2x8_plain/seed{seed}/run.log").read_text()
             assert f"from step {before[seed]}\n" in log
 
 
-def test_a_killed_run_is_gone_on_with(tiny):
-    tiny(steps=1500)
-    words = [*read_table("mine/tiny").cells["2x6_plain"].words, "seed=0", f"folder={RUNS}/2x6_plain/seed0"]
-    command = [sys.executable, "-m", "pinn_cli.cli", "train", *words]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-        while not is_training("2x6_plain/seed0"):
-            assert process.poll() is None
-            time.sleep(0.02)
-        process.kill()
-    assert Results(RUNS / "2x6_plain/seed0/results.h5").read_attributes()["status"] == "running"
-    assert reproduce("mine/tiny", "--only", "2x6_plain") == 0
-    assert steps("2x6_plain/seed0") == list(range(1, 1501))
-
-
-def test_a_run_with_other_settings_is_refused(tiny, capsys):
+def test_an_interrupted_run_is_resumed(measured):
+    results = Results(RUNS / "2x8_plain/seed0/results.h5")
+    results.attributes(status="running")  # and no process holds its folder
     assert reproduce("mine/tiny", "--only", "2x8_plain") == 0
-    tiny(steps=4)
-    stamp = (RUNS / "2x8_plain/seed0/results.h5").stat().st_mtime_ns
-    capsys.readouterr()
+    assert results.read_attributes()["status"] == "finished"
+    assert steps("2x8_plain/seed0") == [1, 2, 3]
+
+
+def test_a_run_with_other_settings_is_refused(measured, capsys):
+    measured(steps=4)
+    before = stamps()
     for words in ((), ("--show",), ("--dry-run",)):
         assert reproduce("mine/tiny", *words) == cli.USAGE
         out, err = capsys.readouterr()
         assert "stop.steps=3 is now 4" in err
         assert "2x8_plain/seed0 is not the run of the table" in err
         assert (out, err.count("\n")) == ("", 1)
-    assert (RUNS / "2x8_plain/seed0/results.h5").stat().st_mtime_ns == stamp
+    assert stamps() == before
+
+
+def test_a_run_that_another_process_writes_is_refused(measured, capsys):
+    Results(RUNS / "2x8_plain/seed0/results.h5").attributes(status="running")
+    with Lock(RUNS / "2x8_plain/seed0"):
+        assert reproduce("mine/tiny", "--only", "2x8_plain") == cli.USAGE
+    assert f"being written by process {os.getpid()} on" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("value", "same"), [({}, True), (None, True), (["a"], False), (0, False), (False, False)])
@@ -235,16 +258,6 @@ def test_an_empty_setting_that_an_older_run_did_not_know_is_no_difference(tmp_pa
     assert (not runs.differences(tmp_path / "run", config)) == same
     config["seed"] = 5
     assert "seed=0 is now 5" in runs.differences(tmp_path / "run", config)
-
-
-def test_a_run_that_another_process_writes_is_refused(tiny, capsys):
-    from pinn_cli.records.lock import Lock
-
-    assert reproduce("mine/tiny", "--only", "2x8_plain") == 0
-    Results(RUNS / "2x8_plain/seed0/results.h5").attributes(status="running")
-    with Lock(RUNS / "2x8_plain/seed0"):
-        assert reproduce("mine/tiny", "--only", "2x8_plain") == cli.USAGE
-    assert f"being written by process {os.getpid()} on" in capsys.readouterr().err
 
 
 def test_a_run_that_fails_leaves_the_others_and_is_named(tiny, capsys):
@@ -261,7 +274,7 @@ def test_a_run_that_fails_leaves_the_others_and_is_named(tiny, capsys):
 
 @pytest.fixture
 def cluster(monkeypatch):
-    """A Slurm that takes everything and starts nothing: the scripts submitted, and what waits in the queue."""
+    """A Slurm that accepts every job and starts none: the submitted scripts, and the tasks in the queue."""
     scripts: list[Path] = []
     waiting: list[slurm.Task] = []
 
@@ -285,39 +298,36 @@ def submitted(script: Path) -> list[str]:
     return [line.rpartition("/tiny/")[2] for line in script.with_name("runs.txt").read_text().splitlines()]
 
 
-def test_what_is_missing_is_one_sweep_of_all_cells_and_seeds(tiny, capsys):
-    tiny(seeds=2)
-    assert reproduce("mine/tiny", "--only", "2x8_plain", "--seeds", "1") == 0
+def test_the_missing_runs_of_all_cells_and_seeds_are_one_sweep(measured, capsys):
+    measured(seeds=2)
     words = ("mine/tiny", "--launcher", "basic", "--only", "2x8")
-    capsys.readouterr()
     assert reproduce(*words, "--dry-run") == 0
     out, err = capsys.readouterr()
-    runs = [f"{Path.cwd()}/{RUNS}/{name}" for name in ("2x8_annealed/seed0", "2x8_plain/seed1", "2x8_annealed/seed1")]
+    runs = [f"{Path.cwd()}/{RUNS}/{name}" for name in ("2x8_plain/seed1", "2x8_annealed/seed1")]
     assert [line.rpartition("folder=")[2] for line in out.splitlines() if "folder=" in line] == runs
-    assert (out.splitlines()[-1], err) == ("3 runs; with hydra/launcher=basic; nothing has been started", "")
+    assert (out.splitlines()[-1], err) == ("2 runs; with hydra/launcher=basic; nothing has been started", "")
     assert not Path("outputs/sweeps").exists()
     assert reproduce(*words) == 0
     out, err = capsys.readouterr()
     assert out.startswith("mine/tiny: A tiny table\n")
-    assert "run 2 (3 of 3): pinn train " in err
+    assert "run 1 (2 of 2): pinn train " in err
     sweep = Sweep.read("outputs/sweeps/latest")
     assert [str(run.folder) for run in sweep.runs] == runs
     assert sweep.command == "pinn reproduce mine/tiny --launcher basic --only 2x8"
-    assert [steps(f"2x8_annealed/seed{k}") for k in (0, 1)] == [[1, 2, 3]] * 2
+    assert steps("2x8_annealed/seed1") == [1, 2, 3]
     assert reproduce("mine/tiny", "--only", "2x8", "--dry-run") == 0  # they are the runs of the table
     assert "nothing is missing" in capsys.readouterr().out
 
 
-def test_workers_print_nothing_into_the_table(tiny, capfd):
-    tiny(seeds=2)
-    words = ("mine/tiny", "--only", "2x8_plain", "--launcher", "local", "hydra.launcher.jobs=2", "--json")
-    assert reproduce(*words) == 0
+def test_workers_print_nothing_into_the_table(measured, capfd):
+    measured(seeds=2)
+    assert reproduce("mine/tiny", "--only", "2x8_plain", "--launcher", "local", "--json") == 0
     out, err = capfd.readouterr()
     assert json.loads(out)["cells"]["2x8_plain"]["results"]["u"]["count"] == 2
-    assert "[2/2] run" in err
+    assert "[1/1] run" in err
 
 
-def test_what_a_cluster_has_in_its_queue_is_not_submitted_twice(tiny, cluster, capsys):
+def test_runs_in_the_queue_of_a_cluster_are_not_submitted_twice(tiny, cluster, capsys):
     scripts, _ = cluster
     tiny(seeds=2)
     words = ("mine/tiny", "--launcher", "slurm_array", "hydra.launcher.partition=gpu")
@@ -340,13 +350,13 @@ def test_what_a_cluster_has_in_its_queue_is_not_submitted_twice(tiny, cluster, c
     assert "0 of 4 cells have finished runs" in capsys.readouterr().out
 
 
-def test_what_a_cluster_has_ended_is_shown_and_what_is_missing_or_failed_is_submitted(tiny, cluster, capsys):
+def test_finished_runs_of_a_cluster_are_shown_and_failed_ones_are_submitted_again(tiny, once, cluster, capsys):
     scripts, waiting = cluster
     words = ("mine/tiny", "--launcher", "slurm_array", "--only", "2x8_plain", "2x6_plain")
     assert reproduce(*words) == 0
     lines = scripts[0].with_name("runs.txt").read_text().splitlines()
     waiting.clear()
-    assert cli.main(shlex.split(lines[0])[1:]) == 0
+    shutil.copytree(once[0] / RUNS / "2x8_plain/seed0", RUNS / "2x8_plain/seed0")
     Path(f"{RUNS}/2x6_plain/seed0.failed").write_text("no such node\n")
     capsys.readouterr()
     assert reproduce(*words) == 0
@@ -363,7 +373,7 @@ def test_what_a_cluster_has_ended_is_shown_and_what_is_missing_or_failed_is_subm
     assert ("2 of 4 cells have finished runs" in out, err, len(scripts)) == (True, "", 2)
 
 
-# ---- what may be typed wrongly
+# ---- mistakes
 
 
 @pytest.mark.parametrize(
@@ -377,7 +387,7 @@ def test_what_a_cluster_has_ended_is_shown_and_what_is_missing_or_failed_is_subm
         ("mine/tiny hydra.launcher.partition=gpu", "--launcher local"),
     ],
 )
-def test_one_line_exit_code_2_and_nothing_made(tiny, capsys, words, says):
+def test_a_mistake_is_one_line_with_exit_code_2_and_writes_nothing(tiny, capsys, words, says):
     assert reproduce(*words.split()) == cli.USAGE
     out, err = capsys.readouterr()
     assert says in err
@@ -413,7 +423,7 @@ def test_numbers_are_counts(tiny, words, capsys):
         ("rows:", "rows: [", "tiny.yaml"),
     ],
 )
-def test_a_table_that_is_written_wrongly_says_where(tiny, capsys, before, after, says):
+def test_a_mistake_in_a_table_names_the_file(tiny, capsys, before, after, says):
     tiny(text=TINY.replace(before, after))
     assert reproduce("mine/tiny", "--dry-run") == cli.USAGE
     err = capsys.readouterr().err
@@ -455,7 +465,7 @@ def made_up(value: float | None, status: str = "finished") -> dict:
     return about | {"status": status, "stated": {"dtype": "float32"}, "values": values}
 
 
-def test_a_report_counts_what_is_finished_and_names_what_is_not(tiny):
+def test_a_report_counts_finished_runs_and_names_the_others(tiny):
     table = read_table("mine/tiny")
     found = report(table, {
         "2x8_plain": {0: made_up(1.0), 1: made_up(4.0), 2: made_up(9.0, "failed")},
@@ -496,13 +506,13 @@ def test_the_mean_stands_beside_the_median_where_the_paper_prints_means(tiny):
         assert np.isnan(views.arrays(found)["u/mean"][1]).all()
 
 
-def test_a_single_seed_names_what_is_known_to_differ_too(tiny):
+def test_a_single_seed_has_no_verdict_but_the_known_differences(tiny):
     found = report(read_table("mine/tiny"), {"2x8_plain": {0: made_up(3.0)}}, seeds=1)
     assert views.rows(found, "u")[1][-1] == "one seed a"
     assert "  a  everything differs" in views.text(found)
 
 
-def test_a_cell_that_differs_names_what_is_known_to_differ(tiny):
+def test_a_cell_that_differs_names_the_known_differences(tiny):
     table = read_table("mine/tiny")
     found = report(table, {"2x8_plain": {0: made_up(3.0), 1: made_up(4.0)}}, seeds=2)
     assert views.rows(found, "u")[1][-1] == "differs a"
