@@ -20,10 +20,10 @@ def run(arguments: Namespace) -> int:
     from pinn_cli.reports import figures
     from pinn_cli.studies.find import find
 
-    names = arguments.only.split(",") if arguments.only else list(figures.FIGURES)
-    for name in names:
-        if name not in figures.FIGURES:
-            raise UsageError(f"there is no figure `{name}`; {nearest(name, figures.FIGURES)}")
+    names, known = arguments.only.split(",") if arguments.only else None, figures.figures()
+    for name in names or ():
+        if name not in known:
+            raise UsageError(f"there is no figure `{name}`; {nearest(name, known)}")
     folders = [find(word) for word in arguments.run]
     if arguments.out and len(folders) > 1:
         raise UsageError("--out takes one run; found several, whose figures would overwrite each other")

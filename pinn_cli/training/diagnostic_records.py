@@ -57,7 +57,8 @@ class Diagnosis:
         for name in due:
             found = self.diagnostics[name](still(objective))
             self.keep(name, step, found)
-            columns |= {column: float(found[key]) for column, key in self.diagnostics[name].columns.items()}
+            kept = self.records[name]
+            columns |= {column: float(kept[key][-1]) for column, key in self.diagnostics[name].columns.items()}
         return columns
 
     def keep(self, name: str, step: int, record: Mapping[str, Tensor | float]) -> None:

@@ -25,8 +25,8 @@ ROOT = Path(__file__).parents[2]
     ("coordinates", "nodes", "names"),
     [
         ("x", 50, ["solution", "losses"]),
-        ("xy", 20, ["solution", "losses", "collocation"]),
-        ("xt", 20, ["solution", "losses", "collocation"]),
+        ("xy", 20, ["solution", "collocation", "losses"]),
+        ("xt", 20, ["solution", "collocation", "losses"]),
         ("xyz", 8, ["solution", "losses"]),
         ("xyzt", 5, ["solution", "losses"]),
     ],

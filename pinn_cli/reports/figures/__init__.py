@@ -1,11 +1,16 @@
 """Figures of a run, drawn from its results file alone, finished or running.
 
-Nothing outside this folder imports matplotlib, and nothing in it uses pyplot or changes a global setting.
+A figure is a function ``draw_<name>(results)`` in a module of this folder, or of ``./figures`` where the command is
+typed. It returns None where the run has nothing to draw. No other wing imports matplotlib, and no figure uses pyplot or
+changes a global setting.
 """
 
 from collections.abc import Callable, Sequence
+from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
 from io import BytesIO
 from pathlib import Path
+from types import ModuleType
 
 from matplotlib.figure import Figure
 
@@ -14,45 +19,61 @@ from pinn_cli.basics.errors import TrainingError, UsageError
 from pinn_cli.records.folder import RESULTS
 from pinn_cli.records.lock import check_own
 from pinn_cli.records.results import Results
-from pinn_cli.reports.figures.fields import draw_collocation, draw_solution
-from pinn_cli.reports.figures.gradient_alignment import draw_gradient_alignment
-from pinn_cli.reports.figures.gradient_histograms import draw_gradient_histograms
-from pinn_cli.reports.figures.hessian_spectrum import draw_hessian_spectrum
-from pinn_cli.reports.figures.loss_landscape import draw_loss_landscape
-from pinn_cli.reports.figures.losses import draw_losses
-from pinn_cli.reports.figures.ntk_spectrum import draw_ntk_spectrum
 from pinn_cli.reports.figures.style import style
 
-FIGURES: dict[str, Callable[[Results], Figure | None]] = {
-    "solution": draw_solution,
-    "losses": draw_losses,
-    "collocation": draw_collocation,
-    "gradient_histograms": draw_gradient_histograms,
-    "hessian_spectrum": draw_hessian_spectrum,
-    "loss_landscape": draw_loss_landscape,
-    "ntk_spectrum": draw_ntk_spectrum,
-    "gradient_alignment": draw_gradient_alignment,
-}
+Draw = Callable[[Results], Figure | None]
+
+
+def figures() -> dict[str, Draw]:
+    """Every figure by name. Raises UsageError for a module of ./figures that fails, or takes the name of a figure."""
+    known: dict[str, Draw] = {}
+    for file in sorted(Path(__file__).parent.glob("[!_]*.py")):
+        known |= _drawn_by(import_module(f"{__name__}.{file.stem}"))
+    for file in sorted(Path("figures").glob("[!_]*.py")):
+        own = _drawn_by(_own_module(file))
+        for name in own.keys() & known.keys():
+            raise UsageError(f"{file}: there is a figure `{name}` already; give draw_{name} another name")
+        known |= own
+    return known
+
+
+def _drawn_by(module: ModuleType) -> dict[str, Draw]:
+    """The figures that a module itself defines."""
+    functions = {name: value for name, value in vars(module).items() if name.startswith("draw_")}
+    own = {name: value for name, value in functions.items() if getattr(value, "__module__", "") == module.__name__}
+    return {name.removeprefix("draw_"): value for name, value in own.items()}
+
+
+def _own_module(file: Path) -> ModuleType:
+    spec = spec_from_file_location(f"figures.{file.stem}", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # a module of the user may raise anything
+        raise UsageError(f"{file}: {type(error).__name__}: {' '.join(str(error).split())}") from error
+    return module
 
 
 def write(
     folder: str | Path,
-    names: Sequence[str] = tuple(FIGURES),
+    names: Sequence[str] | None = None,
     kind: str = "png",
     out: str | Path | None = None,
     resolution: int = 200,
 ) -> list[Path]:
-    """Draw figures of the run in `folder` into `out` (its own ``figures/``); the paths of those the file has data for.
+    """Draw figures (None: all) of the run in `folder` into `out` (default: its ``figures/``); the paths written.
 
-    `kind` is png, pdf or svg; `resolution` in dots per inch. Raises UsageError for a file that is no run's or a folder
-    that leads elsewhere, and TrainingError where a figure cannot be written.
+    A figure without data is left out. `kind` is png, pdf or svg; `resolution` in dots per inch. Raises UsageError for a
+    file that is no run's or a folder that leads elsewhere, and TrainingError where a figure cannot be written.
     """
     if out is None:
         check_own(Path(folder))
     results, target = Results(Path(folder) / RESULTS), Path(out or Path(folder) / "figures")
-    written = []
-    for name in names:
-        image = _image(results, name, kind, resolution)
+    written, known = [], figures()
+    for name in known if names is None else names:
+        image = _image(results, name, known[name], kind, resolution)
         if image is not None:
             _make(target)
             atomic.write(target / f"{name}.{kind}", image)
@@ -60,12 +81,12 @@ def write(
     return written
 
 
-def _image(results: Results, name: str, kind: str, resolution: int) -> bytes | None:
-    """A figure as a file's content; None where there is nothing to draw. Raises UsageError for what cannot be drawn."""
+def _image(results: Results, name: str, draw: Draw, kind: str, resolution: int) -> bytes | None:
+    """A figure as a file's content; None without data. Raises UsageError if it cannot be drawn."""
     image = BytesIO()
     try:
         with style():
-            figure = FIGURES[name](results)
+            figure = draw(results)
             if figure is not None:
                 figure.savefig(image, format=kind, dpi=resolution)
     except (ValueError, LookupError, TypeError, ArithmeticError, AttributeError, RuntimeError, MemoryError) as error:
