@@ -30,24 +30,24 @@ def run(arguments: Namespace) -> int:
 
     if arguments.figure and arguments.figure.suffix not in KINDS:
         raise UsageError(f"--figure {arguments.figure}: expected a file that ends in {', '.join(KINDS)}")
-    found = compare(find_all(arguments.run))
+    comparison = compare(find_all(arguments.run))
     if arguments.sort:
-        order = list(dict.fromkeys(one["problem"] for one in found["runs"]))
+        order = list(dict.fromkeys(one["problem"] for one in comparison["runs"]))
         for kind in ("runs", "groups"):
-            found[kind].sort(key=lambda one: (order.index(one["problem"]), rank(one)))
-    print(_shaped(found, arguments))
+            comparison[kind].sort(key=lambda one: (order.index(one["problem"]), rank(one)))
+    print(_shaped(comparison, arguments))
     if arguments.figure:
-        _draw(found, arguments.figure)
+        _draw(comparison, arguments.figure)
     return 0
 
 
-def _draw(found: dict[str, Any], path: Path) -> None:
+def _draw(comparison: dict[str, Any], path: Path) -> None:
     from pinn_cli.reports.figures.error_against_time import write_comparison
     from pinn_cli.studies.compare import rank
     from pinn_cli.studies.compare_tables import legend
 
-    curves: dict[str, dict[str, list[str]]] = {str(group["problem"]): {} for group in found["groups"]}
-    for group in sorted(found["groups"], key=rank):
+    curves: dict[str, dict[str, list[str]]] = {str(group["problem"]): {} for group in comparison["groups"]}
+    for group in sorted(comparison["groups"], key=rank):
         curves[str(group["problem"])][legend(group)] = group["folders"]
     try:
         drawn = write_comparison(curves, path)
@@ -56,17 +56,17 @@ def _draw(found: dict[str, Any], path: Path) -> None:
     print(path if drawn else "no errors have been recorded to be drawn", file=sys.stderr)
 
 
-def _shaped(found: dict[str, Any], arguments: Namespace) -> str:
+def _shaped(comparison: dict[str, Any], arguments: Namespace) -> str:
     from pinn_cli.basics.text import as_json, terminal_width
     from pinn_cli.reports import tables as typeset
     from pinn_cli.studies.compare_tables import blocks, in_full
 
     if arguments.json:
-        return as_json(found)
-    grouped = not arguments.runs and any(len(group["runs"]) > 1 for group in found["groups"])
+        return as_json(comparison)
+    grouped = not arguments.runs and any(len(group["runs"]) > 1 for group in comparison["groups"])
     if arguments.csv:
-        return typeset.comma_separated(in_full(found, grouped))
-    shown, below = blocks(found, grouped)
+        return typeset.comma_separated(in_full(comparison, grouped))
+    shown, below = blocks(comparison, grouped)
     titles, gap = [block.problem for block in shown], "\n"
     if arguments.md:
         titles, gap = [f"**{title}**" for title in titles], "\n\n"

@@ -10,7 +10,7 @@ import os
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pinn_cli.basics.errors import FINISHED, STOPPED, UsageError
 from pinn_cli.configuration import catalogue
@@ -110,25 +110,27 @@ def _typed(arguments: Namespace) -> list[str]:
 
 def _show(table: "Table", seeds: int, arguments: Namespace) -> None:
     """Print the table in the requested format, and write it beside its runs."""
-    from pinn_cli.basics.text import as_json
+    from pinn_cli.basics.text import as_json, terminal_width
     from pinn_cli.records.results import export
     from pinn_cli.studies.published import measured, views
     from pinn_cli.studies.published.report import report
 
-    found = report(table, measured.records(table), seeds)
+    numbers = report(table, measured.records(table), seeds)
     if table.folder.is_dir():
-        (table.folder / "table.md").write_text(views.markdown(found), encoding="utf-8")
-        export(table.folder / "table.h5", views.arrays(found))
+        (table.folder / "table.md").write_text(views.markdown(numbers), encoding="utf-8")
+        export(table.folder / "table.h5", views.arrays(numbers))
     if arguments.json:
-        print(as_json(found))
+        print(as_json(numbers))
     else:
-        print(views.markdown(found) if arguments.md else views.text(found))
+        print(views.markdown(numbers) if arguments.md else views.text(numbers, terminal_width()))
 
 
 def _names(as_json: bool) -> str:
-    found: dict[str, Any] = catalogue.descriptions(catalogue.PUBLISHED)
-    width = max(map(len, found))
-    return json.dumps(found, indent=2) if as_json else "\n".join(f"{n:<{width}}  {text}" for n, text in found.items())
+    from pinn_cli.basics.text import terminal_width
+    from pinn_cli.reports import tables
+
+    names = catalogue.descriptions(catalogue.PUBLISHED)
+    return json.dumps(names, indent=2) if as_json else tables.text(list(names.items()), (), width=terminal_width())
 
 
 def _count(text: str) -> int:

@@ -30,19 +30,19 @@ def compare(folders: Sequence[Path]) -> dict[str, Any]:
     """
     sweep = _common_sweep(folders)
     entries = _runs(folders) if sweep is None else _runs_of(sweep, folders)
-    found: dict[str, Any] = {"sweep": None if sweep is None else str(sweep.folder)}
-    found |= {kind: list[dict[str, Any]]() for kind in ("runs", "groups", "unstarted")}
+    comparison: dict[str, Any] = {"sweep": None if sweep is None else str(sweep.folder)}
+    comparison |= {kind: list[dict[str, Any]]() for kind in ("runs", "groups", "unstarted")}
     for problem in dict.fromkeys(one["problem"] for one in entries):
         own = [one for one in entries if one["problem"] == problem]
         for one, settings in zip(own, _settings(own) if sweep is None else _typed(sweep, own), strict=True):
             one["settings"] = settings
         started = [one for one in own if "folder" in one]
         groups = _groups(started)
-        found["runs"] += [{key: value for key, value in one.items() if key != "number"} for one in started]
-        found["groups"] += groups
+        comparison["runs"] += [{key: value for key, value in one.items() if key != "number"} for one in started]
+        comparison["groups"] += groups
         rest = _combinations([one for one in own if "folder" not in one])
-        found["unstarted"] += [one for one in rest if not _joined(groups, one)]
-    return found
+        comparison["unstarted"] += [one for one in rest if not _joined(groups, one)]
+    return comparison
 
 
 def rank(entry: Mapping[str, Any]) -> float:
@@ -141,12 +141,13 @@ def _typed(sweep: Sweep, entries: Sequence[Mapping[str, Any]]) -> list[Settings]
 
 def _combinations(unstarted: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Runs that have not started; those that differ in their seed only, and have one reason, are one entry."""
-    found: dict[str, dict[str, Any]] = {}
+    combinations: dict[str, dict[str, Any]] = {}
     for one in unstarted:
         settings = _without_seed(one)
         entry = {"problem": one["problem"], "settings": settings, "status": one["status"], "reason": one["reason"]}
-        found.setdefault(repr((settings, one["reason"])), entry | {"numbers": []})["numbers"].append(one["number"])
-    return list(found.values())
+        known = combinations.setdefault(repr((settings, one["reason"])), entry | {"numbers": []})
+        known["numbers"].append(one["number"])
+    return list(combinations.values())
 
 
 def _joined(groups: Sequence[dict[str, Any]], one: Mapping[str, Any]) -> bool:

@@ -39,14 +39,14 @@ class Column:
     best: bool = False  # its smallest number is bold
 
 
-def blocks(found: Entry, grouped: bool) -> tuple[list[Block], list[str]]:
+def blocks(comparison: Entry, grouped: bool) -> tuple[list[Block], list[str]]:
     """A table for each problem, with a row for each group of seeds or for each run, and the lines below them."""
     reasons, tables = Reasons(), []
-    entries = found["groups" if grouped else "runs"]
-    for problem in dict.fromkeys(one["problem"] for one in (*entries, *found["unstarted"])):
+    entries = comparison["groups" if grouped else "runs"]
+    for problem in dict.fromkeys(one["problem"] for one in (*entries, *comparison["unstarted"])):
         started = [one for one in entries if one["problem"] == problem]
-        own = [*started, *(one for one in found["unstarted"] if one["problem"] == problem)]
-        columns = _of_groups(found, own, reasons) if grouped else _of_runs(found, own, reasons)
+        own = [*started, *(one for one in comparison["unstarted"] if one["problem"] == problem)]
+        columns = _of_groups(comparison, own, reasons) if grouped else _of_runs(comparison, own, reasons)
         rows = [[column.title for column in columns], *_rows(columns, own, NONE)]
         if grouped and not any(row[-1] for row in rows[1:]):
             columns, rows = columns[:-1], [row[:-1] for row in rows]
@@ -56,9 +56,9 @@ def blocks(found: Entry, grouped: bool) -> tuple[list[Block], list[str]]:
     return tables, [*([MEDIANS] if several else []), *reasons.lines]
 
 
-def in_full(found: Entry, grouped: bool) -> Rows:
+def in_full(comparison: Entry, grouped: bool) -> Rows:
     """All problems in one table for a file: numbers unrounded, settings by their whole names."""
-    entries = [*found["groups" if grouped else "runs"], *found["unstarted"]]
+    entries = [*comparison["groups" if grouped else "runs"], *comparison["unstarted"]]
     keys = dict.fromkeys(key for one in entries for key in one["settings"])
     settings = [Column("problem", _item("problem")), *(Column(key, _setting(key)) for key in keys)]
     kinds = [(FULL[kind].format(name), kind, name) for kind in KINDS for name in names(entries, kind)]
@@ -94,14 +94,14 @@ def headings(keys: Sequence[str]) -> list[str]:
     return [key if short in OURS else short for key, short in zip(keys, shortest(keys), strict=True)]
 
 
-def _of_runs(found: Entry, entries: Sequence[Entry], reasons: Reasons) -> list[Column]:
+def _of_runs(comparison: Entry, entries: Sequence[Entry], reasons: Reasons) -> list[Column]:
     """A run: its name, its settings, errors, metrics, unknown coefficients, time, steps and status."""
     def status(one: Entry) -> str:
         ends_well = one["status"] in (Status.FINISHED, Status.RUNNING)
         return reasons.mark(one["status"], None if ends_well else one["reason"])
 
     return [
-        Column("run", lambda one: _name(found, one), numeric=False),
+        Column("run", lambda one: _name(comparison, one), numeric=False),
         *_settings(entries),
         *(Column(f"error {name}", _number("errors", name), scientific, best=True) for name in names(entries, "errors")),
         *_others_of(entries, None),
@@ -111,13 +111,13 @@ def _of_runs(found: Entry, entries: Sequence[Entry], reasons: Reasons) -> list[C
     ]
 
 
-def _of_groups(found: Entry, entries: Sequence[Entry], reasons: Reasons) -> list[Column]:
+def _of_groups(comparison: Entry, entries: Sequence[Entry], reasons: Reasons) -> list[Column]:
     """A group of seeds: median, mean and range of each error, and the medians of everything else."""
     fields = names(entries, "errors")
     own = " {}" if len(fields) > 1 else ""
     numbered = [Column("runs", lambda one: ranges(list(map(int, _numbers(one)))), numeric=False)]
     return [
-        *(numbered if found["sweep"] is not None else []),
+        *(numbered if comparison["sweep"] is not None else []),
         *_settings(entries),
         *(column for name in fields for column in (
             Column(f"error {name}", _number("errors", name, "median"), scientific, best=True),
@@ -195,11 +195,11 @@ def _numbers(one: Entry) -> list[str]:
     return list(map(str, one["numbers"])) if "numbers" in one else [run.rpartition("/")[2] for run in one["runs"]]
 
 
-def _name(found: Entry, one: Entry) -> str:
+def _name(comparison: Entry, one: Entry) -> str:
     """A run of the one sweep that is shown goes by its number."""
     if "numbers" in one:
         return ranges(one["numbers"])
-    return str(one["run"].rpartition("/")[2] if found["sweep"] is not None else one["run"])
+    return str(one["run"].rpartition("/")[2] if comparison["sweep"] is not None else one["run"])
 
 
 def _count(one: Entry) -> str | None:

@@ -78,11 +78,11 @@ def underway(folders: Iterable[Path]) -> Underway:
     """Those of these runs that are running or queued in a sweep: by folder the sweep, and the run's entry."""
     known = {folder.resolve(): folder for folder in folders}
     places = {place.resolve(): place for folder in known.values() if (place := sweep_of(folder)) is not None}
-    found: Underway = {}
+    runs_underway: Underway = {}
     for sweep in map(Sweep.read, places.values()):
         going = {Path(entry["folder"]).resolve(): entry for entry in states(sweep) if entry["state"] in UNDERWAY}
-        found |= {known[folder]: (sweep, entry) for folder, entry in going.items() if folder in known}
-    return found
+        runs_underway |= {known[folder]: (sweep, entry) for folder, entry in going.items() if folder in known}
+    return runs_underway
 
 
 def refuse_busy(planned: Sequence[Planned]) -> None:

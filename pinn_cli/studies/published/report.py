@@ -98,11 +98,11 @@ def _quotient(pair: Sequence[Any], quantity: str, key: str) -> float | None:
 
 def _stated(records: Mapping[str, Mapping[int, Record]]) -> dict[str, list[str]]:
     """The values, over all runs, of the settings that the table names."""
-    found: dict[str, dict[str, None]] = {}
+    stated: dict[str, dict[str, None]] = {}
     for record in _every(records):
         for key, value in record["stated"].items():
-            found.setdefault(key, {})[str(value)] = None
-    return {key: list(values) for key, values in found.items()}
+            stated.setdefault(key, {})[str(value)] = None
+    return {key: list(values) for key, values in stated.items()}
 
 
 def _every(records: Mapping[str, Mapping[int, Record]]) -> Iterable[Record]:

@@ -21,14 +21,15 @@ QUICK = "quick ({quick}): these numbers show that it runs; they are not comparab
 Rows = list[list[str]]
 
 
-def text(report: dict[str, Any]) -> str:
-    """For the terminal; a cell without runs is a dash."""
-    parts = [f"{report['name']}: {report['title']}", report["source"], _caption(report)]
+def text(report: dict[str, Any], width: int | None = None) -> str:
+    """For a terminal of this width; a cell without runs is a dash."""
+    head = [f"{report['name']}: {report['title']}", report["source"], _caption(report)]
+    parts = typeset.below(head, width)
     for name, title in report["quantities"].items():
-        parts += ["", title, typeset.text(shown := rows(report, name), _numbers(shown))]
+        parts += ["", title, typeset.text(shown := rows(report, name), _numbers(shown), width=width)]
         if quotients := ratios(report, name):
-            parts += ["", typeset.text(quotients, (1, 2))]
-    return "\n".join([*parts, "", *_below(report)])
+            parts += ["", typeset.text(quotients, (1, 2), width=width)]
+    return "\n".join([*parts, "", *typeset.below(_below(report), width)])
 
 
 def markdown(report: dict[str, Any], empty: bool = True) -> str:
@@ -64,16 +65,16 @@ def rows(report: dict[str, Any], quantity: str, empty: bool = True) -> Rows:
 def ratios(report: dict[str, Any], quantity: str, empty: bool = True) -> Rows:
     """Quotients of two columns, by row; [] if the table has none."""
     kept = [q for q in report["ratios"] if q["quantity"] == quantity and (empty or q["ours"] is not None)]
-    found = [[f"{q['row']} {q['of']}", _quotient(q["paper"]), _quotient(q["ours"])] for q in kept]
-    return [["quotient", "paper", "ours"], *found] if found else []
+    lines = [[f"{q['row']} {q['of']}", _quotient(q["paper"]), _quotient(q["ours"])] for q in kept]
+    return [["quotient", "paper", "ours"], *lines] if lines else []
 
 
 def arrays(report: dict[str, Any]) -> dict[str, Any]:
     """By quantity: paper, median, mean, low, high, ratio (rows, columns), values (..., seeds); NaN: no value."""
     seeds = sorted({int(seed) for cell in report["cells"].values() for seed in cell["runs"]})
     shape = (len(report["rows"]), len(report["columns"]))
-    found: dict[str, Any] = {key: report[key] for key in ("name", "title", "source", "number", "quick")}
-    found |= {"rows": report["rows"], "columns": report["columns"], "seeds": np.array(seeds, int)}
+    content: dict[str, Any] = {key: report[key] for key in ("name", "title", "source", "number", "quick")}
+    content |= {"rows": report["rows"], "columns": report["columns"], "seeds": np.array(seeds, int)}
     for name in report["quantities"]:
         own = {key: np.full(shape, np.nan) for key in ("paper", "median", "mean", "low", "high", "ratio")}
         own["values"] = np.full((*shape, len(seeds)), np.nan)
@@ -84,25 +85,25 @@ def arrays(report: dict[str, Any]) -> dict[str, Any]:
             for seed, value in _values(cell, name).items():
                 own["values"][(*at, seeds.index(int(seed)))] = value
             own["mean"][at] = np.nan if (mean := _mean(cell, name)) is None else mean
-        found |= {f"{name}/{key}": array for key, array in own.items()}
-    return found
+        content |= {f"{name}/{key}": array for key, array in own.items()}
+    return content
 
 
 def _row(report: dict[str, Any], quantity: str, name: str, cell: dict[str, Any]) -> list[str]:
-    found = cell["results"][quantity]
-    remarked = found["verdict"] in (DIFFERS, ONE) or _is_ours(report)
+    result = cell["results"][quantity]
+    remarked = result["verdict"] in (DIFFERS, ONE) or _is_ours(report)
     reasons = "".join(f" {letter}" for letter in cell["notes"]) if remarked else ""
-    rest = "".join(f", seed {seed} {status}" for seed, status in found["rest"].items())
-    enough = found["count"] >= report["seeds"]
+    rest = "".join(f", seed {seed} {status}" for seed, status in result["rest"].items())
+    enough = result["count"] >= report["seeds"]
     return [
         name,
-        _number(found["paper"]),
-        _number(found["median"]),
+        _number(result["paper"]),
+        _number(result["median"]),
         _number(_mean(cell, quantity)),
-        f"[{_number(found['low'])}, {_number(found['high'])}]" if found["count"] > 1 else NONE,
-        NONE if not found["count"] else str(found["count"]) if enough else f"{found['count']} of {report['seeds']}",
-        NONE if found["ratio"] is None else f"{found['ratio']:.2g}",
-        f"{found['verdict']}{reasons}{rest}".removeprefix(", ").strip() or NONE,
+        f"[{_number(result['low'])}, {_number(result['high'])}]" if result["count"] > 1 else NONE,
+        NONE if not result["count"] else str(result["count"]) if enough else f"{result['count']} of {report['seeds']}",
+        NONE if result["ratio"] is None else f"{result['ratio']:.2g}",
+        f"{result['verdict']}{reasons}{rest}".removeprefix(", ").strip() or NONE,
     ]
 
 
@@ -139,9 +140,9 @@ def _mean(cell: dict[str, Any], name: str) -> float | None:
 
 def _below(report: dict[str, Any]) -> Iterator[str]:
     """The lines below: how many cells agree, known differences, settings, machines."""
-    results = [found for cell in report["cells"].values() for found in cell["results"].values()]
-    verdicts = [found["verdict"] for found in results]
-    filled = sum(any(found["count"] for found in cell["results"].values()) for cell in report["cells"].values())
+    results = [result for cell in report["cells"].values() for result in cell["results"].values()]
+    verdicts = [result["verdict"] for result in results]
+    filled = sum(any(result["count"] for result in cell["results"].values()) for cell in report["cells"].values())
     counts = f"{filled} of {len(report['cells'])} cells have finished runs"
     if AGREES in verdicts or DIFFERS in verdicts:
         counts += f"; {verdicts.count(AGREES)} agree (the paper's number lies within the range of our seeds)"
