@@ -25,7 +25,7 @@ def write_sweep(folder: Path = FOLDER) -> Sweep:
     for number, error in ERRORS.items():
         weighting, seed = ("fixed", "lr_annealing")[number // 3], number % 3
         run = write_run(folder / str(number), weighting=weighting, seed=seed, started=f"2026-02-01T10:00:0{number}")
-        run.replace({"error": {"u": error}, "timing": {"wall": 10.0 + number}})
+        run.replace({"error": {"u": error}, "timing": {"duration": 10.0 + number}})
         (folder / str(number) / "run.log").write_text("problem  helmholtz\nstep 5900/6000  loss 1.0e-03\n")
     return sweep
 

@@ -3,7 +3,7 @@
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -12,14 +12,20 @@ SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if
 asked_to_stop = threading.Event()  # set when this process was told to stop: it starts no further run of a sweep
 
 
+class Interrupted(Exception):
+    """A step that was left in the middle, because the run was told to stop."""
+
+
 class Interruption:
     """``with Interruption() as interruption: ... if interruption.reason: stop``.
 
-    The previous handlers are restored afterwards, because one process may carry out many runs. A second Ctrl-C does not
-    wait for the end of the step. A stop that was requested while the run was set up (`asked_to_stop`) counts too.
+    The first signal sets `reason` and answers at once by `say`; a second Ctrl-C raises KeyboardInterrupt. The previous
+    handlers are restored afterwards, because one process may carry out many runs. A stop that was requested while the
+    run was set up (`asked_to_stop`) counts too.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, say: Callable[[str], None] = lambda line: None) -> None:
+        self.say = say
         self.reason: str | None = None
         self._before: dict[int, Any] = {}
 
@@ -37,10 +43,20 @@ class Interruption:
     def __bool__(self) -> bool:
         return self.reason is not None
 
+    def check(self) -> None:
+        """Raise Interrupted if the run was told to stop."""
+        if self.reason is not None:
+            raise Interrupted(self.reason)
+
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.reason is not None and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self.reason = self.reason or ("Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name)
+        if self.reason is not None:
+            if number == signal.SIGINT:
+                raise KeyboardInterrupt
+            return
+        self.reason = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+        with suppress(RuntimeError):  # the signal came while the same stream was being written
+            self.say("stopping after this step; again: now" if number == signal.SIGINT else
+                     f"stopping after this step ({self.reason})")
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from pinn_cli.configuration import device
 from pinn_cli.configuration.assemble import Parts
 from pinn_cli.configuration.cost import SLOW, StepMemory, Streams, factorisation, refuse_too_large, streams_of
 from pinn_cli.methods.contracts import Stage
+from pinn_cli.training.finite import refuse_not_finite
 from pinn_cli.training.objective import Objective
 
 
@@ -29,7 +30,7 @@ def preview(parts: Parts) -> Objective:
         stage.sampler.begin_stage(stage.problem)
         objective.begin(stage.sampler.draw(0, stage.problem, objective))
         with torch.no_grad():
-            objective.residuals()
+            refuse_not_finite(objective)
     except (TypeError, ValueError, NotImplementedError) as error:
         raise UsageError(" ".join(str(error).split())) from error
     except (RuntimeError, MemoryError) as error:

@@ -59,6 +59,7 @@ SETTINGS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "periodic": (_is_names, "a list of coordinates, e.g. periodic=[x]"),
     "stop.steps": (_or_null(_count), "a whole number above 0, or null"),
     "stop.seconds": (_or_null(_positive), "a number above 0, or null"),
+    "stop.total_seconds": (_or_null(_positive), "a number above 0, or null"),
     "stop.loss": (_or_null(_positive), "a number above 0, or null"),
     "stop.error": (_or_null(_positive), "a number above 0, or null"),
     "stop.plateau": (_or_null(_count), "a whole number of steps, or null"),

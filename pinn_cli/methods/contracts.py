@@ -217,6 +217,10 @@ class Optimizer(ABC):
     cadence: int = 1  # steps between rows of the history where the configuration sets none
     endless: bool = False  # never reports a `stop`: its phase needs a number of steps if another phase follows
     least_squares: bool = False  # uses `linearise` and factors a matrix: the plan shows its size; not compiled
+    # Ctrl-C may end a step inside a view of the objective. The step is then undone: `load_state_dict` gets what
+    # `state_dict` returned before the step, so no step may change tensors of that state in place.
+    interruptible: bool = False
+    remedy: str = ""  # what to type if the loss is not finite, e.g. "optimizer.{phase}.lr=1e-4"; "" if nothing helps
 
     @abstractmethod
     def step(self, objective: Objective) -> Report:

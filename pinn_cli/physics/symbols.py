@@ -11,6 +11,7 @@
 Each symbol says which derivatives it `needs`, and reads its value, one number per point, from a `Place`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,7 +24,7 @@ from pinn_cli.derivatives.keys import Index, Lap
 class Place:
     """What symbols are read from at N points: derivatives (N, F), points (N, D + columns), normals (N, D)."""
 
-    values: dict[Index | Lap, Tensor]
+    values: Mapping[Index | Lap, Tensor]
     points: Tensor
     normals: Tensor | None
     coefficients: dict[str, Tensor]  # each (N,)

@@ -35,7 +35,7 @@ def summary(folder: Path) -> dict[str, Any]:
 
 
 def _summary(
-    folder: Path, about: dict, last: dict, error: dict, metrics: dict, unknowns: dict, timing_wall: dict,
+    folder: Path, about: dict, last: dict, error: dict, metrics: dict, unknowns: dict, timing_duration: dict,
     guard_verdict: dict,
 ) -> dict[str, Any]:
     return {
@@ -43,7 +43,7 @@ def _summary(
         **{name: about.get(name) for name in ("problem", "seed", "device", "dtype", "started", "finished", "reason")},
         "status": _status(folder, about.get("status")),
         "steps": max(int(last.get("step", 0)), int(about.get("steps", 0))),  # it may have stopped between two rows
-        "seconds": float(timing_wall.get("", last.get("time", 0.0))),
+        "seconds": float(timing_duration.get("", last.get("time", 0.0))),
         "loss": last.get("loss/total"),
         "errors": {name: float(value) for name, value in error.items()},
         "metrics": {name: float(value) for name, value in metrics.items()},

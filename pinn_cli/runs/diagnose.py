@@ -18,7 +18,7 @@ from pinn_cli.records.lock import Lock
 from pinn_cli.records.results import Results
 from pinn_cli.records.status import Status
 from pinn_cli.runs.load import load
-from pinn_cli.training.diagnostic_records import Diagnosis, still
+from pinn_cli.training.diagnostic_records import DiagnosticRecords, snapshot
 from pinn_cli.training.objective import Objective
 
 
@@ -35,12 +35,12 @@ def diagnose(
     parts = _parts(words, folder, results)
     with Lock(folder):
         objective = _at_last_points(load(folder, trust_source).objective, folder, results)
-        diagnosis, step = Diagnosis(parts, results), int(results.read_history()["step"][-1])
+        records, step = DiagnosticRecords(parts, results), int(results.read_history()["step"][-1])
         for name, part in parts.items():
-            record = part(still(objective))
-            diagnosis.keep(name, step, record)
+            record = part(snapshot(objective))
+            records.add(name, step, record)
             yield name, step, record
-        diagnosis.flush()
+        records.flush()
 
 
 def _parts(words: Sequence[str], folder: Path, results: Results) -> dict[str, Any]:

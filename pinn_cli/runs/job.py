@@ -22,15 +22,16 @@ from pinn_cli.records.provenance import now
 from pinn_cli.records.results import Results
 from pinn_cli.records.status import Status
 from pinn_cli.training import compilation
-from pinn_cli.training.clock import Clock
-from pinn_cli.training.console import Summary
-from pinn_cli.training.diagnostic_records import Diagnosis
-from pinn_cli.training.finish import conclude, found_unknowns
+from pinn_cli.training.clock import COMPILATION, Clock
+from pinn_cli.training.console import Console, Summary
+from pinn_cli.training.diagnostic_records import DiagnosticRecords
+from pinn_cli.training.finish import conclude, unknowns_of
 from pinn_cli.training.loop import Run, train
 from pinn_cli.training.objective import Objective
 from pinn_cli.training.recorder import Recorder
-from pinn_cli.training.screens import Screens, screens
 from pinn_cli.training.stopping import Stop, StopRules
+
+APART = ("setup", COMPILATION)  # phases that are not part of the duration of a run
 
 
 @dataclass
@@ -57,12 +58,13 @@ class Job:
         `saved` is the checkpoint to go on from. A run that fails says so in its file. Raises TrainingError.
         """
         results = Results(folder / RESULTS)
-        with Interruption() as interruption, screens(folder / LOG, prefix) as screen:
+        with Interruption() as interruption, Console(prefix, log=folder / LOG) as screen:
+            interruption.say = screen.plan
             screen.plan(text)
             run = self._run(clock, interruption, saved)
-            diagnosis = Diagnosis(self.parts.diagnostics, results)
+            diagnostics = DiagnosticRecords(self.parts.diagnostics, results)
             every = self.config.record.every
-            recorder = Recorder(results, screen, folder / CHECKPOINT, every=every, diagnosis=diagnosis)
+            recorder = Recorder(results, screen, folder / CHECKPOINT, every=every, diagnostics=diagnostics)
             try:
                 reference_of(self.parts.problem)  # raises here, and not at the first row, if it cannot be computed
                 with nullcontext() if saved is None else _checkpoint_fits(run, saved):
@@ -94,28 +96,28 @@ class Job:
             saved=saved,
         )
 
-    def _end(self, folder: Path, run: Run, stage: Stage, objective: Objective, stop: Stop, screen: Screens) -> None:
+    def _end(self, folder: Path, run: Run, stage: Stage, objective: Objective, stop: Stop, screen: Console) -> None:
         """Write the results, draw the figures, and show the summary."""
         results, status = Results(folder / RESULTS), Status.STOPPED if stop.resumable else Status.FINISHED
         reason = f"{stop.reason}, on the way in {stage.name}" if stage.underway else stop.reason
         summary = Summary(status, reason, run.progress.step, run.clock.seconds, str(folder / RESULTS))
         if objective.batch:  # nothing was trained if the signal came before the first step
-            objective, seams = run.found(stage, objective)
+            objective, seams = run.whole(stage, objective)
             found = conclude(results, run.problem, objective, run.clock, self.config.seed, seams)
             summary.errors = {name: error.relative_l2 for name, error in found.errors.items()}
             summary.metrics = found.metrics
             summary.held_out, summary.verdict = found.verdict.relative, str(found.verdict)
-            summary.unknowns = found_unknowns(objective)
+            summary.unknowns = unknowns_of(objective)
+        summary.apart = {phase: run.clock.phases[phase] for phase in APART if phase in run.clock.phases}
         if switch(self.config.figures) == "on":
             summary.figures = _draw(folder, screen)
         done = {"status": status, "reason": reason, "steps": run.progress.step, "finished": now()}
         results.attributes(**done)  # last: a finished run has all its files
         summary.next = f"pinn {'resume' if stop.resumable else 'show'} {folder}"
-        summary.seconds = run.clock.seconds
         screen.finish(summary)
 
 
-def _draw(folder: Path, screen: Screens) -> list[str]:
+def _draw(folder: Path, screen: Console) -> list[str]:
     from pinn_cli.reports.figures import write  # imports matplotlib, which takes half a second
 
     try:

@@ -41,7 +41,7 @@ def resume_locked(
     folder: Path, changes: Mapping[str, Any] | None = None, trust_source: bool = False, prefix: str = ""
 ) -> int:
     """The same in a folder whose lock this process holds, in the run's project folder."""
-    changes, results = changes or {}, Results(folder / RESULTS)
+    clock, changes, results = Clock(), changes or {}, Results(folder / RESULTS)
     results.examine()
     about, config = results.read_attributes(), _changed(read_back(results.read_config(), results.path), changes)
     if about["status"] == Status.FINISHED and not any(key.startswith("stop.") for key in changes):
@@ -66,7 +66,8 @@ def resume_locked(
         _return_to_checkpoint(folder, step, yaml if changes else None)
         results.attributes(status=Status.RUNNING, reason="", threads=threads)
         results.attributes(threads=threads)
-        return job.train(folder, Clock(seconds), plan, saved, prefix)
+        clock.earlier = seconds
+        return job.train(folder, clock, plan, saved, prefix)
 
 
 def _changed(config: DictConfig, changes: Mapping[str, Any]) -> DictConfig:

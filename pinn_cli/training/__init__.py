@@ -1,1 +1,1 @@
-"""The heart: model, residuals, objective, Jacobian, the loop, and what a run records and says."""
+"""Training: the model, its residuals, the objective and its Jacobian, the loop, and what a run records and shows."""

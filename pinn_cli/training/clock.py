@@ -1,4 +1,4 @@
-"""Seconds of a run: since the process began, and by what they were spent on."""
+"""Seconds of a run: how long it has trained, and what the time was spent on."""
 
 import os
 import time
@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_first_job = True
+COMPILATION = "compilation"  # the phase that does not count as training
 
 
 def process_age() -> float:
-    """Seconds since this process was started, imports included; 0 where the system does not say."""
+    """Seconds since this process started, imports included; 0 if the system does not tell."""
     try:
         ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
         uptime = float(Path("/proc/uptime").read_text().split()[0])
@@ -21,27 +21,55 @@ def process_age() -> float:
 
 
 class Clock:
-    """Wall time of a run over all its lives.
+    """The duration of a run, and the seconds of each phase.
 
-    The first run of a process counts from the start of the process, later ones of a sweep from their own start;
-    `earlier` are the seconds of the lives before a resume.
+    `seconds` is the duration that every table shows and that `stop.seconds` limits: the wall time from the first step
+    to the end of training, without compilation, plus `earlier`, the duration before a resume. It includes measuring
+    errors and writing between steps. `phases` are the seconds since this start or resume; the phase ``setup`` ends
+    with the first step. A phase inside another one counts only once.
     """
 
     def __init__(self, earlier: float = 0.0):
-        global _first_job
-        self.earlier = earlier + (process_age() if _first_job else 0.0)
-        _first_job = False
-        self.start = time.monotonic()
-        self.phases: dict[str, float] = defaultdict(float)
+        now = time.monotonic()
+        self.earlier, self.phases = earlier, defaultdict[str, float](float)
+        self._process_start, self._made = now - process_age(), now
+        self._began: float | None = None
+        self._ended: float | None = None
+        self._left_out = 0.0
+        self._inner: list[float] = []
+
+    def begin(self) -> None:
+        """Begin to count training; later calls have no effect."""
+        if self._began is None:
+            self._began = time.monotonic()
+            self.phases["setup"] = self._began - self._made
+
+    def end(self) -> None:
+        """Stop counting: training has ended."""
+        self._ended = time.monotonic()
 
     @property
     def seconds(self) -> float:
-        return self.earlier + time.monotonic() - self.start
+        """The duration of the run."""
+        if self._began is None:
+            return self.earlier
+        return self.earlier + (self._ended or time.monotonic()) - self._began - self._left_out
+
+    @property
+    def total_seconds(self) -> float:
+        """Seconds since the process started."""
+        return time.monotonic() - self._process_start
 
     @contextmanager
     def __call__(self, phase: str) -> Iterator[None]:
         start = time.monotonic()
+        self._inner.append(0.0)
         try:
             yield
         finally:
-            self.phases[phase] += time.monotonic() - start
+            elapsed, inner = time.monotonic() - start, self._inner.pop()
+            self.phases[phase] += elapsed - inner
+            if self._inner:
+                self._inner[-1] += elapsed
+            if phase == COMPILATION and self._began is not None:
+                self._left_out += elapsed

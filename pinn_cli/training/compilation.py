@@ -1,4 +1,4 @@
-"""Whether the training step becomes one compiled graph."""
+"""Decides whether the training step is compiled."""
 
 from collections.abc import Callable
 
@@ -12,24 +12,24 @@ LONG = 5000  # steps after which a compilation of half a minute has paid for its
 
 
 def decide(setting: str, optimizer: Optimizer, steps: int | None, engine: Engine, say: Callable[[str], None]) -> bool:
-    """`on`, `off`, or `auto`: compile a long run of cheap steps, if there is a compiler that works.
+    """Whether to compile, from the setting `on`, `off` or `auto`: long runs of cheap steps, if a compiler works here.
 
-    Steps are cheap where the optimizer asks for a row only every `cadence` of them.
+    Steps count as cheap if the optimizer's `cadence` is above 1. `say` gets the reason why `on` is not possible.
     """
     long = optimizer.cadence > 1 and (steps is None or steps >= LONG)
     if setting == "off" or (setting == "auto" and not long):
         return False
     if not engine.taped:  # double backward passes cannot be compiled
-        say("compile: derivatives=autograd cannot be compiled; going on in eager mode")
+        say("compile: derivatives=autograd cannot be compiled; the run is not compiled")
         return False
     if (reason := _failure()) is not None:
-        say(f"compile: no working compiler ({reason}); going on in eager mode")
+        say(f"compile: no working compiler ({reason}); the run is not compiled")
         return False
     return True
 
 
 def advice(error: Exception) -> str | None:
-    """What to do where a compiled step cannot be built or loaded: a kill leaves half of one. None for other errors."""
+    """What to type if a compiled step cannot be built or loaded, e.g. after a kill; None for other errors."""
     from torch._dynamo.exc import BackendCompilerFailed
     from torch._inductor.runtime.cache_dir_utils import cache_dir
 
@@ -38,7 +38,7 @@ def advice(error: Exception) -> str | None:
 
 
 def _failure() -> str | None:
-    """Why a tiny function cannot be compiled here; None if it can."""
+    """Why a tiny function cannot be compiled on this machine; None if it can."""
 
     def probe(x: Tensor) -> Tensor:
         return torch.tanh(x) * 2

@@ -1,20 +1,22 @@
-"""What a person sees while a run goes on, and at its end. The only module that imports rich.
+"""What a run shows while it trains and at its end, on the screen and in its run.log.
 
-On a terminal: one progress bar over a small live table. Elsewhere (a pipe, a batch system's log, a worker of a sweep):
-one flushed, greppable line every few seconds,
+On a terminal it is one progress bar over a small live table. Elsewhere (a pipe, a batch system's log, a worker of a
+sweep) it is one flushed line every few seconds, easy to search,
 
     step 12000/40000  loss 1.23e-04  pde 9.1e-05  wall 3.2e-05  rel_l2 4.5e-03  312 it/s  eta 0:26
 
-Values go by their names in the history (``loss/pde``, ``weight/pde``, ``error/u``); what a row lacks keeps its value.
+Values have their names in the history (``loss/pde``, ``weight/pde``, ``error/u``); a value that a row lacks stays.
 """
 
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from pathlib import Path
 from types import TracebackType
 from typing import IO, Protocol
 
@@ -37,7 +39,7 @@ TREND = 24  # bars in a trend
 
 @dataclass
 class Summary:
-    """The end of a run: `status` and `reason` of the stop, errors by field, `held_out` residuals by constraint ..."""
+    """The end of a run. `seconds` is its duration, without the phases in `apart`; `held_out` are relative residuals."""
 
     status: str
     reason: str
@@ -51,6 +53,7 @@ class Summary:
     next: str = ""
     unknowns: Mapping[str, float] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
+    apart: Mapping[str, float] = field(default_factory=dict)  # seconds of set-up and compilation, by phase
 
     def lines(self) -> list[tuple[str, str]]:
         """Pairs of a label and a text, in the order in which they are shown."""
@@ -62,13 +65,15 @@ class Summary:
         shown = [("metric", "  ".join(metrics[k : k + METRICS])) for k in range(0, len(metrics), METRICS)]
         files = [("results", self.results), *(("figure", path) for path in self.figures)]
         rest = [("guard", self.verdict), *files, ("next", self.next)]
+        apart = ", ".join(f"{phase} {duration(seconds)}" for phase, seconds in self.apart.items())
+        rest = [("before", apart), *rest]
         return [head, *(errors or held_out), *shown, *unknowns, *(pair for pair in rest if pair[1])]
 
 
 class View(Protocol):
     """A way to show a run: lines or a live picture."""
 
-    interval: float  # seconds from one look to the next
+    interval: float  # seconds between two pictures or lines
 
     def show(self, state: "State") -> None:
         """Show the present state."""
@@ -77,11 +82,11 @@ class View(Protocol):
         """Show a text of one or more lines."""
 
     def close(self) -> None:
-        """Leave the terminal as it was found."""
+        """Restore the terminal."""
 
 
 class State:
-    """The latest values, how fast it goes and how the losses went."""
+    """The latest values, the rate of steps, and the past of each value."""
 
     def __init__(self) -> None:
         self.step = 0
@@ -93,7 +98,7 @@ class State:
         self._steps: list[int] = []
 
     def update(self, now: float, step: int, total: int | None, values: Mapping[str, float], left: float | None) -> None:
-        """Take in a row seen at `now` (s); `left` is what remains of a limit on time (s)."""
+        """Add a row at time `now` (s); `left` (s) remains until a limit on time."""
         self.step, self.total, self.seconds_left = step, total, left
         for name, value in values.items():
             if not (name.startswith("error/") and math.isnan(value)):  # errors are measured now and then
@@ -104,7 +109,7 @@ class State:
         del self._times[:first], self._steps[:first]
 
     def remember(self) -> None:
-        """Add the present values to the trends; old ones thin out, so that memory stays bounded."""
+        """Add the present values to the trends; old values are thinned out, so that memory stays bounded."""
         for name, value in self.values.items():
             trend = self.trends.setdefault(name, [])
             trend.append(value)
@@ -126,15 +131,25 @@ class State:
 class Console:
     """``with Console() as console``: `plan` before the first step, `row` as often as one likes, `finish` at the end.
 
-    `prefix` marks the lines of one worker among many and switches the live table off.
+    Everything goes to `stream` (a terminal gets the live table) and as plain lines to the file `log`. `prefix` marks
+    the lines of one worker among many, and switches the live table off.
     """
 
-    def __init__(self, prefix: str = "", stream: IO[str] | None = None, clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self,
+        prefix: str = "",
+        stream: IO[str] | None = None,
+        log: Path | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ):
         stream = stream or sys.stdout
         terminal = rich.console.Console(file=stream, highlight=False)
         live = not prefix and (_in_notebook(terminal) or (stream.isatty() and not terminal.is_dumb_terminal))
-        self._view: View = Picture(terminal) if live else Lines(stream, prefix)
-        self._state, self._clock, self._shown = State(), clock, -math.inf
+        self._views: list[View] = [Picture(terminal) if live else Lines(stream, prefix)]
+        self._log = None if log is None else _opened(log)
+        if self._log is not None:
+            self._views.append(Lines(self._log))
+        self._state, self._clock, self._shown = State(), clock, [-math.inf] * len(self._views)
 
     def __enter__(self) -> "Console":
         return self
@@ -142,11 +157,16 @@ class Console:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._view.close()
+        for view in self._views:
+            view.close()
+        if self._log is not None:
+            with suppress(OSError):  # on a full disk
+                self._log.close()
 
     def plan(self, text: str) -> None:
         """Show the plan, or any notice of one or more lines."""
-        self._view.write(text)
+        for view in self._views:
+            view.write(text)
 
     def row(
         self, step: int, total: int | None, values: Mapping[str, float], seconds_left: float | None = None
@@ -154,21 +174,28 @@ class Console:
         """Show this row if it is time to: `step` of `total` (None: open end), values by their names in the history."""
         now = self._clock()
         self._state.update(now, step, total, values, seconds_left)
-        if now - self._shown >= self._view.interval:
-            self._shown = now
-            self._show()
+        for k, view in enumerate(self._views):
+            if now - self._shown[k] >= view.interval:
+                self._shown[k] = now
+                view.show(self._state)
 
     def finish(self, summary: Summary) -> None:
-        """Show the last row, then errors, time, reason, verdict, where the results lie and what to type next."""
-        if self._state.values:
-            self._show()
-        self._view.close()
-        width = max(len(label) for label, _ in summary.lines())
-        self._view.write("\n".join(f"{label:<{width}}  {text}" for label, text in summary.lines()))
+        """Show the last row, then errors, duration, reason, verdict, the results file and the next command."""
+        lines = summary.lines()
+        width = max(len(label) for label, _ in lines)
+        for view in self._views:
+            if self._state.values:
+                view.show(self._state)
+            view.close()
+            view.write("\n".join(f"{label:<{width}}  {text}" for label, text in lines))
 
-    def _show(self) -> None:
-        self._state.remember()
-        self._view.show(self._state)
+
+def _opened(log: Path) -> IO[str]:
+    """The log, to append to; nothing is kept if it cannot be opened, since the screen shows the same."""
+    try:
+        return open(log, "a", encoding="utf-8")
+    except OSError:
+        return open(os.devnull, "a", encoding="utf-8")
 
 
 def _in_notebook(terminal: rich.console.Console) -> bool:
@@ -177,7 +204,7 @@ def _in_notebook(terminal: rich.console.Console) -> bool:
 
 
 class Lines:
-    """Plain lines, flushed one by one. A reader that goes away (``| head``), or a full disk, does not stop the run."""
+    """Plain lines, flushed one by one. A closed pipe (``| head``) or a full disk does not stop the run."""
 
     interval = LINE_INTERVAL
 
@@ -185,11 +212,11 @@ class Lines:
         self.stream, self.prefix, self.last = stream, prefix, ""
 
     def show(self, state: State) -> None:
-        """One line, unless nothing has changed since the one before."""
+        """One line, unless the step is that of the line before."""
         head = f"step {state.step}" + (f"/{state.total}" if state.total is not None else "")
         speed = f"{rate(state.rate)} it/s" if state.rate else ""
         eta = f"eta {duration(state.eta)}" if state.eta is not None else ""
-        line = "  ".join(part for part in [head, *losses(state.values), *errors(state.values), speed, eta] if part)
+        line = "  ".join(part for part in [head, *parts(state.values), speed, eta] if part)
         if head != self.last:
             self.write(line)
         self.last = head
@@ -202,10 +229,10 @@ class Lines:
         except BrokenPipeError:
             self.write = lambda text: None  # type: ignore[method-assign]
         except OSError:
-            pass  # a log on a full disk has gaps; the results file is what says so, and ends the run if it must
+            pass  # a log on a full disk has gaps; the results file reports the full disk
 
     def close(self) -> None:
-        """Nothing is left open."""
+        """Lines leave nothing open."""
 
 
 class Picture:
@@ -218,20 +245,21 @@ class Picture:
         self.live: Live | None = None
 
     def show(self, state: State) -> None:
-        """Draw the present state in place of the one before."""
-        with suppress(OSError):  # a terminal that is gone; the run goes on
+        """Draw the present state over the one before."""
+        with suppress(OSError):  # the terminal is gone; the run continues
             if self.live is None:
                 self.live = Live(console=self.terminal, auto_refresh=False)
                 self.live.start()
+            state.remember()
             self.live.update(picture(state), refresh=True)
 
     def write(self, text: str) -> None:
-        """Print above the picture, or below it once it is closed."""
+        """Print above the picture, or below it after it is closed."""
         with suppress(OSError):
             self.terminal.print(text, markup=False, soft_wrap=True)
 
     def close(self) -> None:
-        """Leave the last picture standing and give the cursor back."""
+        """Keep the last picture and show the cursor again."""
         live, self.live = self.live, None
         if live is not None:
             with suppress(OSError):
@@ -256,17 +284,23 @@ def picture(state: State) -> Group:
             title = f"relative L2 error, {label}" if kind == "error" else "loss" if label == "total" else f"  {label}"
             bars = Text(trend(state.trends.get(name, []), TREND), "dim")
             table.add_row(title, scientific(value), "" if weight is None else f"{weight:.3g}", bars, style=style)
+        elif kind == "unknown":
+            table.add_row(label, f"{value:.6g}", "", "", style="bold green")
     return Group(bar, table)
 
 
-def losses(values: Mapping[str, float]) -> list[str]:
-    """``loss 1.23e-04``, then each constraint: ``pde 9.1e-05``."""
-    total = [f"loss {scientific(values['loss/total'])}"] if "loss/total" in values else []
-    parts = {name[5:]: value for name, value in values.items() if name.startswith("loss/") and name != "loss/total"}
-    return total + [f"{name} {scientific(value, 2)}" for name, value in parts.items()]
+def parts(values: Mapping[str, float]) -> list[str]:
+    """``loss 1.23e-04``, each constraint ``pde 9.1e-05``, each unknown ``nu 0.29881``, ``rel_l2 4.5e-03``.
 
-
-def errors(values: Mapping[str, float]) -> list[str]:
-    """``rel_l2 4.5e-03`` for one field, ``rel_l2/u 4.5e-03`` for each of several."""
-    parts = {name[6:]: value for name, value in values.items() if name.startswith("error/")}
-    return [f"rel_l2{f'/{name}' if len(parts) > 1 else ''} {scientific(value, 2)}" for name, value in parts.items()]
+    With several fields the errors are ``rel_l2/u 4.5e-03``.
+    """
+    by_kind: dict[str, dict[str, float]] = {"loss": {}, "unknown": {}, "error": {}}
+    for name, value in values.items():
+        kind, _, label = name.partition("/")
+        by_kind.setdefault(kind, {})[label] = value
+    loss, errors = by_kind["loss"], by_kind["error"]
+    total = [f"loss {scientific(loss.pop('total'))}"] if "total" in loss else []
+    losses = [f"{name} {scientific(value, 2)}" for name, value in loss.items()]
+    unknowns = [f"{name} {value:.5g}" for name, value in by_kind["unknown"].items()]
+    named = [f"rel_l2{f'/{name}' if len(errors) > 1 else ''} {scientific(v, 2)}" for name, v in errors.items()]
+    return [*total, *losses, *unknowns, *named]

@@ -1,4 +1,4 @@
-"""The end of a run: what it found, into the results file, and the summary on the screen."""
+"""The end of a run: errors, fields, residuals and the verdict go into the results file."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from pinn_cli.physics.points import fresh_points
-from pinn_cli.physics.references import reference_of
+from pinn_cli.physics.problem import Problem
+from pinn_cli.physics.references import Reference, reference_of
 from pinn_cli.physics.time_window import Window
 from pinn_cli.records.results import Noted, Results
+from pinn_cli.training.clock import Clock
 from pinn_cli.training.metrics import Errors, errors, own_metrics, points_of_comparison
 from pinn_cli.training.objective import Objective
 from pinn_cli.training.verdict import Verdict, examine, worst
@@ -20,7 +22,7 @@ NODES = 10_000  # of the grids on which fields and residuals are kept
 
 @dataclass(frozen=True)
 class Conclusion:
-    """What was found: errors by field, the problem's own metrics, and what the points held out of training say."""
+    """Errors by field, the metrics of the problem, and the verdict of the held-out points."""
 
     errors: dict[str, Errors]
     metrics: dict[str, float]
@@ -28,56 +30,57 @@ class Conclusion:
 
 
 def conclude(
-    results: Results, problem: Any, objective: Objective, clock: Any, seed: int, seams: Sequence[Objective] = ()
+    results: Results, problem: Problem, objective: Objective, clock: Clock, seed: int, seams: Sequence[Objective] = ()
 ) -> Conclusion:
     """Write errors, metrics, fields, residuals, points, verdict, network, unknowns and times.
 
-    Errors and metrics speak of the run's problem, also where a run ends in a stage of another one on the way to it.
+    Errors and metrics are those of `problem`, the problem of the run, even if the run ends in a stage of another one.
     `seams` are the windows in time after the first, with the conditions that tie each to the one before.
     """
     reference = reference_of(problem)
-    results.replace({"network": network(objective)})  # first: whatever comes after it may still fail
+    results.replace({"network": network(objective)})  # first, because what follows may fail
     with clock("evaluation"):
-        found = final_errors(objective, reference)
+        measured = final_errors(objective, reference)
         metrics = own_metrics(problem, objective)
         verdict = worst([examine(part.problem, part, seed) for part in (objective, *seams)])
         groups = {
-            "error": {name: _noted(e, reference) for name, e in found.items()},
+            "error": {name: _noted(e, reference) for name, e in measured.items()},
             "metrics": metrics,
             "fields": fields(objective, reference),
             "residuals": residuals(objective),
             "collocation": dict(objective.batch),
             "guard": {"verdict": str(verdict), "ratio": verdict.ratio, "relative": verdict.relative},
-            "unknowns": found_unknowns(objective),
+            "unknowns": unknowns_of(objective),
             "seams": jumps(seams, seed),
         }
     with clock("writing"):
         results.replace({name: group for name, group in groups.items() if group})
-    results.replace({"timing": {**clock.phases, "wall": clock.seconds}})
-    return Conclusion(found, metrics, verdict)
+    results.replace({"timing": {**clock.phases, "duration": clock.seconds}})
+    return Conclusion(measured, metrics, verdict)
 
 
-def found_unknowns(objective: Objective) -> dict[str, float]:
-    """The coefficients that were trained, by name."""
-    return {name: float(p.detach()) for name, p in getattr(objective.model, "unknowns", {}).items()}
+def unknowns_of(objective: Objective) -> dict[str, float]:
+    """The trained coefficients by name."""
+    return {name: float(p.detach()) for name, p in objective.unknowns.items()}
 
 
-def final_errors(objective: Objective, reference: Any) -> dict[str, Errors]:
-    """Errors against the reference at its points or on a grid; none without one."""
+def final_errors(objective: Objective, reference: Reference | None) -> dict[str, Errors]:
+    """Errors against the reference at its own points or on a grid; none without a reference."""
     if reference is None:
         return {}
     X = points_of_comparison(objective.problem.domain, reference).to(objective.device, objective.dtype)
     return errors(reference, objective.evaluate, X)
 
 
-def _noted(e: Errors, reference: Any) -> Noted:
+def _noted(e: Errors, reference: Reference | None) -> Noted:
+    assert reference is not None
     return Noted(
         e.relative_l2, {"mean_absolute": e.mean, "max_absolute": e.maximum, "reference_error": reference.error}
     )
 
 
-def fields(objective: Objective, reference: Any) -> dict[str, Any]:
-    """Every field and observable on a grid, beside the reference where there is one."""
+def fields(objective: Objective, reference: Reference | None) -> dict[str, Any]:
+    """Every field and observable at the points of comparison or on a grid, and the reference if there is one."""
     problem = objective.problem
     X = (
         problem.domain.grid(_per_axis(problem))
@@ -93,7 +96,7 @@ def fields(objective: Objective, reference: Any) -> dict[str, Any]:
 
 
 def residuals(objective: Objective) -> dict[str, Any]:
-    """The residual of every constraint, inside on a grid and elsewhere at the training points."""
+    """The residual of every constraint, on a grid in the interior and at the training points elsewhere."""
     out = {}
     for name, X in objective.batch.items():
         inside = objective.constraints[name].region == "interior"
@@ -104,7 +107,7 @@ def residuals(objective: Objective) -> dict[str, Any]:
 
 
 def jumps(seams: Sequence[Objective], seed: int) -> dict[str, list[float]]:
-    """The times of the seams, and how far what each initial condition speaks of jumps there, at most."""
+    """The times of the seams, and the largest jump of each prescribed quantity at every seam."""
     out: dict[str, list[float]] = {"time": [cast(Window, seam.problem).start for seam in seams]} if seams else {}
     generator = torch.Generator("cpu").manual_seed(seed)
     for seam in seams:
@@ -116,9 +119,9 @@ def jumps(seams: Sequence[Objective], seed: int) -> dict[str, list[float]]:
 
 
 def network(objective: Objective) -> dict[str, Tensor]:
-    """Every parameter and buffer of the model, by the name that loads it again."""
+    """Every parameter and buffer of the model by name."""
     return dict(objective.model.state_dict())
 
 
-def _per_axis(problem: Any) -> int:
+def _per_axis(problem: Problem) -> int:
     return max(2, round(NODES ** (1 / len(problem.coordinates))))

@@ -181,10 +181,13 @@ def untaped(evaluate: Callable[[Sequence[Tape]], Tensor], parameters: Sequence[T
 
 
 class Linearisation:
-    """F(theta + d) = F + J d + O(d^2): the vector, and the Jacobian as an operator."""
+    """F(theta + d) = F + J d + O(|d|^2): the vector F (M,), and the Jacobian J (M, P) as an operator.
 
-    def __init__(self, F: Tensor, blocks: list[Rows], parameters: int):
-        self.F, self.blocks, self.parameters = F, blocks, parameters
+    `gram` and `kernel` call `check` after each part, which may raise to end a step that is under way.
+    """
+
+    def __init__(self, F: Tensor, blocks: "list[Rows]", parameters: int, check: Callable[[], None] = lambda: None):
+        self.F, self.blocks, self.parameters, self.check = F, blocks, parameters, check
 
     @property
     def rows(self) -> int:
@@ -236,6 +239,7 @@ class Linearisation:
                 for a in range(0, self.parameters, BLOCK):
                     b = min(a + BLOCK, self.parameters)
                     A[a:b, :b].addmm_(J[:, a:b].T, J[:, :b])
+                    self.check()
         return A
 
     def kernel(self, budget: float) -> Tensor:
@@ -247,6 +251,7 @@ class Linearisation:
             for a in range(0, self.rows, BLOCK):
                 b = min(a + BLOCK, self.rows)
                 K[a:b, :b].addmm_(J[a:b], J[:b].T)
+                self.check()
         return K
 
 

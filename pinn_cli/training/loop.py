@@ -1,24 +1,31 @@
-"""The loop."""
+"""The loop that trains the stages of a run."""
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from math import isfinite
 from typing import Any, Protocol
 
 import torch
 from torch import nn
 
 from pinn_cli.basics.errors import TrainingError
-from pinn_cli.methods.contracts import Stage
+from pinn_cli.basics.signals import Interrupted, Interruption
+from pinn_cli.basics.text import duration
+from pinn_cli.methods.contracts import Batch, NewModel, Stage, Strategy, Weighting
 from pinn_cli.physics.piecewise import Piecewise
-from pinn_cli.training.clock import Clock
-from pinn_cli.training.objective import Batch, Engine, Objective
+from pinn_cli.physics.problem import Problem
+from pinn_cli.training.clock import COMPILATION, Clock
+from pinn_cli.training.finite import where_not_finite
+from pinn_cli.training.objective import Objective
+from pinn_cli.training.residuals import Engine
 from pinn_cli.training.stopping import Progress, Stop, StopRules
 
 
-class Recorder(Protocol):
-    """Keeps what a run yields: rows of the history, checkpoints, lines on the screen."""
+class Observer(Protocol):
+    """What the loop calls to keep and show a run (`recorder.py`)."""
 
+    def say(self, text: str) -> None: ...
     def after_step(self, run: "Run", stage: Stage, objective: Objective, last: bool) -> None: ...
     def after_stage(self, run: "Run", stage: Stage, objective: Objective) -> None: ...
     def save(self, run: "Run", stage: Stage) -> None: ...
@@ -28,75 +35,54 @@ class Recorder(Protocol):
 class Run:
     """All the parts of one run, and where it is."""
 
-    problem: Any
-    strategy: Callable
-    new_model: Callable[[Any], nn.Module]
-    weighting: Any
+    problem: Problem
+    strategy: Strategy
+    new_model: NewModel
+    weighting: Weighting
     engine: Engine
     weights: Mapping[str, float]
     stop: StopRules
-    interruption: Any
+    interruption: Interruption
     clock: Clock = field(default_factory=Clock)
     compiled: bool = False
     progress: Progress = field(default_factory=Progress)
-    finished: list[dict[str, Any]] = field(default_factory=list)  # states of the stages that are done
-    saved: dict[str, Any] | None = None  # the checkpoint to go on from
+    finished: list[dict[str, Any]] = field(default_factory=list)  # states of the finished stages
+    saved: dict[str, Any] | None = None  # the checkpoint from which the run continues
 
-    def objective(self, stage: Stage) -> Objective:
-        """The objective of a stage; what was trained in an earlier life is loaded."""
-        compiled = self.compiled and not stage.optimizer.least_squares
-        objective = Objective(stage.problem, stage.model, self.engine, self.weighting, self.weights, compiled)
+    def objective(self, stage: Stage, observer: Observer) -> Objective:
+        """The objective of a stage; a stage that the checkpoint has trained is restored."""
+        objective = Objective(stage.problem, stage.model, self.engine, self.weighting, self.weights)
+        if self.compiled and not stage.optimizer.least_squares:
+            objective.at.compiling = lambda: self._compiling(observer)
         self.weighting.begin_stage(stage.problem)
         stage.sampler.begin_stage(stage.problem)
-        if self.saved is not None:
-            self._restore(stage, objective, self.saved)
+        if self.saved is None:
+            return objective
+        done = self.saved["finished"]
+        if self.progress.stage < len(done):
+            _restore_end(stage, done[self.progress.stage])
+        else:
+            self.restore(stage, objective, self.saved)
+            self.saved = None
         return objective
+
+    @contextmanager
+    def _compiling(self, observer: Observer) -> Iterator[None]:
+        observer.say("compiling the step, once: about 30 s")
+        before = self.clock.phases[COMPILATION]
+        with self.clock(COMPILATION):
+            yield
+        observer.say(f"compiled in {duration(self.clock.phases[COMPILATION] - before)}")
 
     def ended(self, stage: Stage) -> Stop | None:
-        """Why this stage, or the run, ends here; None if it does not."""
-        return self.stop(stage, self.progress, self.clock.seconds, self.interruption)
+        """Why this stage, or the run, ends now; None if it continues."""
+        return self.stop(stage, self.progress, self.clock, self.interruption)
 
-    def _restore(self, stage: Stage, objective: Objective, saved: dict[str, Any]) -> None:
-        done = saved["finished"]
-        if self.progress.stage < len(done):  # this stage is finished: its end is all that is needed
-            state = done[self.progress.stage]
-            stage.model.load_state_dict(state["model"])
-            stage.report.values, stage.reason = dict(state["values"]), state["reason"]
-            if "sampler" in state:  # its points, for what is said of the whole run at its end
-                stage.sampler.load_state_dict(state["sampler"])
-            return
-        stage.model.load_state_dict(saved["model"])
-        stage.report.values = dict(saved["values"])
-        stage.optimizer.load_state_dict(saved["optimizer"])
-        stage.sampler.load_state_dict(saved["sampler"])
-        self.weighting.load_state_dict(saved["weighting"])
-        self.progress = Progress(**saved["progress"])
-        torch.set_rng_state(saved["generator"].cpu())
-        objective.resume(stage.sampler.batch)
-        self.saved = None
-
-    def found(self, stage: Stage, objective: Objective) -> tuple[Objective, list[Objective]]:
-        """What was found, on all times, and the conditions at the seams where the last stage is a window in time."""
-        if stage.solution is None:
-            return objective, []
-        whole, seams = stage.solution, stage.solution.seams()
-        return self._at(whole.points(), whole.problem, whole.model(), Piecewise(self.engine)), [
-            self._at(points, piece.window, piece.model, self.engine) for piece, points in seams if points
-        ]
-
-    def _at(self, points: Batch, problem: Any, model: nn.Module, engine: Any) -> Objective:
-        objective = Objective(problem, model, engine, self.weighting, self.weights)
-        objective.begin(points)
-        return objective
-
-    def state(self, stage: Stage) -> dict[str, Any]:
-        """Everything that going on bit for bit needs: tensors and primitives."""
+    def step_state(self, stage: Stage) -> dict[str, Any]:
+        """What one step changes: tensors and plain values. The parameters are live, not copies."""
         return {
             "progress": asdict(self.progress),
-            "seconds": self.clock.seconds,
-            "finished": self.finished,
             "model": stage.model.state_dict(),
-            "solution": stage.solution.model().state_dict() if stage.solution else None,
             "values": _values(stage),
             "optimizer": stage.optimizer.state_dict(),
             "sampler": stage.sampler.state_dict(),
@@ -104,47 +90,121 @@ class Run:
             "generator": torch.get_rng_state(),
         }
 
+    def state(self, stage: Stage) -> dict[str, Any]:
+        """What a resume needs to continue bit for bit: tensors and plain values."""
+        solution = stage.solution.model().state_dict() if stage.solution else None
+        return {
+            **self.step_state(stage), "seconds": self.clock.seconds, "finished": self.finished, "solution": solution
+        }  # fmt: skip
 
-def train(run: Run, recorder: Recorder) -> tuple[Stage, Objective, Stop]:
-    """Train every stage of the strategy; the last one, its objective and why the run ended.
+    def restore(self, stage: Stage, objective: Objective, state: dict[str, Any]) -> None:
+        """Return to a state of `state` or `step_state`."""
+        stage.model.load_state_dict(state["model"])
+        stage.report.values = dict(state["values"])
+        stage.optimizer.load_state_dict(state["optimizer"])
+        stage.sampler.load_state_dict(state["sampler"])
+        self.weighting.load_state_dict(state["weighting"])
+        self.progress = Progress(**state["progress"])
+        torch.set_rng_state(state["generator"].cpu())
+        objective.resume(stage.sampler.batch)
+
+    @contextmanager
+    def undone_if_interrupted(self, stage: Stage, objective: Objective) -> Iterator[None]:
+        """Let an interruption end a step of an interruptible optimizer; undo the step, and raise Interrupted."""
+        if not stage.optimizer.interruptible:
+            yield
+            return
+        before = self.step_state(stage)
+        before["model"] = _copied(stage.model)
+        objective.check = self.interruption.check
+        try:
+            yield
+        except Interrupted:
+            objective.check = lambda: None
+            self.restore(stage, objective, before)
+            raise
+        finally:
+            objective.check = lambda: None
+
+    def whole(self, stage: Stage, objective: Objective) -> tuple[Objective, list[Objective]]:
+        """The objective of the solution over all windows in time, and those of the seams between them."""
+        if stage.solution is None:
+            return objective, []
+        whole, seams = stage.solution, stage.solution.seams()
+        return self._at(whole.points(), whole.problem, whole.model(), Piecewise(self.engine)), [
+            self._at(points, piece.window, piece.model, self.engine) for piece, points in seams if points
+        ]
+
+    def _at(self, points: Batch, problem: Problem, model: nn.Module, engine: Engine) -> Objective:
+        objective = Objective(problem, model, engine, self.weighting, self.weights)
+        objective.begin(points)
+        return objective
+
+
+def train(run: Run, observer: Observer) -> tuple[Stage, Objective, Stop]:
+    """Train every stage of the strategy; return the last one, its objective, and why the run ended.
 
     Raises TrainingError for a loss that is not finite.
     """
-    stop, clock = Stop("nothing to train", ends_run=True), run.clock
+    stop = Stop("nothing to train", ends_run=True)
     trained: tuple[Stage, Objective] | None = None
     for stage in run.strategy(run.problem, run.new_model):
-        objective = run.objective(stage)
-        if stage.reason:  # finished in an earlier life
+        objective = run.objective(stage, observer)
+        if stage.reason:  # finished before the resume
             run.progress.next_stage()
             run.finished.append(_end(stage))
             continue
-        while not (found := run.ended(stage)):
-            with clock("sampling"):
-                objective.begin(stage.sampler.draw(run.progress.stage_step, stage.problem, objective))
-            with clock("training"):
-                run.weighting.update(run.progress.stage_step, objective)
-                stage.report.become(stage.optimizer.step(objective))
-                run.progress.advance(_finite(stage, objective, run.progress))
-            recorder.after_step(run, stage, objective, last=False)
+        run.clock.begin()
+        while not (ended := run.ended(stage)):
+            try:
+                with run.undone_if_interrupted(stage, objective):
+                    step(run, stage, objective)
+            except Interrupted:
+                continue
+            observer.after_step(run, stage, objective, last=False)
         trained = (stage, objective) if objective.batch else trained
-        if found.resumable:  # no row: a run that nothing disturbs has none there
-            recorder.save(run, stage)
+        if ended.resumable:  # without a row here, the history is that of a run without an interruption
+            observer.save(run, stage)
         else:
-            recorder.after_step(run, stage, objective, last=True)
-            found = run.ended(stage) or found  # the last row may end the run
-        stop = found
+            observer.after_step(run, stage, objective, last=True)
+            ended = run.ended(stage) or ended  # the error measured for the last row may end the run
+        stop = ended
         if stop.ends_run:
             break
         stage.reason = stop.reason
         run.finished.append(_end(stage))
-        recorder.after_stage(run, stage, objective)
+        observer.after_stage(run, stage, objective)
         run.progress.next_stage()
+    run.clock.end()
     return *(trained or (stage, objective)), stop
 
 
+def step(run: Run, stage: Stage, objective: Objective) -> None:
+    """One step: points, weights, parameters. Raises TrainingError for a loss that is not finite."""
+    number = run.progress.stage_step
+    with run.clock("sampling"):
+        objective.begin(stage.sampler.draw(number, stage.problem, objective))
+    with run.clock("training"):
+        run.weighting.update(number, objective)
+        stage.report.become(stage.optimizer.step(objective))
+        run.progress.advance(_finite(stage, objective, run.progress))
+
+
+def _restore_end(stage: Stage, state: dict[str, Any]) -> None:
+    """The end of a stage that was finished before the resume."""
+    stage.model.load_state_dict(state["model"])
+    stage.report.values, stage.reason = dict(state["values"]), state["reason"]
+    if "sampler" in state:  # its points are used for the verdict on the whole run
+        stage.sampler.load_state_dict(state["sampler"])
+
+
 def _end(stage: Stage) -> dict[str, Any]:
-    model = {name: value.clone() for name, value in stage.model.state_dict().items()}
-    return {"model": model, "values": _values(stage), "reason": stage.reason, "sampler": stage.sampler.state_dict()}
+    state = {"values": _values(stage), "reason": stage.reason, "sampler": stage.sampler.state_dict()}
+    return {"model": _copied(stage.model), **state}
+
+
+def _copied(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in model.state_dict().items()}
 
 
 def _values(stage: Stage) -> dict[str, float]:
@@ -152,13 +212,15 @@ def _values(stage: Stage) -> dict[str, float]:
 
 
 def _finite(stage: Stage, objective: Objective, progress: Progress) -> float:
-    """The loss of this step. Raises TrainingError, naming the constraint and the step, if it is not finite."""
+    """The loss of this step. Raises TrainingError, with constraint, points and advice, if it is not finite."""
     loss = float(stage.report.values["loss/total"])
-    if math.isfinite(loss):
+    if isfinite(loss):
         return loss
-    broken = [name for name, value in objective.losses().items() if not math.isfinite(float(value))]
-    where = f"the residual of `{broken[0]}`" if broken else "a weight"
-    raise TrainingError(
-        f"the loss is {loss} at step {progress.step + 1}: {where} is not finite; the last good checkpoint is kept. "
-        "Try a smaller optimizer step (optimizer.adam.lr=1e-4) or dtype=float64"
-    )
+    broken = [name for name, value in objective.losses().items() if not isfinite(float(value))]
+    where = where_not_finite(objective, broken[0]) or f"the residual of `{broken[0]}` is not finite" if broken else (
+        "a weight is not finite")  # fmt: skip
+    ways = [stage.optimizer.remedy.format(phase=stage.name.rpartition(": ")[2])] if stage.optimizer.remedy else []
+    ways += ["dtype=float64"] if objective.dtype == torch.float32 else []
+    advice = f". Try {' or '.join(ways)}" if ways else ""
+    step = progress.step + 1
+    raise TrainingError(f"the loss is {loss} at step {step}: {where}; the last good checkpoint is kept{advice}")

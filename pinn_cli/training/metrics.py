@@ -1,4 +1,4 @@
-"""How far a prediction is from the reference, and what the problem itself measures of it."""
+"""Errors of a prediction against the reference, and the metrics of the problem itself."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,9 +9,13 @@ import torch
 from torch import Tensor
 
 from pinn_cli.basics.errors import UsageError
+from pinn_cli.physics.domains.base import Domain
+from pinn_cli.physics.problem import Problem
+from pinn_cli.physics.references import Reference
 from pinn_cli.physics.references.base import counts
+from pinn_cli.training.objective import Objective
 
-NODES = 10_000  # at least so many; 100 x 100 in two dimensions
+NODES = 10_000  # at least this many points; 100 x 100 in two dimensions
 
 
 @dataclass(frozen=True)
@@ -23,14 +27,16 @@ class Errors:
     maximum: float
 
 
-def points_of_comparison(domain: Any, reference: Any) -> Tensor:
+def points_of_comparison(domain: Domain, reference: Reference) -> Tensor:
     """Points (N, D), float64: the reference's own if it is a table, else a uniform grid including the boundary."""
     if reference.at is not None:
         return reference.at
     return domain.grid(ceil(round(NODES ** (1 / len(domain.coordinates)), 9)))
 
 
-def errors(reference: Any, evaluate: Callable[[list[str], Tensor], dict[str, Tensor]], X: Tensor) -> dict[str, Errors]:
+def errors(
+    reference: Reference, evaluate: Callable[[list[str], Tensor], dict[str, Tensor]], X: Tensor
+) -> dict[str, Errors]:
     """Errors of every field or observable the reference knows, at X (N, D); computed in float64 on the CPU.
 
     `evaluate(names, X)` gives the prediction, {name: (N,)}, as `Objective.evaluate` does. Only points that count enter
@@ -44,7 +50,7 @@ def errors(reference: Any, evaluate: Callable[[list[str], Tensor], dict[str, Ten
     }
 
 
-def _counted(reference: Any, X: Tensor) -> Tensor:
+def _counted(reference: Reference, X: Tensor) -> Tensor:
     """Which points (N,) enter the errors. Raises UsageError if the reference gives no booleans, or leaves none."""
     counted = counts(reference, X)
     if not isinstance(counted, Tensor) or counted.dtype != torch.bool or counted.shape != X.shape[:1]:
@@ -55,8 +61,8 @@ def _counted(reference: Any, X: Tensor) -> Tensor:
     return counted
 
 
-def own_metrics(problem: Any, objective: Any) -> dict[str, float]:
-    """What a problem's method ``metrics(self, evaluate)`` measures of the prediction, by name; {} without one.
+def own_metrics(problem: Problem, objective: Objective) -> dict[str, float]:
+    """The numbers by name that the problem's method ``metrics(self, evaluate)`` returns; {} without one.
 
     There, `evaluate(names, X)` gives {name: (N,)}, float64 on the CPU, of fields, observables and derivatives at any
     points X (N, D). NaN says that there is no such value. Raises UsageError for anything but one number per name.
@@ -73,19 +79,19 @@ def own_metrics(problem: Any, objective: Any) -> dict[str, float]:
         return {name: value.cpu().double() for name, value in values.items()}
 
     where = f"{type(problem).__name__}.metrics"
-    found = method(evaluate)
-    if not isinstance(found, dict):
-        raise UsageError(f"{where}: found {type(found).__name__}; expected a dict of numbers by name")
-    return {name: _number(where, name, value) for name, value in found.items()}
+    measured = method(evaluate)
+    if not isinstance(measured, dict):
+        raise UsageError(f"{where}: found {type(measured).__name__}; expected a dict of numbers by name")
+    return {name: _number(where, name, value) for name, value in measured.items()}
 
 
 def _number(where: str, name: Any, value: Any) -> float:
-    """One number, finite or not, under a name that can be a dataset's."""
+    """One number, finite or not, under a name that a dataset can have."""
     if not isinstance(name, str) or not name.isidentifier():
         raise UsageError(f"{where}: {name!r} is no name; expected one word, e.g. `centreline`")
     found = f"{type(value).__name__} {tuple(value.shape)}" if getattr(value, "shape", ()) else repr(value)
     refusal = UsageError(f"{where}: `{name}` is {found}; expected one number")
-    if isinstance(value, str):  # "1" would be taken for one
+    if isinstance(value, str):  # float("1") would accept it
         raise refusal
     try:
         return float(value)

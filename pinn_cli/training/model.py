@@ -1,4 +1,4 @@
-"""What is trained: the network between its input features and its ansatz, and the unknown coefficients."""
+"""The trained model: input features, network, ansatz, and the unknown coefficients."""
 
 import math
 from collections.abc import Sequence

@@ -21,8 +21,8 @@ from pinn_cli.training.residuals import Engine, Residuals
 class Objective:
     """The residuals of a problem as functions of the parameters of a model, at the points and weights of a step.
 
-    `weights` are the base weights by constraint (1 where none is given). With `compiled` the residuals of a step are
-    one compiled graph.
+    `weights` are the base weights by constraint (1 where none is given). `at` evaluates the residuals. Every view calls
+    `check` first, which may raise to end a step that is under way.
     """
 
     def __init__(
@@ -32,10 +32,10 @@ class Objective:
         engine: Engine,
         weighting: Callable[[Batch, Batch], Weights],
         weights: Mapping[str, float] | None = None,
-        compiled: bool = False,
     ):
         self.problem, self.model, self.engine, self.weighting = problem, model, engine, weighting
-        self.at = Residuals(problem, model, engine, compiled)
+        self.at = Residuals(problem, model, engine)
+        self.check: Callable[[], None] = lambda: None
         self.constraints: dict[str, Constraint] = self.at.constraints
         self.base = {name: float((weights or {}).get(name, 1.0)) for name in self.constraints}
         self.names = [n for n, p in model.named_parameters() if p.requires_grad]
@@ -56,6 +56,11 @@ class Objective:
         return self.parameters[0].dtype
 
     @property
+    def unknowns(self) -> dict[str, Tensor]:
+        """The trained coefficients by name."""
+        return self.at.unknowns
+
+    @property
     def layout(self) -> dict[str, slice]:
         return dict(zip(self.names, self.columns, strict=True))
 
@@ -66,16 +71,21 @@ class Objective:
     def resume(self, batch: Batch) -> None:
         """Take the points of the last step before a checkpoint, and the residuals there."""
         self.batch, self._weights = batch, None
-        with torch.no_grad():
-            self.latest = self.residuals()
+        self.latest = {name: r.detach() for name, r in self.residuals().items()}
 
     # --- residuals ------------------------------------------------------------------------------------------------
 
     def residual(self, name: str, X: Tensor) -> Tensor:
+        self.check()
         return self.at.at((name,), X)[name]
 
     def residuals(self) -> Batch:
-        return self.at(self.batch)[0]
+        return self._pass()[0]
+
+    def _pass(self) -> tuple[Batch, Batch]:
+        """r and mean r^2 by constraint at the points of this step."""
+        self.check()
+        return self.at(self.batch)
 
     def terms(self, name: str, X: Tensor) -> dict[str, float]:
         return self.at.terms(name, X)
@@ -103,7 +113,7 @@ class Objective:
         return {name: r.square().mean() for name, r in self.latest.items()}
 
     def loss(self) -> Tensor:
-        residuals, means = self.at(self.batch)
+        residuals, means = self._pass()
         w = self._freeze(residuals)
         terms = [
             (w[name] * r.square()).mean() if isinstance(w[name], Tensor) else w[name] * means[name]
@@ -126,14 +136,15 @@ class Objective:
         def gradient(mean: Tensor) -> Tensor:
             return self.flat(torch.autograd.grad(mean, self.parameters, retain_graph=True, allow_unused=True))
 
-        return {name: gradient(mean) for name, mean in self.at(self.batch)[1].items()}
+        return {name: gradient(mean) for name, mean in self._pass()[1].items()}
 
     def linearise(self) -> Linearisation:
+        self.check()
         untaped = {name: self._untaped(name) for name in self.batch}
         residuals, tapes = self.at.taped(self.batch)
         F = self._scaled(residuals)
         blocks = [jacobian.rows_of(f, tapes[name], self.parameters, untaped[name]) for name, f in F.items()]
-        return Linearisation(torch.cat([f.detach() for f in F.values()]), blocks, self.columns[-1].stop)
+        return Linearisation(torch.cat([f.detach() for f in F.values()]), blocks, self.columns[-1].stop, self.check)
 
     def _untaped(self, name: str) -> list[int]:
         if name not in self.untaped and not self.engine.taped:

@@ -1,6 +1,6 @@
-"""What a run leaves while it trains: rows of the history, records of diagnostics, lines on the screen, checkpoints.
+"""Records a run while it trains: rows of the history, records of diagnostics, lines on the screen, checkpoints.
 
-Rows are written before the checkpoint that speaks of them, so that nothing at or before a checkpoint is ever lost.
+Rows are written before the checkpoint of the same step, so that no row at or before a checkpoint is lost.
 """
 
 import math
@@ -14,15 +14,15 @@ from torch import Tensor
 
 from pinn_cli.basics.errors import TrainingError
 from pinn_cli.methods.contracts import Stage, Weighting
-from pinn_cli.physics.references import reference_of
+from pinn_cli.physics.problem import Problem
+from pinn_cli.physics.references import Reference, reference_of
 from pinn_cli.records import checkpoint
 from pinn_cli.records.results import Results
 from pinn_cli.training.console import Console
-from pinn_cli.training.diagnostic_records import Diagnosis
+from pinn_cli.training.diagnostic_records import DiagnosticRecords
 from pinn_cli.training.loop import Run
 from pinn_cli.training.metrics import errors, own_metrics, points_of_comparison
 from pinn_cli.training.objective import Objective
-from pinn_cli.training.screens import Screens
 
 FLUSH = 2.0  # seconds between batches of rows
 SAVE = 10.0  # seconds between checkpoints
@@ -33,27 +33,31 @@ class Recorder:
     """Rows every `every` steps (None: as the optimizer suggests), the first and the last step of a stage always."""
 
     results: Results
-    console: Console | Screens
+    console: Console
     checkpoint: Path
-    reference_of: Callable[[Any], Any] = reference_of
+    reference_of: Callable[[Problem], Reference | None] = reference_of
     every: int | None = None
-    diagnosis: Diagnosis | None = None
+    diagnostics: DiagnosticRecords | None = None
     now: Callable[[], float] = time.monotonic
     rows: list[dict[str, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._flushed, self._saved = self.now(), -math.inf  # the first step is saved: there is always one to go on from
+        self._flushed, self._saved = self.now(), -math.inf  # the first step is always saved
         steps = list(self.results.read_history().get("step", []))
         self._last_row = int(steps[-1]) if len(steps) else 0
-        self._compared: tuple[Any, Any] = (None, None)  # a problem and its reference
+        self._compared: tuple[Problem | None, Reference | None] = (None, None)  # a problem and its reference
         self.stages: list[str] = [str(name) for name in self.results.read("stages").get("", [])]
 
+    def say(self, text: str) -> None:
+        """Show a notice."""
+        self.console.plan(text)
+
     def after_step(self, run: Run, stage: Stage, objective: Objective, last: bool) -> None:
-        """Keep this step if it is due."""
+        """Record this step if it is due."""
         progress = run.progress
         every = stage.optimizer.cadence if self.every is None else self.every
         ends = last or progress.stage_step == 1
-        columns = self._look(run, objective, ends)
+        columns = self._diagnose(run, objective, ends)
         if progress.step != self._last_row and (ends or progress.step % every == 0):
             self._row(run, stage, objective, columns)
         now = self.now()
@@ -63,8 +67,8 @@ class Recorder:
             self.flush(run)
 
     def after_stage(self, run: Run, stage: Stage, objective: Objective) -> None:
-        """Say why it ended."""
-        self.console.plan(f"stage {stage.name} ended: {stage.reason}")
+        """Show why the stage ended."""
+        self.say(f"stage {stage.name} ended: {stage.reason}")
 
     def save(self, run: Run, stage: Stage) -> None:
         """Write the rows, then the checkpoint."""
@@ -79,19 +83,19 @@ class Recorder:
         self._saved = self.now()
 
     def flush(self, run: Run) -> None:
-        """Write the rows and records that are waiting."""
+        """Write the rows and records that are not yet written."""
         with run.clock("writing"):
             self.results.append(self.rows)
-            if self.diagnosis is not None:
-                self.diagnosis.flush()
+            if self.diagnostics is not None:
+                self.diagnostics.flush()
         self.rows, self._flushed = [], self.now()
 
-    def _look(self, run: Run, objective: Objective, ends: bool) -> Mapping[str, float]:
-        """Records of the diagnostics that are due; the values that the history has too."""
-        if self.diagnosis is None:
+    def _diagnose(self, run: Run, objective: Objective, ends: bool) -> Mapping[str, float]:
+        """Take the records of the diagnostics that are due; return their columns of the history."""
+        if self.diagnostics is None:
             return {}
         with run.clock("diagnostics"):
-            return self.diagnosis.look(objective, run.progress.step, ends)
+            return self.diagnostics.take(objective, run.progress.step, ends)
 
     def _row(self, run: Run, stage: Stage, objective: Objective, columns: Mapping[str, float]) -> None:
         progress = run.progress
@@ -107,17 +111,16 @@ class Recorder:
         values = row(stage, objective, run.weighting) | named
         place = {"step": progress.step, "time": run.clock.seconds, "stage": progress.stage}
         self.rows.append({**place, **values, **columns})
-        left = None if run.stop.seconds is None else max(0.0, run.stop.seconds - run.clock.seconds)
-        self.console.row(progress.step, run.stop.steps, values, left)
+        self.console.row(progress.step, run.stop.steps, values, run.stop.seconds_left(run.clock))
 
-    def _reference(self, problem: Any) -> Any:
-        """What the problem of this stage is compared with; asked for once."""
+    def _reference(self, problem: Problem) -> Reference | None:
+        """The reference of the problem of this stage; computed once."""
         if self._compared[0] is not problem:
             self._compared = (problem, self.reference_of(problem))
         return self._compared[1]
 
 
-def measure(reference: Any, objective: Objective) -> dict[str, float]:
+def measure(reference: Reference | None, objective: Objective) -> dict[str, float]:
     """Relative L2 errors by field; none without a reference."""
     if reference is None:
         return {}
@@ -126,11 +129,11 @@ def measure(reference: Any, objective: Objective) -> dict[str, float]:
 
 
 def row(stage: Stage, objective: Objective, weighting: Weighting) -> dict[str, float]:
-    """The values of one step: what was minimised, each mean r^2, each weight in force, and what the parts say."""
+    """The values of one step: loss, mean r^2, weights in force, unknowns, and the columns of the methods."""
     values: Mapping[str, Any] = stage.report.values
     losses = {f"loss/{name}": value for name, value in objective.losses().items()}
     weights = {f"weight/{name}": _mean(w) for name, w in objective.weights.items()}
-    unknowns = {f"unknown/{name}": p.detach() for name, p in getattr(objective.model, "unknowns", {}).items()}
+    unknowns = {f"unknown/{name}": p.detach() for name, p in objective.unknowns.items()}
     own = {**stage.sampler.values(), **weighting.values()}
     return {name: float(value) for name, value in {**values, **losses, **weights, **own, **unknowns}.items()}
 

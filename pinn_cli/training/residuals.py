@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 import torch
@@ -17,14 +18,16 @@ from pinn_cli.physics.problem import Problem
 from pinn_cli.physics.symbols import Place, Symbol
 from pinn_cli.physics.terms import rms, terms_of
 
-Derivatives = Callable[..., dict[Key, Tensor]]  # (model, X (N, D), tape or None) -> values (N, F) by derivative
+Derivatives = Callable[..., Mapping[Key, Tensor]]  # (model, X (N, D), tape or None) -> values (N, F) by derivative
 Group = tuple[str, ...]  # constraints that share their points and one pass through the network
+Graph = Callable[[list[Tensor]], tuple[Batch, Batch]]  # points of each group -> r and mean r^2 by constraint
 
 
 class Engine(Protocol):
     """Plans once how to compute the derivatives `wanted`; `taped` if it can record rows of the Jacobian on a tape."""
 
-    taped: bool
+    @property
+    def taped(self) -> bool: ...
 
     def __call__(self, wanted: Iterable[Key]) -> Derivatives: ...
 
@@ -32,23 +35,27 @@ class Engine(Protocol):
 class Residuals:
     """r (N,) of every constraint of `problem` for `model`, except those that the model satisfies exactly.
 
-    Derivatives come from `engine`. With `compiled`, a call is one compiled graph.
+    Derivatives come from `engine`. With `compiling`, a call is one compiled graph; the context is entered while it is
+    compiled.
     """
 
-    def __init__(self, problem: Problem, model: nn.Module, engine: Engine, compiled: bool = False):
-        self.problem, self.model, self.engine, self.compiled = problem, model, engine, compiled
-        imposed = getattr(model, "imposed", ())
+    def __init__(self, problem: Problem, model: nn.Module, engine: Engine):
+        self.problem, self.model, self.engine = problem, model, engine
+        self.compiling: Callable[[], AbstractContextManager[None]] | None = None
+        imposed = getattr(model, "imposed", ())  # a plain module imposes nothing and has no unknowns
+        self.unknowns: dict[str, Tensor] = dict(getattr(model, "unknowns", {}))
         self.constraints = {c.name: c for c in problem.constraints() if c.name not in imposed}
         self._zero = (0,) * len(problem.coordinates)
         self._engines: dict[Group, Derivatives] = {}
-        self._graphs: dict[tuple[Group, ...], Callable[[list[Tensor]], tuple[Batch, Batch]]] = {}
+        self._graphs: dict[tuple[Group, ...], Graph] = {}
 
     def __call__(self, batch: Batch) -> tuple[Batch, Batch]:
         """r (N,) and mean r^2 by constraint at the points of a batch."""
         groups = self.groups(batch)
+        points = [batch[names[0]] for names in groups]
         if groups not in self._graphs:
-            self._graphs[groups] = self._graph(groups)
-        out, means = self._graphs[groups]([batch[names[0]] for names in groups])
+            self._graphs[groups] = self._graph(groups) if self.compiling is None else self._compiled(groups, points)
+        out, means = self._graphs[groups](points)
         return {name: out[name] for name in self.constraints if name in out}, means
 
     def at(self, names: Group, X: Tensor, tapes: Sequence[Tape] = ()) -> Batch:
@@ -111,7 +118,7 @@ class Residuals:
         at = self._place(self._plan((name,)), c.region, X)
         return {symbol: s.read(at) for symbol, s in c.symbols.items()}
 
-    def _graph(self, groups: tuple[Group, ...]) -> Callable[[list[Tensor]], tuple[Batch, Batch]]:
+    def _graph(self, groups: tuple[Group, ...]) -> Graph:
         for names in groups:
             self._plan(names)
 
@@ -121,7 +128,18 @@ class Residuals:
                 out |= self.at(names, X)
             return out, {name: r.square().mean() for name, r in out.items()}
 
-        return _compile(graph) if self.compiled else graph
+        return graph
+
+    def _compiled(self, groups: tuple[Group, ...], points: list[Tensor]) -> Graph:
+        """One graph, forward and backward. It keeps its buffers: `gradients` runs backward once per constraint."""
+        assert self.compiling is not None
+        torch._functorch.config.donated_buffer = False
+        with self.compiling(), torch.enable_grad():
+            graph = torch.compile(self._graph(groups), fullgraph=True)
+            _, means = graph(points)
+            trained = [p for p in self.model.parameters() if p.requires_grad]
+            torch.autograd.grad(torch.stack(list(means.values())).sum(), trained, allow_unused=True)
+        return graph
 
     def _one_sided(self, names: Group, X: Tensor, tape: Tape | None) -> Batch:
         at = self._place(self._plan(names), self.constraints[names[0]].region, X, tape)
@@ -151,16 +169,10 @@ class Residuals:
         return Place(values, X, normals, self._coefficients(X, tape))
 
     def _coefficients(self, X: Tensor, tape: Tape | None) -> dict[str, Tensor]:
-        trained = getattr(self.model, "unknowns", {})
+        trained = self.unknowns
         fixed = {k: X.new_full((len(X),), v) for k, v in self.problem.coefficients.items() if k not in trained}
         return fixed | {k: tape.per_point(p, len(X)) if tape else p.expand(len(X)) for k, p in trained.items()}
 
     def _read(self, parsed: Mapping[str, Symbol], X: Tensor) -> dict[str, Tensor]:
         at = self._place(self.engine({self._zero}.union(*(s.needs for s in parsed.values()))), "interior", X)
         return {name: s.read(at) for name, s in parsed.items()}
-
-
-def _compile(graph: Callable) -> Callable:
-    """One graph. It keeps its buffers, because `gradients` runs backward through it once for every constraint."""
-    torch._functorch.config.donated_buffer = False
-    return torch.compile(graph, fullgraph=True)

@@ -1,15 +1,16 @@
-"""When a stage or a run ends. Everything under `stop` speaks of the whole run, over all its stages and lives."""
+"""When a stage or a run ends. Everything under `stop` applies to the whole run, over all its stages and resumes."""
 
 from dataclasses import dataclass
 from math import inf
-from typing import Any
 
+from pinn_cli.basics.signals import Interruption
 from pinn_cli.methods.contracts import Stage
+from pinn_cli.training.clock import Clock
 
 
 @dataclass(frozen=True)
 class Stop:
-    """Why training ended; `ends_run` if no further stage follows, `resumable` if there is more to do."""
+    """Why training ended; `ends_run` if no further stage follows, `resumable` if the run is not complete."""
 
     reason: str
     ends_run: bool = False
@@ -29,29 +30,34 @@ class Progress:
     idle: int = 0
 
     def advance(self, loss: float) -> None:
-        """One more step, with this loss; progress is a loss at least 0.1 % below the best so far."""
+        """Count a step with this loss; a loss at least 0.1 % below the best so far is progress."""
         self.step, self.stage_step, self.loss = self.step + 1, self.stage_step + 1, loss
         self.idle = 0 if loss < 0.999 * self.best else self.idle + 1
         self.best = min(self.best, loss)
 
     def next_stage(self) -> None:
-        """Begin the next stage: the loss and error of the last one may belong to another problem."""
+        """Begin the next stage: losses and errors of the last one may belong to another problem."""
         self.stage, self.stage_step, self.idle = self.stage + 1, 0, 0
         self.loss = self.error = self.best = inf
 
 
 @dataclass
 class StopRules:
-    """The first rule that holds: the limits of the run, a stage's own end, then an interruption: an end is an end."""
+    """The settings under `stop`; the first rule that holds ends the stage or the run.
+
+    Limits are checked before interruptions, so a run at its limit counts as finished. `total_seconds` limits the
+    process rather than the run: the run is stopped, and can be resumed.
+    """
 
     steps: int | None = None
     seconds: float | None = None
+    total_seconds: float | None = None
     loss: float | None = None
     error: float | None = None
     plateau: int | None = None
 
-    def __call__(self, stage: Stage, progress: Progress, seconds: float, interruption: Any) -> Stop | None:
-        if self.seconds is not None and seconds >= self.seconds:
+    def __call__(self, stage: Stage, progress: Progress, clock: Clock, interruption: Interruption) -> Stop | None:
+        if self.seconds is not None and clock.seconds >= self.seconds:
             return Stop(f"stop.seconds={self.seconds:g} reached", ends_run=True)
         if self.loss is not None and progress.loss <= self.loss:
             return Stop(f"stop.loss={self.loss:g} reached", ends_run=not stage.underway)
@@ -67,4 +73,11 @@ class StopRules:
             return Stop(f"plateau: no progress for {self.plateau} steps")
         if interruption.reason:
             return Stop(f"interrupted ({interruption.reason})", ends_run=True, resumable=True)
+        if self.total_seconds is not None and clock.total_seconds >= self.total_seconds:
+            return Stop(f"stop.total_seconds={self.total_seconds:g} reached", ends_run=True, resumable=True)
         return None
+
+    def seconds_left(self, clock: Clock) -> float | None:
+        """Seconds until the first limit on time; None without one."""
+        limits = ((self.seconds, clock.seconds), (self.total_seconds, clock.total_seconds))
+        return min((max(0.0, limit - spent) for limit, spent in limits if limit is not None), default=None)

@@ -1,22 +1,23 @@
-"""What points that the training has not seen say of a run at its end."""
+"""The verdict on a trained model, from residuals at points that the training has not seen."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf, isnan
-from typing import Any
 
 import torch
 
 from pinn_cli.methods.contracts import RATIO
 from pinn_cli.physics.points import fresh_points
+from pinn_cli.physics.problem import Problem
 from pinn_cli.physics.terms import rms
+from pinn_cli.training.objective import Objective
 
-SMALL = 1e-2  # a held-out residual relative to the equation's largest term that counts as satisfied
+SMALL = 1e-2  # the equation counts as satisfied if its held-out residual / its largest term is below this
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the held-out points say at the end: q and the residual relative to the equation's largest term, by name."""
+    """By constraint: `ratio` of held-out to trained residuals, and `relative`, held-out residual / largest term."""
 
     ratio: dict[str, float]
     relative: dict[str, float]
@@ -40,26 +41,26 @@ class Verdict:
         if self.large:
             sizes = ", ".join(f"{name} {self.relative[name]:.1g}" for name in self.large)
             return f"the equation is not satisfied yet: held-out residual relative to its largest term {sizes}"
-        return "the points speak for the equation"
+        return "residuals on unseen points are as small as on the training points"
 
 
 def worst(verdicts: Sequence[Verdict]) -> Verdict:
-    """One verdict on all: of every constraint the largest numbers, and what is no number is worse than any."""
+    """One verdict on all: for each constraint the largest number of all; NaN counts as the largest."""
 
     def largest(tables: list[dict[str, float]]) -> dict[str, float]:
-        found = {name: [t[name] for t in tables if name in t] for name in dict.fromkeys(n for t in tables for n in t)}
-        return {name: max(sizes, key=lambda q: inf if isnan(q) else q) for name, sizes in found.items()}
+        sizes = {name: [t[name] for t in tables if name in t] for name in dict.fromkeys(n for t in tables for n in t)}
+        return {name: max(values, key=lambda q: inf if isnan(q) else q) for name, values in sizes.items()}
 
     return Verdict(largest([v.ratio for v in verdicts]), largest([v.relative for v in verdicts]))
 
 
-def examine(problem: Any, objective: Any, seed: int = 0, candidates: float = 8.0) -> Verdict:
-    """The verdict on a trained model: it satisfies the equation between the points; never a proof that it is right."""
+def examine(problem: Problem, objective: Objective, seed: int = 0, candidates: float = 8.0) -> Verdict:
+    """Compare residuals on fresh points with those on the training points. This cannot prove a solution right."""
     generator = torch.Generator("cpu").manual_seed(seed * 7919 + 2)
     ratio, relative = {}, {}
     for name, X in objective.batch.items():
         c = objective.constraints[name]
-        if c.kind == "data":  # measurements have noise: there is nothing to hold them against
+        if c.kind == "data":  # measurements have noise, and no fresh points
             continue
         fresh = fresh_points(problem, c.region, int(candidates * len(X)), generator, X)
         with torch.no_grad():

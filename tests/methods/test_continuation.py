@@ -1,7 +1,6 @@
 """Continuation in a coefficient: stages, what goes on from one to the next, when they end, what is refused."""
 
 import signal
-from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 
 from pinn_cli import cli
 from pinn_cli.basics.errors import UsageError
+from pinn_cli.basics.signals import Interruption
 from pinn_cli.configuration.assemble import assemble
 from pinn_cli.configuration.compose import compose
 from pinn_cli.configuration.plan import preview
@@ -21,6 +21,7 @@ from pinn_cli.methods.strategies.continuation import LEAST, Continuation, steps_
 from pinn_cli.problems.helmholtz import Helmholtz
 from pinn_cli.records.results import Results
 from pinn_cli.training import loop as train
+from pinn_cli.training.clock import Clock
 from pinn_cli.training.stopping import Progress, StopRules
 
 SMALL = ["architecture.width=4", "architecture.depth=1", "points.interior=32", "points.face=8", "stop.steps=20"]
@@ -30,11 +31,6 @@ STEADY = ["problem=helmholtz", "strategy=continuation", *SMALL]
 def words(coefficient: str = "a2", through: str = "[1,2]", *more: str) -> list[str]:
     part = "strategy.continuation"
     return [*STEADY, f"{part}.coefficient={coefficient}", f"{part}.through={through}", *more]
-
-
-@dataclass
-class Quiet:
-    reason: str | None = None
 
 
 def test_stages_walk_to_the_problem_itself_each_from_the_last_parameters() -> None:
@@ -189,7 +185,7 @@ def test_on_the_way_a_small_loss_or_error_ends_the_stage_alone() -> None:
     for rules in (StopRules(loss=1e-6), StopRules(error=1e-6)):
         for underway in (True, False):
             stage = Stage("any", None, torch.nn.Linear(1, 1), None, None, underway=underway, report=Report())
-            found = rules(stage, progress, 0.0, Quiet())
+            found = rules(stage, progress, Clock(), Interruption())
             assert found is not None
             assert found.ends_run is not underway
 

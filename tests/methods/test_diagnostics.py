@@ -26,10 +26,10 @@ from pinn_cli.records.results import Results, layout
 from pinn_cli.reports import figures
 from pinn_cli.reports.figures.gradient_histograms import density
 from pinn_cli.training import loop as train
-from pinn_cli.training.diagnostic_records import Diagnosis, appended, still
+from pinn_cli.training.diagnostic_records import DiagnosticRecords, appended, snapshot
 from pinn_cli.training.jacobian import row_by_row
+from tests.objectives import objective_of
 from tests.run_files import write_run
-from tests.training.test_objective import objective_of
 
 DIAGNOSTICS = {
     "gradient_histograms": GradientHistograms(),
@@ -80,14 +80,14 @@ def loss_of(objective, term):
 @pytest.mark.parametrize("engine", [Taylor, Autograd])
 def test_the_dense_hessian_is_torchs(engine):
     """Autograd.functional.hessian differentiates the same loss in its own way; per-point weights and all."""
-    small = still(helmholtz(f"derivatives={engine.__name__.lower()}"))
+    small = snapshot(helmholtz(f"derivatives={engine.__name__.lower()}"))
     w = torch.rand(40, dtype=torch.float64)
     small.weighting = lambda batch, residuals: {"pde": w, "wall": 3.0}
     small.begin(small.batch)
     found = hessians(small)
     assert list(found) == ["total", "pde", "wall"]
     for term, H in found.items():
-        view = still(small)
+        view = snapshot(small)
         assert view.weights["pde"].tolist() == w.tolist()
         loss, theta = loss_of(view, term)
         oracle = torch.autograd.functional.hessian(loss, theta)
@@ -96,8 +96,8 @@ def test_the_dense_hessian_is_torchs(engine):
 
 def test_lanczos_finds_the_extremes_of_the_dense_hessian():
     for objective in (helmholtz(), helmholtz("recipe=adam", "dtype=float64", steps=20), helmholtz(steps=20)):
-        dense = HessianSpectrum(dense_below=10**6)(still(objective))
-        lanczos = HessianSpectrum(dense_below=0)(still(objective))
+        dense = HessianSpectrum(dense_below=10**6)(snapshot(objective))
+        lanczos = HessianSpectrum(dense_below=0)(snapshot(objective))
         for term in ("total", "pde", "wall"):
             spectrum = dense[f"eigenvalues/{term}"]
             assert bool((spectrum.diff() <= 0).all())
@@ -147,7 +147,7 @@ def test_lanczos_stops_where_it_is_told_and_stays_inside_the_spectrum():
 
 
 def test_gradients_carry_the_weights_in_force():
-    view = still(objective_of("mlp", weighting=by_hand))
+    view = snapshot(objective_of("mlp", weighting=by_hand))
     for name, loss in weighted(view).items():
         r, w = view.residuals()[name], view.weights[name]
         own = row_by_row(r, view.parameters).T @ (2 * w * r.detach()) / len(r)
@@ -157,7 +157,7 @@ def test_gradients_carry_the_weights_in_force():
 
 
 def test_histograms_count_every_entry_of_every_layer_once():
-    view = still(objective_of("mlp", weighting=by_hand))
+    view = snapshot(objective_of("mlp", weighting=by_hand))
     record, all_gradients = GradientHistograms()(view), gradients(view, weighted(view))
     assert list(layers(view)) == [n for n, p in view.model.named_parameters() if p.ndim == 2]
     for layer, where in layers(view).items():
@@ -178,7 +178,7 @@ def test_layers_are_the_main_stack_without_encoders():
 
 
 def test_what_weighs_nothing_is_no_term():
-    view = still(objective_of("mlp"))
+    view = snapshot(objective_of("mlp"))
     names = list(view.residuals())
     view.weighting = lambda batch, residuals: dict.fromkeys(names[1:], 2.0) | {names[0]: 0.0}
     view.begin(view.batch)
@@ -190,7 +190,7 @@ def test_what_weighs_nothing_is_no_term():
 
 
 def test_a_gradient_that_vanishes_lies_in_the_middle_bin():
-    view = still(objective_of("mlp"))
+    view = snapshot(objective_of("mlp"))
     view.weighting = lambda batch, residuals: dict.fromkeys(residuals, 0.0)
     view.begin(view.batch)
     record = GradientHistograms()(view)
@@ -202,7 +202,7 @@ def test_a_gradient_that_vanishes_lies_in_the_middle_bin():
 
 @pytest.mark.parametrize("engine", [Taylor, Autograd])
 def test_the_kernel_has_the_eigenvalues_of_its_rows(engine):
-    view = still(objective_of("mlp", engine, by_hand))
+    view = snapshot(objective_of("mlp", engine, by_hand))
     record = NTKSpectrum(points=4)(view)
     assert {name: len(X) for name, X in view.batch.items()}["momentum"] == 4
     assert view.batch["momentum"] is view.batch["continuity"]
@@ -218,7 +218,7 @@ def test_the_kernel_has_the_eigenvalues_of_its_rows(engine):
 
 def test_the_points_of_the_kernel_are_the_same_at_every_step_and_carry_their_weights():
     objective = objective_of("mlp", weighting=by_hand)
-    views = [still(objective) for _ in range(2)]
+    views = [snapshot(objective) for _ in range(2)]
     for view in views:
         NTKSpectrum(points=3)(view)
     torch.testing.assert_close(views[0].batch["momentum"], views[1].batch["momentum"], rtol=0, atol=0)
@@ -239,7 +239,7 @@ def test_the_score_of_directions_done_by_hand():
 
 
 def test_alignment_is_between_the_constraints_gradients():
-    view = still(helmholtz())
+    view = snapshot(helmholtz())
     record, g = GradientAlignment()(view), gradients(view, weighted(view))
     cosine = float(torch.cosine_similarity(g["pde"], g["wall"], dim=0))
     assert record["cosine/pde/wall"] == pytest.approx(cosine)
@@ -250,7 +250,7 @@ def test_alignment_is_between_the_constraints_gradients():
 @pytest.mark.parametrize("problem", catalogue.options("problem"))
 def test_every_problem_has_finite_records_of_every_diagnostic(problem, name):
     words = [f"problem={problem}", "points.interior=7", "points.face=2", "architecture.width=5", "device=cpu"]
-    view = still(plan.preview(assemble(compose([*words, "architecture.depth=2"]))))
+    view = snapshot(plan.preview(assemble(compose([*words, "architecture.depth=2"]))))
     record = DIAGNOSTICS[name](view)
     assert record
     assert all(np.isfinite(np.asarray(value)).all() for value in record.values())
@@ -280,15 +280,19 @@ def test_what_cannot_be_is_refused_in_a_line(words, message):
 # --- invisible --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", DIAGNOSTICS)
 @pytest.mark.parametrize("compiled", [False, True])
-def test_nothing_reaches_the_objective(name, compiled):
-    objective = objective_of("mlp", weighting=by_hand, compiled=compiled)
+def test_diagnostics_change_nothing_of_the_objective(compiled):
+    objective = objective_of("mlp", weighting=by_hand, compiled=compiled)  # compiled once for all diagnostics
+    for name in DIAGNOSTICS:
+        changes_nothing(name, objective)
+
+
+def changes_nothing(name, objective):
     loss = objective.loss()
     state = objective.model.state_dict()
     before = {key: value.clone() for key, value in state.items()}, {n: X.clone() for n, X in objective.batch.items()}
     weights, latest, generator = objective.weights, dict(objective.latest), torch.get_rng_state()
-    record = DIAGNOSTICS[name](still(objective))
+    record = DIAGNOSTICS[name](snapshot(objective))
     assert torch.equal(torch.get_rng_state(), generator)
     assert objective.weights is weights
     assert all(objective.latest[key] is value for key, value in latest.items())
@@ -297,7 +301,7 @@ def test_nothing_reaches_the_objective(name, compiled):
     assert all(p.grad is None for p in objective.parameters)
     assert list(map(id, objective.parameters)) == list(map(id, objective.model.parameters()))
     objective.flat(torch.autograd.grad(loss, objective.parameters))  # its own graph is still whole
-    eager = DIAGNOSTICS[name](still(objective_of("mlp", weighting=by_hand)))
+    eager = DIAGNOSTICS[name](snapshot(objective_of("mlp", weighting=by_hand)))
     for key, value in eager.items():
         np.testing.assert_allclose(record[key], value, rtol=1e-7, atol=1e-7)
 
@@ -379,10 +383,10 @@ def test_a_stopped_run_has_the_records_of_a_whole_one(here, monkeypatch):
 def test_records_after_the_checkpoint_are_cut_like_rows(tmp_path):
     results = write_run(tmp_path / "run")
     described = SimpleNamespace(datasets={"x/<constraint>": "what x is"})
-    diagnosis = Diagnosis({"a": described, "b": described}, results)
+    diagnosis = DiagnosticRecords({"a": described, "b": described}, results)
     for step in (1, 100, 200):
-        diagnosis.keep("a", step, {"x/pde": torch.full((2,), float(step)), "n": torch.tensor([step])})
-    diagnosis.keep("b", 200, {"y": 1.0})
+        diagnosis.add("a", step, {"x/pde": torch.full((2,), float(step)), "n": torch.tensor([step])})
+    diagnosis.add("b", 200, {"y": 1.0})
     diagnosis.flush()
     results.cut(100)
     found = results.read("diagnostics")
@@ -391,12 +395,12 @@ def test_records_after_the_checkpoint_are_cut_like_rows(tmp_path):
     assert found["b/step"].tolist() == []
     assert results.read_attributes("diagnostics/a/step")["description"]
     assert results.read_attributes("diagnostics/a/x/pde") == {"description": "what x is", "units": "1"}
-    again = Diagnosis({"b": described}, results)
-    again.keep("b", 150, {"y": 2.0})
+    again = DiagnosticRecords({"b": described}, results)
+    again.add("b", 150, {"y": 2.0})
     again.flush()
     assert results.read_attributes("diagnostics/a/x/pde")["description"] == "what x is"  # also where only b goes on
-    again = Diagnosis({"a": described}, results)
-    again.keep("a", 150, {"x/pde": torch.zeros(2), "n": torch.tensor([5])})
+    again = DiagnosticRecords({"a": described}, results)
+    again.add("a", 150, {"x/pde": torch.zeros(2), "n": torch.tensor([5])})
     again.flush()
     assert results.read("diagnostics")["a/step"].tolist() == [1, 100, 150]
     assert "b/step" in results.read("diagnostics")  # what is not looked at in this life stays
@@ -414,10 +418,10 @@ def test_records_of_other_shapes_are_filled_up():
 
 def test_a_network_that_is_lost_is_not_looked_at(tmp_path):
     objective = objective_of("mlp")
-    diagnosis = Diagnosis(DIAGNOSTICS, write_run(tmp_path / "run"))
+    diagnosis = DiagnosticRecords(DIAGNOSTICS, write_run(tmp_path / "run"))
     objective.parameters[0].data.fill_(torch.inf)
-    assert diagnosis.look(objective, 1, ends=True) == {}
-    assert not diagnosis.waiting
+    assert diagnosis.take(objective, 1, ends=True) == {}
+    assert not diagnosis.unsaved
 
 
 def test_a_record_is_taken_once(tmp_path):
@@ -430,8 +434,8 @@ def test_a_record_is_taken_once(tmp_path):
             asked.append(objective)
             return {"x": 2.0}
 
-    diagnosis, objective = Diagnosis({"a": Asked()}, write_run(tmp_path / "run")), objective_of("mlp")
-    looks = [diagnosis.look(objective, step, ends) for step, ends in ((1, True), (5, False), (10, False), (10, True))]
+    diagnosis, objective = DiagnosticRecords({"a": Asked()}, write_run(tmp_path / "run")), objective_of("mlp")
+    looks = [diagnosis.take(objective, step, ends) for step, ends in ((1, True), (5, False), (10, False), (10, True))]
     assert looks == [{"seen": 2.0}, {}, {"seen": 2.0}, {}]
     assert len(asked) == 2
 

@@ -17,12 +17,12 @@ from pinn_cli.physics.domains import Box
 from pinn_cli.physics.problem import Problem, on
 from pinn_cli.records.results import Results
 from pinn_cli.reports import figures
-from pinn_cli.training.diagnostic_records import Diagnosis, still
+from pinn_cli.training.diagnostic_records import DiagnosticRecords, snapshot
 from pinn_cli.training.model import Features, Model
 from pinn_cli.training.objective import Objective
 from tests.methods.test_diagnostics import SMALL, by_hand, helmholtz, symmetric
+from tests.objectives import objective_of
 from tests.run_files import write_run
-from tests.training.test_objective import objective_of
 
 
 @dataclass
@@ -62,7 +62,7 @@ def quadratic(engine=Taylor):
 def test_a_quadratic_rises_by_half_the_eigenvalue_times_the_step_squared(engine):
     objective, J = quadratic(engine)
     eigenvalues = torch.linalg.eigvalsh(2 * J.T @ J).flip(0)
-    record = LossLandscape(n=7, extent=0.8)(still(objective))
+    record = LossLandscape(n=7, extent=0.8)(snapshot(objective))
     e1, e2 = torch.meshgrid(record["e1"], record["e2"], indexing="ij")
     rise = (e1**2 * eigenvalues[0] + e2**2 * eigenvalues[1]) / 2
     found = record["values/total"] - objective.loss().detach()
@@ -77,7 +77,7 @@ def test_a_quadratic_rises_by_half_the_eigenvalue_times_the_step_squared(engine)
 
 @pytest.mark.parametrize("iterations", [12, 1000])
 def test_eigenvectors_are_those_of_the_dense_hessian(iterations):
-    view = still(helmholtz(steps=20))
+    view = snapshot(helmholtz(steps=20))
     eigenvalues, V = torch.linalg.eigh(hessians(view)["total"])
     found = lanczos(products(view)["total"], start(view), iterations)
     torch.testing.assert_close(found.values[-2:], eigenvalues[-2:])
@@ -101,7 +101,7 @@ def test_a_double_eigenvalue_has_two_vectors_and_a_bound_is_a_residual():
 @torch.no_grad()
 def moved(objective, step):
     """The loss at theta + step, asked of another copy."""
-    view = still(objective)
+    view = snapshot(objective)
     view.shift(step)
     return float(view.loss()), {n: float((view.weights[n] * r**2).mean()) for n, r in view.residuals().items()}
 
@@ -111,9 +111,9 @@ def moved(objective, step):
 def test_every_node_is_the_loss_at_parameters_that_are_moved(engine, directions):
     """Weights of both kinds, an unknown coefficient, a periodic pair, data."""
     objective = objective_of("mlp", engine, by_hand)
-    view = still(objective)
+    view = snapshot(objective)
     record = LossLandscape(n=3, directions=directions, extent=0.5)(view)
-    found = lanczos(products(still(objective))["total"], start(view), 100)
+    found = lanczos(products(snapshot(objective))["total"], start(view), 100)
     v = found.largest(2) if directions == "hessian" else filter_normalised(view)
     assert record["e1"].tolist() == [-0.5, 0.0, 0.5]
     for i, j in ((0, 0), (0, 2), (1, 1), (2, 1)):
@@ -127,7 +127,7 @@ def test_every_node_is_the_loss_at_parameters_that_are_moved(engine, directions)
 
 
 def test_random_directions_are_as_long_as_the_rows_they_move():
-    view = still(objective_of("mlp"))
+    view = snapshot(objective_of("mlp"))
     v = filter_normalised(view)
     torch.testing.assert_close(v, filter_normalised(view), rtol=0, atol=0)
     assert abs(float(torch.cosine_similarity(v[0], v[1], dim=0))) < 0.5
@@ -153,13 +153,13 @@ def test_the_condition_number_counts_only_what_is_known():
 
 def test_a_bounded_number_of_products_gives_a_lower_bound_of_the_condition_number():
     objective = helmholtz(steps=20)
-    spectrum = HessianSpectrum()(still(objective))["eigenvalues/total"].abs()
-    known = [LossLandscape(n=2, iterations=m)(still(objective))["condition_number"] for m in (5, 20, 1000)]
+    spectrum = HessianSpectrum()(snapshot(objective))["eigenvalues/total"].abs()
+    known = [LossLandscape(n=2, iterations=m)(snapshot(objective))["condition_number"] for m in (5, 20, 1000)]
     assert known[0] < known[1] < known[2] == pytest.approx(float(spectrum.max() / spectrum.min()), rel=1e-3)
 
 
 def test_a_loss_that_is_not_finite_is_recorded_as_such():
-    view = still(helmholtz())
+    view = snapshot(helmholtz())
     view.parameters[-1].data.fill_(1e200)
     record = LossLandscape(n=2)(view)
     assert all(np.isnan(np.asarray(record[key])).all() for key in ("values/total", "sharpness", "condition_number"))
@@ -169,9 +169,9 @@ def test_a_loss_that_is_not_finite_is_recorded_as_such():
 
 
 def picture(tmp_path, values, e1=(-1.0, 0.0, 1.0)):
-    diagnosis = Diagnosis({"loss_landscape": None}, write_run(tmp_path / "run"))
+    diagnosis = DiagnosticRecords({"loss_landscape": LossLandscape()}, write_run(tmp_path / "run"))
     found = {"values/total": np.asarray(values, float), "e1": np.asarray(e1), "e2": np.asarray(e1)}
-    diagnosis.keep(
+    diagnosis.add(
         "loss_landscape", 1, {n: torch.as_tensor(v) for n, v in found.items()} | {"curvature": torch.ones(2)}
     )
     diagnosis.flush()

@@ -37,7 +37,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
             results.attributes(problem=own[0].removeprefix("problem="))
             errors = {"u": 0.1 / (1 + number)} if number < 4 else {"v": 1.0 + number, "w": 2.0}
             unknowns = {} if number < 4 else {"unknowns": {"tau": 12.5 + 0.001 * number}}
-            results.replace({"error": errors, "timing": {"wall": 5.0}, **unknowns})
+            results.replace({"error": errors, "timing": {"duration": 5.0}, **unknowns})
     return place
 
 

@@ -212,3 +212,27 @@ def test_the_pace_is_that_of_the_recent_rows(times, steps, rate, left) -> None:
     assert pace.seconds_left(6, 7.0, rate) == left
     assert pace.seconds_left(None, None, rate) is None
     assert pace.seconds_left(-1, None, 1.0) == 0.0
+
+
+def test_unknown_coefficients_stand_in_the_lines_and_in_the_picture() -> None:
+    values = {**ROW, "unknown/nu": 0.298812}
+    stream = io.StringIO()
+    Console(stream=stream).row(1, 10, values)
+    assert "wall 3.2e-05  nu 0.29881  rel_l2 4.5e-03" in stream.getvalue()
+    state = State()
+    state.update(0.0, 1, 10, values, None)
+    drawn = io.StringIO()
+    rich.console.Console(file=drawn, width=80).print(picture(state))
+    assert re.search(r"nu +0\.298812", drawn.getvalue())
+
+
+def test_the_log_shows_what_the_screen_shows(tmp_path) -> None:
+    stream = io.StringIO()
+    with Console(prefix="[3] ", stream=stream, log=tmp_path / "run.log") as console:
+        console.plan("the plan")
+        console.row(1, 10, ROW)
+        console.finish(summary())
+    log = (tmp_path / "run.log").read_text()
+    assert stream.getvalue().replace("[3] ", "") == log
+    with Console(stream=stream, log=tmp_path / "missing" / "run.log") as console:
+        console.plan("a run without a log")

@@ -1,6 +1,5 @@
 """One objective, many views: they agree with each other and with row-by-row autograd."""
 
-from dataclasses import dataclass, field
 
 import pytest
 import torch
@@ -8,68 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pinn_cli.derivatives.engines import Autograd, Taylor
-from pinn_cli.physics.domains import Box
-from pinn_cli.physics.problem import Problem, observable, on, periodic
+from pinn_cli.physics.problem import on
 from pinn_cli.training.jacobian import row_by_row
 from pinn_cli.training.model import Features, Model
 from pinn_cli.training.objective import Objective
 from tests.derivatives.test_derivatives import NETWORKS
-
-
-@dataclass
-class Everything(Problem):
-    """Two fields, a nonlinear residual, a normal derivative, a periodic pair, data, and an unknown coefficient."""
-
-    coordinates = ("x", "t")
-    fields = ("u", "v")
-    nu: float = 0.3
-    unknowns: dict = field(default_factory=lambda: {"nu": 0.5})
-
-    def __post_init__(self):
-        self.domain = Box(x=(-1, 2), t=(0, 1), names={"lid": ["x=2"]})
-
-    @on("interior")
-    def momentum(self, u, u_t, u_x, v, lap_u, nu):
-        return u_t + v * u_x - nu * lap_u
-
-    @on("interior")
-    def continuity(self, x, u_x, v_xt):
-        return u_x * v_xt + torch.sin(x)
-
-    @on("lid")
-    def flux(self, u_n, v):
-        return u_n * v - 1
-
-    @on("initial")
-    def start(self, x, u):
-        return u - torch.cos(x)
-
-    @periodic("x")
-    def seam(self, u, v_x):
-        return u + v_x
-
-    @on("data")
-    def measured(self, u, v_seen):
-        return 2 * u - v_seen
-
-    @observable
-    def speed(self, u, v):
-        return torch.sqrt(u**2 + v**2)
-
-    def measurements(self):
-        return {"x": torch.linspace(-1, 1, 4), "t": torch.rand(4), "v_seen": torch.arange(4.0)}
-
-
-def objective_of(network, engine=Taylor, weighting=lambda batch, residuals: {}, **options):
-    torch.manual_seed(0)
-    problem = Everything()
-    inner = NETWORKS[network](2, 2)
-    model = Model(Features(problem.domain), inner, problem.unknowns).double()
-    objective = Objective(problem, model, engine, weighting, {"start": 100.0, "seam": 4.0}, **options)
-    points = {r: problem.domain.sample(r, torch.rand(n, 2, dtype=torch.float64)) for r, n in
-              {"interior": 7, "lid": 3, "initial": 4, "x=-1": 5}.items()} | {"data": problem.data}  # fmt: skip
-    objective.begin({c.name: points[c.region] for c in problem.constraints()})
-    return objective
+from tests.objectives import Everything, objective_of
 
 
 @pytest.mark.parametrize("network", NETWORKS)

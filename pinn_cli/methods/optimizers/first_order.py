@@ -25,6 +25,7 @@ class FirstOrder(Optimizer):
     """
 
     endless = True
+    remedy = "a smaller learning rate, e.g. optimizer.{phase}.lr=1e-4"
     cadence = 100  # a row of the history costs about as much as a step
 
     def __init__(

@@ -38,6 +38,7 @@ class LBFGS(Optimizer):
     """
 
     cadence = 10
+    interruptible = True
 
     def __init__(self, history: int = 50, evaluations: int = 25, gradient_tolerance: float = 0.0,
                  step_tolerance: float = 0.0, loss_tolerance: float = 0.0, stagnation: int = 20,

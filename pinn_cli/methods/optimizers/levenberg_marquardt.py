@@ -66,6 +66,7 @@ class LevenbergMarquardt(Optimizer):
     growth: float = 2.0  # nu, the factor on mu after the next failure
     idle: int = 0  # accepted steps in a row without progress
     least_squares = True
+    interruptible = True
 
     def step(self, objective: Objective) -> Report:
         """One accepted step, or none and ``damping_overflow``."""

@@ -38,7 +38,7 @@ from pinn_cli.records.status import Status
 
 RESERVE = 64 * 1024  # bytes left free on top of what a write needs (the file's own bookkeeping)
 ABOUT = ("problem", "seed", "device", "dtype", "status", "reason", "steps", "started", "finished")  # in an overview
-FINAL = ("error", "metrics", "unknowns", "timing/wall", "guard/verdict")  # groups in an overview
+FINAL = ("error", "metrics", "unknowns", "timing/duration", "guard/verdict")  # groups in an overview
 LAST = ("step", "time", "loss/total")  # columns in an overview
 NEEDED = ("problem", "status", "seed", "threads")  # attributes without which no run goes on
 FOUND = ("network", "error", "metrics", "fields", "residuals", "collocation", "guard", "unknowns", "seams", "timing")

@@ -1,0 +1,112 @@
+"""The duration of a run: what it counts, what it leaves out, and that every place shows the same number."""
+
+import json
+import time
+
+import pytest
+import torch
+
+from pinn_cli import cli
+from pinn_cli.basics.errors import FINISHED, STOPPED
+from pinn_cli.basics.text import duration
+from pinn_cli.configuration import plan
+from pinn_cli.methods.contracts import Report, Stage
+from pinn_cli.records.results import Results
+from pinn_cli.training.clock import COMPILATION, Clock
+from pinn_cli.training.stopping import Progress, StopRules
+from tests.conftest import SMALL
+
+STAGE = Stage("any", None, torch.nn.Linear(1, 1), None, None, report=Report())
+
+
+class Told:
+    reason = None
+
+
+def test_the_duration_counts_from_the_first_step_without_compilation() -> None:
+    clock = Clock(earlier=100.0)
+    assert clock.seconds == 100.0
+    time.sleep(0.05)
+    clock.begin()
+    with clock("training"), clock(COMPILATION):
+        time.sleep(0.05)
+    assert 100.0 <= clock.seconds < 100.04
+    assert clock.phases["setup"] >= 0.05
+    assert clock.phases[COMPILATION] >= 0.05
+    assert clock.phases["training"] < 0.04, "a phase inside another one counts once"
+    clock.end()
+    ended = clock.seconds
+    time.sleep(0.01)
+    assert clock.seconds == ended
+
+
+def test_a_limit_on_training_ends_the_run_and_one_on_the_process_stops_it() -> None:
+    clock = Clock(earlier=5.0)
+    ended = StopRules(seconds=5.0)(STAGE, Progress(), clock, Told())
+    assert (ended.reason, ended.resumable) == ("stop.seconds=5 reached", False)
+    stopped = StopRules(seconds=50.0, total_seconds=1e-3)(STAGE, Progress(), clock, Told())
+    assert (stopped.reason, stopped.ends_run, stopped.resumable) == ("stop.total_seconds=0.001 reached", True, True)
+    assert StopRules(seconds=50.0, total_seconds=1e6)(STAGE, Progress(), clock, Told()) is None
+    assert StopRules(seconds=50.0, total_seconds=1e6).seconds_left(clock) == pytest.approx(45.0)
+
+
+def test_a_run_of_a_sweep_does_not_pay_for_the_set_up(here, monkeypatch) -> None:
+    preview = plan.preview
+
+    def slow(parts):
+        time.sleep(1.5)
+        return preview(parts)
+
+    monkeypatch.setattr(plan, "preview", slow)
+    assert cli.main(["train", *SMALL, "stop.seconds=1.4", "stop.steps=2", "folder=a"]) == FINISHED
+    results = Results(here / "a" / "results.h5")
+    assert results.read_history()["step"][-1] == 2
+    timing = results.read("timing")
+    assert timing["setup"] >= 1.5
+    assert timing["duration"] < 1.5
+
+
+def test_every_command_shows_the_same_duration(here, capsys) -> None:
+    assert cli.main(["train", *SMALL, "stop.steps=3"]) == FINISHED
+    (head,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("finished")]
+    folder = here / "outputs" / "wave" / "latest"
+    results = Results(folder / "results.h5")
+    results.replace({"timing": {"duration": 75.4, "setup": 3.0}})
+    assert f"in {duration(results.read_history()['time'][-1])}:" in head
+    for words in (["list", "runs"], ["show", str(folder)], ["compare", str(folder)]):
+        assert cli.main([*words, "--json"]) == 0
+        assert 75.4 in list(numbers(json.loads(capsys.readouterr().out))), words
+
+
+def numbers(node):
+    if isinstance(node, dict):
+        for value in node.values():
+            yield from numbers(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from numbers(value)
+    else:
+        yield node
+
+
+def test_a_limit_of_the_process_leaves_a_run_that_can_be_resumed(here, capsys) -> None:
+    assert cli.main(["train", *SMALL, "stop.steps=2", "stop.total_seconds=0.001", "folder=a"]) == STOPPED
+    assert cli.main(["resume", "a", "stop.total_seconds=null"]) == FINISHED
+    assert Results(here / "a" / "results.h5").read_history()["step"][-1] == 2
+
+
+def test_compilation_is_announced_and_does_not_count(here, capsys, monkeypatch) -> None:
+    def pretend(graph, **_):
+        time.sleep(0.3)
+        return graph
+
+    monkeypatch.setattr(torch, "compile", pretend)
+    words = ["recipe=adam", "compile=on", "stop.steps=2", "folder=a"]
+    assert cli.main(["train", *SMALL, *words]) == FINISHED
+    lines = capsys.readouterr().out.splitlines()
+    announced = lines.index("compiling the step, once: about 30 s")
+    assert lines[announced + 1].startswith("compiled in 0:0")
+    assert any(line.startswith("before ") and "compilation 0:0" in line for line in lines)
+    timing = Results(here / "a" / "results.h5").read("timing")
+    assert timing[COMPILATION] >= 0.3
+    assert timing["duration"] < 0.3
