@@ -1,15 +1,13 @@
-"""Carry out the missing runs of a published table and print the paper's numbers beside ours.
+"""Run a published table as a sweep, and print the paper's numbers beside ours.
 
-Without a name, list the tables. Each run is an ordinary `pinn train` in outputs/reproduce/NAME/CELL/seedK. Finished
-runs are not repeated. With a launcher the missing runs are one sweep; runs that are queued or running are not started
-twice. The table is also written beside the runs, as table.md and table.h5.
+Without a name, list the tables. The sweep is the folder outputs/reproduce/NAME; the same command continues it, and
+repeats no finished run. The table is saved beside the runs, as table.md and table.h5.
 """
 
 import json
-import os
+import shlex
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pinn_cli.basics.errors import FINISHED, STOPPED, UsageError
@@ -17,9 +15,8 @@ from pinn_cli.configuration import catalogue
 
 if TYPE_CHECKING:
     from pinn_cli.studies.published.table import Table
-    from pinn_cli.studies.sweep import Planned
 
-HOW = "expected e.g. --launcher local hydra.launcher.jobs=4"
+HOW = "expected settings of the launcher, e.g. hydra.launcher.jobs=4"
 
 
 def add(parser: ArgumentParser) -> None:
@@ -29,9 +26,8 @@ def add(parser: ArgumentParser) -> None:
     parser.add_argument("--seeds", type=_count, metavar="N", help="seeds 0 to N-1 of each cell (default: the table's)")
     parser.add_argument("--only", nargs="+", metavar="CELL", help="these cells, rows or columns: 3x50_m4, 3x50, m4")
     parser.add_argument("--quick", action="store_true", help="few and short runs, not comparable with the whole table")
-    parser.add_argument("--jobs", type=_count, default=os.cpu_count() or 1, metavar="N",
-                        help="runs at a time, one thread each (default: one per core)")  # fmt: skip
-    parser.add_argument("--launcher", metavar="NAME", help="carry out the missing runs as one sweep, e.g. slurm_array")
+    parser.add_argument("--jobs", type=_count, metavar="N", help="runs at a time: hydra.launcher.jobs=N")
+    parser.add_argument("--launcher", metavar="NAME", default="local", help="which launcher (default: local)")
     parser.add_argument("--dry-run", action="store_true", help="print the commands, run nothing")
     parser.add_argument("--show", action="store_true", help="print the table of the finished runs, run nothing")
     shape = parser.add_mutually_exclusive_group()
@@ -52,14 +48,24 @@ def run(arguments: Namespace) -> int:
     table = read_table(arguments.name)
     table = table.shortened() if arguments.quick else table
     cells, seeds = table.chosen(arguments.only), arguments.seeds or table.seeds
-    measured.refuse_others(table, table.cells.values())
-    todo, going = ([], {}) if arguments.show else work.missing(table, cells, range(seeds))
-    for line in work.told(todo, going):
+    measured.refuse_others(table)
+    if arguments.show:
+        _show(table, seeds, arguments)
+        return FINISHED
+    sweep = work.sweep_of_table(table, cells, range(seeds))
+    todo, going = work.missing(sweep, cells, range(seeds))
+    for line in work.told(sweep, todo, going):
         print(line, file=sys.stderr)
+    if arguments.dry_run and not todo:
+        print(f"nothing is missing: pinn reproduce {table.name} --show")
+        return FINISHED
+    if arguments.quick and todo:
+        print(f"quick: {' '.join(table.shorter)}; not comparable with the whole table", file=sys.stderr)
+    settings = [f"hydra/launcher={arguments.launcher}", *_settings(arguments)]
+    code = work.start(sweep, todo, settings, shlex.join(_typed(arguments)), arguments.dry_run) if todo else FINISHED
     if arguments.dry_run:
-        return _preview(table, todo, arguments)
-    code = _carry_out(table, todo, len(cells) * seeds, arguments)
-    if going or work.underway(run.folder for run in todo):
+        return code
+    if going or work.missing(work.sweep_of_table(table, cells, range(seeds)), cells, range(seeds))[1]:
         print("the same command shows the table when they have ended; --show shows what is finished", file=sys.stderr)
     else:
         _show(table, seeds, arguments)
@@ -72,32 +78,15 @@ def _check_settings(arguments: Namespace) -> None:
     """Raise UsageError for a setting that is not the launcher's: the table sets everything else."""
     from pinn_cli.studies.launchers.choose import check_name
 
-    if arguments.launcher:
-        check_name(arguments.launcher)
+    check_name(arguments.launcher)
     for word in arguments.settings:
-        if not (arguments.launcher and word.startswith("hydra.launcher.")):
+        if not word.startswith("hydra.launcher."):
             raise UsageError(f"`{word}` cannot be set: the table sets everything but the launcher; {HOW}")
 
 
-def _preview(table: "Table", todo: "Sequence[Planned]", arguments: Namespace) -> int:
-    """Print what would be started; the exit code."""
-    if arguments.launcher and todo:
-        return _carry_out(table, todo, len(todo), arguments)
-    nothing = f"nothing is missing: pinn reproduce {table.name} --show"
-    print("\n".join(run.command for run in todo) or nothing)
-    return FINISHED
-
-
-def _carry_out(table: "Table", todo: "Sequence[Planned]", wanted: int, arguments: Namespace) -> int:
-    """Start the runs, or show what a launcher would start; the exit code."""
-    from pinn_cli.studies.published import run as work
-
-    if not todo:
-        return FINISHED
-    if not arguments.launcher:
-        return work.train(table, todo, wanted, arguments.jobs)
-    settings = [f"hydra/launcher={arguments.launcher}", *arguments.settings]
-    return work.launch(todo, settings, _typed(arguments), arguments.dry_run)
+def _settings(arguments: Namespace) -> list[str]:
+    """The settings of the launcher."""
+    return [*arguments.settings, *([] if arguments.jobs is None else [f"hydra.launcher.jobs={arguments.jobs}"])]
 
 
 def _typed(arguments: Namespace) -> list[str]:
@@ -105,7 +94,7 @@ def _typed(arguments: Namespace) -> list[str]:
     few = [] if arguments.seeds is None else ["--seeds", str(arguments.seeds)]
     few += ["--quick"] if arguments.quick else []
     few += ["--only", *arguments.only] if arguments.only else []
-    return ["pinn", "reproduce", arguments.name, "--launcher", arguments.launcher, *arguments.settings, *few]
+    return ["pinn", "reproduce", arguments.name, "--launcher", arguments.launcher, *_settings(arguments), *few]
 
 
 def _show(table: "Table", seeds: int, arguments: Namespace) -> None:

@@ -49,7 +49,7 @@ def _all(sweep: Any) -> int:
     if all(entry["state"] in COMPLETE for entry in states(sweep)):
         print(f"nothing is left to do in {sweep.folder}; pinn compare {sweep.folder}")
         return 0
-    refuse_busy(sweep.runs)
+    refuse_busy(sweep)
     if not sweep.code.is_dir():
         raise UsageError(f"{sweep.folder} was started from {sweep.code}, which is not there any more")
     folder = Path(os.path.abspath(sweep.folder))

@@ -14,7 +14,8 @@ from pinn_cli.records import summary as runs
 from pinn_cli.records.folder import RESULTS
 from pinn_cli.records.status import Status
 from pinn_cli.studies.find import label, largest_error
-from pinn_cli.studies.sweep import Planned, Sweep, sweep_of, varied
+from pinn_cli.studies.grid import varied
+from pinn_cli.studies.sweep import PlannedRun, Sweep, sweep_of
 
 PARTS = ("weighting", "sampler", "optimizer", "strategy", "architecture", "derivatives")  # groups of parts
 UNIMPORTANT = ("folder", "figures", "record", "diagnostics")  # they do not change what is trained
@@ -59,7 +60,7 @@ def differences(settings: Sequence[Settings]) -> list[Settings]:
     return [{key: own.get(key) for key in kept} for own in named]
 
 
-def typed_settings(planned: Sequence[Planned]) -> dict[int, Settings]:
+def typed_settings(planned: Sequence[PlannedRun]) -> dict[int, Settings]:
     """By number the words of each run that not all of these runs have, as settings: the same keys for every run."""
     typed = varied(planned)
     kept = [key for key in dict.fromkeys(key for own in typed.values() for key in own) if key not in UNIMPORTANT]

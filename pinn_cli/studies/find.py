@@ -25,7 +25,7 @@ from pinn_cli.records.folder import MANIFEST, OUTPUTS, RESULTS
 from pinn_cli.records.results import Results
 from pinn_cli.records.status import Status
 from pinn_cli.records.summary import summary
-from pinn_cli.studies.sweep import Planned, Sweep, sweep_of
+from pinn_cli.studies.sweep import PlannedRun, Sweep, sweep_of
 
 LATEST, BEST = "latest", "best"
 
@@ -177,7 +177,7 @@ def _numbered(sweep: Sweep, number: int, name: str) -> Path:
     return run.folder
 
 
-def _why_not(run: Planned, name: str) -> str:
+def _why_not(run: PlannedRun, name: str) -> str:
     """Why a run of the sweep `name` has no results."""
     if run.refused is not None:
         return f"was refused: {run.refused}"

@@ -1,4 +1,4 @@
-"""The runs of a sweep: every combination of the values typed, and why some of them cannot be."""
+"""The runs of a sweep: every combination of the typed values, why some are refused, and what tells them apart."""
 
 from collections.abc import Sequence
 from copy import deepcopy
@@ -7,17 +7,19 @@ from itertools import product
 from omegaconf import DictConfig, OmegaConf
 
 from pinn_cli.basics.errors import UsageError
+from pinn_cli.basics.text import shortest
 from pinn_cli.configuration.compose import compose, hydra_loader, is_choice, spread, value_of
 from pinn_cli.configuration.settings import check_settings
+from pinn_cli.studies.sweep import PlannedRun
 
 Combination = tuple[list[str], str | None]
 
 
 def combinations(words: Sequence[str]) -> list[Combination]:
-    """The words of each run, and the reason if its configuration is refused. Raises UsageError if all of them are.
+    """The words of each run, and the reason if its configuration is refused. Raises UsageError if all are refused.
 
-    Which parts are chosen decides which keys there are, while a value is right or wrong by itself: so every choice of
-    parts is composed, every value is looked at once, and a thousand seeds cost little more than a few.
+    The chosen parts decide which keys there are, while a value is right or wrong by itself. So every choice of parts is
+    composed once and every value is checked once: a thousand seeds cost little more than a few.
     """
     with hydra_loader():
         columns = [spread(word) for word in words]
@@ -27,14 +29,14 @@ def combinations(words: Sequence[str]) -> list[Combination]:
         wrong = _wrong(values, base) if base is not None else {}
         kept = [column if column in fixed else _right(column, wrong) for column in columns]
         reasons = {parts: _composed(parts)[1] for parts in product(*kept)}
-    found: list[Combination] = []
+    runs: list[Combination] = []
     for combination in product(*columns):
         parts = tuple(word if word in few else few[0] for word, few in zip(combination, kept, strict=True))
         reason = next((wrong[word] for word in combination if word in wrong), reasons[parts])
-        found.append((list(combination), reason))
-    if all(reason for _, reason in found):
-        raise UsageError(str(found[0][1]))
-    return found
+        runs.append((list(combination), reason))
+    if all(reason for _, reason in runs):
+        raise UsageError(str(runs[0][1]))
+    return runs
 
 
 def _composed(words: Sequence[str]) -> tuple[DictConfig | None, str | None]:
@@ -46,23 +48,48 @@ def _composed(words: Sequence[str]) -> tuple[DictConfig | None, str | None]:
 
 
 def _first_composed(columns: Sequence[list[str]]) -> DictConfig | None:
-    found = (_composed(words)[0] for words in product(*columns))
-    return next((config for config in found if config is not None), None)
+    configs = (_composed(words)[0] for words in product(*columns))
+    return next((config for config in configs if config is not None), None)
 
 
 def _wrong(words: Sequence[str], config: DictConfig) -> dict[str, str]:
-    """The settings that cannot have the value typed, whatever else is chosen, and why."""
-    found = {}
+    """The settings that cannot have the typed value, whatever else is chosen, and why."""
+    reasons = {}
     for word in words:
         changed = deepcopy(config)
         OmegaConf.update(changed, *value_of(word), force_add=True)
         try:
             check_settings(changed)
         except UsageError as error:
-            found[word] = str(error)
-    return found
+            reasons[word] = str(error)
+    return reasons
 
 
 def _right(column: list[str], wrong: dict[str, str]) -> list[str]:
     """The one value that stands for all of a setting."""
     return [word for word in column if word not in wrong][:1] or column[:1]
+
+
+def varied(runs: Sequence[PlannedRun]) -> dict[int, dict[str, str]]:
+    """By the number of a run its settings whose values are not the same in all runs, in the order typed.
+
+    Runs with labels, as those of a published table, have their label and their seed.
+    """
+    typed = {run.number: _settings(run) for run in runs}
+    keys = {key for own in typed.values() for key in own}
+    kept = {key for key in keys if len({own.get(key) for own in typed.values()}) > 1}
+    return {number: {key: own[key] for key in own if key in kept} for number, own in typed.items()}
+
+
+def labels(runs: Sequence[PlannedRun]) -> dict[int, str]:
+    """By the number of a run what `varied` tells of it, with the shortest keys: ``nu=0.01 seed=3``."""
+    settings = varied(runs)
+    keys = list(dict.fromkeys(key for own in settings.values() for key in own))
+    short = dict(zip(keys, shortest(keys), strict=True))
+    return {number: " ".join(f"{short[key]}={value}" for key, value in own.items()) for number, own in settings.items()}
+
+
+def _settings(run: PlannedRun) -> dict[str, str]:
+    pairs = (word.partition("=") for word in run.words)
+    settings = {key.lstrip("+~"): value for key, _, value in pairs}
+    return {"label": run.label, "seed": settings.get("seed", "")} if run.label else settings

@@ -11,7 +11,8 @@ from functools import cache
 from pathlib import Path
 
 from pinn_cli.basics.errors import MachineError, UsageError
-from pinn_cli.configuration.compose import compose, read, spread, value_of
+from pinn_cli.configuration.compose import read, spread, value_of
+from pinn_cli.records.folder import MANIFEST
 from pinn_cli.records.lock import NAME as LOCK
 from pinn_cli.records.lock import Lock
 from pinn_cli.records.summary import finished
@@ -20,7 +21,7 @@ from pinn_cli.studies.launchers import choose
 from pinn_cli.studies.launchers.base import Launcher, NotHereError
 from pinn_cli.studies.launchers.basic import Basic
 from pinn_cli.studies.status import refuse_busy
-from pinn_cli.studies.sweep import MANIFEST, NEW, Sweep, leave
+from pinn_cli.studies.sweep import NEW, PlannedRun, Sweep
 
 
 def run(words: Sequence[str], command: Sequence[str], dry: bool = False) -> int:
@@ -28,22 +29,16 @@ def run(words: Sequence[str], command: Sequence[str], dry: bool = False) -> int:
     settings = [word for word in words if choose.is_setting(word)]
     name, launcher = choose.named(settings)
     chosen, typed = _folder([word for word in words if word not in settings])
-    keys = [word.partition("=")[0] for word in typed]
+    keys, line = [word.partition("=")[0] for word in typed], shlex.join(command)
     runs = combinations([*typed, *(word for word in launcher.adds if word.partition("=")[0] not in keys)])
-    return start(_placed(runs), command, (name, launcher), chosen, dry)
-
-
-def start(
-    runs: list[Combination], command: Sequence[str], by: tuple[str, Launcher], chosen: str | None = None,
-    dry: bool = False,
-) -> int:  # fmt: skip
-    """Carry out a sweep of these runs `by` a launcher, or with `dry` only show it; the exit code. Raises UsageError."""
-    (name, launcher), typed = by, shlex.join(command)
     if dry:
-        return _show(Sweep.planned(Path(chosen or NEW), typed, name, _rehearsed(runs)), launcher)
+        sweep = Sweep.planned(Path(chosen or NEW), line, name, _rehearsed(runs))
+        return show(sweep, launcher, sweep.runs)
     launcher.check()
-    refuse_busy(Sweep.planned(Path(chosen or NEW), typed, name, runs).runs)
-    return _launch(Sweep.create(typed, name, runs, chosen), launcher)
+    if chosen is not None and (Path(chosen) / MANIFEST).exists():
+        refuse_busy(Sweep.read(chosen))
+    sweep = Sweep.create(line, name, runs, chosen)
+    return carry_out(sweep, launcher, sweep.wanted)
 
 
 def go_on(sweep: Sweep) -> int:
@@ -58,19 +53,19 @@ def go_on(sweep: Sweep) -> int:
         if not sweep.jobs:
             raise
         print(f"{error}; here the runs go on one after the other")
-        return _launch(replace(sweep, launcher="basic"), Basic())
-    return _launch(sweep, launcher)
+        return carry_out(replace(sweep, launcher="basic"), Basic(), sweep.wanted)
+    return carry_out(sweep, launcher, sweep.wanted)
 
 
-def _launch(sweep: Sweep, launcher: Launcher) -> int:
-    """Start what has not finished, as the only process at this sweep; the exit code.
+def carry_out(sweep: Sweep, launcher: Launcher, chosen: Sequence[PlannedRun]) -> int:
+    """Start the chosen runs that have not finished, as the only process at this sweep; the exit code.
 
     A new sweep that its launcher refuses is removed again. Raises UsageError, TrainingError.
     """
     with Lock(sweep.folder):
         if Sweep.read(sweep.folder).jobs != sweep.jobs:
             raise UsageError(f"{sweep.folder} has just been submitted; pinn status {sweep.folder}")
-        runs = [run for run in sweep.wanted if not finished(run.folder)]
+        runs = [run for run in chosen if not finished(run.folder)]
         if not runs:
             print(f"nothing is left to do in {sweep.folder}; pinn compare {sweep.folder}")
             return 0
@@ -86,8 +81,6 @@ def _launch(sweep: Sweep, launcher: Launcher) -> int:
 
 def _unmake(sweep: Sweep) -> None:
     """Remove the manifest of a sweep that was not launched, and its folder if nothing else is there."""
-    for run in sweep.elsewhere:
-        leave(run.folder)
     for name in (MANIFEST, LOCK):
         (sweep.folder / name).unlink(missing_ok=True)
     with suppress(OSError):
@@ -95,25 +88,14 @@ def _unmake(sweep: Sweep) -> None:
 
 
 def _folder(words: list[str]) -> tuple[str | None, list[str]]:
-    """The folder chosen for the sweep; one that differs between runs (`folder=x/${seed}`) stays a word of each."""
+    """The folder chosen for the sweep, and the other words. Raises UsageError for one that differs between runs."""
     typed = [word for word in words if word.startswith("folder=")]
-    if not typed or "${" in typed[-1] or len(spread(typed[-1])) > 1:
+    if not typed:
         return None, words
+    if "${" in typed[-1] or len(spread(typed[-1])) > 1:
+        raise UsageError(f"`{typed[-1]}` differs between runs; the runs of a sweep lie in its folder: type folder=NAME")
     chosen = value_of(typed[-1])[1]
     return None if chosen is None else str(chosen), [word for word in words if word not in typed]
-
-
-def _placed(runs: list[Combination]) -> list[Combination]:
-    """The runs with the folders that their words ask for. Raises UsageError if two of them ask for the same."""
-    placed: list[Combination] = []
-    for words, reason in runs:
-        if reason is None and any(word.startswith("folder=") for word in words):
-            folder = Path(compose(words).folder).absolute()
-            words = [*(word for word in words if not word.startswith("folder=")), f"folder={folder}"]
-            if any(f"folder={folder}" in others for others, _ in placed):
-                raise UsageError(f"two runs would share {folder}; type folder=NAME for the whole sweep")
-        placed.append((words, reason))
-    return placed
 
 
 def _rehearsed(runs: list[Combination]) -> list[Combination]:
@@ -132,17 +114,18 @@ def _rehearsed(runs: list[Combination]) -> list[Combination]:
         return None
 
     def same(words: list[str]) -> tuple[str, ...]:
-        return tuple(word for word in words if not word.startswith(("seed=", "folder=")))
+        return tuple(word for word in words if not word.startswith("seed="))
 
     return [(words, refused or reason(same(words))) for words, refused in runs]
 
 
-def _show(sweep: Sweep, launcher: Launcher) -> int:
-    """Print what would be run, and what not."""
-    for run in sweep.runs:
+def show(sweep: Sweep, launcher: Launcher, chosen: Sequence[PlannedRun]) -> int:
+    """Print the runs that would be started, and those that would be refused."""
+    for run in chosen:
         text = f"-  {' '.join(run.words)}: refused, {run.refused}" if run.refused is not None else run.command
         print(f"{run.number:>4}  {text}")
-    if text := launcher.preview(sweep, sweep.wanted):
+    if text := launcher.preview(sweep, [run for run in chosen if run.refused is None]):
         print(f"\n{text}")
-    print(f"\n{sweep.counts()}; with hydra/launcher={sweep.launcher}; nothing has been started")
+    wanted = replace(sweep, runs=tuple(chosen)).counts()
+    print(f"\n{wanted}; with hydra/launcher={sweep.launcher}; nothing has been started")
     return 0

@@ -10,7 +10,7 @@ that a cluster has stopped and will start again is queued.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,12 @@ from pinn_cli.records.folder import LOG, RESULTS
 from pinn_cli.records.lock import holder
 from pinn_cli.records.results import Results
 from pinn_cli.records.status import COMPLETE, RESUMABLE, UNDERWAY, Status
-from pinn_cli.studies.launchers import choose
-from pinn_cli.studies.sweep import Planned, Sweep, labels, sweep_of
+from pinn_cli.studies.grid import labels
+from pinn_cli.studies.sweep import PlannedRun, Sweep
 
 SETTLED = (*COMPLETE, Status.DAMAGED, Status.RUNNING)  # states on which the queue has no influence
 NEVER = 1e12  # steps or seconds that no run reaches
 LOG_END = 4096  # bytes of a log in which its last line is looked for
-Underway = dict[Path, tuple[Sweep, dict[str, Any]]]
 
 
 def states(sweep: Sweep, seen: dict[int, dict[str, Any]] | None = None) -> list[dict[str, Any]]:
@@ -50,7 +49,7 @@ def facts(sweep: Sweep) -> dict[str, Any]:
             "runs": entries}  # fmt: skip
 
 
-def state(run: Planned) -> dict[str, Any]:
+def state(run: PlannedRun) -> dict[str, Any]:
     """The state of one run, its steps and errors, and a `note`: why it failed, stopped or was refused."""
     entry = {"folder": str(run.folder), "words": list(run.words)}
     if run.refused is not None:
@@ -74,22 +73,12 @@ def counts(entries: Sequence[dict[str, Any]]) -> dict[str, int]:
     return {state: numbers[state] for state in Status if numbers[state]}
 
 
-def underway(folders: Iterable[Path]) -> Underway:
-    """Those of these runs that are running or queued in a sweep: by folder the sweep, and the run's entry."""
-    known = {folder.resolve(): folder for folder in folders}
-    places = {place.resolve(): place for folder in known.values() if (place := sweep_of(folder)) is not None}
-    runs_underway: Underway = {}
-    for sweep in map(Sweep.read, places.values()):
-        going = {Path(entry["folder"]).resolve(): entry for entry in states(sweep) if entry["state"] in UNDERWAY}
-        runs_underway |= {known[folder]: (sweep, entry) for folder, entry in going.items() if folder in known}
-    return runs_underway
-
-
-def refuse_busy(planned: Sequence[Planned]) -> None:
-    """Raise UsageError if some of these runs are running or queued, in this sweep or in another."""
-    for sweep, entry in underway(run.folder for run in planned).values():
-        first = f"run {entry['number']} is {entry['state']}"
-        raise UsageError(f"{sweep.folder} still goes on ({first}); wait for it, or pinn cancel {sweep.folder}")
+def refuse_busy(sweep: Sweep) -> None:
+    """Raise UsageError if runs of this sweep are running or queued."""
+    for entry in states(sweep):
+        if entry["state"] in UNDERWAY:
+            first = f"run {entry['number']} is {entry['state']}"
+            raise UsageError(f"{sweep.folder} still goes on ({first}); wait for it, or pinn cancel {sweep.folder}")
 
 
 def seconds_left(entries: Sequence[dict[str, Any]]) -> float | None:
@@ -122,25 +111,29 @@ def _expected(sweep: Sweep, entries: Sequence[dict[str, Any]]) -> list[dict[str,
     tasks = _queued(sweep)
     if tasks is None or holder(sweep.folder) is not None:
         return list(entries)
-    over = not tasks and not any(entry["state"] == Status.RUNNING for entry in entries)
-    return [entry | _change(entry, tasks.get(entry["number"]), over) for entry in entries]
+    return [entry | _change(entry, tasks.get(entry["number"])) for entry in entries]
 
 
 def _queued(sweep: Sweep) -> dict[int, str] | None:
     """What the queue of the sweep's launcher holds of it, by run; None if that cannot be read here."""
+    if not sweep.jobs:
+        return {}
+    from pinn_cli.studies.launchers import choose  # imports Hydra
+
     try:
-        return choose.of(sweep).queued(sweep) if sweep.jobs else {}
+        return choose.of(sweep).queued(sweep)
     except UsageError:  # a user's own launcher is known only in the user's folder
         return None
 
 
-def _change(entry: dict[str, Any], task: str | None, over: bool) -> dict[str, Any]:
-    """What changes in an entry by the state of its task (None: it has no task), and if the whole sweep is `over`."""
+def _change(entry: dict[str, Any], task: str | None) -> dict[str, Any]:
+    """What changes in an entry by the state of its task in the queue (None: it has no task)."""
     waits = (*RESUMABLE, *([Status.FAILED] if task == "PENDING" else []))
     if task is not None and entry["state"] in waits:  # its task may be about to resume it
         return {"state": Status.QUEUED, "note": "goes on when its job starts again"}
-    missing = over and entry["state"] == Status.QUEUED and holder(entry["folder"]) is None  # held: it is being set up
-    return {"state": Status.MISSING} if missing else {}
+    if task is None and entry["state"] == Status.QUEUED and holder(entry["folder"]) is None:  # else it is being set up
+        return {"state": Status.MISSING}
+    return {}
 
 
 def _speed(folder: Path, summary: dict[str, Any]) -> dict[str, Any]:

@@ -6,13 +6,12 @@ import socket
 import time
 from collections.abc import Iterable
 from contextlib import suppress
-from pathlib import Path
 
 from pinn_cli.basics.errors import TrainingError
 from pinn_cli.records.lock import writer
 from pinn_cli.studies.launchers import choose
 from pinn_cli.studies.launchers.base import Launcher, NotHereError
-from pinn_cli.studies.sweep import Sweep, sweep_of
+from pinn_cli.studies.sweep import Sweep
 
 AGAIN = 5.0  # seconds between two requests: a process may have missed one while Python started
 PATIENCE = 300.0  # seconds for runs to finish their step and save
@@ -36,13 +35,9 @@ def cancel(sweep: Sweep) -> bool:
 
 
 def writers(sweep: Sweep) -> set[tuple[int, str]]:
-    """Number and machine of the processes that start runs of this sweep, or write to them.
-
-    A link, and a folder that is not known as a run of this sweep, is another's.
-    """
-    folders = [run.folder for run in sweep.runs if not run.folder.is_symlink() and _is_part(run.folder, sweep.folder)]
-    found = (writer(folder) for folder in (sweep.folder, *folders))
-    return {one for one in found if one is not None}
+    """Number and machine of the processes that start runs of this sweep, or write to them; links are skipped."""
+    folders = [run.folder for run in sweep.runs if not run.folder.is_symlink()]
+    return {one for folder in (sweep.folder, *folders) if (one := writer(folder)) is not None}
 
 
 def _dequeued(sweep: Sweep, launcher: Launcher | None) -> bool:
@@ -79,8 +74,3 @@ def _tell(sweep: Sweep) -> None:
 def _here(processes: Iterable[tuple[int, str]]) -> set[int]:
     """The processes among them that run on this machine."""
     return {pid for pid, host in processes if host == socket.gethostname()}
-
-
-def _is_part(folder: Path, sweep: Path) -> bool:
-    place = sweep_of(folder)
-    return place is not None and place.resolve() == sweep.resolve()

@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import re
 import shlex
 import shutil
@@ -96,12 +95,17 @@ def reproduce(*words: str) -> int:
     return cli.main(["reproduce", *words])
 
 
-def steps(run: str) -> list[int]:
-    return list(Results(RUNS / run / "results.h5").read_history().get("step", ()))
+def place(cell: str, seed: int = 0, folder: Path = RUNS) -> Path:
+    """The folder of a run of the table."""
+    return next(run.folder for run in Sweep.read(folder).runs if (run.label, run.words[-1]) == (cell, f"seed={seed}"))
 
 
-def is_training(run: str) -> bool:
-    return (RUNS / run / "results.h5").exists() and len(steps(run)) > 3
+def steps(run: Path) -> list[int]:
+    return list(Results(run / "results.h5").read_history().get("step", ()))
+
+
+def is_training(run: Path) -> bool:
+    return (run / "results.h5").exists() and len(steps(run)) > 3
 
 
 def stamps() -> dict[Path, int]:
@@ -117,7 +121,7 @@ def test_every_cell_of_every_table_composes(name):
     quick = table.shortened()
     assert table.title
     assert set(quick.cells) <= set(table.cells)
-    assert quick.folder == table.folder / "quick"
+    assert quick.folder == Path(f"{table.folder}_quick")
     assert 0 < len(quick.cells) * quick.seeds <= 8
     for words in {cell.words for cell in (*table.cells.values(), *quick.cells.values())}:
         compose([*words, "seed=0"])
@@ -139,15 +143,15 @@ def test_the_published_grid_of_helmholtz():
 
 def test_the_missing_runs_are_carried_out(once, measured, capsys):
     _, out, err = once
-    assert "2 of 2 runs to do" in err
+    assert "label=2x8_plain: finished, 3 steps" in err
     assert re.search(r"^2x8_plain +1\.50e\+00 .* 1 ", out, re.MULTILINE)
     assert re.search(r"^2x6_plain( +–){6}$", out, re.MULTILINE)
     assert "one seed" in out
     assert len(stamps()) == 2
     assert reproduce("mine/tiny", "--dry-run") == 0
     commands = capsys.readouterr().out.splitlines()
-    assert [line.rpartition("/tiny/")[2] for line in commands] == ["2x6_plain/seed0", "2x6_annealed/seed0"]
-    assert commands[0].endswith("architecture.width=6 seed=0 folder=outputs/reproduce/mine/tiny/2x6_plain/seed0")
+    assert [line.rpartition("/tiny/")[2] for line in commands[:2]] == ["2", "3"]
+    assert commands[0].endswith("architecture.width=6 seed=0 folder=outputs/reproduce/mine/tiny/2")
 
 
 def test_a_finished_run_is_not_repeated_and_its_values_are_those_of_its_file(measured, capsys):
@@ -157,7 +161,7 @@ def test_a_finished_run_is_not_repeated_and_its_values_are_those_of_its_file(mea
     assert not err
     assert stamps() == before
     run = json.loads(out)["cells"]["2x8_plain"]["runs"]["0"]
-    results = Results(RUNS / "2x8_plain" / "seed0" / "results.h5")
+    results = Results(place("2x8_plain") / "results.h5")
     assert run["values"] == {
         "u": results.read("error/u")[""],
         "loss": max(results.read_history()["loss/total"]),
@@ -173,7 +177,7 @@ def test_a_table_is_written_beside_its_runs(measured):
     assert "| 2x8_plain | 1.50e+00 |" in (RUNS / "table.md").read_text()
     with h5py.File(RUNS / "table.h5") as file:
         assert file["u/values"].shape == (2, 2, 1)
-        assert file["u/values"][0, 0, 0] == Results(RUNS / "2x8_plain/seed0/results.h5").read("error/u")[""]
+        assert file["u/values"][0, 0, 0] == Results(place("2x8_plain") / "results.h5").read("error/u")[""]
         assert np.isnan(file["u/median"][1]).all()
         assert np.isnan(file["u/paper"][0, 1])
 
@@ -191,8 +195,8 @@ def test_a_quick_table_has_its_own_folder_and_says_that_it_is_quick(tiny, capsys
     assert "not comparable" in out
     assert "quick" in err
     assert re.search(r"^2x8_plain +1\.50e\+00 .* –  quick$", out, re.MULTILINE)
-    assert steps("quick/2x8_plain/seed0") == [1, 2]
-    assert "not comparable" in (RUNS / "quick" / "table.md").read_text()
+    assert steps(place("2x8_plain", folder=Path(f"{RUNS}_quick"))) == [1, 2]
+    assert "not comparable" in Path(f"{RUNS}_quick/table.md").read_text()
     assert not (RUNS / "table.md").exists()
 
 
@@ -201,7 +205,7 @@ def test_ctrl_c_stops_all_runs_and_the_same_command_resumes_them(tiny):
     command = [sys.executable, "-m", "pinn_cli.cli", "reproduce", "mine/tiny", "--only", "2x8_plain", "--jobs", "2"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 120
-        while not all(is_training(f"2x8_plain/seed{k}") for k in (0, 1)):
+        while not all(is_training(RUNS / str(k)) for k in (0, 1)):
             assert time.monotonic() < deadline
             assert process.poll() is None, process.stderr.read()
             time.sleep(0.02)
@@ -210,24 +214,24 @@ def test_ctrl_c_stops_all_runs_and_the_same_command_resumes_them(tiny):
     assert process.returncode == cli.STOPPED, errors
     assert "Ctrl-C: 2 runs finish their step and save" in errors
     assert "the same command goes on from here" in errors
-    before = [steps(f"2x8_plain/seed{k}")[-1] for k in (0, 1)]
-    statuses = [Results(RUNS / f"2x8_plain/seed{k}/results.h5").read_attributes()["status"] for k in (0, 1)]
+    before = [steps(place("2x8_plain", k))[-1] for k in (0, 1)]
+    statuses = [Results(place("2x8_plain", k) / "results.h5").read_attributes()["status"] for k in (0, 1)]
     assert "stopped" in statuses
     assert "running" not in statuses
     assert reproduce("mine/tiny", "--only", "2x8_plain", "--jobs", "2") == 0
     for seed in (0, 1):
-        assert steps(f"2x8_plain/seed{seed}") == list(range(1, 1001))
+        assert steps(place("2x8_plain", seed)) == list(range(1, 1001))
         if statuses[seed] == "stopped":
-            log = (RUNS / f"2x8_plain/seed{seed}/run.log").read_text()
+            log = (place("2x8_plain", seed) / "run.log").read_text()
             assert f"from step {before[seed]}\n" in log
 
 
 def test_an_interrupted_run_is_resumed(measured):
-    results = Results(RUNS / "2x8_plain/seed0/results.h5")
+    results = Results(place("2x8_plain") / "results.h5")
     results.attributes(status="running")  # and no process holds its folder
     assert reproduce("mine/tiny", "--only", "2x8_plain") == 0
     assert results.read_attributes()["status"] == "finished"
-    assert steps("2x8_plain/seed0") == [1, 2, 3]
+    assert steps(place("2x8_plain")) == [1, 2, 3]
 
 
 def test_a_run_with_other_settings_is_refused(measured, capsys):
@@ -237,16 +241,16 @@ def test_a_run_with_other_settings_is_refused(measured, capsys):
         assert reproduce("mine/tiny", *words) == cli.USAGE
         out, err = capsys.readouterr()
         assert "stop.steps=3 is now 4" in err
-        assert "2x8_plain/seed0 is not the run of the table" in err
+        assert f"{RUNS}/0 is not the run of 2x8_plain" in err
         assert (out, err.count("\n")) == ("", 1)
     assert stamps() == before
 
 
-def test_a_run_that_another_process_writes_is_refused(measured, capsys):
-    Results(RUNS / "2x8_plain/seed0/results.h5").attributes(status="running")
-    with Lock(RUNS / "2x8_plain/seed0"):
-        assert reproduce("mine/tiny", "--only", "2x8_plain") == cli.USAGE
-    assert f"being written by process {os.getpid()} on" in capsys.readouterr().err
+def test_a_run_that_another_process_writes_is_left_alone(measured, capsys):
+    Results(place("2x8_plain") / "results.h5").attributes(status="running")
+    with Lock(place("2x8_plain")):
+        assert reproduce("mine/tiny", "--only", "2x8_plain") == 0
+    assert f"1 run queued or running in {RUNS}, not started twice" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("value", "same"), [({}, True), (None, True), (["a"], False), (0, False), (False, False)])
@@ -264,7 +268,7 @@ def test_a_run_that_fails_leaves_the_others_and_is_named(tiny, capsys):
     tiny(more="optimizer.adam.lr=1e30", steps=20)
     assert reproduce("mine/tiny", "--only", "2x8_plain") == cli.FAILED
     out, err = capsys.readouterr()
-    assert "2x8_plain seed 0: failed" in err
+    assert "run 0: failed" in err
     assert "residual of `" in err
     assert re.search(r"^2x8_plain .*seed 0 failed$", out, re.MULTILINE)
 
@@ -295,7 +299,9 @@ def cluster(monkeypatch):
 
 def submitted(script: Path) -> list[str]:
     """Cell and seed of the runs of a script."""
-    return [line.rpartition("/tiny/")[2] for line in script.with_name("runs.txt").read_text().splitlines()]
+    numbers = [int(line.rpartition("/")[2]) for line in script.with_name("runs.txt").read_text().splitlines()]
+    runs = Sweep.read(RUNS).runs
+    return [f"{runs[number].label} {runs[number].words[-1]}" for number in numbers]
 
 
 def test_the_missing_runs_of_all_cells_and_seeds_are_one_sweep(measured, capsys):
@@ -303,20 +309,27 @@ def test_the_missing_runs_of_all_cells_and_seeds_are_one_sweep(measured, capsys)
     words = ("mine/tiny", "--launcher", "basic", "--only", "2x8")
     assert reproduce(*words, "--dry-run") == 0
     out, err = capsys.readouterr()
-    runs = [f"{Path.cwd()}/{RUNS}/{name}" for name in ("2x8_plain/seed1", "2x8_annealed/seed1")]
-    assert [line.rpartition("folder=")[2] for line in out.splitlines() if "folder=" in line] == runs
+    folders = [line.rpartition("folder=")[2] for line in out.splitlines() if "folder=" in line]
+    assert folders == [f"{RUNS}/{number}" for number in (2, 3)]
     assert (out.splitlines()[-1], err) == ("2 runs; with hydra/launcher=basic; nothing has been started", "")
-    assert not Path("outputs/sweeps").exists()
+    assert len(Sweep.read(RUNS).runs) == 2
     assert reproduce(*words) == 0
     out, err = capsys.readouterr()
     assert out.startswith("mine/tiny: A tiny table\n")
-    assert "run 1 (2 of 2): pinn train " in err
-    sweep = Sweep.read("outputs/sweeps/latest")
-    assert [str(run.folder) for run in sweep.runs] == runs
+    assert "run 3 (2 of 2): pinn train " in err
+    sweep = Sweep.read(RUNS)
+    assert [(run.label, run.words[-1]) for run in sweep.runs] == [
+        ("2x8_plain", "seed=0"), ("2x8_annealed", "seed=0"), ("2x8_plain", "seed=1"), ("2x8_annealed", "seed=1"),
+    ]  # fmt: skip
     assert sweep.command == "pinn reproduce mine/tiny --launcher basic --only 2x8"
-    assert steps("2x8_annealed/seed1") == [1, 2, 3]
+    assert steps(place("2x8_annealed", 1)) == [1, 2, 3]
     assert reproduce("mine/tiny", "--only", "2x8", "--dry-run") == 0  # they are the runs of the table
     assert "nothing is missing" in capsys.readouterr().out
+    assert cli.main(["status", str(RUNS), "--all"]) == 0
+    assert "label=2x8_annealed seed=1" in capsys.readouterr().out
+    assert cli.main(["compare", str(RUNS), "--json"]) == 0
+    groups = json.loads(capsys.readouterr().out)["groups"]
+    assert [group["settings"] for group in groups] == [{"label": "2x8_plain"}, {"label": "2x8_annealed"}]
 
 
 def test_workers_print_nothing_into_the_table(measured, capfd):
@@ -334,17 +347,17 @@ def test_runs_in_the_queue_of_a_cluster_are_not_submitted_twice(tiny, cluster, c
     assert reproduce(*words, "--only", "2x8") == 0
     out, err = capsys.readouterr()
     assert (out, "job 17: 4 tasks" in err) == ("", True)
+    assert reproduce("mine/tiny") == cli.USAGE  # by another launcher
+    assert "slurm_array still has runs of" in capsys.readouterr().err
     assert reproduce(*words) == 0
     assert [submitted(script) for script in scripts] == [
-        [f"{row}_{column}/seed{k}" for k in (0, 1) for column in ("plain", "annealed")] for row in ("2x8", "2x6")
+        [f"{row}_{column} seed={k}" for k in (0, 1) for column in ("plain", "annealed")] for row in ("2x8", "2x6")
     ]
     for others in ([], ["--launcher", "basic"], [*words[1:]]):
         capsys.readouterr()
         assert reproduce("mine/tiny", *others) == 0
         out, err = capsys.readouterr()
-        for job, sweep in zip((17, 18), scripts, strict=True):
-            place = sweep.parents[1].relative_to(Path.cwd())
-            assert f"4 runs queued or running in {place} (job {job}), not started twice; pinn status {place}" in err
+        assert f"8 runs queued or running in {RUNS} (jobs 17 18), not started twice; pinn status {RUNS}" in err
         assert (out, len(scripts)) == ("", 2)
     assert reproduce("mine/tiny", "--show") == 0
     assert "0 of 4 cells have finished runs" in capsys.readouterr().out
@@ -356,17 +369,17 @@ def test_finished_runs_of_a_cluster_are_shown_and_failed_ones_are_submitted_agai
     assert reproduce(*words) == 0
     lines = scripts[0].with_name("runs.txt").read_text().splitlines()
     waiting.clear()
-    shutil.copytree(once[0] / RUNS / "2x8_plain/seed0", RUNS / "2x8_plain/seed0")
-    Path(f"{RUNS}/2x6_plain/seed0.failed").write_text("no such node\n")
+    shutil.copytree(once[0] / RUNS / "0", RUNS / "0")
+    Path(f"{RUNS}/1.failed").write_text("no such node\n")
     capsys.readouterr()
     assert reproduce(*words) == 0
     err = capsys.readouterr().err
     assert "1 run failed when last started: no such node\n" in err
     assert "job 18: 1 task\n" in err
-    assert submitted(scripts[1]) == ["2x6_plain/seed0"]
-    assert not Path(f"{RUNS}/2x6_plain/seed0.failed").exists()
+    assert submitted(scripts[1]) == ["2x6_plain seed=0"]
     waiting.clear()
     assert cli.main(shlex.split(lines[1])[1:]) == 0
+    assert not Path(f"{RUNS}/1.failed").exists()
     capsys.readouterr()
     assert reproduce(*words) == 0
     out, err = capsys.readouterr()
@@ -384,7 +397,7 @@ def test_finished_runs_of_a_cluster_are_shown_and_failed_ones_are_submitted_agai
         ("mine/tiny --launcher slurm_arry", "did you mean `slurm_array`?"),
         ("mine/tiny --launcher nowhere", "expected one of basic"),
         ("mine/tiny stop.steps=9", "the table sets everything but the launcher"),
-        ("mine/tiny hydra.launcher.partition=gpu", "--launcher local"),
+        ("mine/tiny hydra.launcher.partition=gpu", "unknown key `hydra.launcher.partition`"),
     ],
 )
 def test_a_mistake_is_one_line_with_exit_code_2_and_writes_nothing(tiny, capsys, words, says):

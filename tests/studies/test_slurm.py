@@ -17,7 +17,7 @@ from pinn_cli.basics.errors import UsageError
 from pinn_cli.cli import main
 from pinn_cli.records.results import Results
 from pinn_cli.studies import status as states
-from pinn_cli.studies.sweep import Planned, Sweep
+from pinn_cli.studies.sweep import PlannedRun, Sweep
 
 pytestmark = pytest.mark.slurm
 
@@ -109,7 +109,7 @@ def until(what: Callable[[], object], seconds: float) -> None:
         time.sleep(0.3)
 
 
-def step(run: Planned) -> int:
+def step(run: PlannedRun) -> int:
     """How far a run has come."""
     try:
         return int(Results(run.folder / "results.h5").read_history()["step"][-1])
@@ -125,11 +125,11 @@ def logs(sweep: Sweep) -> str:
     return "\n".join(path.read_text() for path in sorted(sweep.folder.glob("slurm*/*.log")))
 
 
-def status(run: Planned) -> str:
+def status(run: PlannedRun) -> str:
     return str(Results(run.folder / "results.h5").read_attributes()["status"])
 
 
-def assert_equal(run: Planned, other: Planned) -> None:
+def assert_equal(run: PlannedRun, other: PlannedRun) -> None:
     """Bit for bit: every weight of the network, and the history but its clock."""
     mine, theirs = Results(run.folder / "results.h5"), Results(other.folder / "results.h5")
     for name, weight in mine.read("network").items():

@@ -28,7 +28,7 @@ def test_a_manifest_says_what_there_is_to_run(here):
     assert about["format"] == 1
     assert about["cwd"] == str(here)
     assert about["runs"][3] == {"number": 3, "words": ["problem=helmholtz", "seed=x"],
-                                "refused": "seed=x: expected a whole number"}  # fmt: skip
+                                "refused": "seed=x: expected a whole number", "label": ""}  # fmt: skip
     assert Sweep.read(made.folder) == made
     assert made.folder.parent == Path("outputs/sweeps")
     assert made.runs[2].folder == made.folder / "2"
@@ -36,13 +36,7 @@ def test_a_manifest_says_what_there_is_to_run(here):
     assert sorted(path.name for path in made.folder.iterdir()) == ["sweep.json"]
 
 
-def test_a_run_may_have_a_folder_of_its_own():
-    run = created([(["seed=1", "folder=elsewhere/seed1"], None)]).runs[0]
-    assert run.folder == Path("elsewhere/seed1")
-    assert run.command == "pinn train seed=1 folder=elsewhere/seed1"
-
-
-@pytest.mark.parametrize("text", ["folder='a\nb'", "seed='\x1b[2J'", "seed=1\u00a0"])
+@pytest.mark.parametrize("text", ["k='a\nb'", "seed='\x1b[2J'", "seed=1\u00a0"])
 def test_a_word_that_goes_over_several_lines_is_refused_before_anything_is_made(text, here):
     with pytest.raises(UsageError, match="type it without line breaks"):
         created([([text], None)])

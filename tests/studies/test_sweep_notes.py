@@ -19,7 +19,7 @@ from pinn_cli.records.results import Results
 from pinn_cli.runs import start
 from pinn_cli.studies import status as states
 from pinn_cli.studies.find import find_sweep
-from pinn_cli.studies.sweep import Sweep, sweep_of
+from pinn_cli.studies.sweep import Sweep
 
 TINY = ["train", "problem=helmholtz", "points.interior=16", "points.face=4", "architecture.width=4", "figures=off",
         "architecture.depth=1", "stop.steps=1"]  # fmt: skip
@@ -189,57 +189,15 @@ def test_a_sweep_goes_on_with_a_run_that_a_resume_has_changed(capsys: pytest.Cap
     assert "stop.steps=5 is now 7" in capsys.readouterr().err
 
 
-# ---- runs whose words give them folders elsewhere
-
-ELSEWHERE = [*TINY, "-m", "seed=0", "folder=x/seed${seed}"]
-
-
-def told_latest() -> list[tuple[str, str]]:
-    return [(entry["state"], entry["note"]) for entry in states.states(find_sweep())]
-
-
-def test_a_run_elsewhere_notes_why_it_could_not_start_and_is_tried_again(
-    monkeypatch: pytest.MonkeyPatch, here: Path, capfd: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("folder", ["x/${seed}", "x,y", "a/${architecture.width}"])
+def test_a_folder_that_differs_between_runs_is_one_line(
+    folder: str, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    assert main([*ELSEWHERE, "device=cuda"]) == 1
-    ((state, note),) = told_latest()
-    assert (state, "finds no such device here" in note) == ("failed", True)
-    Path("x/seed0.failed").unlink()
-    assert main([*TINY, "seed=0", "device=cuda", f"folder={here}/x/seed0"]) == 1  # as a task of a cluster types it
-    assert told_latest()[0][0] == "failed"
-    assert main(["logs", "latest/0"]) == 2
-    assert "run 0 of outputs/sweeps/" in capfd.readouterr().err
-    monkeypatch.setattr("pinn_cli.configuration.device.choose", lambda name, dtype: torch.device("cpu"))
-    assert main(["resume", "latest"]) == 0
-    assert told_latest() == [("finished", "")]
-    assert sorted(path.name for path in Path("x").iterdir()) == ["seed0", "seed0.sweep"]
-
-
-def test_a_run_elsewhere_that_is_refused_is_tried_by_another_sweep(here: Path) -> None:
-    assert main([*ELSEWHERE, "problem.a1=nan"]) == 0
-    assert [state for state, _ in told_latest()] == ["refused"]
-    assert "Helmholtz" in Path("x/seed0.refused").read_text()
-    Path("x/seed0.refused").unlink()
-    assert main([*TINY, "seed=0", "problem.a1=nan", f"folder={here}/x/seed0"]) == 2  # as a task of a cluster types it
-    assert [state for state, _ in told_latest()] == ["refused"]
-    assert main(ELSEWHERE) == 0
-    assert told_latest() == [("finished", "")]
-
-
-def test_a_run_elsewhere_is_of_one_sweep_that_is_there(here: Path) -> None:
-    folder = here / "x" / "seed0"
-    assert sweep_of(folder) is None
-    first, last = (Sweep.create("pinn train -m", "basic", [(["seed=0", f"folder={folder}"], None)]) for _ in range(2))
-    assert sweep_of(folder) == last.folder.absolute()
-    assert sweep_of(Path("x/seed0")) == last.folder
-    (last.folder / "sweep.json").unlink()
-    assert sweep_of(folder) is None
-    (here / "x" / "seed0.sweep").write_text(f"{first.folder.absolute()}\n")
-    assert sweep_of(folder) == first.folder.absolute()
-    (here / "x" / "seed0.sweep").write_text("\x1b[2J\n" * 3000)
-    assert sweep_of(folder) is None
-    assert sweep_of(here / ("x" * 250)) is None  # no file can have that name with a suffix
+    assert main([*TINY, "-m", "seed=0,1", f"folder={folder}"]) == 2
+    error = capsys.readouterr().err
+    assert "differs between runs; the runs of a sweep lie in its folder: type folder=NAME" in error
+    assert error.count("\n") == 1
+    assert list(here.iterdir()) == []
 
 
 @pytest.mark.parametrize("place", ["file/x", "shut/x"])
@@ -249,6 +207,6 @@ def test_folders_that_cannot_be_made_are_answered_before_anything_is(
     Path("file").touch()
     Path("shut").mkdir()
     monkeypatch.setattr(run_folder.os, "access", lambda path, mode: path.name != "shut")
-    assert main([*TINY, "-m", "seed=0", f"folder={place}/${{seed}}"]) == 2
+    assert main([*TINY, "-m", "seed=0", f"folder={place}"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert sorted(path.name for path in here.rglob("*")) == ["file", "shut"]

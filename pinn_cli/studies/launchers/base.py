@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import ClassVar, Protocol
 
 from pinn_cli.basics.errors import UsageError
-from pinn_cli.studies.sweep import Planned, Sweep
+from pinn_cli.studies.sweep import PlannedRun, Sweep
 
 
 class NotHereError(UsageError):
@@ -29,14 +29,14 @@ class Launcher(Protocol):
         return
 
     @abstractmethod
-    def launch(self, sweep: Sweep, runs: Sequence[Planned]) -> int:
+    def launch(self, sweep: Sweep, runs: Sequence[PlannedRun]) -> int:
         """Start these runs; the exit code: FINISHED (0), FAILED (1) or STOPPED (3).
 
         The caller holds the lock of the sweep's folder. A launcher that submits jobs adds their numbers to the manifest
         (`sweep.with_jobs`) and returns; one that waits returns when the last run has ended.
         """
 
-    def preview(self, sweep: Sweep, runs: Sequence[Planned]) -> str:
+    def preview(self, sweep: Sweep, runs: Sequence[PlannedRun]) -> str:
         """What `--dry-run` prints below the runs, for example a job script; nothing is written."""
         return ""
 

@@ -14,14 +14,14 @@ from pinn_cli.records.folder import RESULTS
 from pinn_cli.studies import sweep as sweeps
 from pinn_cli.studies.launchers.base import Launcher
 from pinn_cli.studies.launchers.progress import Progress
-from pinn_cli.studies.sweep import Planned, Sweep
+from pinn_cli.studies.sweep import PlannedRun, Sweep
 
 
 @dataclass(frozen=True)
 class Basic(Launcher):
     """The launcher that needs nothing and has no settings."""
 
-    def launch(self, sweep: Sweep, runs: Sequence[Planned]) -> int:
+    def launch(self, sweep: Sweep, runs: Sequence[PlannedRun]) -> int:
         """Carry out the runs; the exit code. After a Ctrl-C or SIGTERM the run saves and stops, and no other begins."""
         progress = Progress(sweep, runs)
         asked_to_stop.clear()

@@ -16,7 +16,7 @@ from pinn_cli.basics.signals import Interruption
 from pinn_cli.studies.launchers import pool
 from pinn_cli.studies.launchers.base import Launcher, NotHereError
 from pinn_cli.studies.launchers.progress import Progress
-from pinn_cli.studies.sweep import Planned, Sweep
+from pinn_cli.studies.sweep import PlannedRun, Sweep
 
 LOCAL = "LocalCluster"
 PAUSE = 0.2  # seconds between two looks at the runs
@@ -50,11 +50,11 @@ class Dask(Launcher):
                 raise NotHereError(f"there is no `{submit}` here, which {self.cluster} submits with; "
                                    "type --dry-run to see the script, or another launcher")  # fmt: skip
 
-    def preview(self, sweep: Sweep, runs: Sequence[Planned]) -> str:
+    def preview(self, sweep: Sweep, runs: Sequence[PlannedRun]) -> str:
         """The job script of a worker, as dask-jobqueue writes it."""
         return self._script()
 
-    def launch(self, sweep: Sweep, runs: Sequence[Planned]) -> int:
+    def launch(self, sweep: Sweep, runs: Sequence[PlannedRun]) -> int:
         """Carry out the runs on the workers and wait for them; the exit code. Raises TrainingError if Dask breaks."""
         from distributed import Client
 
@@ -111,7 +111,7 @@ class Dask(Launcher):
 
 
 def _follow(
-    client: Any, sweep: Sweep, runs: Sequence[Planned], progress: Progress, interruption: Interruption
+    client: Any, sweep: Sweep, runs: Sequence[PlannedRun], progress: Progress, interruption: Interruption
 ) -> None:
     """Hand the runs to the workers, and print a line for each that ends, until all have ended or are stopped."""
     name, asked = f"{sweep.folder.absolute()} {time.time()}", -inf

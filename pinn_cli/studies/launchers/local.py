@@ -8,7 +8,7 @@ from pinn_cli.basics.errors import UsageError
 from pinn_cli.studies.launchers import pool
 from pinn_cli.studies.launchers.base import Launcher
 from pinn_cli.studies.launchers.progress import Progress
-from pinn_cli.studies.sweep import Planned, Sweep
+from pinn_cli.studies.sweep import PlannedRun, Sweep
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Local(Launcher):
         if self.jobs is not None and self.jobs < 1:
             raise UsageError(f"hydra.launcher.jobs={self.jobs}: expected a whole number above 0, or null")
 
-    def launch(self, sweep: Sweep, runs: Sequence[Planned]) -> int:
+    def launch(self, sweep: Sweep, runs: Sequence[PlannedRun]) -> int:
         """Carry out the runs and wait for them; the exit code."""
         progress = Progress(sweep, runs)
         jobs = self.jobs or len(pool.visible_gpus()) or os.cpu_count() or 1

@@ -15,7 +15,7 @@ from typing import IO, Protocol
 
 from pinn_cli.basics.signals import Interruption
 from pinn_cli.records.folder import CHECKPOINT
-from pinn_cli.studies.sweep import Planned
+from pinn_cli.studies.sweep import PlannedRun
 
 PAUSE = 0.05  # seconds between two looks at the processes
 AGAIN = 5.0  # seconds between two requests to stop: a process may have missed one while Python started
@@ -43,7 +43,7 @@ class Watcher(Protocol):
         """The commands that run are asked to save and stop."""
 
 
-def train(run: Planned) -> Command:
+def train(run: PlannedRun) -> Command:
     """The command of a run, for this Python and this pinn."""
     return Command((sys.executable, "-m", "pinn_cli.cli", "train", *run.full_words), run.folder)
 

@@ -8,14 +8,15 @@ from pinn_cli.basics.text import duration, printable
 from pinn_cli.records import summary as runs
 from pinn_cli.records.folder import RESULTS
 from pinn_cli.records.status import Status
+from pinn_cli.studies.grid import labels
 from pinn_cli.studies.launchers.pool import Command
-from pinn_cli.studies.sweep import Planned, Sweep, counted, labels
+from pinn_cli.studies.sweep import PlannedRun, Sweep, counted
 
 
 class Progress:
     """Watches the runs of a sweep, by their folders."""
 
-    def __init__(self, sweep: Sweep, todo: Sequence[Planned]):
+    def __init__(self, sweep: Sweep, todo: Sequence[PlannedRun]):
         self.sweep, self.todo, self.started = sweep, {run.folder: run for run in todo}, time.monotonic()
         self.settings = labels(sweep.runs)
         self.codes: dict[int, int] = {}  # by the number of a run
@@ -50,10 +51,10 @@ class Progress:
         print("\n".join(["", *lines, f"next   pinn {'resume' if code else 'compare'} {self.sweep.folder}"]), flush=True)
         return code
 
-    def _name(self, run: Planned) -> str:
+    def _name(self, run: PlannedRun) -> str:
         return f"run {run.number}  {self.settings[run.number]}".rstrip()
 
-    def _end(self, run: Planned) -> str:
+    def _end(self, run: PlannedRun) -> str:
         """The status of a run that has ended, its steps, time and errors."""
         if not (run.folder / RESULTS).exists():
             return Status.of_exit_code(self.codes[run.number])

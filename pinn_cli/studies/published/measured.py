@@ -1,9 +1,8 @@
 """The measured values of a table's runs, read from their results files."""
 
 import json
-import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
@@ -15,30 +14,36 @@ from omegaconf import DictConfig, OmegaConf
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.configuration.compose import compose
 from pinn_cli.records import summary as runs
-from pinn_cli.records.folder import RESULTS
-from pinn_cli.records.lock import holder
+from pinn_cli.records.folder import MANIFEST, RESULTS
 from pinn_cli.records.results import Results
-from pinn_cli.records.status import Status
-from pinn_cli.studies.published.table import Cell, Quantity, Table
+from pinn_cli.studies.published.table import Quantity, Table
+from pinn_cli.studies.sweep import PlannedRun, Sweep
 
 Record = dict[str, Any]  # one run as plain values
 
 
 def records(table: Table) -> dict[str, dict[int, Record]]:
-    """Every run that has a results file, by cell and seed."""
-    return {name: {seed: record(table, name, seed) for seed in seeds(table, name)} for name in table.cells}
+    """Every run of the table that has a results file, by cell and seed."""
+    return {name: {seed: record(table, name, seed, folder) for seed, folder in sorted(own.items())}
+            for name, own in folders(table).items()}  # fmt: skip
 
 
-def seeds(table: Table, cell: str) -> list[int]:
-    """The seeds of a cell that have a results file."""
-    files = (table.folder / cell).glob(f"seed*/{RESULTS}")
-    names = [re.fullmatch(r"seed(\d+)", file.parent.name) for file in files]
-    return sorted(int(name[1]) for name in names if name)
+def folders(table: Table) -> dict[str, dict[int, Path]]:
+    """By cell and seed the folder of every run of the table that has a results file."""
+    found: dict[str, dict[int, Path]] = {name: {} for name in table.cells}
+    for run in Sweep.read(table.folder).runs if (table.folder / MANIFEST).exists() else ():
+        if run.label in found and (run.folder / RESULTS).exists():
+            found[run.label][seed_of(run)] = run.folder
+    return found
 
 
-def record(table: Table, cell: str, seed: int) -> Record:
+def seed_of(run: PlannedRun) -> int:
+    """The seed among the words of a run of a table, which is the last of them."""
+    return int(run.words[-1].removeprefix("seed="))
+
+
+def record(table: Table, cell: str, seed: int, folder: Path) -> Record:
     """One run: its status, command, machine and stated settings, and its values by quantity (None: it has none)."""
-    folder = table.run(cell, seed)
     summary, settings, results = runs.summary(folder), runs.settings(folder), Results(folder / RESULTS)
     about = results.read_attributes()
     return {
@@ -98,16 +103,14 @@ def _reduced(value: Any, take: str) -> float | None:
     return float({"last": numbers[-1], "max": numbers.max(), "min": numbers.min()}[take])
 
 
-def refuse_others(table: Table, cells: Iterable[Cell]) -> None:
+def refuse_others(table: Table) -> None:
     """Raise UsageError for a folder that holds a run with settings other than the table's."""
-    for cell in cells:
-        if measured := seeds(table, cell.name):
-            config = composed(cell.words)
-            for seed in measured:
-                folder = table.run(cell.name, seed)
-                config.seed, config.folder = seed, str(folder)
-                if differences := runs.differences(folder, _plain(config)):
-                    raise UsageError(f"{folder} is not the run of the table ({differences}); move it elsewhere")
+    for name, own in folders(table).items():
+        for seed, folder in own.items():
+            config = composed(table.cells[name].words)
+            config.seed, config.folder = seed, str(folder)
+            if differences := runs.differences(folder, _plain(config)):
+                raise UsageError(f"{folder} is not the run of {name} ({differences}); move {table.folder} elsewhere")
 
 
 def _plain(config: DictConfig) -> Any:
@@ -118,13 +121,6 @@ def _plain(config: DictConfig) -> Any:
 def composed(words: tuple[str, ...]) -> DictConfig:
     """The configuration of a cell, with seed 0 and no folder yet. Raises UsageError."""
     return compose([*words, "seed=0"])
-
-
-def refuse_busy(folder: Path) -> None:
-    """Raise UsageError if another process is writing this run."""
-    if (folder / RESULTS).exists() and runs.summary(folder)["status"] == Status.RUNNING:
-        who = holder(folder) or "another process"
-        raise UsageError(f"{folder} is being written by {who}; wait for it, or stop it (kill PROCESS: it saves first)")
 
 
 def _machine(about: dict[str, Any]) -> str:

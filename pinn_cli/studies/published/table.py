@@ -105,12 +105,8 @@ class Table:
 
     @property
     def folder(self) -> Path:
-        """The folder of its runs: it holds a folder per cell, and that a folder per seed."""
-        return OUTPUTS / "reproduce" / self.name / ("quick" if self.quick else "")
-
-    def run(self, cell: str, seed: int | str) -> Path:
-        """The folder of one run."""
-        return self.folder / cell / f"seed{seed}"
+        """The folder of its sweep, whose runs are labelled with the names of their cells."""
+        return OUTPUTS / "reproduce" / (f"{self.name}_quick" if self.quick else self.name)
 
     def shortened(self) -> "Table":
         """The quick table: few cells and short runs, in another folder."""

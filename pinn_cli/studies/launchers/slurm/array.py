@@ -16,7 +16,7 @@ from pinn_cli.studies.launchers.slurm.commands import largest_array, submit
 from pinn_cli.studies.launchers.slurm.freeze import keep
 from pinn_cli.studies.launchers.slurm.script import options, text
 from pinn_cli.studies.launchers.slurm.settings import Settings
-from pinn_cli.studies.sweep import Planned, Sweep, counted
+from pinn_cli.studies.sweep import PlannedRun, Sweep, counted
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,11 @@ class SlurmArray(Settings, Launcher):
         """Ask Slurm whether it takes such a job (Raises UsageError, and NotHereError where there is no Slurm)."""
         submit(["--test-only", "--array=0", *options(self)], "--wrap=true")
 
-    def preview(self, sweep: Sweep, runs: Sequence[Planned]) -> str:
+    def preview(self, sweep: Sweep, runs: Sequence[PlannedRun]) -> str:
         """The script, and its number of tasks."""
         return f"{text(self, sweep, sweep.folder / 'slurm')}\n{self._tasks(runs)}"
 
-    def launch(self, sweep: Sweep, runs: Sequence[Planned]) -> int:
+    def launch(self, sweep: Sweep, runs: Sequence[PlannedRun]) -> int:
         """Freeze the code, write the script, submit it and print the numbers of the jobs; the runs come later.
 
         Raises UsageError if Slurm takes none or only some of the arrays, MachineError if Slurm does not say whether it
@@ -83,7 +83,7 @@ class SlurmArray(Settings, Launcher):
             sweep = sweep.with_jobs([job])
             print(f"job {job}: {counted(tasks, 'task')}", flush=True)
 
-    def _write(self, sweep: Sweep, runs: Sequence[Planned]) -> Path:
+    def _write(self, sweep: Sweep, runs: Sequence[PlannedRun]) -> Path:
         """The frozen code and, in a folder of this submission, the runs and the script."""
         folder = sweep.folder.absolute()
         for path in (folder, *(run.folder.absolute() for run in runs)):
@@ -102,14 +102,14 @@ class SlurmArray(Settings, Launcher):
         tasks, largest = -(-runs // self.runs_per_task), largest_array()
         return [(1 + first * self.runs_per_task, min(largest, tasks - first)) for first in range(0, tasks, largest)]
 
-    def _tasks(self, runs: Sequence[Planned]) -> str:
+    def _tasks(self, runs: Sequence[PlannedRun]) -> str:
         arrays = self._arrays(len(runs))
         several = f", in {len(arrays)} arrays, since Slurm takes {largest_array()} at most" if len(arrays) > 1 else ""
         each = f" of up to {self.runs_per_task} runs" if self.runs_per_task > 1 else ""
         return f"{counted(sum(tasks for _, tasks in arrays), 'task')}{each}{several}"
 
 
-def _command(run: Planned) -> str:
+def _command(run: PlannedRun) -> str:
     """The run as one types it, from anywhere."""
     return replace(run, folder=run.folder.absolute()).command
 
