@@ -27,6 +27,7 @@ from pinn_cli.records.results import Results
 from pinn_cli.studies.launchers.slurm import array
 from pinn_cli.studies.launchers.slurm import commands as slurm
 from pinn_cli.studies.published import views
+from pinn_cli.studies.published.measured import value
 from pinn_cli.studies.published.report import report, result
 from pinn_cli.studies.published.table import read_table
 from pinn_cli.studies.sweep import Sweep
@@ -180,6 +181,14 @@ def test_a_table_is_written_beside_its_runs(measured):
         assert file["u/values"][0, 0, 0] == Results(place("2x8_plain") / "results.h5").read("error/u")[""]
         assert np.isnan(file["u/median"][1]).all()
         assert np.isnan(file["u/paper"][0, 1])
+
+
+@pytest.mark.parametrize("name", [name for name in TABLES if name.startswith("default/")])
+def test_a_run_has_the_quantities_of_the_tables_of_the_default(name, once):
+    results = Results(once[0] / RUNS / "2x8_plain/seed0/results.h5")
+    shared = {"error", "u", "seconds", "steps"} & set(quantities := read_table(name).quantities)
+    assert len(shared) > 1
+    assert all(value(results, quantities[quantity]) is not None for quantity in shared)
 
 
 def test_cells_are_left_out_by_a_pattern_and_get_words_of_their_own(tiny):
