@@ -137,6 +137,12 @@ def test_every_script_runs(script, workshop, monkeypatch):
     exec(compile(script, "script", "exec"), {})
 
 
+def test_the_diagnostic_of_the_guide_draws_its_figure(workshop):
+    words = ["problem=fisher", "diagnostics=length", "stop.steps=1", "points.interior=16", "points.face=8"]
+    assert cli.main(["train", *words, "folder=looked"]) == 0
+    assert (workshop / "looked" / "figures" / "length.png").exists()
+
+
 def test_blocks_are_what_the_result_files_say():
     module = tables()
     for page in PAGES:
