@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from pinn_cli.records.lock import Lock
 from pinn_cli.records.results import Results
-from pinn_cli.records.signature import signature
 from pinn_cli.studies.sweep import Sweep
 from tests.run_files import write_run
 
@@ -36,7 +36,5 @@ def set_status(number: int, folder: Path = FOLDER, **attributes: Any) -> None:
 
 
 def hold(folder: Path) -> None:
-    """Let this process be the one that writes there, as far as a reader can tell."""
-    file = open(folder / ".lock", "wb", buffering=0)  # noqa: SIM115  a writer has it open all the time
-    file.write(signature())
-    HELD.append(file)
+    """Let this process write there until the test process ends."""
+    HELD.append(Lock(folder).__enter__())

@@ -1,46 +1,55 @@
-"""One writer per run folder, held by the operating system and therefore gone with the process, however it ends.
+"""One writer per run folder. Readers take no lock: they read the name of the writer.
 
-Some file systems refuse locks, and on others a lock does not reach other machines. So a writer also leaves his name in
-the lock file and touches it every few seconds: on one machine the process is looked for, from another one its last sign
-of life counts (`signature`). Readers take no lock; they read who wrote his name into it.
+The operating system holds the lock, so it ends with its process, however that ends; where a file system refuses locks,
+a marker file takes its place (`filelock`). The lock file names the process that writes, which touches it every few
+seconds. On this machine a name counts while its process lives and the file is locked, because the file may be old or
+come from another person. On another machine it counts until the file has not been touched for a while.
 """
 
+import errno
 import fcntl
+import json
 import os
+import socket
+import stat
 import threading
 import time
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+from typing import NamedTuple
 
-from pinn_cli.basics import files as atomic
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
+
+from pinn_cli.basics import files
 from pinn_cli.basics.errors import BusyError, TrainingError, UsageError
-from pinn_cli.records.signature import signatory, signature
 
 NAME = ".lock"
-BEAT = 10.0  # seconds between two signs of life
-SILENCE = 90.0  # seconds without one after which a writer on another machine is gone (network mounts look back 60 s)
+BEAT = 10.0  # seconds between two touches
+SILENCE = 90.0  # seconds without a touch after which a writer on another machine is gone (a network mount caches 60 s)
 REQUEUED = 120.0  # seconds that a requeued job waits for the process before it, which may still be saving
-SETTLING = 0.5  # seconds in which all who saw no name have signed, where there are no locks
-IN_PLACE = (NAME, "run.log", "figures")  # what a writer opens where it lies; all other files are replaced as a whole
+PROBE = 0.3  # seconds in which a reader that looks at the lock lets go of it
+IN_PLACE = (NAME, "run.log", "figures")  # what a writer opens in place; it replaces all other files as a whole
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL)  # what a file system without locks answers
 
 
 class Lock:
-    """``with Lock(folder): ...`` while a run writes there. Raises BusyError if another one does, or as `check_own`.
+    """``with Lock(folder): ...`` while a run writes there.
 
-    `patience`: seconds to wait for the other one to leave; by default none, or `REQUEUED` in a job that was requeued.
+    `patience`: seconds to wait for another writer; by default none, or `REQUEUED` in a job that was requeued.
+    Raises BusyError if another process writes, TrainingError if the lock cannot be written, UsageError as `check_own`.
     """
 
     def __init__(self, folder: str | Path, patience: float | None = None):
         self.path = Path(folder) / NAME
         self.patience = patience if patience is not None else REQUEUED if "SLURM_RESTART_COUNT" in os.environ else 0.0
-        self._file: int | None = None
+        self._lock: BaseFileLock = FileLock(self.path, thread_local=False, fallback_to_soft=False)
         self._left = threading.Event()
-        self._beating = threading.Thread(target=self._beat, name="sign of life", daemon=True)
+        self._beating = threading.Thread(target=self._beat, name="touches the lock", daemon=True)
 
     def __enter__(self) -> "Lock":
         check_own(self.path.parent)
-        end = time.monotonic() + self.patience
+        end = time.monotonic() + max(self.patience, PROBE)
         while not self._take():
             if time.monotonic() >= end:
                 who = holder(self.path.parent) or "another process"
@@ -53,38 +62,41 @@ class Lock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._file is not None:
+        if self._beating.ident is not None and not self._left.is_set():
             self._left.set()
             self._beating.join()
-            os.ftruncate(self._file, 0)  # the file itself stays: removing it would let two writers lock two files
-            os.close(self._file)
-            self._file = None
+            with suppress(OSError):
+                _write(self.path, b"")  # the file itself stays: removing it would let two writers lock two files
+            self._lock.release()
 
     def _take(self) -> bool:
-        """Lock the file and sign it; False if somebody else holds it. Raises TrainingError if it cannot be signed."""
-        file = None
+        """Lock the folder and write our name; False if another process holds it. Raises TrainingError."""
         try:
-            file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-            locked = _locked(file)
-            if locked is False or holder(self.path.parent) is not None or not self._signed(file, bool(locked)):
-                os.close(file)
+            self._acquire()
+            if (name := _name(self.path)) is not None and name.is_elsewhere and not name.is_silent:
+                self._lock.release()  # on some file systems a lock does not reach other machines
                 return False
+            _write(self.path, _signature())
+        except Timeout:
+            return False
         except OSError as error:
-            if file is not None:
-                os.close(file)
-            raise TrainingError(atomic.reason(self.path, error, "nothing has been touched")) from error
-        self._file = file
+            self._lock.release()
+            raise TrainingError(files.reason(self.path, error, "nothing has been touched")) from error
         return True
 
-    def _signed(self, file: int, locked: bool) -> bool:
-        """Write our name. Without a lock several may have seen none and do so: the last one counts, for all of them."""
-        name = signature()
-        os.ftruncate(file, 0)
-        os.write(file, name)
-        if locked:
-            return True
-        time.sleep(SETTLING)
-        return self.path.read_bytes() == name
+    def _acquire(self) -> None:
+        """Lock the file, or make the marker where locks are refused. Raises Timeout if another process has it."""
+        try:
+            self._lock.acquire(blocking=False)
+        except OSError as error:
+            if isinstance(self._lock, SoftFileLock):
+                if (name := _name(self.path)) is not None and name.is_elsewhere and name.is_silent:
+                    self._lock.break_lock()
+                raise
+            if error.errno not in NO_LOCKS:
+                raise
+            self._lock = SoftFileLock(f"{self.path}.soft", thread_local=False)
+            self._lock.acquire(blocking=False)
 
     def _beat(self) -> None:
         while not self._left.wait(BEAT):
@@ -93,7 +105,7 @@ class Lock:
 
 
 def check_own(folder: Path) -> None:
-    """Refuse a folder that would lead its writer elsewhere: it may come from somebody else (Raises UsageError).
+    """Refuse a folder with links that would lead its writer elsewhere (Raises UsageError).
 
     The folder itself may be a link that a person has made, but not one with a number, as in a sweep.
     """
@@ -101,27 +113,98 @@ def check_own(folder: Path) -> None:
         kind = "folder" if path in (folder, folder / "figures") else "file"
         own = path.is_dir() if kind == "folder" else path.is_file()
         if path.is_symlink() or (path.exists() and not own):
-            found = "leads elsewhere" if path.is_symlink() else f"is no {kind}"
-            raise UsageError(f"{path} {found}; expected a {kind} of the run's own (remove what is there)")
+            what = "leads elsewhere" if path.is_symlink() else f"is no {kind}"
+            raise UsageError(f"{path} {what}; expected a {kind} of the run's own (remove what is there)")
 
 
 def holder(folder: str | Path) -> str | None:
     """Who writes to the folder, as far as a reader can tell: "process 12 on host", or None when nobody does."""
-    found = writer(folder)
-    return None if found is None else f"process {found[0]} on {found[1]}"
+    name = writer(folder)
+    return None if name is None else f"process {name[0]} on {name[1]}"
 
 
 def writer(folder: str | Path) -> tuple[int, str] | None:
     """The number and the machine of the process that writes to the folder, or None when nobody does."""
-    return signatory(Path(folder) / NAME, SILENCE)
-
-
-def _locked(file: int) -> bool | None:
-    """Whether nobody else had locked the file, which now is; None where the file system has no locks."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
+    path = Path(folder) / NAME
+    name = _name(path)
+    if name is None:
         return None
-    return True
+    writes = not name.is_silent if name.is_elsewhere else name.is_alive and _is_locked(path)
+    return (name.pid, name.host) if writes else None
+
+
+class _Name(NamedTuple):
+    """What a lock file says: a process, its machine, its start (it tells apart processes of the same number)."""
+
+    pid: int
+    host: str
+    born: str
+    touched: float  # seconds since 1970
+
+    @property
+    def is_elsewhere(self) -> bool:
+        return self.host != socket.gethostname()
+
+    @property
+    def is_silent(self) -> bool:
+        """Also of a file from the future, which has been copied here."""
+        return abs(time.time() - self.touched) >= SILENCE
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process runs on this machine, and is the one that wrote its name."""
+        if self.pid <= 0:  # 0 and below are groups of processes
+            return False
+        try:
+            os.kill(self.pid, 0)
+        except PermissionError:
+            pass  # it runs, as another user
+        except (ProcessLookupError, OverflowError, ValueError):
+            return False
+        return _born(self.pid) == self.born
+
+
+def _name(path: Path) -> _Name | None:
+    """What a lock file says; None if it says nothing, or is no file."""
+    try:
+        status = path.lstat()
+        name = json.loads(path.read_text(encoding="utf-8")) if stat.S_ISREG(status.st_mode) else {}
+        return _Name(int(name["pid"]), str(name["host"]), str(name["born"]), status.st_mtime)
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return None
+
+
+def _signature() -> bytes:
+    pid = os.getpid()
+    return json.dumps({"pid": pid, "host": socket.gethostname(), "born": _born(pid)}).encode()
+
+
+def _write(path: Path, content: bytes) -> None:
+    file = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    try:
+        os.write(file, content)
+    finally:
+        os.close(file)
+
+
+def _is_locked(path: Path) -> bool:
+    """Whether a process has locked the file; True where the file system does not tell."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:  # BlockingIOError: it is locked
+        return True
+    finally:
+        os.close(file)
+    return False
+
+
+def _born(pid: int) -> str:
+    """When a process started (clock ticks since boot; "" if unknown)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
