@@ -1,5 +1,9 @@
 """A sweep written without training, for tests of everything that only reads."""
 
+import atexit
+import shutil
+import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +26,21 @@ def write_sweep(folder: Path = FOLDER) -> Sweep:
         for seed in range(3)
     ]
     sweep = Sweep.create("pinn train -m problem=helmholtz weighting=... seed=0,1,2", "basic", runs, folder)
+    shutil.copytree(_runs(), folder, dirs_exist_ok=True)
+    return sweep
+
+
+@cache
+def _runs() -> Path:
+    """The run folders of the sweep, written once per process."""
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     for number, error in ERRORS.items():
         weighting, seed = ("fixed", "lr_annealing")[number // 3], number % 3
         run = write_run(folder / str(number), weighting=weighting, seed=seed, started=f"2026-02-01T10:00:0{number}")
         run.replace({"error": {"u": error}, "timing": {"duration": 10.0 + number}})
         (folder / str(number) / "run.log").write_text("problem  helmholtz\nstep 5900/6000  loss 1.0e-03\n")
-    return sweep
+    return folder
 
 
 def set_status(number: int, folder: Path = FOLDER, **attributes: Any) -> None:
