@@ -310,7 +310,7 @@ def test_a_kept_configuration_that_is_none_is_one_line(text, says, capsys):
         ("points.interior=1e12", "expected a whole number of points"),
         ("architecture.width=1000000000", "expected at most 10000"),
         ("architecture.depth=1000000000", "expected at most 10000"),
-        ("architecture.width=10000 architecture.depth=10000", "weights take 80"),
+        ("architecture.width=10000 architecture.depth=10000", "weights take 7999 GB"),
         ("recipe=adam points.interior=1000000000000", "points.interior=1000000000000: a step of adam needs"),
     ],
 )
