@@ -12,7 +12,7 @@ from torch import Tensor
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.physics.ansatz import written_ansatz
 from pinn_cli.physics.points import trial_points
-from pinn_cli.physics.problem import Constraint
+from pinn_cli.physics.problem import Constraint, Problem
 from pinn_cli.physics.references.table import Columns, refuse_what_is_no_number
 from pinn_cli.physics.symbols import Place
 from pinn_cli.physics.terms import supplied
@@ -20,7 +20,7 @@ from pinn_cli.physics.terms import supplied
 Values = dict[str, Tensor]
 
 
-def refuse(problem: Any) -> list[Constraint]:
+def refuse(problem: Problem) -> list[Constraint]:
     """The constraints, if all can be trained. Errors: UsageError, naming the method and what is wrong with it."""
     try:
         constraints = problem.constraints()
@@ -38,7 +38,7 @@ def refuse(problem: Any) -> list[Constraint]:
     return constraints
 
 
-def refuse_constraint(problem: Any, constraint: Constraint) -> None:
+def refuse_constraint(problem: Problem, constraint: Constraint) -> None:
     """Refuse a residual of another shape than (N,), one that mixes points, one no field can change (UsageError)."""
     where = f"{type(problem).__name__}.{constraint.name}"
     values = made_up(problem, constraint)
@@ -56,7 +56,7 @@ def refuse_constraint(problem: Any, constraint: Constraint) -> None:
         raise UsageError(f"{where}: no field changes the residual; expected one that depends on {fields}")
 
 
-def refuse_measurements(problem: Any) -> None:
+def refuse_measurements(problem: Problem) -> None:
     """Refuse columns of different lengths, values that are not finite, points outside the domain (UsageError)."""
     columns = problem.data_columns
     where = f"{type(problem).__name__}.measurements"
@@ -70,7 +70,7 @@ def refuse_measurements(problem: Any) -> None:
         raise UsageError(f"{where}: row {row + 1}: {_outside(problem, points[row])}")
 
 
-def _outside(problem: Any, point: Tensor) -> str:
+def _outside(problem: Problem, point: Tensor) -> str:
     """The position of a point (D,) and the limits, of the coordinates that are beyond theirs, or else of all."""
     limits = dict(zip(problem.coordinates, problem.domain.extents, strict=True))
     at = dict(zip(problem.coordinates, point.tolist(), strict=True))
@@ -80,7 +80,7 @@ def _outside(problem: Any, point: Tensor) -> str:
     return f"{position} lies outside the domain; expected {expected}"
 
 
-def refuse_ansatz(problem: Any) -> None:
+def refuse_ansatz(problem: Problem) -> None:
     """Refuse an ansatz of another shape than the fields, or one that mixes points (UsageError)."""
     ansatz = written_ansatz(problem)
     if ansatz is None:
@@ -103,7 +103,7 @@ def called(where: str, constraint: Constraint, values: Values) -> Any:
         raise UsageError(f"{where}: {type(error).__name__}: {error}") from error
 
 
-def made_up(problem: Any, constraint: Constraint, n: int = 16) -> Values:
+def made_up(problem: Problem, constraint: Constraint, n: int = 16) -> Values:
     """Points of the region, true coefficients, and random numbers in [0.5, 1.5] for whatever the network would give."""
     generator = torch.Generator("cpu").manual_seed(1)
     X = trial_points(problem, constraint.region, n)
@@ -130,6 +130,6 @@ def different(a: Tensor, b: Tensor) -> Tensor:
     return ~torch.isclose(a, b, rtol=1e-12, atol=0, equal_nan=True)
 
 
-def truth(problem: Any) -> dict[str, float]:
+def truth(problem: Problem) -> dict[str, float]:
     """Coefficients by name: of an unknown the value written in the problem, else where its search starts."""
     return problem.coefficients | {k: float(getattr(problem, k)) for k in problem.unknowns if hasattr(problem, k)}

@@ -1,11 +1,11 @@
 """Rows of dF/dtheta without a loop over points.
 
-Points do not mix, so one backward pass of sum_n F_n to the streams in front of every layer yields, for each point n,
+F_n depends only on point n. One backward pass of sum_n F_n to the streams in front of every layer gives, for each n,
 
     dF_n/dW = sum_s G_{s,n} (x) A_{s,n}        A = streams into the layer, G = dF_n / d(streams out of it),
 
-a product of rank S. Products with J are GEMMs of these factors; J itself, J^T J and J J^T are formed in pieces that
-respect a memory budget. Parameters that enter otherwise (slopes, gates, coefficients) have rows of their own.
+a product of rank S. Products with J are matrix products of these factors. J itself, J^T J and J J^T are formed in
+pieces within a memory budget. Other parameters (slopes, gates, coefficients) have dense rows.
 
     M = rows   P = parameters   N = points of one constraint   S = streams
 """
@@ -33,7 +33,7 @@ class Layer:
     G: Tensor
 
     def split(self, width: int) -> "list[Layer]":
-        """The same columns in pieces of about `width`: some outputs each."""
+        """The same columns in pieces of about `width`, each some of the outputs."""
         O, I, start = self.G.shape[2], self.A.shape[2], self.columns.start
         ends = [*range(0, O, max(1, width // I)), O]
         return [Layer(slice(start + a * I, start + b * I), self.A, self.G[..., a:b]) for a, b in pairwise(ends)]
@@ -51,7 +51,7 @@ class Layer:
 
 @dataclass
 class Dense:
-    """Rows (N, p) of any other parameter, as they are."""
+    """Dense rows (N, p) of any other parameter."""
 
     columns: slice
     rows: Tensor
@@ -73,24 +73,24 @@ class Dense:
 
 
 @dataclass
-class Rows:
-    """The rows of one constraint, as a sum of pieces over the parameters."""
+class ConstraintRows:
+    """The rows of one constraint: pieces over the parameters, which add."""
 
     count: int
     pieces: list[Layer | Dense] = field(default_factory=list)
 
 
-def rows_of(F: Tensor, tapes: Sequence[Tape], parameters: Sequence[Tensor], slow: Sequence[int] = ()) -> Rows:
+def rows_of(F: Tensor, tapes: Sequence[Tape], parameters: Sequence[Tensor], slow: Sequence[int] = ()) -> ConstraintRows:
     """The rows of F (N,) with respect to the parameters, from the tapes of its evaluation.
 
-    Parameters in `slow` (by position) have no rule on the tape and are done by one backward pass per row.
+    Parameters in `slow` (by position) have no rule on the tape; they take one backward pass per row.
     """
     columns = columns_of(parameters)
     layers = [entry for tape in tapes for entry in tape.layers]
     factors = [entry for tape in tapes for entry in tape.factors]
     outputs = [z for *_, streams in layers for z in streams if z is not None] + [copy for _, copy in factors]
     grads = iter(torch.autograd.grad(F.sum(), outputs, retain_graph=True, allow_unused=True) if outputs else ())
-    rows, position = Rows(len(F)), {id(p): i for i, p in enumerate(parameters)}
+    rows, position = ConstraintRows(len(F)), {id(p): i for i, p in enumerate(parameters)}
 
     def place(tensor: Tensor, make: Callable[[slice], Layer | Dense], dense: Callable[[], Tensor]) -> None:
         if id(tensor) in position:
@@ -126,7 +126,7 @@ def columns_of(parameters: Sequence[Tensor]) -> list[slice]:
 def _through(
     tensor: Tensor, rows: Tensor, parameters: Sequence[Tensor], columns: list[slice], slow: Sequence[int]
 ) -> Iterator[Dense]:
-    """Rows with respect to a tensor, carried on to the parameters it was computed from."""
+    """Rows with respect to the parameters from which a tensor was computed, by the chain rule."""
     fast = [i for i in range(len(parameters)) if i not in slow]
     seeds = rows.reshape(len(rows), *tensor.shape)
     grads = torch.autograd.grad(
@@ -138,7 +138,7 @@ def _through(
 
 
 def row_by_row(F: Tensor, parameters: Sequence[Tensor]) -> Tensor:
-    """J (N, P) by one backward pass per row: slow, needs no rule, and is the oracle of everything above."""
+    """J (N, P) by one backward pass per row: slow, without rules; tests compare everything above with it."""
     rows = []
     for f in F.unbind():
         grads = torch.autograd.grad(f, parameters, retain_graph=True, allow_unused=True)
@@ -186,7 +186,9 @@ class Linearisation:
     `gram` and `kernel` call `check` after each part, which may raise to end a step that is under way.
     """
 
-    def __init__(self, F: Tensor, blocks: "list[Rows]", parameters: int, check: Callable[[], None] = lambda: None):
+    def __init__(
+        self, F: Tensor, blocks: list[ConstraintRows], parameters: int, check: Callable[[], None] = lambda: None
+    ):
         self.F, self.blocks, self.parameters, self.check = F, blocks, parameters, check
 
     @property
@@ -223,7 +225,7 @@ class Linearisation:
         """J (M, P) itself."""
         return torch.cat([self._dense(b, slice(0, b.count)) for b in self.blocks])
 
-    def _dense(self, block: Rows, rows: slice) -> Tensor:
+    def _dense(self, block: ConstraintRows, rows: slice) -> Tensor:
         J = self.F.new_zeros(rows.stop - rows.start, self.parameters)
         for piece in block.pieces:
             J[:, piece.columns] += piece.dense(rows)
@@ -245,7 +247,7 @@ class Linearisation:
     def kernel(self, budget: float) -> Tensor:
         """The lower triangle of J J^T (M, M); columns of J are formed in slabs of at most `budget` bytes."""
         K, width = self.F.new_zeros(self.rows, self.rows), max(1, int(budget / (self.rows * self.F.element_size())))
-        blocks = [Rows(b.count, [part for p in b.pieces for part in p.split(width)]) for b in self.blocks]
+        blocks = [ConstraintRows(b.count, [part for p in b.pieces for part in p.split(width)]) for b in self.blocks]
         for slab in _slabs(sorted({p.columns.stop for b in blocks for p in b.pieces}), width):
             J = torch.cat([_columns(b, slab, self.F) for b in blocks])
             for a in range(0, self.rows, BLOCK):
@@ -256,7 +258,7 @@ class Linearisation:
 
 
 def _slabs(ends: list[int], width: int) -> Iterator[slice]:
-    """Whole pieces, given where they end, as many at once as fit into `width` columns."""
+    """Ranges of columns of at most about `width` that end where pieces end."""
     start = last = 0
     for end in ends:
         if end - start > width and last > start:
@@ -266,8 +268,8 @@ def _slabs(ends: list[int], width: int) -> Iterator[slice]:
     yield slice(start, last)
 
 
-def _columns(block: Rows, slab: slice, like: Tensor) -> Tensor:
-    """Some columns of the rows of one constraint (N, width)."""
+def _columns(block: ConstraintRows, slab: slice, like: Tensor) -> Tensor:
+    """The columns `slab` of the rows of one constraint (N, width)."""
     J = like.new_zeros(block.count, slab.stop - slab.start)
     for piece in block.pieces:
         if slab.start <= piece.columns.start and piece.columns.stop <= slab.stop:

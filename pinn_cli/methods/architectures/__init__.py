@@ -1,1 +1,1 @@
-"""Networks: plain modules from points (N, D) to fields (N, F), with no derivative in them."""
+"""Networks, one file each: plain modules from points (N, D) to fields (N, F), without derivatives."""

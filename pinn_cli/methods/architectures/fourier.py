@@ -7,19 +7,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pinn_cli.methods.architectures.activations import activation as named
-from pinn_cli.methods.architectures.initialisers import dense
+from pinn_cli.methods.architectures.layers import activation as named
+from pinn_cli.methods.architectures.layers import dense
 
 
 class Fourier(nn.Module):
     """An MLP on [cos Z, sin Z], and on X itself if `keep_inputs`, in one of two forms:
 
-    random         Z = X B^T, with `features` rows b ~ N(0, scale^2) drawn once and not trained (Tancik et al., 2020);
+    random         Z = X B^T, with `features` rows b ~ N(0, scale^2), drawn once and not trained (Tancik et al., 2020);
     deterministic  `modes` given: Z holds pi k x_i for every mode k and coordinate i; on inputs scaled to [-1, 1] these
                    features alone are periodic, so keep the inputs unless the solution is.
 
     Shapes: X (N, inputs) -> (N, outputs); B (R, inputs), R = features or len(modes) * inputs; Z (N, R).
-    An unknown activation or initialiser is a `UsageError`.
+    Raises UsageError for an unknown activation or initialiser.
     """
 
     frequencies: Tensor
@@ -30,7 +30,7 @@ class Fourier(nn.Module):
         super().__init__()
         self.activation = named(activation)
         self.keep_inputs = keep_inputs
-        # Whole numbers are kept and pi multiplied in later: a pi rounded to float32 would stay so after `.double()`.
+        # Whole numbers, which `forward` multiplies by pi: a pi rounded to float32 would stay so after `.double()`.
         self.unit = pi if modes else 1.0
         B = _every_mode(modes, inputs) if modes else scale * torch.randn(features, inputs)
         self.register_buffer("frequencies", B)

@@ -2,15 +2,15 @@
 
 from torch import Tensor, nn
 
-from pinn_cli.methods.architectures.activations import activation as named
-from pinn_cli.methods.architectures.initialisers import dense
+from pinn_cli.methods.architectures.layers import activation as named
+from pinn_cli.methods.architectures.layers import dense
 
 
 class MLP(nn.Module):
     """H <- phi(H W_l + b_l) for each of `depth` hidden layers, then a linear output.
 
-    Shapes: X (N, inputs) -> (N, outputs); hidden layers (N, width). An unknown activation or initialiser is a
-    `UsageError`.
+    Shapes: X (N, inputs) -> (N, outputs); hidden layers (N, width). Raises UsageError for an unknown activation or
+    initialiser.
     """
 
     def __init__(self, inputs: int, outputs: int, width: int = 24, depth: int = 3,

@@ -1,4 +1,4 @@
-"""The gated network of Wang, Teng and Perdikaris (2021): two encoders of the input steer every hidden layer."""
+"""The gated network of Wang, Teng and Perdikaris (2021): two encoders of the input gate every hidden layer."""
 
 from math import sqrt
 from typing import cast
@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pinn_cli.basics.errors import UsageError
-from pinn_cli.methods.architectures.activations import activation as named
-from pinn_cli.methods.architectures.initialisers import dense
+from pinn_cli.methods.architectures.layers import activation as named
+from pinn_cli.methods.architectures.layers import dense
 
 
 class ModifiedMLP(nn.Module):
@@ -16,13 +16,13 @@ class ModifiedMLP(nn.Module):
 
     ``paper``   H = phi(X W_1 + b_1) ungated, then Z = phi(H W_l + b_l), H <- (1 - Z) U + Z V (arXiv:2001.04536);
     ``code``    every hidden layer gated, Z = phi(H W_l + b_l), H <- Z U + (1 - Z) V: the authors' code since July 2021;
-    ``legacy``  H <- phi(H W_l + b_l) U + phi(1 - H W_l + b_l) V: their code until then, its second gate not 1 - Z.
+    ``legacy``  H <- phi(H W_l + b_l) U + phi(1 - H W_l + b_l) V: their code before; the second gate is not 1 - Z.
 
-    All three have `depth` hidden matrices, hence equally many parameters. The encoders' biases start from
-    N(0, 2 / (1 + width)) in both forms of the code and from the initialiser in the paper's.
+    All three have `depth` hidden matrices, and so the same number of parameters. The biases of the encoders start from
+    N(0, 2 / (1 + width)) in both forms of the code, and from the initialiser in that of the paper.
 
-    Shapes: X (N, inputs) -> (N, outputs); U, V, H, Z (N, width). An unknown gate, activation or initialiser is a
-    `UsageError`.
+    Shapes: X (N, inputs) -> (N, outputs); U, V, H, Z (N, width). Raises UsageError for an unknown gate, activation or
+    initialiser.
     """
 
     def __init__(self, inputs: int, outputs: int, width: int = 50, depth: int = 3, activation: str = "tanh",

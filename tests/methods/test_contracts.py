@@ -1,0 +1,76 @@
+"""The contracts of methods: every part of the package inherits its contract, and foreign classes are refused."""
+
+import inspect
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from pinn_cli.basics.errors import UsageError
+from pinn_cli.configuration import catalogue
+from pinn_cli.configuration.assemble import assemble
+from pinn_cli.configuration.build import permitted_class
+from pinn_cli.configuration.compose import compose
+from pinn_cli.methods import contracts
+from pinn_cli.training.jacobian import Linearisation
+from pinn_cli.training.objective import Objective
+from tests.objectives import objective_of
+
+KINDS = {"weighting": contracts.Weighting, "sampler": contracts.Sampler, "optimizer": contracts.Optimizer,
+         "strategy": contracts.Strategy, "diagnostics": contracts.Diagnostic}  # fmt: skip
+CONF = Path(__file__).parents[2] / "conf"
+OWN = """
+from pinn_cli.methods.contracts import Weighting
+
+class Foreign:
+    def __call__(self, batch, residuals):
+        return {}
+
+class Incomplete(Weighting):
+    pass
+"""
+
+
+@pytest.mark.parametrize(("group", "name"), [(group, name) for group in KINDS for name in catalogue.options(group)])
+def test_every_method_inherits_its_contract(group, name) -> None:
+    target = OmegaConf.load(CONF / group / f"{name}.yaml")._target_
+    assert issubclass(permitted_class(target, group), KINDS[group])
+
+
+@pytest.mark.parametrize(("protocol", "cls"), [
+    (contracts.Objective, Objective), (contracts.Linearisation, Linearisation)
+])  # fmt: skip
+def test_the_views_that_methods_see_have_the_declared_parameters(protocol, cls) -> None:
+    for name, member in vars(protocol).items():
+        if inspect.isfunction(member) and not name.startswith("_"):
+            assert list(inspect.signature(member).parameters) == list(inspect.signature(getattr(cls, name)).parameters)
+    instance = objective_of("mlp")
+    instance = instance if cls is Objective else instance.linearise()
+    assert all(hasattr(instance, name) for name in protocol.__annotations__)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("Foreign", "own_foreign.Foreign: expected a subclass of pinn_cli.methods.contracts.Weighting"),
+        ("Incomplete", "abstract class Incomplete .*__call__"),
+    ],
+)
+def test_a_part_that_is_not_of_its_kind_is_refused_in_one_line(name, says, here) -> None:
+    module = f"own_{name.lower()}"
+    (here / f"{module}.py").write_text(OWN)
+    sys.path.insert(0, str(here))
+    config = compose(["problem=wave"])
+    config.weighting = {"own": {"_target_": f"{module}.{name}"}}
+    with pytest.raises(UsageError, match=says) as refusal:
+        assemble(config)
+    assert "\n" not in str(refusal.value)
+
+
+def test_place_moves_the_parameters_exactly() -> None:
+    objective = objective_of("mlp")
+    theta = torch.linspace(-1, 1, objective.columns[-1].stop, dtype=torch.float64)
+    objective.place(theta)
+    assert torch.equal(objective.flat(objective.parameters), theta)
