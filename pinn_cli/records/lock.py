@@ -27,7 +27,7 @@ from pinn_cli.basics.errors import BusyError, TrainingError, UsageError
 NAME = ".lock"
 BEAT = 10.0  # seconds between two touches
 SILENCE = 90.0  # seconds without a touch after which a writer on another machine is gone (a network mount caches 60 s)
-REQUEUED = 120.0  # seconds that a requeued job waits for the process before it, which may still be saving
+PATIENCE = "PINN_PATIENCE"  # the variable with the seconds that a run waits for another writer; a launcher may set it
 PROBE = 0.3  # seconds in which a reader that looks at the lock lets go of it
 IN_PLACE = (NAME, "run.log", "figures")  # what a writer opens in place; it replaces all other files as a whole
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL)  # what a file system without locks answers
@@ -36,13 +36,13 @@ NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL)  # what a f
 class Lock:
     """``with Lock(folder): ...`` while a run writes there.
 
-    `patience`: seconds to wait for another writer; by default none, or `REQUEUED` in a job that was requeued.
+    `patience`: seconds to wait for another writer; by default those of the environment variable PATIENCE, or none.
     Raises BusyError if another process writes, TrainingError if the lock cannot be written, UsageError as `check_own`.
     """
 
     def __init__(self, folder: str | Path, patience: float | None = None):
         self.path = Path(folder) / NAME
-        self.patience = patience if patience is not None else REQUEUED if "SLURM_RESTART_COUNT" in os.environ else 0.0
+        self.patience = patience if patience is not None else float(os.environ.get(PATIENCE, 0.0))
         self._lock: BaseFileLock = FileLock(self.path, thread_local=False, fallback_to_soft=False)
         self._left = threading.Event()
         self._beating = threading.Thread(target=self._beat, name="touches the lock", daemon=True)

@@ -87,11 +87,11 @@ def test_a_requeued_job_waits_for_the_one_that_still_saves(monkeypatch, tmp_path
     held = Lock(tmp_path)
     held.__enter__()
     threading.Timer(0.5, held.__exit__, (None, None, None)).start()
-    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    monkeypatch.setenv("PINN_PATIENCE", "120")
     start = time.monotonic()
     with Lock(tmp_path):
         assert time.monotonic() - start > 0.3
-    monkeypatch.setattr(lock, "REQUEUED", 0.2)
+    monkeypatch.setenv("PINN_PATIENCE", "0.2")
     with Lock(tmp_path), pytest.raises(UsageError, match="is being written by process"), Lock(tmp_path):
         pass
 
@@ -110,7 +110,7 @@ def test_a_requeued_job_that_finds_the_run_finished_is_content(monkeypatch, caps
         held.__exit__(None, None, None)
 
     threading.Timer(1.0, finish).start()
-    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    monkeypatch.setenv("PINN_PATIENCE", "120")
     assert cli.main(words) == 0
     assert "this very run, finished" in capsys.readouterr().out
 

@@ -21,9 +21,12 @@ from pinn_cli.studies.sweep import PlannedRun, Sweep
 
 pytestmark = pytest.mark.slurm
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parents[1]
 LARGEST = 5  # MaxArraySize of this Slurm: small, so that a sweep soon exceeds it
 PINN = [sys.executable, "-m", "pinn_cli.cli"]
+SIX = ["problem=helmholtz", "points.interior=16", "points.face=4", "architecture.width=4", "architecture.depth=1",
+       "figures=off", "compile=off", "threads=1", "recipe=adam", "stop.steps=1000",
+       "optimizer.adam.lr=1e-3,2e-3,3e-3,4e-3,5e-3,1e30"]  # fmt: skip
 SMALL = ["problem=helmholtz", "points.interior=32", "points.face=8", "compile=off", "threads=1"]
 LONG = [*SMALL, "stop.steps=2400"]  # more than a minute: time enough to be disturbed
 ARRAY = "hydra/launcher=slurm_array"
@@ -210,8 +213,9 @@ def test_a_sweep_larger_than_an_array_by_an_ordinary_user_without_his_environmen
     (here / "work").mkdir()
     shutil.chown(here / "work", NOBODY)
     monkeypatch.chdir(here / "work")
+    python = f"export LD_LIBRARY_PATH={here}/lib PYTHONPATH=$PYTHONPATH:{Path(np.__file__).parents[1]}:{HERE.parent}"
     words = [*SMALL, "stop.steps=2", "seed=range(7)", "hydra.launcher.options=['--export=NONE']"]
-    sweep = submit(*words, pinn=pinn)
+    sweep = submit(*words, f"hydra.launcher.setup=['{python}']", pinn=pinn)
     assert len(sweep.jobs) == 2
     until(lambda: is_over(sweep), 900)
     assert [status(run) for run in sweep.runs] == ["finished"] * 7, logs(sweep)
@@ -246,7 +250,7 @@ def test_code_that_is_edited_while_jobs_queue_changes_nothing(here):
     (here / "problems").mkdir()
     (here / "conf" / "problem").mkdir(parents=True)
     (here / "conf" / "problem" / "mine.yaml").write_text("_target_: problems.mine.Mine\n")
-    source = (Path(__file__).parents[2] / "problems" / "poisson_1d.py").read_text().replace("Poisson1D", "Mine")
+    source = (HERE.parent / "problems" / "poisson_1d.py").read_text().replace("Poisson1D", "Mine")
     (here / "problems" / "mine.py").write_text(source)
     words = ["problem=mine", *SMALL[1:], "stop.steps=2", "seed=0"]
     sweep = submit(*words, "hydra.launcher.options=[--hold]")
@@ -281,22 +285,35 @@ def test_a_published_table_is_one_sweep_that_is_submitted_once(here):
 
     first = reproduce("hydra.launcher.options=[--hold]")
     assert (first.returncode, first.stdout) == (0, ""), first.stderr
-    sweep = Sweep.read(here / "outputs/sweeps/latest")
-    assert [run.folder.parent.name for run in sweep.runs] == ["small_plain", "large_plain"]
+    place = Path("outputs/reproduce/tiny")
+    sweep = Sweep.read(place)
+    assert [run.label for run in sweep.runs] == ["small_plain", "large_plain"]
     assert f"job {sweep.jobs[0]}: 2 tasks" in first.stderr
-    assert "2 runs queued or running in outputs/sweeps/2" in reproduce().stderr
-    assert Sweep.read(here / "outputs/sweeps/latest") == sweep
+    assert f"2 runs queued or running in {place}" in reproduce().stderr
+    assert Sweep.read(place) == sweep
     slurm("scontrol", "release", sweep.jobs[0])
     until(lambda: is_over(sweep), 900)
     assert [status(run) for run in sweep.runs] == ["finished", "failed"], logs(sweep)
-    assert main(["compare", "latest"]) == 0
-    assert "job " in reproduce("hydra.launcher.options=[--hold]").stderr
-    sweep = Sweep.read(here / "outputs/sweeps/latest")
-    assert [run.folder.parent.name for run in sweep.runs] == ["large_plain"]
-    assert main(["cancel", "latest"]) == 0
+    assert main(["compare", str(place)]) == 0
+    assert ": 1 task\n" in reproduce("hydra.launcher.options=[--hold]").stderr
+    lines = (place / "slurm-2" / "runs.txt").read_text().splitlines()
+    assert [line.rpartition("/")[2] for line in lines] == ["1"]
+    assert main(["cancel", str(place)]) == 0
     shown = reproduce("--show").stdout
     assert "1 of 2 cells have finished runs" in shown
     assert "seed 0 failed" in shown
+
+
+def test_the_six_runs_of_the_other_launchers_have_the_same_bits_on_a_cluster(here):
+    """The sweep of test_launchers, one run of which fails, against one run after the other."""
+    words = [word for word in SIX if word != "figures=off"]
+    sweep = submit(*words, "hydra.launcher.runs_per_task=3", "hydra.launcher.workers_per_gpu=2")
+    command = [*PINN, "train", "-m", *words, "figures=off", "folder=basic"]
+    subprocess.run(command, capture_output=True, timeout=300, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    until(lambda: is_over(sweep), 900)
+    for run, other in zip(sweep.runs[:5], Sweep.read("basic").runs, strict=False):
+        assert_equal(run, other)
+    assert [status(run) for run in (sweep.runs[5], Sweep.read("basic").runs[5])] == ["failed", "failed"]
 
 
 def test_what_slurm_does_not_take_leaves_nothing(here):

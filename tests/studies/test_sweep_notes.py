@@ -163,7 +163,7 @@ def test_a_run_that_begins_while_a_requeued_job_is_set_up_is_waited_for_and_goes
         return assemble(*arguments)
 
     monkeypatch.setattr(start, "assemble", begun_meanwhile)
-    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    monkeypatch.setenv("PINN_PATIENCE", "120")
     assert main([*TINY, "stop.steps=2", "folder=run"]) == 0
     assert "resume   run from step 2" in capsys.readouterr().out
 

@@ -59,7 +59,7 @@ def carry_out(
     `stopped`: a signal that came before the call. After a second Ctrl-C the processes are killed.
     """
     waiting, running, asked = deque(commands), dict[int, Process](), -inf
-    gpus = visible_gpus()
+    gpus = visible_gpus() if jobs > 1 else []
     with Interruption() as interruption:
         interruption.reason = interruption.reason or stopped
         try:
