@@ -53,7 +53,7 @@ def find_sweep(text: str = LATEST, root: Path = OUTPUTS) -> Sweep:
     if place is not None and _is_sweep(place):
         return Sweep.read(place)
     known = f"the latest is {sweeps[-1]}" if sweeps else "there is none yet; start one: pinn train -m ... seed=0,1,2"
-    raise UsageError(f"there is no sweep `{text}` in {root}/sweeps; {known}")
+    raise UsageError(f"there is no sweep `{text}` in {root}/; {known}")
 
 
 def find_sweep_or_run(text: str = LATEST, root: Path = OUTPUTS) -> Sweep | Path:
@@ -111,10 +111,8 @@ def _runs(text: str, root: Path) -> list[Path]:
     place = _place(text, root)
     if place is None:
         return _in_sweep(text, root)
-    if not _is_sweep(place):
-        return every(place)
-    begun = {run.folder for run in Sweep.read(place).runs if (run.folder / RESULTS).exists()}
-    if runs := _by_start({*every(place), *begun}):
+    runs = [run for run in every(place) if not _is_sweep(place) or run.parent == place]
+    if runs:
         return runs
     raise UsageError(f"no run of {place} has started; pinn status {place}")
 
@@ -196,10 +194,9 @@ def _is_sweep(folder: Path) -> bool:
 
 def _places(root: Path) -> list[Path]:
     """The folders of all sweeps and of all runs that belong to none, at or below `root`; the newest comes last."""
-    manifests = {*root.glob(f"*/{MANIFEST}"), *root.glob(f"sweeps/*/{MANIFEST}")}
-    sweeps = {manifest.parent for manifest in manifests if not manifest.parent.is_symlink()}
-    places = sweeps | {sweep_of(run) or run for run in every(root)}
-    return sorted(places, key=lambda place: (_began(place), _is_linked(place), place.name))
+    sweeps = {manifest.parent for manifest in root.rglob(MANIFEST)} if root.is_dir() else set()
+    lone = {run for run in every(root) if sweep_of(run) is None}
+    return sorted(sweeps | lone, key=lambda place: (_began(place), _is_linked(place), place.name))
 
 
 def _is_linked(place: Path) -> bool:

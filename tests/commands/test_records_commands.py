@@ -48,11 +48,11 @@ def test_compare_shows_what_differs(capsys: pytest.CaptureFixture[str]) -> None:
 def test_compare_writes_markdown_and_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "ab", "cd", "--md"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1] == "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"
+    assert lines[1] == "| --- | --- | --- | ---: | ---: | ---: | --- |"
     assert all(line.count("|") == 8 for line in lines)
     assert main(["compare", "ab", "cd", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert [run["settings"] for run in found["runs"]] == [
+    runs = json.loads(capsys.readouterr().out)["runs"]
+    assert [run["settings"] for run in runs] == [
         {"weighting": "fixed", "seed": 0}, {"weighting": "lr_annealing", "seed": 1}]
 
 

@@ -114,6 +114,15 @@ def test_the_latest_sweep_was_made_last_even_if_none_of_its_runs_has_started() -
     assert find_sweep("latest") == twin
 
 
+def test_a_sweep_in_another_folder_and_one_within_a_sweep() -> None:
+    table = Sweep.create("pinn reproduce mine", "basic", [(["seed=0"], None)], Path("outputs/reproduce/mine"))
+    assert find_sweep("latest") == find_sweep("mine") == table
+    shutil.copytree(SWEEP, table.folder / "quick")
+    shutil.copytree(SWEEP / "0", table.folder / "0")
+    assert find_all(["mine"]) == [table.folder / "0"]
+    assert find_all(["reproduce/mine/quick"]) == [table.folder / "quick" / number for number in "01"]
+
+
 def test_a_whole_name_is_not_the_beginning_of_a_longer_one() -> None:
     shutil.copytree(FIRST, f"{FIRST}-again")
     assert find(FIRST.name) == FIRST
@@ -131,7 +140,7 @@ def test_a_whole_name_is_not_the_beginning_of_a_longer_one() -> None:
         ("show 1", "there is no run `1`"),
         ("show xyz", "`pinn list runs` shows what there is"),
         ("show 2026", "is the beginning of 3 runs (2026-01-01_10-00-00-cd34, 2026-01-02_10-00-00-ef56, "),
-        ("status zz", "there is no sweep `zz` in outputs/sweeps; the latest is outputs/sweeps/2026-02"),
+        ("status zz", "there is no sweep `zz` in outputs/; the latest is outputs/sweeps/2026-02"),
     ],
 )
 def test_a_name_without_a_run_is_one_line(words: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
