@@ -16,6 +16,7 @@ from pinn_cli.reports import figures
 from pinn_cli.reports.figures.fields import _scale, draw_collocation, draw_solution, planes
 from pinn_cli.reports.figures.losses import draw_losses
 from pinn_cli.reports.figures.style import colours, style
+from pinn_cli.reports.figures.unknowns import draw_unknowns
 from tests.run_files import write_run
 
 ROOT = Path(__file__).parents[2]
@@ -38,6 +39,21 @@ def test_every_dimension_is_drawn(tmp_path: Path, coordinates: str, nodes: int, 
     for path in written:
         assert path.parent == tmp_path / "run" / "figures"
         assert imread(path).std() > 0.01  # something is on it
+
+
+def test_unknown_coefficients_are_drawn_over_the_steps(tmp_path: Path) -> None:
+    """A panel per coefficient; a file without unknowns has no such figure."""
+    results = write_run(tmp_path / "run")
+    assert draw_unknowns(results) is None
+    results.append([{"step": 6000 + k, "unknown/nu": 0.1 + k, "unknown/D": 10.0**-k} for k in range(5)])
+    figure = draw_unknowns(results)
+    assert figure is not None
+    nu, diffusion = figure.axes
+    np.testing.assert_array_equal(nu.lines[0].get_xydata(), [[6000 + k, 0.1 + k] for k in range(5)])
+    assert nu.get_title(loc="right") == "4.1 at step 6004"
+    assert (nu.get_ylabel(), nu.get_yscale()) == ("nu", "linear")
+    assert (diffusion.get_ylabel(), diffusion.get_yscale()) == ("$D$", "log")  # over four decades
+    assert "unknowns" in [path.stem for path in figures.write(tmp_path / "run", resolution=40)]
 
 
 def test_solution_and_reference_share_one_scale(tmp_path: Path) -> None:

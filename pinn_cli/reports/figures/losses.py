@@ -15,10 +15,10 @@ PANELS = {  # group of the history -> label, relative height
 
 
 def draw_losses(results: Results) -> Figure | None:
-    """One panel per group that the history has, over the steps; None before there are two rows."""
+    """One panel for each of loss, weight and error that the history has, over the steps; None before the second row."""
     history = results.read_history()
     steps = history.get("step", np.zeros(0))
-    groups = {group: _group(history, group) for group in PANELS}
+    groups = {group: curves_of(history, group) for group in PANELS}
     groups = {group: curves for group, curves in groups.items() if curves}
     if len(steps) < 2 or not groups:
         return None
@@ -35,12 +35,12 @@ def draw_losses(results: Results) -> Figure | None:
             axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.03), borderaxespad=0.0, handlelength=1.6)
     panels[-1].set_xlabel("step")
     panels[-1].set_xlim(steps[0], steps[-1])
-    _mark_stages(list(panels), history, results.read("stages").get("", []))
+    mark_stages(list(panels), history, results.read("stages").get("", []))
     return figure
 
 
-def _group(history: dict[str, np.ndarray], group: str) -> dict[str, np.ndarray]:
-    """The curves of a group that hold a number, by the names after the slash."""
+def curves_of(history: dict[str, np.ndarray], group: str) -> dict[str, np.ndarray]:
+    """The columns ``group/name`` of a history that hold a number, by name."""
     return {
         name.partition("/")[2]: values
         for name, values in history.items()
@@ -51,9 +51,9 @@ def _group(history: dict[str, np.ndarray], group: str) -> dict[str, np.ndarray]:
 def _draw(
     axes: Axes, steps: np.ndarray, curves: dict[str, np.ndarray], known: dict[str, str], thicker: bool = False
 ) -> None:
-    """Lines of the curves; `thicker`: what lies below is wider, so that curves that coincide are all seen."""
+    """Draw the curves; with `thicker`, lower ones are wider, so that curves that coincide stay visible."""
     for above, (name, values) in enumerate(curves.items()):
-        there = np.isfinite(values) & (values > 0)  # what is measured now and then is joined across the gaps
+        there = np.isfinite(values) & (values > 0)  # a column that is measured now and then is joined across its gaps
         x, y = steps[there], values[there]
         if name in known:
             width = 1.2 + (0.5 * (len(curves) - 1 - above) if thicker else 0.0)
@@ -63,8 +63,8 @@ def _draw(
     logarithmic(axes, curves.values())
 
 
-def _mark_stages(panels: list[Axes], history: dict[str, np.ndarray], names: list[str]) -> None:
-    """A thin line where a stage begins, and its name above, where there are several."""
+def mark_stages(panels: list[Axes], history: dict[str, np.ndarray], names: list[str]) -> None:
+    """Where there are several stages: a thin line at the start of each, and its name above."""
     stage, steps = history.get("stage", np.zeros(0)), history["step"]
     starts = [k for k in range(1, len(stage)) if stage[k] != stage[k - 1]]
     for k in starts:
