@@ -26,7 +26,7 @@ def draw_unknowns(results: Results) -> Figure | None:
             logarithmic(axes, [numbers])
         axes.axhline(numbers[-1], color="#888888", linewidth=0.6, linestyle=(0, (4, 2)), zorder=1)
         axes.set_ylabel(symbol(name))
-        axes.set_title(f"{numbers[-1]:.6g} at step {int(steps[-1])}", loc="right")
+        axes.text(1.01, numbers[-1], f"{numbers[-1]:.6g}", transform=axes.get_yaxis_transform(), va="center")
     panels[-1].set_xlabel("step")
     panels[-1].set_xlim(history["step"][0], history["step"][-1])
     mark_stages(panels, history, results.read("stages").get("", []))
