@@ -50,7 +50,7 @@ def test_unknown_coefficients_are_drawn_over_the_steps(tmp_path: Path) -> None:
     assert figure is not None
     nu, diffusion = figure.axes
     np.testing.assert_array_equal(nu.lines[0].get_xydata(), [[6000 + k, 0.1 + k] for k in range(5)])
-    assert [text.get_text() for text in nu.texts][0] == "4.1"  # the last value, beside the panel
+    assert nu.texts[0].get_text() == "4.1"  # the last value, beside the panel
     assert (nu.get_ylabel(), nu.get_yscale()) == ("nu", "linear")
     assert (diffusion.get_ylabel(), diffusion.get_yscale()) == ("$D$", "log")  # over four decades
     assert "unknowns" in [path.stem for path in figures.write(tmp_path / "run", resolution=40)]
