@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from argparse import ArgumentParser, Namespace
 from dataclasses import asdict
@@ -67,10 +68,11 @@ def page(report: "Report", points: dict[str, int], colour: bool = False, width: 
 
 
 def _wrapped(line: str, width: int | None) -> list[str]:
-    """A line that is too long continues below, indented further than it begins."""
-    indent = len(line) - len(line.lstrip())
-    first, *rest = wrap(line.lstrip(), width and max(1, width - indent - 8))
-    return [" " * indent + first, *(" " * (indent + 8) + row for row in rest)]
+    """A line that is too long continues below its text, which is what follows a label and two spaces."""
+    label = re.match(r" *(?:\S+(?: \S+)* {2,})?", line)
+    start = len(label[0]) if label else 0
+    first, *rest = wrap(line[start:], width and max(1, width - start - 2))
+    return [line[:start] + first, *(" " * (start + 2) + row for row in rest)]
 
 
 def _finding(finding: "Finding", points: int | None) -> list[str]:

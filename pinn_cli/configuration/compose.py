@@ -127,13 +127,15 @@ def _own_values(override: Override) -> dict[str, Any]:
 
 
 def _drop_leftovers(config: DictConfig) -> list[str]:
-    """Drop what a recipe sets for parts that are not selected; one line for each part."""
+    """Drop what a recipe sets for parts that are not selected; one line for each part, with these settings."""
     notes = []
     for group in catalogue.LISTS:
         for name in [name for name, part in (config.get(group) or {}).items() if "_target_" not in (part or {})]:
+            part = OmegaConf.to_container(config[group][name] or {}, resolve=True)
+            settings = "  ".join(f"{key}={'null' if value is None else value}" for key, value in flat(part).items())
             with open_dict(config):
                 del config[group][name]
-            notes.append(f"{group}.{name} is not selected; what the recipe sets for it is left out")
+            notes.append(f"{group}.{name} is not selected; left out of the recipe:  {settings}")
     return notes
 
 

@@ -350,6 +350,14 @@ def test_the_page_says_it_in_plain_words():
     assert "WARN" not in text
 
 
+def test_the_page_fits_a_narrow_terminal_and_breaks_no_word():
+    whole = page(check(Advection()), POINTS)
+    narrow = page(check(Advection()), POINTS, width=60)
+    assert max(map(len, narrow.splitlines())) <= 60 < max(map(len, whole.splitlines()))
+    assert narrow.split() == whole.split()
+    assert "OK    pde on interior" in narrow
+
+
 def test_the_page_warns_of_a_wrong_equation_and_colours_it_on_a_terminal():
     report = check(with_residual(lambda self, u_t, u_x: u_t - u_x))
     assert "\nWARN  pde on interior" in page(report, POINTS)

@@ -39,8 +39,9 @@ def test_a_first_order_weighting_under_least_squares_gets_a_line():
     assert "to study it" not in planned("weighting=lr_annealing", "recipe=adam")
 
 
-def test_what_a_recipe_sets_in_vain_gets_a_line():
-    assert "optimizer.adam is not selected" in planned("recipe=adam", "optimizer=lbfgs")
+def test_the_plan_names_the_settings_of_a_recipe_that_it_leaves_out():
+    text = planned("recipe=adam", "optimizer=lbfgs")
+    assert "note     optimizer.adam is not selected; left out of the recipe:  lr=0.001  schedule.factor=0.9" in text
 
 
 def test_a_name_counts_before_its_region_and_a_region_before_its_kind():

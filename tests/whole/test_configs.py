@@ -75,8 +75,12 @@ def test_published_recipes_are_the_published_runs():
 
 
 def test_the_notes_name_what_a_recipe_sets_for_a_part_that_is_not_selected():
-    request = read(["problem=helmholtz", "recipe=adam", "optimizer=levenberg_marquardt"])
-    assert request.notes == ("optimizer.adam is not selected; what the recipe sets for it is left out",)
+    request = read(["problem=helmholtz", "recipe=adam", "optimizer=levenberg_marquardt", "sampler=sobol"])
+    uniform, adam = request.notes
+    assert uniform == "sampler.uniform is not selected; left out of the recipe:  every=1"
+    assert adam == (
+        "optimizer.adam is not selected; left out of the recipe:  lr=0.001  schedule.factor=0.9  schedule.every=1000"
+    )
     assert list(request.config.optimizer) == ["levenberg_marquardt"]
 
 
