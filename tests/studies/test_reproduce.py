@@ -184,8 +184,8 @@ def test_a_table_is_written_beside_its_runs(measured):
 
 
 @pytest.mark.parametrize("name", [name for name in TABLES if name.startswith("default/")])
-def test_a_run_has_the_quantities_of_the_tables_of_the_default(name, once):
-    results = Results(once[0] / RUNS / "2x8_plain/seed0/results.h5")
+def test_a_run_has_the_quantities_of_the_tables_of_the_default(name, measured):
+    results = Results(place("2x8_plain") / "results.h5")
     shared = {"error", "u", "seconds", "steps"} & set(quantities := read_table(name).quantities)
     assert len(shared) > 1
     assert all(value(results, quantities[quantity]) is not None for quantity in shared)

@@ -1,4 +1,4 @@
-"""`pinn status`: the state of every run of a sweep, from its folder alone."""
+"""`pinn status`: the state of every run of a sweep, read from its folder."""
 
 import json
 import os
@@ -15,16 +15,15 @@ from pinn_cli.records.results import Results
 from pinn_cli.studies import status as states
 from pinn_cli.studies import status_view
 from pinn_cli.studies.sweep import Sweep
+from tests.conftest import ROOT
 from tests.sweep_files import FOLDER, REASON, hold, set_status, write_sweep
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
 def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
     """Runs 0 to 5: finished, running, failed, stopped, killed, queued; 6 to 8 are refused."""
     monkeypatch.chdir(tmp_path)
-    found = write_sweep()
+    written = write_sweep()
     hold(FOLDER)
     hold(FOLDER / "1")
     set_status(1, status="running")
@@ -33,19 +32,19 @@ def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
     set_status(3, status="stopped", reason="interrupted (SIGTERM)")
     set_status(4, status="running")
     shutil.rmtree(FOLDER / "5")
-    return found
+    return written
 
 
-def test_every_state_is_told_from_the_folders(sweep: Sweep) -> None:
-    found = states.states(sweep)
-    assert [entry["state"] for entry in found] == [
+def test_every_state_follows_from_the_folders(sweep: Sweep) -> None:
+    entries = states.states(sweep)
+    assert [entry["state"] for entry in entries] == [
         "finished", "running", "failed", "stopped", "interrupted", "queued", "refused", "refused", "refused"
     ]  # fmt: skip
-    assert found[0]["settings"] == "weighting=fixed seed=0"
-    assert found[2]["note"] == "the loss is not finite after step 5900"
-    assert found[4]["note"] == "its process is gone; last: step 5900/6000  loss 1.0e-03"
-    assert found[6]["note"] == REASON
-    assert sum(states.counts(found).values()) == 9
+    assert entries[0]["settings"] == "weighting=fixed seed=0"
+    assert entries[2]["note"] == "the loss is not finite after step 5900"
+    assert entries[4]["note"] == "its process is gone; last: step 5900/6000  loss 1.0e-03"
+    assert entries[6]["note"] == REASON
+    assert sum(states.counts(entries).values()) == 9
 
 
 def test_a_running_run_has_steps_a_rate_and_an_eta(sweep: Sweep) -> None:
@@ -62,14 +61,14 @@ def test_a_running_run_has_steps_a_rate_and_an_eta(sweep: Sweep) -> None:
     "config",
     ["stop: {steps: many, seconds: [1]}", "stop: {steps: .nan, seconds: .inf}", "a: [1", f"stop: {{steps: {9**400}}}"],
 )
-def test_a_configuration_without_numbers_tells_no_end_and_hides_no_run(config: str, sweep: Sweep) -> None:
+def test_a_configuration_without_numbers_gives_no_eta_and_hides_no_run(config: str, sweep: Sweep) -> None:
     Results(FOLDER / "1/results.h5").replace({"config": config})
     run = states.states(sweep)[1]
     assert (run["state"], run["total"], run["eta"]) == ("running", None, None)
     assert main(["status"]) == 0
 
 
-def test_a_log_cannot_speak_to_the_terminal_nor_be_waited_for(tmp_path: Path) -> None:
+def test_control_characters_of_a_log_are_replaced_and_a_pipe_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "log").write_bytes(b"step 1\nfailed\x1b[2J\n\n")
     assert states.last_line(tmp_path / "log") == "failed\N{REPLACEMENT CHARACTER}[2J"
     os.mkfifo(tmp_path / "pipe")
@@ -83,15 +82,15 @@ def test_a_failure_without_a_reason_shows_the_last_line_of_its_log(sweep: Sweep)
     assert states.states(sweep)[2]["note"] == ""
 
 
-def test_a_damaged_file_is_one_row_of_many(sweep: Sweep) -> None:
+def test_a_damaged_file_hides_no_other_run(sweep: Sweep) -> None:
     file = FOLDER / "0/results.h5"
     file.write_bytes(file.read_bytes()[:3000])
-    found = states.states(sweep)
-    assert (found[0]["state"], found[1]["state"]) == ("damaged", "running")
-    assert "damaged or no results file" in found[0]["note"]
+    entries = states.states(sweep)
+    assert (entries[0]["state"], entries[1]["state"]) == ("damaged", "running")
+    assert "damaged or no results file" in entries[0]["note"]
 
 
-def test_the_page_counts_and_shows_what_needs_a_look(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_page_counts_the_states_and_has_a_row_for_each_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"sweep    {FOLDER}  (basic)"
@@ -120,7 +119,7 @@ def test_a_narrow_terminal_breaks_no_word(width: int, sweep: Sweep) -> None:
     assert ("u 1.00e-03  v 1.00e-03  p 1.00e-03" in narrow) == (width == 160)
 
 
-def test_of_a_large_sweep_only_those_are_shown(
+def test_a_large_sweep_shows_only_runs_that_need_attention(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(status_view, "FEW", 8)
@@ -132,37 +131,33 @@ def test_of_a_large_sweep_only_those_are_shown(
     assert len(capsys.readouterr().out.splitlines()) == 5 + 9 + 4
 
 
-def test_json_is_json(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_has_every_run_and_no_nan(capsys: pytest.CaptureFixture[str]) -> None:
     Results(FOLDER / "0/results.h5").replace({"error": {"u": float("nan")}})
     assert main(["status", "latest", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out, parse_constant=lambda constant: pytest.fail(f"{constant} is no JSON"))
-    assert found["counts"]["refused"] == 3
-    assert found["runs"][0]["errors"] == {"u": None}
-    assert found["runs"][1]["total"] == 9900
-    assert found["runs"][6]["words"] == ["problem=helmholtz", "weighting=grad_norm", "seed=0"]
+    content = json.loads(capsys.readouterr().out, parse_constant=lambda constant: pytest.fail(f"{constant} is no JSON"))
+    assert content["counts"]["refused"] == 3
+    assert content["runs"][0]["errors"] == {"u": None}
+    assert content["runs"][1]["total"] == 9900
+    assert content["runs"][6]["words"] == ["problem=helmholtz", "weighting=grad_norm", "seed=0"]
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("name", "says"),
     [
-        (["status", "zz"], "there is no sweep `zz`"),
-        (["status", "outputs"], "there is no sweep `outputs`"),
+        ("zz", "there is no sweep `zz`"),
+        ("outputs", "there is no sweep `outputs`"),
+        (str(FOLDER), "is damaged or no manifest"),
     ],
 )
-def test_what_is_no_sweep_is_refused_in_a_line(words: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(words) == 2
+def test_a_name_without_a_sweep_is_one_line(name: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (FOLDER / "sweep.json").write_text('{"format": 1, "runs": [')
+    assert main(["status", name]) == 2
     errors = capsys.readouterr().err
     assert says in errors
     assert len(errors.splitlines()) == 1
 
 
-def test_a_damaged_manifest_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    (FOLDER / "sweep.json").write_text('{"format": 1, "runs": [')
-    assert main(["status", str(FOLDER)]) == 2
-    assert "is damaged or no manifest" in capsys.readouterr().err
-
-
-def test_watching_a_log_prints_a_line_where_it_has_changed(
+def test_watch_without_a_terminal_prints_a_line_for_each_change(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     looks = []
@@ -186,7 +181,7 @@ def test_watching_a_log_prints_a_line_where_it_has_changed(
     ]
 
 
-def test_on_a_terminal_a_picture_is_drawn_until_nothing_goes_on(tmp_path: Path) -> None:
+def test_watch_on_a_terminal_draws_a_picture_until_no_run_goes_on(tmp_path: Path) -> None:
     (FOLDER / ".lock").unlink()
     set_status(1, status="finished")
     shutil.copytree(FOLDER / "0", FOLDER / "5")

@@ -1,6 +1,6 @@
 """Our numbers beside those of the paper: medians, ranges, ratios, verdicts. All plain values, so it can be JSON."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from math import inf
 from statistics import median
 from typing import Any
@@ -99,11 +99,7 @@ def _quotient(pair: Sequence[Any], quantity: str, key: str) -> float | None:
 def _stated(records: Mapping[str, Mapping[int, Record]]) -> dict[str, list[str]]:
     """The values, over all runs, of the settings that the table names."""
     stated: dict[str, dict[str, None]] = {}
-    for record in _every(records):
+    for record in (record for of_cell in records.values() for record in of_cell.values()):
         for key, value in record["stated"].items():
             stated.setdefault(key, {})[str(value)] = None
     return {key: list(values) for key, values in stated.items()}
-
-
-def _every(records: Mapping[str, Mapping[int, Record]]) -> Iterable[Record]:
-    return (record for of_cell in records.values() for record in of_cell.values())

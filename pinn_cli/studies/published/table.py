@@ -110,7 +110,8 @@ class Table:
 
     def shortened(self) -> "Table":
         """The quick table: few cells and short runs, in another folder."""
-        cells = {name: replace(c, words=(*c.words, *self.shorter)) for name in self.few if (c := self.cells[name])}
+        cells = {name: replace(cell, words=(*cell.words, *self.shorter)) for name, cell in self.cells.items()
+                 if name in self.few}  # fmt: skip
         rows = tuple(row for row in self.rows if any(c.row == row for c in cells.values()))
         return replace(self, cells=cells, rows=rows, seeds=self.quick_seeds, quick=True)
 
