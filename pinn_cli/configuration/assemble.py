@@ -1,4 +1,4 @@
-"""One configuration -> the parts of one run, checked against each other before anything is made on disk."""
+"""The parts of one run, built from its configuration and checked against each other; nothing is made on disk."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from pinn_cli.basics.errors import UsageError, nearest
 from pinn_cli.configuration import device as devices
 from pinn_cli.configuration.build import Builder, permitted_class
 from pinn_cli.configuration.settings import check_names
-from pinn_cli.configuration.trainable import refuse
+from pinn_cli.configuration.trainable import trainable_constraints
 from pinn_cli.derivatives.engines import Autograd, Taylor
 from pinn_cli.methods.contracts import Diagnostic, Optimizer, Sampler, Strategy, Weighting
 from pinn_cli.methods.seeds import seed_for
@@ -24,20 +24,20 @@ from pinn_cli.physics.problem import Constraint, Problem
 from pinn_cli.training.model import Features, Model
 from pinn_cli.training.residuals import Engine
 
-WIDEST = 10_000  # of anything in an architecture: more cannot be meant, and would fill the memory before it is refused
+WIDEST = 10_000  # the largest number that an architecture takes; a larger one is a mistake
 NewModel = Callable[[Problem], Model]
-PHASE = ("steps", "points", "sampler")  # what an optimizer's node says of its phase rather than of itself
+PHASE = ("steps", "points", "sampler")  # settings of an optimizer's phase, not of the optimizer
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What a run is made of."""
+    """The parts of a run."""
 
     problem: Problem
-    new_models: Callable[[], NewModel]  # each call begins the seed's initial values anew
+    new_models: Callable[[], NewModel]  # each call starts again at the first initial values of the seed
     engine: Engine
     weighting: Weighting
-    first_order_weightings: list[str]  # names of those made for training by small steps
+    first_order_weightings: list[str]  # the names of those made for training by many small steps
     weights: dict[str, float]  # base weights by constraint
     schedule: list[Phase]
     strategy: Strategy
@@ -48,18 +48,21 @@ class Parts:
 
     @property
     def new_model(self) -> NewModel:
-        """Makes models from the first initial values of the seed on."""
+        """A maker of models that starts at the first initial values of the seed."""
         return self.new_models()
 
 
 def assemble(config: DictConfig, typed: Collection[str] = (), notes: Collection[str] = ()) -> Parts:
-    """Build every part of a run (Raises UsageError); `typed` and `notes` are those of its request."""
+    """Build every part of a run.
+
+    `typed` and `notes` are those of its request. Raises UsageError for a part or a problem that cannot be trained.
+    """
     builder = Builder(typed)
     builder.notes += notes
     dtype = getattr(torch, config.dtype)
     device = devices.choose(config.device, dtype)
     problem = build_problem(config, builder)
-    constraints = refuse(problem)
+    constraints = trainable_constraints(problem)
     check_names(config, [name for c in constraints for name in (c.name, c.region)])
     schedule = _schedule(config, builder)
     weightings = {
@@ -94,7 +97,7 @@ def build_problem(config: DictConfig, builder: Builder) -> Problem:
 
 
 def diagnostics(config: DictConfig, builder: Builder) -> dict[str, Diagnostic]:
-    """What is looked at while the network trains, by name (Raises UsageError)."""
+    """The diagnostics of a configuration by name (Raises UsageError)."""
     nodes = (config.get("diagnostics") or {}).items()
     return {str(name): builder.part(node, f"diagnostics.{name}", Diagnostic)() for name, node in nodes}
 
@@ -102,7 +105,10 @@ def diagnostics(config: DictConfig, builder: Builder) -> dict[str, Diagnostic]:
 def model_makers(
     config: DictConfig, builder: Builder, device: torch.device, dtype: torch.dtype
 ) -> Callable[[], NewModel]:
-    """Each call gives a `new_model(problem)` that makes networks, scaling and ansatz, each with other values."""
+    """Each call returns a `new_model(problem)`, which makes one model after another, each with other initial values.
+
+    The initial values are a function of the seed and of the number of the model.
+    """
     network = builder.part(config.architecture, "architecture")
     for key, value in config.architecture.items():
         if isinstance(value, int) and value > WIDEST:
@@ -126,13 +132,17 @@ def model_makers(
 
 
 def by_constraint(table: Mapping[str, float], constraints: list[Constraint]) -> dict[str, float]:
-    """A table by kind, region or name -> by name: what is said of the constraint itself counts before its region."""
+    """The value of each constraint in a table of kinds, regions and names: a name counts more than a region."""
     keys = {c.name: [key for key in (c.name, c.region, c.kind) if key in table] for c in constraints}
-    return {name: float(table[found[0]]) if found else 1.0 for name, found in keys.items()}
+    return {name: float(table[those[0]]) if those else 1.0 for name, those in keys.items()}
 
 
 def _ansatz(problem: Problem, constraints: str) -> tuple[Any, list[str]]:
-    """The ansatz the problem writes itself, or with `constraints=exact` its `impose`, or what its constraints give."""
+    """The ansatz, and the constraints that it satisfies.
+
+    It is the method `ansatz` of the problem. With `constraints=exact` it is the method `impose`, or else derived from
+    the constraints.
+    """
     written = written_ansatz(problem)
     if written is not None or constraints == "soft":
         return written, []
@@ -154,7 +164,7 @@ def _engine(config: DictConfig) -> Engine:
 
 
 def _strategy(config: DictConfig, builder: Builder, schedule: list[Phase]) -> Strategy:
-    """The strategies around the schedule: the first named is the outermost."""
+    """The strategies around the schedule; the first of the list is the outermost."""
     strategy: Strategy = Direct(schedule)
     for name, node in reversed(list(config.get("strategy", {}).items())):
         strategy = builder.part(node, f"strategy.{name}", Strategy)(strategy)
@@ -178,24 +188,24 @@ def _schedule(config: DictConfig, builder: Builder) -> list[Phase]:
 
 
 def _phase(name: str, node: DictConfig, config: DictConfig, builder: Builder) -> Phase:
-    """One optimizer with its share of the steps, on the run's points with what the phase lays over them."""
+    """One optimizer with its number of steps. Its own points and sampler settings count more than those of the run."""
     own = OmegaConf.create({key: node[key] for key in node if key not in PHASE})
     points = _over(config.points, node.get("points"))
     stack = _over(config.sampler, node.get("sampler"))
     optimizer = builder.part(own, f"optimizer.{name}", Optimizer)
     sampler = _sampler(stack, points, config.seed, builder)
-    optimizer(), sampler()  # what they refuse, they refuse before the run has a folder
+    optimizer(), sampler()  # a setting that they refuse is refused before the run has a folder
     return Phase(name, optimizer, sampler, node.get("steps"), {str(key): n for key, n in points.items()})
 
 
 def _over(below: DictConfig, above: DictConfig | None) -> DictConfig:
-    """The settings of a phase laid over the run's; null leaves an entry out."""
+    """The settings of the run with those of a phase on top; null removes an entry."""
     merged = OmegaConf.merge(OmegaConf.create(OmegaConf.to_container(below)), above or {})
     return OmegaConf.create({key: value for key, value in merged.items() if value is not None})
 
 
 def _sampler(stack: DictConfig, points: DictConfig, seed: int, builder: Builder) -> Callable[[], Sampler]:
-    """Makes the first of the list with the others around it; what is set of parts not selected does not count."""
+    """Makes the first sampler of the list and wraps the others around it; entries without a class are ignored."""
     chosen = [str(name) for name, node in stack.items() if "_target_" in node]
     first, *others = [builder.part(stack[name], f"sampler.{name}", Sampler) for name in chosen]
     table = OmegaConf.to_object(points)

@@ -13,7 +13,14 @@ import torch
 from torch import Tensor
 
 from pinn_cli.configuration.cost import Streams, streams_of
-from pinn_cli.configuration.trainable import Values, called, made_up, matters, refuse, truth
+from pinn_cli.configuration.trainable import (
+    Values,
+    coefficients,
+    evaluated,
+    reacts,
+    trainable_constraints,
+    trial_values,
+)
 from pinn_cli.derivatives.engines import Autograd, Taylor
 from pinn_cli.derivatives.keys import Key
 from pinn_cli.physics import terms
@@ -72,14 +79,14 @@ def check(problem: Problem) -> Report:
 
     Raises UsageError for a residual that cannot be trained, with the name of its method and the reason.
     """
-    constraints = refuse(problem)
+    constraints = trainable_constraints(problem)
     reference = reference_of(problem)
     return Report(
         type(problem).__name__,
         (type(problem).__doc__ or "").partition("\n")[0],
         dict(zip(problem.coordinates, problem.domain.extents, strict=True)),
         list(problem.fields),
-        truth(problem),
+        coefficients(problem),
         dict(problem.unknowns),
         type(getattr(reference, "inner", reference)).__name__ if reference else None,
         reference.error if reference and isfinite(reference.error) else None,
@@ -171,9 +178,9 @@ def _warn(finding: Finding, tolerance: float) -> None:
 
 def idle(problem: Problem, constraint: Constraint) -> list[str]:
     """A warning for each symbol that costs a derivative and changes nothing."""
-    values = made_up(problem, constraint)
-    r = called(constraint.name, constraint, values)
-    names = [name for name in supplied(constraint) if not matters(constraint, values, r, name)]
+    values = trial_values(problem, constraint)
+    r = evaluated(constraint.name, constraint, values)
+    names = [name for name in supplied(constraint) if not reacts(constraint, values, r, name)]
     return [f"`{name}` is asked for and changes nothing" for name in names]
 
 
@@ -213,6 +220,6 @@ def symbols_of(problem: Problem, constraint: Constraint, u: Solution, X: Tensor)
         derivatives, engine = Autograd(wanted)(u, points), "autograd"
     has_normal = constraint.region != "data" and problem.domain.has_normal(constraint.region)
     normals = problem.domain.normal(constraint.region, points) if has_normal else None
-    coefficients = {k: X.new_full((len(X),), v) for k, v in truth(problem).items()}
-    at = Place({k: v.detach() for k, v in derivatives.items()}, X, normals, coefficients)
+    known = {k: X.new_full((len(X),), v) for k, v in coefficients(problem).items()}
+    at = Place({k: v.detach() for k, v in derivatives.items()}, X, normals, known)
     return {name: symbol.read(at) for name, symbol in constraint.symbols.items()}, engine

@@ -1,4 +1,4 @@
-"""Where a run computes: the device, and what it can do."""
+"""The device of a run."""
 
 import re
 
@@ -23,18 +23,18 @@ def choose(name: str, dtype: torch.dtype) -> torch.device:
 
 
 def describe(device: torch.device) -> str:
-    """What the plan says of a device: its kind, and its name where it has one."""
+    """The device as the plan shows it, with its name or its number of threads."""
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
     return f"{device} ({torch.get_num_threads()} threads)" if device.type == "cpu" else str(device)
 
 
 def notes(device: torch.device, dtype: torch.dtype) -> list[str]:
-    """What a person should know of computing there in this precision."""
+    """A warning of float64 on a GPU that is likely to be slow in it."""
     if device.type != "cuda" or dtype != torch.float64:
         return []
     name = torch.cuda.get_device_name(device)
-    if re.search(r"\b(GH|[ABHPV])\d00", name):  # as many float64 as half the float32 operations, or all of them
+    if re.search(r"\b(GH|[ABHPV])\d00", name):  # half as many float64 as float32 operations, or more
         return []
     return [f"{name} is likely to be many times slower in float64 than in float32 (dtype=float32)"]
 

@@ -1,7 +1,9 @@
-"""What no run may begin with: residuals that cannot be trained as they are written.
+"""The constraints of a problem, if all of them can be trained.
 
-Each is called with made-up numbers, without a network: does it give one number per point, does no point look at another
-(an exact Jacobian and weights by point rely on it), and can a field change it at all?
+Each residual is evaluated with trial values in place of a network. It must give one number per point. A point must not
+influence the residual at another one: an exact Jacobian and weights per point rely on this. A field must influence it.
+
+    N = points   F = fields
 """
 
 from typing import Any
@@ -17,15 +19,20 @@ from pinn_cli.physics.references.table import Columns, refuse_what_is_no_number
 from pinn_cli.physics.symbols import Place
 from pinn_cli.physics.terms import supplied
 
-Values = dict[str, Tensor]
+Values = dict[str, Tensor]  # (N,) by symbol
+N = 16  # trial points
 
 
-def refuse(problem: Problem) -> list[Constraint]:
-    """The constraints, if all can be trained. Errors: UsageError, naming the method and what is wrong with it."""
+def trainable_constraints(problem: Problem) -> list[Constraint]:
+    """The constraints of a problem.
+
+    Raises UsageError if there are none, or if a residual, the measurements or the ansatz cannot be trained; the message
+    names the method and what is wrong with it.
+    """
     try:
         constraints = problem.constraints()
         if any(constraint.region == "data" for constraint in constraints):
-            refuse_measurements(problem)
+            _check_measurements(problem)
     except TypeError as error:
         raise UsageError(str(error)) from error
     if not constraints:
@@ -33,31 +40,29 @@ def refuse(problem: Problem) -> list[Constraint]:
             f"{type(problem).__name__} has no constraint; mark its residuals with @on(...) or @periodic(...)"
         )
     for constraint in constraints:
-        refuse_constraint(problem, constraint)
-    refuse_ansatz(problem)
+        _check_residual(problem, constraint)
+    _check_ansatz(problem)
     return constraints
 
 
-def refuse_constraint(problem: Problem, constraint: Constraint) -> None:
-    """Refuse a residual of another shape than (N,), one that mixes points, one no field can change (UsageError)."""
+def _check_residual(problem: Problem, constraint: Constraint) -> None:
     where = f"{type(problem).__name__}.{constraint.name}"
-    values = made_up(problem, constraint)
-    n = len(trial_points(problem, constraint.region, 16))
-    r = called(where, constraint, values)
+    values = trial_values(problem, constraint)
+    n = len(trial_points(problem, constraint.region, N))
+    r = evaluated(where, constraint, values)
     if not isinstance(r, Tensor) or r.shape != (n,):
-        found = f"shape {tuple(r.shape)}" if isinstance(r, Tensor) else f"type {type(r).__name__}"
-        raise UsageError(f"{where}: the residual of {n} points has {found}; expected ({n},), one number per point")
-    if others := mixed_rows(constraint, values, r):
+        shown = f"shape {tuple(r.shape)}" if isinstance(r, Tensor) else f"type {type(r).__name__}"
+        raise UsageError(f"{where}: the residual of {n} points has {shown}; expected ({n},), one number per point")
+    if others := _other_rows(constraint, values, r):
         raise UsageError(
             f"{where}: a change at one point changes the residual at {others} others; write it point by point"
         )
-    if not any(matters(constraint, values, r, name) for name in supplied(constraint)):
+    if not any(reacts(constraint, values, r, name) for name in supplied(constraint)):
         fields = ", ".join(problem.fields)
         raise UsageError(f"{where}: no field changes the residual; expected one that depends on {fields}")
 
 
-def refuse_measurements(problem: Problem) -> None:
-    """Refuse columns of different lengths, values that are not finite, points outside the domain (UsageError)."""
+def _check_measurements(problem: Problem) -> None:
     columns = problem.data_columns
     where = f"{type(problem).__name__}.measurements"
     where += f" ({columns.path})" if isinstance(columns, Columns) else ""
@@ -71,7 +76,7 @@ def refuse_measurements(problem: Problem) -> None:
 
 
 def _outside(problem: Problem, point: Tensor) -> str:
-    """The position of a point (D,) and the limits, of the coordinates that are beyond theirs, or else of all."""
+    """The coordinates of a point (D,) that are beyond their limits, and these limits; all of them if none is."""
     limits = dict(zip(problem.coordinates, problem.domain.extents, strict=True))
     at = dict(zip(problem.coordinates, point.tolist(), strict=True))
     named = [c for c, (low, high) in limits.items() if not low <= at[c] <= high] or list(at)
@@ -80,56 +85,56 @@ def _outside(problem: Problem, point: Tensor) -> str:
     return f"{position} lies outside the domain; expected {expected}"
 
 
-def refuse_ansatz(problem: Problem) -> None:
-    """Refuse an ansatz of another shape than the fields, or one that mixes points (UsageError)."""
+def _check_ansatz(problem: Problem) -> None:
     ansatz = written_ansatz(problem)
     if ansatz is None:
         return
     where = f"{type(problem).__name__}.ansatz"
-    X, u = trial_points(problem, "interior", 16), torch.ones(16, len(problem.fields), dtype=torch.float64, device="cpu")
+    X, u = trial_points(problem, "interior", N), torch.ones(N, len(problem.fields), dtype=torch.float64, device="cpu")
     out = ansatz(X, u)
     if out.shape != u.shape:
-        raise UsageError(f"{where}: shape {tuple(out.shape)} for 16 points; expected {tuple(u.shape)}, all fields")
+        raise UsageError(f"{where}: shape {tuple(out.shape)} for {N} points; expected {tuple(u.shape)}, all fields")
     moved = ansatz(torch.cat([X[1:2], X[1:]]), torch.cat([2 * u[:1], u[1:]]))
-    if different(moved, out)[1:].any():
+    if _differ(moved, out)[1:].any():
         raise UsageError(f"{where}: a change at one point changes the fields at others; write it point by point")
 
 
-def called(where: str, constraint: Constraint, values: Values) -> Any:
-    """The residual's value, whatever it is. Errors: UsageError if the method fails."""
+def evaluated(where: str, constraint: Constraint, values: Values) -> Any:
+    """What the residual returns for these values. Raises UsageError if it fails."""
     try:
         return constraint.residual(**values)
-    except Exception as error:  # the person's own code may raise anything
+    except Exception as error:  # a method of the user may raise anything
         raise UsageError(f"{where}: {type(error).__name__}: {error}") from error
 
 
-def made_up(problem: Problem, constraint: Constraint, n: int = 16) -> Values:
-    """Points of the region, true coefficients, and random numbers in [0.5, 1.5] for whatever the network would give."""
+def trial_values(problem: Problem, constraint: Constraint) -> Values:
+    """Points of the region, coefficients, and random numbers in [0.5, 1.5] for the symbols that a network supplies."""
     generator = torch.Generator("cpu").manual_seed(1)
-    X = trial_points(problem, constraint.region, n)
+    X = trial_points(problem, constraint.region, N)
+    at = Place({}, X, None, {k: X.new_full((len(X),), v) for k, v in coefficients(problem).items()})
     numbers: dict[str, Any] = {"generator": generator, "dtype": torch.float64, "device": "cpu"}
-    at = Place({}, X, None, {k: X.new_full((len(X),), v) for k, v in truth(problem).items()})
     fields = {name: 0.5 + torch.rand(len(X), **numbers) for name in supplied(constraint)}
     return {name: fields[name] if name in fields else symbol.read(at) for name, symbol in constraint.symbols.items()}
 
 
-def mixed_rows(constraint: Constraint, values: Values, r: Tensor) -> int:
-    """How many rows besides the first react when all symbols change at the first point."""
+def _other_rows(constraint: Constraint, values: Values, r: Tensor) -> int:
+    """The number of rows besides the first that react if all symbols change at the first point."""
     moved = {name: torch.cat([v[:1] * 1.5 + 0.1, v[1:]]) for name, v in values.items()}
-    return int(different(constraint.residual(**moved), r)[1:].sum())
+    return int(_differ(constraint.residual(**moved), r)[1:].sum())
 
 
-def matters(constraint: Constraint, values: Values, r: Tensor, name: str) -> bool:
-    """Whether the residual reacts to one symbol."""
+def reacts(constraint: Constraint, values: Values, r: Tensor, name: str) -> bool:
+    """Whether the residual r (N,) changes with one symbol. Both signs are tried: it may act on one side only."""
     changes = (values[name] * 1.5 + 0.1, -values[name])
-    return any(bool(different(constraint.residual(**values | {name: v}), r).any()) for v in changes)
+    return any(bool(_differ(constraint.residual(**values | {name: v}), r).any()) for v in changes)
 
 
-def different(a: Tensor, b: Tensor) -> Tensor:
+def _differ(a: Tensor, b: Tensor) -> Tensor:
     """Rows that differ by more than rounding; NaN equals NaN."""
     return ~torch.isclose(a, b, rtol=1e-12, atol=0, equal_nan=True)
 
 
-def truth(problem: Problem) -> dict[str, float]:
-    """Coefficients by name: of an unknown the value written in the problem, else where its search starts."""
-    return problem.coefficients | {k: float(getattr(problem, k)) for k in problem.unknowns if hasattr(problem, k)}
+def coefficients(problem: Problem) -> dict[str, float]:
+    """Coefficients by name; of an unknown the value written in the problem, or else the start of its search."""
+    written = {k: float(getattr(problem, k)) for k in problem.unknowns if hasattr(problem, k)}
+    return problem.coefficients | written

@@ -1,4 +1,4 @@
-"""`pinn check`: what it finds, and what it refuses."""
+"""`pinn check`: its findings and its refusals."""
 
 import json
 import math
@@ -18,7 +18,7 @@ from pinn_cli.basics.errors import UsageError
 from pinn_cli.cli import main
 from pinn_cli.commands.check import page
 from pinn_cli.configuration.check import check
-from pinn_cli.configuration.trainable import refuse
+from pinn_cli.configuration.trainable import trainable_constraints
 from pinn_cli.physics.domains import Box
 from pinn_cli.physics.problem import Problem, on, periodic
 from pinn_cli.physics.references.table import Table, read_table
@@ -59,7 +59,7 @@ def test_a_sound_problem_passes():
     assert finding(Advection()).terms["u_t"] == pytest.approx(finding(Advection()).terms["u_x"])
 
 
-def test_a_wrong_sign_is_found_and_its_size_told():
+def test_a_wrong_sign_gets_a_warning_and_the_size_of_the_residual():
     class WrongSign(Advection):
         @on("interior")
         def pde(self, u_t, u_x, c):
@@ -70,7 +70,7 @@ def test_a_wrong_sign_is_found_and_its_size_told():
     assert "does not satisfy it" in found.warnings[0]
 
 
-def test_a_condition_on_the_wrong_face_is_found_where_the_solution_is_small():
+def test_a_condition_on_the_wrong_face_gets_a_warning_where_the_solution_is_small():
     class WrongFace(Advection):
         @on("x=0")
         def wall(self, x, u):
@@ -79,12 +79,12 @@ def test_a_condition_on_the_wrong_face_is_found_where_the_solution_is_small():
     assert finding(WrongFace(c=0.0), "wall").warnings
 
 
-def test_a_residual_that_acts_on_one_side_only_is_not_called_idle():
+def test_a_symbol_that_acts_on_one_side_only_is_not_called_useless():
     problem = with_residual(lambda self, u_t, u_x: u_t + torch.relu(-u_x))
     assert not any("changes nothing" in warning for warning in finding(problem).warnings)
 
 
-def test_a_symbol_that_changes_nothing_is_named():
+def test_a_symbol_that_changes_nothing_gets_a_warning():
     class Idle(Advection):
         @on("interior")
         def pde(self, u_t, u_x, u_xx):
@@ -93,7 +93,7 @@ def test_a_symbol_that_changes_nothing_is_named():
     assert finding(Idle()).warnings == ["`u_xx` is asked for and changes nothing"]
 
 
-def test_a_solution_without_taylor_rules_goes_through_autograd():
+def test_a_solution_without_taylor_rules_is_differentiated_by_autograd():
     class Odd(Advection):
         def exact(self, x, t):
             return torch.special.entr(x - self.c * t + 3)
@@ -223,7 +223,7 @@ class Known:
         return dict(zip(self.fields, self.exact(X[:, 0], X[:, 1]), strict=False))
 
 
-def test_a_solution_that_is_not_finite_is_told():
+def test_a_solution_that_is_not_finite_gets_a_warning():
     class Infinite(Advection):
         def exact(self, x, t):
             return 1 / (x - x)
@@ -277,10 +277,10 @@ def test_an_ansatz_that_mixes_points_or_changes_shape_is_refused():
             return sin(x) + t * u
 
     with pytest.raises(UsageError, match=r"Mixed\.ansatz: a change at one point"):
-        refuse(Mixed())
+        trainable_constraints(Mixed())
     with pytest.raises(UsageError, match=r"Column\.ansatz: shape"):
-        refuse(Column())
-    refuse(Sound())
+        trainable_constraints(Column())
+    trainable_constraints(Sound())
 
 
 @pytest.mark.parametrize(
@@ -302,7 +302,7 @@ def test_measurements_that_cannot_be_used_are_refused(columns, message):
             return u - v
 
     with pytest.raises(UsageError, match=message):
-        refuse(Measured())
+        trainable_constraints(Measured())
 
 
 def test_a_measured_row_outside_the_domain_names_its_file(tmp_path):
@@ -318,7 +318,7 @@ def test_a_measured_row_outside_the_domain_names_its_file(tmp_path):
     file.write_text("x, t, v\n0.5, 0.5, 1\n-2, 3, 1\n")
     expected = r"measurements \(.*probe\.csv\): row 2: x = -2, t = 3 lies .* expected 0 <= x <= 1, 0 <= t <= 1$"
     with pytest.raises(UsageError, match=expected):
-        refuse(Measured())
+        trainable_constraints(Measured())
 
 
 def test_a_problem_without_constraints_is_refused():
@@ -326,7 +326,7 @@ def test_a_problem_without_constraints_is_refused():
         coordinates, fields, domain = ("x",), ("u",), Box(x=(0, 1))
 
     with pytest.raises(UsageError, match="has no constraint"):
-        refuse(Empty())
+        trainable_constraints(Empty())
 
 
 # --- The command ------------------------------------------------------------------------------------------------------
@@ -334,7 +334,7 @@ def test_a_problem_without_constraints_is_refused():
 POINTS = {"pde": 2048, "initial": 128}
 
 
-def test_the_page_says_it_in_plain_words():
+def test_the_page_shows_the_problem_its_residuals_and_their_cost():
     text = page(check(Advection()), POINTS)
     for words in (
         "Advection: u_t + c u_x = 0.",
@@ -358,7 +358,7 @@ def test_the_page_fits_a_narrow_terminal_and_breaks_no_word():
     assert "OK    pde on interior" in narrow
 
 
-def test_the_page_warns_of_a_wrong_equation_and_colours_it_on_a_terminal():
+def test_the_page_shows_a_warning_in_colour_on_a_terminal():
     report = check(with_residual(lambda self, u_t, u_x: u_t - u_x))
     assert "\nWARN  pde on interior" in page(report, POINTS)
     assert "does not satisfy it" in page(report, POINTS)
@@ -366,7 +366,7 @@ def test_the_page_warns_of_a_wrong_equation_and_colours_it_on_a_terminal():
     assert "\n\033[32mOK\033[0m    initial" in page(report, POINTS, colour=True)
 
 
-def test_the_command_ends_with_1_where_it_warns(monkeypatch, capsys):
+def test_the_exit_code_is_1_if_something_is_wrong(monkeypatch, capsys):
     wrong = check(with_residual(lambda self, u_t, u_x: u_t - u_x))
     monkeypatch.setattr("pinn_cli.configuration.check.check", lambda problem: wrong)
     assert main(["check", "problem=helmholtz"]) == 1
@@ -390,7 +390,7 @@ def test_the_command_takes_overrides(capsys):
     assert "wall on boundary, 200 points" in text
 
 
-def test_a_condition_that_is_imposed_has_no_points(capsys):
+def test_a_condition_that_is_imposed_exactly_has_no_points(capsys):
     assert main(["check", "problem=helmholtz", "constraints=exact"]) == 0
     assert "wall on boundary, imposed exactly" in capsys.readouterr().out
 

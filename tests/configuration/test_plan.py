@@ -1,4 +1,4 @@
-"""What is said before the first step."""
+"""The plan that is printed before the first step, and the parts of a run."""
 
 import re
 
@@ -15,7 +15,7 @@ def planned(*words: str) -> str:
     return plan.text(request.config, request.problem, parts, plan.preview(parts), compiled=False)
 
 
-def test_the_plan_says_what_is_in_force():
+def test_the_plan_shows_constraints_network_machine_and_memory():
     text = planned("points.interior=300", "points.wall=10", "weights.wall=7", "threads=1")
     lines = [line.split() for line in text.splitlines()]
     assert ["pde", "interior", "300", "points", "weight", "1", "x,", "y,", "u,", "lap_u", "4", "streams"] in lines
@@ -27,13 +27,13 @@ def test_the_plan_says_what_is_in_force():
     assert re.search(r"memory +0\.0\d+ GB a step  \d+ GB free", text)
 
 
-def test_the_plan_names_what_is_made_exact():
+def test_the_plan_names_the_constraints_that_are_exact():
     text = planned("constraints=exact")
     assert "wall: exact by construction" in text
     assert "boundary" not in text
 
 
-def test_a_first_order_weighting_under_least_squares_gets_a_line():
+def test_a_first_order_weighting_under_least_squares_gets_a_note():
     assert "to study it add recipe=adam" in planned("weighting=lr_annealing")
     assert "to study it" not in planned("weighting=fixed")
     assert "to study it" not in planned("weighting=lr_annealing", "recipe=adam")
@@ -44,7 +44,7 @@ def test_the_plan_names_the_settings_of_a_recipe_that_it_leaves_out():
     assert "note     optimizer.adam is not selected; left out of the recipe:  lr=0.001  schedule.factor=0.9" in text
 
 
-def test_a_name_counts_before_its_region_and_a_region_before_its_kind():
+def test_a_name_counts_more_than_its_region_and_a_region_more_than_its_kind():
     constraints = assemble(compose(["problem=klein_gordon"])).problem.constraints()
     table = {"interior": 2.0, "face": 3.0, "initial": 4.0, "velocity": 5.0}
     found = by_constraint(table, constraints)
