@@ -72,17 +72,6 @@ def as_setting(flag: str, value: str, words: Sequence[str]) -> str:
     return _suggestion(flag.lstrip("-").replace("-", "_"), value, chosen)
 
 
-def rewrite(words: Sequence[str]) -> list[str]:
-    """`weights.wall=4` -> `++weights.wall=4`, for every table with free keys."""
-    return [f"++{word}" if FREE.match(word) else word for word in words]
-
-
-def search_path() -> list[str]:
-    """The override that lets Hydra find the user's own `./conf`, if there is one."""
-    own = catalogue.folders()[1:]
-    return [f"hydra.searchpath=[{','.join(f'file://{folder}' for folder in own)}]"] if own else []
-
-
 def _parts_in_force(chosen: Sequence[Override]) -> DictConfig:
     """The configuration of the parts chosen, without the settings typed. Raises UsageError."""
     for override in chosen:
@@ -183,9 +172,11 @@ def hydra_loader() -> Iterator[Any]:
 
 def _compose(words: Sequence[str]) -> tuple[DictConfig, str]:
     """What Hydra makes of the words, and the name of the problem chosen. Raises UsageError."""
+    added = [f"++{word}" if FREE.match(word) else word for word in words]  # any key may be added to these tables
+    own = [f"hydra.searchpath=[file://{folder}]" for folder in catalogue.folders()[1:]]
     try:
         with hydra_loader():
-            config = hydra_compose("config", [*rewrite(words), *search_path()], return_hydra_config=True)
+            config = hydra_compose("config", [*added, *own], return_hydra_config=True)
         problem = str(config.hydra.runtime.choices["problem"])
         with open_dict(config):
             del config["hydra"]

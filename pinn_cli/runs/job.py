@@ -50,15 +50,13 @@ class Job:
         self.compiled = compilation.decide(setting, first.optimizer, steps, self.parts.engine, self.parts.notes.append)
         return plan.text(self.config, self.name, self.parts, objective, self.compiled)
 
-    def train(
-        self, folder: Path, clock: Clock, text: str, saved: dict[str, Any] | None = None, prefix: str = ""
-    ) -> int:
+    def train(self, folder: Path, clock: Clock, text: str, saved: dict[str, Any] | None = None) -> int:
         """Print the plan `text`, train, and write the results; the exit code, FINISHED or STOPPED.
 
         `saved` is the checkpoint to go on from. A run that fails says so in its file. Raises TrainingError.
         """
         results = Results(folder / RESULTS)
-        with Interruption() as interruption, Console(prefix, log=folder / LOG) as screen:
+        with Interruption() as interruption, Console(log=folder / LOG) as screen:
             interruption.say = screen.plan
             screen.plan(text)
             run = self._run(clock, interruption, saved)

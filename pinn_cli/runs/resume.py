@@ -37,9 +37,7 @@ def resume(folder: Path, changes: Mapping[str, Any] | None = None, trust_source:
         return resume_locked(folder, changes, trust_source)
 
 
-def resume_locked(
-    folder: Path, changes: Mapping[str, Any] | None = None, trust_source: bool = False, prefix: str = ""
-) -> int:
+def resume_locked(folder: Path, changes: Mapping[str, Any] | None = None, trust_source: bool = False) -> int:
     """The same in a folder whose lock this process holds, in the run's project folder."""
     clock, changes, results = Clock(), changes or {}, Results(folder / RESULTS)
     results.examine()
@@ -65,9 +63,8 @@ def resume_locked(
         plan = f"{job.plan()}\nresume   {folder} from step {step}"
         _return_to_checkpoint(folder, step, yaml if changes else None)
         results.attributes(status=Status.RUNNING, reason="", threads=threads)
-        results.attributes(threads=threads)
         clock.earlier = seconds
-        return job.train(folder, clock, plan, saved, prefix)
+        return job.train(folder, clock, plan, saved)
 
 
 def _changed(config: DictConfig, changes: Mapping[str, Any]) -> DictConfig:

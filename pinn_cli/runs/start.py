@@ -23,15 +23,15 @@ from pinn_cli.runs.resume import resume_locked
 from pinn_cli.training.clock import Clock
 
 
-def start(request: Request, prefix: str = "") -> tuple[int, Path]:
+def start(request: Request) -> tuple[int, Path]:
     """Train the run of a request, ``read(words)``: its exit code, FINISHED or STOPPED, and its folder.
 
-    A folder that holds this very run is used again: the run goes on. Every printed line begins with `prefix`. Raises
-    UsageError, with nothing made on disk, for a run that cannot start, and TrainingError for one that cannot go on.
+    A folder that holds this very run is used again: the run goes on. Raises UsageError, with nothing made
+    on disk, for a run that cannot start, and TrainingError for one that cannot go on.
     """
     config, name = request.config, request.problem
     if config.folder is not None and (Path(config.folder) / RESULTS).exists():
-        return _again(Path(config.folder), config, prefix), Path(config.folder)
+        return _again(Path(config.folder), config), Path(config.folder)
     with surroundings(config):
         clock = Clock()
         run_folder.check_writable(config.folder)
@@ -45,8 +45,8 @@ def start(request: Request, prefix: str = "") -> tuple[int, Path]:
                 about = provenance(config, name, job.parts.device, request.words) | project.attributes(config)
                 Results(folder / RESULTS).create(about, yaml, sources(config))
                 files.write(folder / "config.yaml", yaml)
-                return job.train(folder, clock, f"{plan}\nfolder   {folder}", prefix=prefix), folder
-    return _again(folder, config, prefix), folder
+                return job.train(folder, clock, f"{plan}\nfolder   {folder}"), folder
+    return _again(folder, config), folder
 
 
 def rehearse(request: Request) -> None:
@@ -57,7 +57,7 @@ def rehearse(request: Request) -> None:
         Job(config, request.problem, assemble(config, request.typed, request.notes)).plan()
 
 
-def _again(folder: Path, config: DictConfig, prefix: str) -> int:
+def _again(folder: Path, config: DictConfig) -> int:
     """Go on with the run that a folder holds, if it is the run of this configuration. Raises UsageError otherwise.
 
     Also accepts the configuration that the run had before `pinn resume` changed it: a sweep types that one.
@@ -68,7 +68,7 @@ def _again(folder: Path, config: DictConfig, prefix: str) -> int:
     if _is_finished(folder):
         return FINISHED
     with Lock(folder):  # the process that held it before may have finished the run
-        return FINISHED if _is_finished(folder) else resume_locked(folder, prefix=prefix)
+        return FINISHED if _is_finished(folder) else resume_locked(folder)
 
 
 def _is_finished(folder: Path) -> bool:

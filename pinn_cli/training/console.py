@@ -131,21 +131,19 @@ class State:
 class Console:
     """``with Console() as console``: `plan` before the first step, `row` as often as one likes, `finish` at the end.
 
-    Everything goes to `stream` (a terminal gets the live table) and as plain lines to the file `log`. `prefix` marks
-    the lines of one worker among many, and switches the live table off.
+    Everything goes to `stream` (a terminal or a notebook gets the live table) and as plain lines to the file `log`.
     """
 
     def __init__(
         self,
-        prefix: str = "",
         stream: IO[str] | None = None,
         log: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
     ):
         stream = stream or sys.stdout
         terminal = rich.console.Console(file=stream, highlight=False)
-        live = not prefix and (_in_notebook(terminal) or (stream.isatty() and not terminal.is_dumb_terminal))
-        self._views: list[View] = [Picture(terminal) if live else Lines(stream, prefix)]
+        live = _in_notebook(terminal) or (stream.isatty() and not terminal.is_dumb_terminal)
+        self._views: list[View] = [Picture(terminal) if live else Lines(stream)]
         self._log = None if log is None else _opened(log)
         if self._log is not None:
             self._views.append(Lines(self._log))
@@ -208,8 +206,8 @@ class Lines:
 
     interval = LINE_INTERVAL
 
-    def __init__(self, stream: IO[str], prefix: str = ""):
-        self.stream, self.prefix, self.last = stream, prefix, ""
+    def __init__(self, stream: IO[str]):
+        self.stream, self.last = stream, ""
 
     def show(self, state: State) -> None:
         """One line, unless the step is that of the line before."""
@@ -222,10 +220,10 @@ class Lines:
         self.last = head
 
     def write(self, text: str) -> None:
-        """Print, each line with the prefix."""
+        """Print, and flush each line."""
         try:
             for line in text.split("\n"):
-                print(self.prefix + line, file=self.stream, flush=True)
+                print(line, file=self.stream, flush=True)
         except BrokenPipeError:
             self.write = lambda text: None  # type: ignore[method-assign]
         except OSError:

@@ -64,15 +64,6 @@ def test_errors_of_several_fields_have_names_and_stay_between_measurements() -> 
     assert stream.getvalue().splitlines()[1].startswith("step 2/10  loss 1.00e+00  rel_l2/u 5.0e-01  rel_l2/p 2.5e-01")
 
 
-def test_a_prefix_marks_every_line_of_a_worker() -> None:
-    stream = io.StringIO()
-    console = Console(prefix="[3] ", stream=stream)
-    console.plan("two\nlines")
-    console.row(1, 10, ROW)
-    console.finish(summary())
-    assert all(line.startswith("[3] ") for line in stream.getvalue().splitlines())
-
-
 def test_the_summary_says_all_there_is_to_know() -> None:
     stream = io.StringIO()
     Console(stream=stream).finish(summary())
@@ -228,11 +219,11 @@ def test_unknown_coefficients_stand_in_the_lines_and_in_the_picture() -> None:
 
 def test_the_log_shows_what_the_screen_shows(tmp_path) -> None:
     stream = io.StringIO()
-    with Console(prefix="[3] ", stream=stream, log=tmp_path / "run.log") as console:
+    with Console(stream=stream, log=tmp_path / "run.log") as console:
         console.plan("the plan")
         console.row(1, 10, ROW)
         console.finish(summary())
     log = (tmp_path / "run.log").read_text()
-    assert stream.getvalue().replace("[3] ", "") == log
+    assert stream.getvalue() == log
     with Console(stream=stream, log=tmp_path / "missing" / "run.log") as console:
         console.plan("a run without a log")
