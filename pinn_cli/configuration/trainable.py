@@ -57,7 +57,8 @@ def _check_residual(problem: Problem, constraint: Constraint) -> None:
         raise UsageError(
             f"{where}: a change at one point changes the residual at {others} others; write it point by point"
         )
-    if not any(reacts(constraint, values, r, name) for name in supplied(constraint)):
+    # A residual that is not finite here may be so for the network: `training/finite.py` looks at that.
+    if r.isfinite().any() and not any(reacts(constraint, values, r, name) for name in supplied(constraint)):
         fields = ", ".join(problem.fields)
         raise UsageError(f"{where}: no field changes the residual; expected one that depends on {fields}")
 

@@ -9,6 +9,7 @@ from pinn_cli.basics.errors import UsageError
 from pinn_cli.physics.problem import Constraint
 from pinn_cli.training.objective import Objective
 
+TRIED = (1.0, -1.0, 1e3, -1e3)  # values of a symbol; it is the cause if the residual is finite with one of them
 LOOK_FOR = "look for the square root or logarithm of a negative number, or a division by zero"
 
 
@@ -44,5 +45,5 @@ def _cause(c: Constraint, values: dict[str, Tensor]) -> str | None:
     if finite():
         return None
     broken = [name for name, value in values.items() if not isfinite(float(value))]
-    alone = broken or [name for name, value in values.items() if finite(**{name: torch.ones_like(value)})]
+    alone = broken or [n for n, v in values.items() if any(finite(**{n: torch.full_like(v, x)}) for x in TRIED)]
     return f"where {alone[0]}={float(values[alone[0]]):.4g} is the cause" if alone else None

@@ -1,11 +1,13 @@
 """Residuals that are not finite: found before the first step, with the cause, and advice that fits the run."""
 
+import re
 from dataclasses import dataclass
 
 import pytest
 import torch
 
-from pinn_cli.basics.errors import TrainingError, UsageError
+from pinn_cli import cli
+from pinn_cli.basics.errors import USAGE, TrainingError, UsageError
 from pinn_cli.derivatives.engines import Taylor
 from pinn_cli.methods.contracts import Report, Stage
 from pinn_cli.methods.optimizers.first_order import FirstOrder
@@ -86,6 +88,36 @@ def test_a_residual_that_is_not_finite_is_refused_with_its_symbol(problem, says)
     assert str(refusal.value).startswith(f"before the first step, {says}")
     assert "\n" not in str(refusal.value)
     refuse_not_finite(objective_of(Singular()))
+
+
+OWN = """
+from dataclasses import dataclass
+import torch
+from pinn_cli import Problem, Box, on
+
+@dataclass
+class Root(Problem):
+    coordinates = ("x", "t")
+    fields = ("u",)
+
+    def __post_init__(self):
+        self.domain = Box(x=(0, 1), t=(0, 1))
+
+    @on("interior")
+    def pde(self, u, u_t):
+        return u_t + torch.sqrt(u - 20)
+"""
+
+
+def test_such_a_run_ends_before_it_has_a_folder(here, capsys) -> None:
+    (here / "own_root.py").write_text(OWN)
+    (here / "conf" / "problem").mkdir(parents=True)
+    (here / "conf" / "problem" / "root.yaml").write_text("_target_: own_root.Root\n")
+    assert cli.main(["train", "problem=root", "points.interior=8", "folder=a"]) == USAGE
+    error = capsys.readouterr().err
+    assert error.startswith("pinn: before the first step, the residual of `pde` is nan at 8 of 8 points, first at x=")
+    assert re.search(r"where u=\S+ is the cause: look for the square root", error)
+    assert not (here / "a").exists()
 
 
 @pytest.mark.parametrize(
