@@ -1,1 +1,1 @@
-"""What lies on disk: results file, checkpoint, lock, run folder, provenance."""
+"""Files of a run: results file, checkpoint, lock, run folder, provenance, summary."""

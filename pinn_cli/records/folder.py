@@ -1,4 +1,4 @@
-"""The folder of a new run or sweep: one that nobody else has, found again as `latest`."""
+"""Create the folder of a run or a sweep, and let `latest` point to it."""
 
 import contextlib
 import os
@@ -9,15 +9,15 @@ from pathlib import Path
 from pinn_cli.basics.errors import MachineError, UsageError
 
 OUTPUTS = Path("outputs")
-RESULTS, LOG, CHECKPOINT = "results.h5", "run.log", "checkpoint.pt"  # what a run has in its folder
-MANIFEST = "sweep.json"  # what makes a folder that of a sweep
+RESULTS, LOG, CHECKPOINT = "results.h5", "run.log", "checkpoint.pt"  # files in the folder of a run
+MANIFEST = "sweep.json"  # the file that makes a folder a sweep
 
 
 def create(problem: str, chosen: str | None = None) -> Path:
-    """Make `outputs/<problem>/<time>-<id>`, or the folder the user has chosen, which must not hold anything yet.
+    """Create `outputs/<problem>/<time>-<id>`, or the chosen folder, which must be empty.
 
-    Another process may have begun a run there since one has looked: its folder is taken too, and its lock tells whether
-    it is there still. Raises UsageError where no folder can be made; what already exists is never touched.
+    A folder in which another process has just started a run is returned too: its lock tells whether that process still
+    runs. Raises UsageError if no folder can be created; existing files are never changed.
     """
     if chosen is None:
         return unique(OUTPUTS / problem)
@@ -30,17 +30,17 @@ def create(problem: str, chosen: str | None = None) -> Path:
 
 
 def unique(place: Path) -> Path:
-    """Make `<place>/<time>-<short id>`, which nobody else has, and let `latest` point there (Raises UsageError)."""
+    """Create `<place>/<time>-<short id>`, a new folder, and let `latest` point to it (Raises UsageError)."""
     while True:
         name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{secrets.token_hex(2)}"
-        with contextlib.suppress(FileExistsError):  # two of one second and one short id: take another
+        with contextlib.suppress(FileExistsError):  # the same second and the same id: try another id
             folder = make(place / name)
             _point(place / "latest", name)
             return folder
 
 
 def check_writable(chosen: str | None) -> None:
-    """Refuse, before anything is made, a place where the run folder could not be made (UsageError, MachineError)."""
+    """Refuse a place where the run folder cannot be created (UsageError, MachineError); creates nothing."""
     place = (OUTPUTS if chosen is None else Path(chosen)).absolute()
     while not place.exists():
         place = place.parent
@@ -51,7 +51,7 @@ def check_writable(chosen: str | None) -> None:
 
 
 def make(folder: Path, may_exist: bool = False) -> Path:
-    """Make a folder; one that exists must hold nothing (Raises UsageError, MachineError)."""
+    """Create a folder; one that exists must be empty, but for hidden files (Raises UsageError, MachineError)."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(exist_ok=may_exist)
@@ -69,8 +69,8 @@ def make(folder: Path, may_exist: bool = False) -> Path:
 
 
 def _point(link: Path, name: str) -> None:
-    """Let `latest` point to the folder, in one step: never absent, never half made."""
+    """Let `latest` point to the folder, in one step."""
     temporary = link.with_name(f".latest-{name}")
-    with contextlib.suppress(OSError):  # a file system without links: the folder's name says its age as well
+    with contextlib.suppress(OSError):  # a file system without links: `pinn` also finds the newest folder by its name
         temporary.symlink_to(name)
         os.replace(temporary, link)

@@ -1,4 +1,4 @@
-"""What a results file says of where it comes from."""
+"""Provenance: the attributes of a results file that say what made it, where, when and how."""
 
 import platform
 import shlex
@@ -50,7 +50,7 @@ def _version(library: str) -> str:
 
 
 def _processor() -> str:
-    """The model of the CPU: bit-for-bit resume is promised for the same one."""
+    """The model of the CPU: a resume is bit for bit the same on the same model only."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))

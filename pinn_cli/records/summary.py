@@ -1,6 +1,6 @@
-"""What runs say of themselves: from files alone, without locks, without building anything.
+"""Summaries of runs, read from their results files without locks.
 
-A run is a folder that holds ``results.h5``; a sweep's runs are folders with numbers for names.
+A run is a folder that contains ``results.h5``.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ from pinn_cli.records.status import Status
 
 
 class _Yaml(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """Configurations as OmegaConf writes them, twenty times as fast as it reads them; dates stay texts, as there."""
+    """Reads what OmegaConf has written, twenty times as fast; dates stay texts, as in OmegaConf."""
 
     yaml_implicit_resolvers = {
         key: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
@@ -26,10 +26,10 @@ class _Yaml(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc
 
 
 def summary(folder: Path) -> dict[str, Any]:
-    """A run on a few lines, as plain values: status, steps, seconds, errors, verdict. A damaged file says so."""
+    """A run as plain values: status, steps, seconds, errors, verdict. The status of an unreadable file is damaged."""
     try:
-        found = Results(folder / RESULTS).overview()
-        return _summary(folder, **{name.replace("/", "_"): values for name, values in found.items()})
+        overview = Results(folder / RESULTS).overview()
+        return _summary(folder, **{name.replace("/", "_"): values for name, values in overview.items()})
     except (UsageError, TypeError, ValueError) as error:
         return _summary(folder, {"status": Status.DAMAGED, "reason": str(error)}, {}, {}, {}, {}, {}, {})
 
@@ -63,24 +63,23 @@ def settings(folder: Path, kept: str = "config") -> dict[str, Any]:
 
 
 def differences(folder: Path, config: dict[str, Any], kept: str = "config") -> str:
-    """What a configuration says otherwise than the run in `folder`: ``seed=0 is now 1, ...``; "" if it is this run.
+    """How a configuration differs from that of the run in `folder`: ``seed=0 is now 1, ...``; "" if it does not.
 
-    What is empty counts as not said: a later version may know settings that this run's did not. Where the folder lies
-    makes no other run.
+    An empty setting counts as absent, because a later version may have new settings. The folder itself is ignored.
     """
     then, now = ({key: value for key, value in one.items() if value not in (None, {}, []) and key != "folder"}
                  for one in (settings(folder, kept), flat(config)))  # fmt: skip
-    found = [f"{k}={then.get(k)} is now {now.get(k)}" for k in {**then, **now} if then.get(k) != now.get(k)]
-    return ", ".join(found[:3]) + (" ..." if len(found) > 3 else "")
+    changes = [f"{k}={then.get(k)} is now {now.get(k)}" for k in {**then, **now} if then.get(k) != now.get(k)]
+    return ", ".join(changes[:3]) + (" ..." if len(changes) > 3 else "")
 
 
 def finished(folder: Path) -> bool:
-    """Whether a run is there and came to its end."""
+    """Whether there is a run in the folder, and it has finished."""
     return (folder / RESULTS).exists() and summary(folder)["status"] == Status.FINISHED
 
 
 def cells(run: dict[str, Any]) -> list[str]:
-    """Steps, time and errors of a summary, as they stand in a table."""
+    """Steps, time and errors of a summary as cells of a table."""
     if run["status"] == Status.DAMAGED:
         return ["", "", ""]
     errors = "  ".join(f"{name} {scientific(value)}" for name, value in run["errors"].items())

@@ -82,7 +82,7 @@ def test_only_a_collection_is_replaced(capsys: pytest.CaptureFixture[str]) -> No
     for other in (str(FOLDER / "0/results.h5"), "mine.h5"):
         before = Path(other).read_bytes()
         assert main(["collect", "--out", other]) == 2
-        assert "holds something else than a collection" in capsys.readouterr().err
+        assert "is not a collection of runs" in capsys.readouterr().err
         assert Path(other).read_bytes() == before
 
 
@@ -111,7 +111,7 @@ def test_a_pipe_in_place_of_a_collection_is_refused_at_once(capsys: pytest.Captu
     FILE.unlink(missing_ok=True)
     os.mkfifo(FILE)
     assert main(["collect"]) == 2
-    assert "holds something else" in capsys.readouterr().err
+    assert "is not a collection of runs" in capsys.readouterr().err
 
 
 def test_a_run_with_a_link_to_another_file_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:

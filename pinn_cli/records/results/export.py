@@ -1,4 +1,4 @@
-"""Files that hold no run of their own: arrays by name, and several runs together."""
+"""HDF5 files that are not the file of one run: arrays by name, and several runs in one file."""
 
 from collections.abc import Collection, Mapping
 from contextlib import suppress
@@ -20,7 +20,7 @@ COLLECTION = "pinn-collection 1"
 
 
 def export(path: str | Path, arrays: Mapping[str, Any]) -> None:
-    """Arrays by name into an HDF5 file of their own, which is no run's. Raises UsageError if it cannot be written."""
+    """Write arrays by name to an HDF5 file of their own. Raises UsageError if it cannot be written."""
     with new_image() as image:
         for name, value in arrays.items():
             write(image, name, value)
@@ -35,10 +35,10 @@ def collect(
     path: Path, attributes: Mapping[str, Any], arrays: Mapping[str, Any],
     runs: Mapping[str, Results], groups: Collection[str],
 ) -> dict[str, str]:
-    """One file with `arrays` and, below runs/<name>, these groups of several runs as they lie in their own files.
+    """Write one file with `arrays` and, below runs/<name>, these groups of each run.
 
-    Returns why runs were left out, by name. Raises UsageError if `path` holds something
-    else than an earlier collection, and TrainingError if it cannot be written.
+    Returns by name why runs were left out. Raises UsageError if `path` exists and is not a collection, and
+    TrainingError if it cannot be written.
     """
     _refuse_other(path)
     left_out = {}
@@ -57,8 +57,8 @@ def collect(
 
 
 def _copy(file: h5py.File, image: h5py.File, place: str, groups: Collection[str]) -> None:
-    """The attributes of a run and these groups; a history takes the room of its rows, and not of those to come."""
-    image.pop(place, None)  # of an attempt that failed
+    """Copy the attributes of a run and these groups; the copy of the history has no room for further rows."""
+    image.pop(place, None)  # from a failed attempt
     for name in file:
         validation.find(file, name)
     there = {name: node for name in groups if isinstance(node := file.get(name), h5py.Group)}
@@ -80,7 +80,7 @@ def _copy(file: h5py.File, image: h5py.File, place: str, groups: Collection[str]
 
 
 def _copy_attributes(source: h5py.Dataset, target: h5py.Dataset) -> None:
-    """As they are stored: thousands of them would take seconds the long way."""
+    """Copy attributes as they are stored; converting thousands of them to Python takes seconds."""
     for name in source.attrs:
         old = h5py.h5a.open(source.id, name.encode())
         value = np.empty(old.shape, old.dtype)
@@ -89,11 +89,11 @@ def _copy_attributes(source: h5py.Dataset, target: h5py.Dataset) -> None:
 
 
 def _refuse_other(path: Path) -> None:
-    """Raises UsageError if there is a file that is no collection: nothing else is ever overwritten."""
+    """Raises UsageError if `path` exists and is not a collection: nothing else is overwritten."""
     if not path.exists():
         return
-    if path.is_file():  # a pipe would be waited for
+    if path.is_file():  # opening a pipe would block
         with suppress(*ERRORS), h5py.File(path, "r", locking=False) as file:
             if file.attrs.get("format") == COLLECTION:
                 return
-    raise UsageError(f"{path} holds something else than a collection; type another --out")
+    raise UsageError(f"{path} is not a collection of runs; type another --out")

@@ -1,4 +1,4 @@
-"""One results file: what a run writes and anybody reads."""
+"""One results file: a run writes it, and anybody reads it at any time."""
 
 import os
 import shutil
@@ -36,26 +36,28 @@ from pinn_cli.records.results.values import (
 )
 from pinn_cli.records.status import Status
 
-RESERVE = 64 * 1024  # bytes left free on top of what a write needs (the file's own bookkeeping)
+RESERVE = 64 * 1024  # bytes that must stay free beside a write, for the bookkeeping of HDF5
 ABOUT = ("problem", "seed", "device", "dtype", "status", "reason", "steps", "started", "finished")  # in an overview
 FINAL = ("error", "metrics", "unknowns", "timing/duration", "guard/verdict")  # groups in an overview
 LAST = ("step", "time", "loss/total")  # columns in an overview
-NEEDED = ("problem", "status", "seed", "threads")  # attributes without which no run goes on
-FOUND = ("network", "error", "metrics", "fields", "residuals", "collocation", "guard", "unknowns", "seams", "timing")
-PATIENCE = 4  # attempts of a reader that meets a file in the middle of an append
+NEEDED = ("problem", "status", "seed", "threads")  # attributes that a resume needs
+AT_THE_END = (
+    "network", "error", "metrics", "fields", "residuals", "collocation", "guard", "unknowns", "seams", "timing",
+)  # fmt: skip
+PATIENCE = 4  # attempts of a reader whose file is being appended to
 
-Seen = TypeVar("Seen")
+Value = TypeVar("Value")
 
 
 class Results:
-    """One results file: `create`, `append`, `cut`, `replace`, `attributes` for the writer, `read...` for anybody."""
+    """One results file. A writer calls `create`, `append`, `cut`, `replace`, `attributes`; readers call `read...`."""
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
-        self._known: set[str] | None = None  # history columns known to be there
+        self._known: set[str] | None = None  # names of the columns of the history
 
     def create(self, attributes: Mapping[str, Any], config_yaml: str, sources: Mapping[str, str]) -> None:
-        """A new file without rows. Raises UsageError if there is one: a run is never overwritten."""
+        """Create the file, without rows. Raises UsageError if it exists: a run is never overwritten."""
         if self.path.exists():
             raise UsageError(f"{self.path} holds a run; expected a new folder, or `pinn resume {self.path.parent}`")
         with new_image() as image:
@@ -67,9 +69,9 @@ class Results:
             self._put(content_of(image))
 
     def append(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Add rows of numbers by name. What a row lacks, and the earlier rows of a new name, are NaN.
+        """Add rows of numbers by name. A value that a row lacks is NaN, also in the rows before a new name.
 
-        Raises TrainingError, with nothing written, when too little room is left on the disk.
+        Raises TrainingError, with nothing written, if too little room is left on the disk.
         """
         if not rows:
             return
@@ -85,18 +87,19 @@ class Results:
             self._known = self._rewrite(lambda file: add_rows(file["history"], numbers), more=8 * CHUNK * len(names))
 
     def cut(self, step: int) -> None:
-        """Drop rows and records after `step`, and what an earlier end found: the run goes on from its checkpoint."""
+        """Drop rows and records after `step` and the results of an earlier end: the run continues from a checkpoint."""
         def change(file: h5py.File) -> None:
             cut_rows(validation.columns(file["history"]), step)
             for records in file.get("diagnostics", {}).values():
                 cut_records(records, step)
 
-        self._rewrite(change, without=FOUND)
+        self._rewrite(change, without=AT_THE_END)
 
     def replace(self, groups: Mapping[str, Any]) -> None:
-        """Write top-level groups anew, whole: ``{"error": {"u": 1e-6}, "stages": ["adam"], "fields": {...}}``.
+        """Replace whole top-level groups: ``{"error": {"u": 1e-6}, "stages": ["adam"], "fields": {...}}``.
 
-        Names nest by dicts or slashes. A value is a number, text, texts, array or tensor, or one of these `Noted`.
+        Nested names are dicts, or contain slashes. A value is a number, text, list of texts, array or tensor, or one of
+        these in `Noted`.
         """
         leaves = dict(unfolded(groups))
         size = sum(array_of(value).nbytes for value in leaves.values())
@@ -116,58 +119,56 @@ class Results:
         return self.look(lambda file: {key: value_of(data) for key, data in datasets(file, name).items()})
 
     def read_history(self) -> dict[str, np.ndarray]:
-        """The columns (R,), all of one length: a batch that a kill cut short is left out."""
-        def look(file: h5py.File) -> dict[str, np.ndarray]:
+        """The columns (R,), all of one length: the rows of an interrupted append are left out."""
+        def read(file: h5py.File) -> dict[str, np.ndarray]:
             columns = validation.columns(file["history"])
             rows = complete_rows(columns)
             return {name: column[:rows] for name, column in columns.items()}
 
-        return self.look(look)
+        return self.look(read)
 
     def read_attributes(self, name: str = "/") -> dict[str, Any]:
         """The attributes of the run, or of one of its groups or datasets; {} if there is none of that name."""
-        def look(file: h5py.File) -> dict[str, Any]:
+        def read(file: h5py.File) -> dict[str, Any]:
             node = validation.find(file, name)
             return {} if node is None else {key: attribute_of(node, key) for key in node.attrs}
 
-        return self.look(look)
+        return self.look(read)
 
     def read_config(self, name: str = "config") -> str:
         """The resolved configuration, as YAML (Raises UsageError if it is none); `begun`: before it was changed."""
         return safe_yaml.check(str(self.read(name).get("", "")), f"the configuration in {self.path}")
 
     def examine(self) -> None:
-        """Look at everything in the file, before a run goes on in it. Raises UsageError for what is no run's."""
-        def look(file: h5py.File) -> None:
+        """Check the whole file before a run continues in it. Raises UsageError if it is not the file of a run."""
+        def read(file: h5py.File) -> None:
             examine(file)
             for name in NEEDED:
                 file.attrs[name]
 
-        self.look(look)
+        self.look(read)
 
     def overview(self) -> dict[str, dict[str, Any]]:
-        """What a list of runs needs, from one short look: `about` (attributes), `last` (row), `error`, `metrics` ...
+        """What a list of runs shows, read at once: `about` (attributes), `last` (row), `error`, `metrics` ...
 
         Errors, metrics and unknown coefficients are the final ones; while the run goes on, or where there are none, the
         last recorded.
         """
-        def look(file: h5py.File) -> dict[str, dict[str, Any]]:
+        def read(file: h5py.File) -> dict[str, dict[str, Any]]:
             history = file["history"]
             about = {name: attribute_of(file, name) for name in ABOUT if name in file.attrs}
-            wanted = () if about.get("status") == Status.RUNNING else FINAL  # what is there is of an earlier life
+            wanted = () if about.get("status") == Status.RUNNING else FINAL  # else they are those of an earlier end
             final = {name: {key: value_of(data) for key, data in datasets(file, name).items()} for name in wanted}
             kinds = {"error": "error", "metrics": "metric", "unknowns": "unknown"}
             recorded = {name: last_numbers(history, kind) for name, kind in kinds.items() if not final.get(name)}
             last = last_numbers(history, *LAST)
             return {"about": about, "last": last, **{key: {} for key in FINAL}, **final, **recorded}
 
-        return self.look(look)
-
-    # ---- how
+        return self.look(read)
 
     @contextmanager
     def _appending(self) -> Iterator[h5py.File]:
-        """The file, open for one short write; a write that fails ends the process (see the top of this file)."""
+        """The file, open for one short write. A failed write ends the process (the package's docstring says why)."""
         try:
             file = h5py.File(self.path, "r+", locking=False)
         except ERRORS as error:
@@ -175,13 +176,13 @@ class Results:
         try:
             yield file
             file.close()
-            atomic.sync(self.path)  # the checkpoint that speaks of these rows is forced to the disk too
+            atomic.sync(self.path)  # before the checkpoint that refers to these rows
         except ERRORS as error:
             _leave(f"cannot write {self.path} ({one_line(error)}); what was recorded before is kept; "
                    f"make room, then `pinn resume {self.path.parent}`")
 
     def _rewrite(self, change: Callable[[h5py.File], Any], without: Collection[str] = (), more: int = 0) -> set[str]:
-        """Copy all but `without` to an image, change that, put it in the file's place; returns the column names."""
+        """Copy all but `without` to an image, change it, replace the file by it; returns the names of the columns."""
         with new_image() as image:
             try:
                 self._require(self.path.stat().st_size + more)
@@ -202,22 +203,22 @@ class Results:
         return f"{self.path} can no longer be read ({reason}); has it been moved, or changed by another program?"
 
     def _put(self, content: bytes) -> None:
-        """Take the file's place in one move: a reader, or a kill, meets the old one or the new one."""
+        """Replace the file in one move: at any moment the old or the new one is there."""
         atomic.write(self.path, content, "what was recorded before is kept", f"`pinn resume {self.path.parent}`")
 
     def _require(self, size: int) -> None:
-        """Raises TrainingError unless `size` bytes, and a reserve, are free where the file lies."""
+        """Raises TrainingError unless `size` bytes and a reserve are free on the disk of the file."""
         free = shutil.disk_usage(self.path.parent).free
         if free < size + RESERVE:
             raise TrainingError(f"the disk of {self.path.parent} has {free / 1e6:.2f} MB left, recording on takes "
                                 f"{(size + RESERVE) / 1e6:.2f} MB; make room, then `pinn resume {self.path.parent}`")
 
-    def look(self, look: Callable[[h5py.File], Seen]) -> Seen:
-        """Read without a lock, patient with a file that is being appended to. Raises UsageError if it is no run's."""
+    def look(self, read: Callable[[h5py.File], Value]) -> Value:
+        """Read without a lock, again if the file is being appended to. Raises UsageError if it is not a run's file."""
         if not self.path.is_file():
             raise UsageError(f"there is no results file {self.path}; expected a run folder (see `pinn list runs`)")
         for attempt in range(PATIENCE if h5py.is_hdf5(self.path) else 1):
-            if attempt:  # a sleep of 0 s gives the processor away, which hundreds of looks would feel
+            if attempt:  # the first attempt must not sleep: hundreds of files are read in a row
                 time.sleep(0.01 * attempt**2)
             try:
                 with h5py.File(self.path, "r", locking=False) as file:
@@ -225,7 +226,7 @@ class Results:
                     if written != FORMAT:
                         raise UsageError(f"{self.path} has format {written}, expected {FORMAT}: it is no results file "
                                          "of this version of pinn; train the run again")
-                    return look(file)
+                    return read(file)
             except ERRORS as error:
                 reason = one_line(error)
         raise UsageError(f"{self.path} is damaged or no results file ({reason}); expected the results.h5 of a run")

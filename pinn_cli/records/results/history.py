@@ -1,4 +1,4 @@
-"""The columns of the history, and the records of diagnostics: appended to, cut back, looked at from their end."""
+"""Columns of the history and records of diagnostics: append, cut back, read the last number."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,19 +12,19 @@ from pinn_cli.records.results.values import datasets, note, placed
 
 WHOLE_NUMBERS = {"step", "stage"}  # columns stored as int64 (-1: none); all others are float64 (NaN: none)
 CHUNK = 1024  # rows: large enough that a column's index stays one node, hence one write, up to 65,536 rows
-TAIL = 64  # rows in which the last number of a column is looked for first
+TAIL = 64  # rows at the end of a column in which its last number is searched first
 
 
 def complete_rows(columns: Mapping[str, h5py.Dataset]) -> int:
-    """Complete rows: new columns come with all their rows, so only an interrupted append makes lengths differ."""
+    """The number of complete rows. Only an interrupted append makes the lengths of columns differ."""
     return min((len(column) for column in columns.values()), default=0)
 
 
 def last_numbers(history: h5py.Group, *names: str) -> dict[str, Any]:
-    """The last number of each of these columns, or of all columns of a group, where there is one."""
+    """The last number of each of these columns, or of all columns of a group; columns without a number are left out."""
     columns = {key or name: data for name in names for key, data in datasets(history, name).items()}
-    found = {name: _numbers(data[-TAIL:]) or _numbers(data[:]) for name, data in columns.items()}
-    return {name: numbers[-1] for name, numbers in found.items() if numbers}
+    known = {name: _numbers(data[-TAIL:]) or _numbers(data[:]) for name, data in columns.items()}
+    return {name: numbers[-1] for name, numbers in known.items() if numbers}
 
 
 def _numbers(values: np.ndarray) -> list[Any]:
@@ -32,7 +32,7 @@ def _numbers(values: np.ndarray) -> list[Any]:
 
 
 def add_rows(history: h5py.Group, rows: Sequence[Mapping[str, float]]) -> None:
-    """Add them below the others; what a row lacks, and the earlier rows of a new name, say so by -1 or NaN."""
+    """Append rows. A value that a row lacks is NaN, or -1 in whole numbers, also in the rows before a new name."""
     columns = validation.columns(history)
     start = complete_rows(columns)
     for name in dict.fromkeys([*columns, *(name for row in rows for name in row)]):
@@ -59,7 +59,7 @@ def cut_rows(columns: Mapping[str, h5py.Dataset], step: int) -> None:
 
 
 def cut_records(records: h5py.Group, step: int) -> None:
-    """Keep the records up to `step` of one diagnostic; they are few, and come in order."""
+    """Keep the records of one diagnostic up to `step`; they are in order."""
     keep = int((records["step"][:] <= step).sum())
     for name, data in dict(validation.datasets(records)).items():
         values, attributes = data[:keep], dict(data.attrs)

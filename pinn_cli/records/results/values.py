@@ -1,4 +1,4 @@
-"""Values and attributes of HDF5, from and to Python; and files in memory."""
+"""Conversion of values and attributes between HDF5 and Python, and HDF5 files in memory."""
 
 import json
 import re
@@ -26,7 +26,7 @@ class Noted:
 
 
 def placed(group: h5py.Group, name: str) -> tuple[h5py.Group, str]:
-    """The group, made where missing, and the last part of a name; groups keep the order in which names came."""
+    """The group, created if missing, and the last part of a name; groups keep the order of creation."""
     *parents, leaf = name.split("/")
     for parent in parents:
         group = group.get(parent) or group.create_group(parent, track_order=True)
@@ -34,7 +34,7 @@ def placed(group: h5py.Group, name: str) -> tuple[h5py.Group, str]:
 
 
 def unfolded(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """What lies in nested dicts, by names with slashes."""
+    """The values of nested dicts, by names with slashes."""
     for name, value in tree.items():
         if isinstance(value, Mapping):
             yield from unfolded(value, f"{prefix}{name}/")
@@ -43,7 +43,7 @@ def unfolded(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 
 def write(file: h5py.File, name: str, value: Any) -> None:
-    """A dataset, its groups made where missing, with its description."""
+    """Write a dataset with its description; missing groups are created."""
     data = array_of(value)
     group, leaf = placed(file, name)
     dataset = group.create_dataset(leaf, data=data, dtype=h5py.string_dtype() if data.dtype.kind == "O" else None)
@@ -51,7 +51,7 @@ def write(file: h5py.File, name: str, value: Any) -> None:
 
 
 def note(node: h5py.HLObject, attributes: Mapping[str, Any]) -> None:
-    """Set attributes; what has no counterpart in HDF5 is JSON."""
+    """Set attributes; a dict is stored as JSON."""
     for name, value in attributes.items():
         data = array_of(json.dumps(value) if isinstance(value, Mapping) else "" if value is None else value)
         node.attrs.create(name, data, dtype=h5py.string_dtype() if data.dtype.kind == "O" else None)
@@ -65,13 +65,13 @@ def array_of(value: Any) -> np.ndarray:
 
 
 def datasets(file: h5py.File, name: str) -> dict[str, h5py.Dataset]:
-    """Those below a group by their names there; of a dataset, itself under an empty name; none if there is nothing."""
+    """The datasets below a group by their names there; a dataset itself under an empty name; {} for no such name."""
     node = validation.find(file, name)
     return {} if node is None else {"": node} if isinstance(node, h5py.Dataset) else dict(validation.datasets(node))
 
 
 def attribute_of(node: h5py.HLObject, name: str) -> Any:
-    """One attribute as Python has it, its text safe to print."""
+    """One attribute as a Python value; a text is safe to print."""
     value = python_of(validation.read_attribute(node, name))
     value = printable(value) if isinstance(value, str) else value
     return validation.attribute(name, value) if node.name == "/" else value
@@ -85,7 +85,7 @@ def examine(file: h5py.File) -> None:
 
 
 def value_of(data: h5py.Dataset) -> Any:
-    """A dataset as Python has it: a number, text, a list of texts, or an array."""
+    """A dataset as a Python value: a number, text, list of texts, or array."""
     if not h5py.check_string_dtype(data.dtype):
         return python_of(data[()])
     value = python_of(data.asstr()[()])
@@ -95,7 +95,7 @@ def value_of(data: h5py.Dataset) -> Any:
 
 
 def python_of(value: Any) -> Any:
-    """Scalars as Python numbers and text, lists of texts as lists, other arrays as they are."""
+    """Scalars become Python numbers and texts, arrays of texts lists; other arrays stay."""
     if isinstance(value, np.ndarray):
         return value.tolist() if value.dtype.kind == "O" else value
     return value.item() if isinstance(value, np.generic) else value
@@ -103,19 +103,19 @@ def python_of(value: Any) -> Any:
 
 @contextmanager
 def new_image() -> Iterator[h5py.File]:
-    """An HDF5 file in memory: a disk that fills up is then an ordinary error, which HDF5 never sees."""
+    """An HDF5 file in memory. Its content is written by ordinary Python, so a full disk raises an ordinary error."""
     with h5py.File("image", "w", driver="core", backing_store=False) as file:
         yield file
 
 
 def content_of(image: h5py.File) -> bytes:
-    """What would lie on the disk."""
+    """The bytes of the file."""
     image.flush()
     return bytes(image.id.get_file_image())
 
 
 def one_line(error: BaseException) -> str:
-    """The system's reason inside one of HDF5's long messages ("No space left on device"), or its first line."""
+    """The system's reason in a long message of HDF5 ("No space left on device"), or the first line of the message."""
     text = str(error.args[0] if error.args else error)
     reason = re.search(r"error message = '([^']*)'", text)
     return reason[1] if reason else text.split("\n")[0]
