@@ -25,9 +25,9 @@ Settings = dict[str, Any]
 
 
 def compare(folders: Sequence[Path]) -> dict[str, Any]:
-    """`runs`, `groups` of them, and `unstarted`: what a whole sweep has besides. Each entry names its `problem`.
+    """`runs`, `groups` of them, and for a whole sweep `unstarted`: its runs that are in no group.
 
-    `settings` of an entry are those that differ between the runs of its problem.
+    Each entry has its `problem`, and as `settings` those that differ between the runs of this problem.
     """
     sweep = _common_sweep(folders)
     entries = _runs(folders) if sweep is None else _runs_of(sweep, folders)
@@ -53,7 +53,7 @@ def rank(entry: Mapping[str, Any]) -> float:
 
 
 def differences(settings: Sequence[Settings]) -> list[Settings]:
-    """What differs, by key, for each run. A setting that only one part has is not named beside the part itself."""
+    """By key what differs, for each run. Settings of a part that not all runs have are left out: the part is named."""
     named = [_named(own) for own in settings]
     keys = dict.fromkeys(key for own in named for key in own)
     kept = [key for key in keys if key.split(".")[0] not in UNIMPORTANT and _differs(key, named)]
@@ -79,7 +79,7 @@ def why(run: Mapping[str, Any]) -> str:
 
 
 def _common_sweep(folders: Sequence[Path]) -> Sweep | None:
-    """The sweep that all of these are runs of: their settings are then the words typed, a recipe for example."""
+    """The sweep that has all of these runs, if there is one: then the typed words are the settings, also a recipe."""
     places = {sweep_of(folder) for folder in folders}
     place = places.pop() if len(places) == 1 else None
     return None if place is None else Sweep.read(place)
@@ -90,16 +90,9 @@ def _runs(folders: Sequence[Path]) -> list[dict[str, Any]]:
 
 
 def _runs_of(sweep: Sweep, folders: Sequence[Path]) -> list[dict[str, Any]]:
-    """The runs in the order of the sweep, wherever they lie, then those of the whole sweep that have not started.
-
-    A run that was added by hand has its number too.
-    """
-    numbers = sweep.numbers
-    numbered = sorted((numbers.get(f.resolve(), int(f.name) if f.name.isdecimal() else -1), f) for f in folders)
-    entries = [
-        runs.summary(folder) | {"run": f"{sweep.folder.name}/{number}", "number": number}
-        for number, folder in numbered
-    ]
+    """The runs in the order of the sweep, then those of the whole sweep that have not started."""
+    ordered = sorted(folders, key=lambda folder: int(folder.name))
+    entries = [runs.summary(f) | {"run": label(f), "number": int(f.name)} for f in ordered]
     problems = _problems(sweep)
     usual = next((one["problem"] for one in entries if one["problem"]), None)  # no word names the default problem
     entries += _unstarted(sweep) if _is_whole(sweep, folders) else []
@@ -114,8 +107,8 @@ def _problems(sweep: Sweep) -> dict[int, str]:
 
 def _is_whole(sweep: Sweep, folders: Sequence[Path]) -> bool:
     """Whether all runs that have started are asked for."""
-    started = {run.folder.resolve() for run in sweep.wanted if (run.folder / RESULTS).exists()}
-    return started <= {folder.resolve() for folder in folders}
+    started = {run.number for run in sweep.wanted if (run.folder / RESULTS).exists()}
+    return started <= {int(folder.name) for folder in folders}
 
 
 def _unstarted(sweep: Sweep) -> list[dict[str, Any]]:

@@ -87,8 +87,7 @@ def largest_error(summary: dict[str, Any]) -> float:
 
 def label(folder: Path) -> str:
     """The name of a run in a table: `SWEEP/17` in a sweep, else the name of its folder."""
-    numbered = folder.name.isdecimal() and _is_sweep(folder.parent)
-    return f"{folder.parent.name}/{folder.name}" if numbered else folder.name
+    return folder.name if sweep_of(folder) is None else f"{folder.parent.name}/{folder.name}"
 
 
 def _asks_for_best(text: str) -> bool:
