@@ -51,6 +51,7 @@ ATTRIBUTES = {  # of the file: the kind of the value, and what it is
     "started": (TEXT, "time at which the run started (ISO 8601)"),
     "finished": (TEXT, "time at which it last ended (ISO 8601)"),
     "command": (TEXT, "the command that started the run"),
+    "project": (TEXT, "the folder of the user's own modules, if the run has some"),
 }
 
 DATASETS = (  # problems are dimensionless as typed, so only times have a unit other than 1
