@@ -1,7 +1,7 @@
 """Memory: what is free on a device, what a computation needs, and the refusal of what cannot fit."""
 
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,9 +23,25 @@ def free_memory(device: torch.device) -> float | None:
         return float(torch.cuda.mem_get_info(device)[0])
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
-        return next(1024.0 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
+        available = next(1024.0 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
+        return min([available, *_left_by_groups(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))])
     except (OSError, StopIteration, ValueError):
         return None
+
+
+def _left_by_groups(own: Path, root: Path) -> Iterator[float]:
+    """Bytes left by each limit of the control groups (version 2) of this process: a container or batch job has one.
+
+    Files that the system keeps in memory and can drop (`inactive_file`) do not count as used.
+    """
+    lines = own.read_text().splitlines() if own.exists() else []
+    for path in (line.removeprefix("0::/") for line in lines if line.startswith("0::/")):
+        for group in (root / path, *(root / path).parents):
+            limit = group / "memory.max"
+            if limit.exists() and (most := limit.read_text().strip()) != "max":
+                stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+                used = int((group / "memory.current").read_text()) - int(stat.get("inactive_file", 0))
+                yield float(max(0, int(most) - used))
 
 
 def gigabytes(size: float) -> str:

@@ -104,8 +104,8 @@ class StepMemory:
         first order, quasi-Newton   points x gradient + workspace
         least squares               max(points x linearisation, points x rows of J + workspace)
 
-    `workspace` is what an optimizer says it keeps besides. A sampler with `candidates` also evaluates the residuals at
-    so many fresh points per training point, without a gradient. A compiled step needs less than this.
+    `workspace` is what the optimizer needs besides. A sampler also evaluates the residuals at `candidates` fresh points
+    per training point, without a gradient. A compiled step needs less than this.
     """
 
     def __init__(self, stage: Stage, parts: Parts) -> None:
@@ -123,8 +123,7 @@ class StepMemory:
         draws = draws_of(self.problem, phase.points if points is None else points, self.imposed)
         counts = {n: d.rows if d.rows is not None else len(self.problem.data) for d in draws for n in d.names}
         rows = sum(counts.values())
-        totals = [sum({draws.index(d): counts[d.names[0]] for d in draws if set(d.names) & set(group)}.values())
-                  for group in self.groups]  # fmt: skip
+        totals = [sum({counts[name] for name in group}) for group in self.groups]  # equal numbers share their points
         workspace = optimizer.workspace(self.parameters, rows, self.size)
 
         def needed(compute: Callable, kept: bool = False) -> list[float]:
@@ -134,7 +133,7 @@ class StepMemory:
             step = max(sum(needed(_linearisation)), sum(needed(_linearisation, kept=True)) + workspace)
         else:
             step = sum(needed(_gradient)) + workspace
-        return max(step, sampler.candidates * max(needed(_residuals)) if sampler.candidates else 0.0)
+        return max(step, sampler.candidates * max(needed(_residuals), default=0.0) if sampler.candidates else 0.0)
 
     def _per_point(self, group: int, compute: Callable[[Objective], Any]) -> tuple[float, float]:
         """Bytes of one point of a group of constraints: at the peak, and kept by the result."""
@@ -163,7 +162,7 @@ def _linearisation(objective: Objective) -> Any:
 
 
 def refuse_too_large(memory: StepMemory, parts: Parts) -> None:
-    """Refuse points whose step does not fit into the free memory, naming a number that does (MachineError)."""
+    """Raises MachineError for points whose step does not fit into the free memory, with a number that does."""
     free = free_memory(parts.device)
     for phase in parts.schedule:
         if free is None or (needed := memory.of(phase)) <= USABLE * free:

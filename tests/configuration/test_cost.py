@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pinn_cli.basics.errors import MachineError
-from pinn_cli.basics.memory import Tally, measured
+from pinn_cli.basics.memory import Tally, _left_by_groups, measured
 from pinn_cli.configuration import cost, plan
 from pinn_cli.configuration.assemble import Parts, assemble
 from pinn_cli.configuration.compose import compose
@@ -67,6 +67,19 @@ def test_the_bytes_of_a_computation_are_counted_at_their_peak_and_at_its_end():
     peak, kept, result = measured(compute)
     assert kept == result.nbytes == 8000
     assert peak == 4000 + 8000 + 8000
+
+
+def test_the_limit_of_a_container_or_batch_job_counts(tmp_path):
+    """The job may use 8 GB and uses 3, of which 1 can be dropped; the group above it has no limit."""
+    job = tmp_path / "slurm" / "job"
+    job.mkdir(parents=True)
+    (tmp_path / "own").write_text("0::/slurm/job\n")
+    (tmp_path / "slurm" / "memory.max").write_text("max\n")
+    files = {"max": "8000000000", "current": "3000000000", "stat": "anon 1\ninactive_file 1000000000"}
+    for name, text in files.items():
+        (job / f"memory.{name}").write_text(f"{text}\n")
+    assert list(_left_by_groups(tmp_path / "own", tmp_path)) == [6e9]
+    assert list(_left_by_groups(tmp_path / "none", tmp_path)) == []
 
 
 # A step in a process of its own, forked from one that has imported everything: estimated and measured bytes.
