@@ -1,4 +1,4 @@
-"""Which runs a sweep has, and why some of them cannot be."""
+"""The runs of a sweep, and why some are refused."""
 
 import pytest
 
@@ -40,7 +40,7 @@ def test_a_setting_that_only_one_of_the_parts_has_refuses_the_others():
         ("seed=interval(0,1)", "expected a list of values"),
     ],
 )
-def test_what_no_run_can_have_refuses_the_command(words, says):
+def test_a_setting_that_no_run_can_have_refuses_the_command(words, says):
     with pytest.raises(UsageError, match=says.replace("?", r"\?")):
         combinations([HELMHOLTZ, words])
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from pinn_cli.studies import status
 from pinn_cli.studies.launchers import pool
 from pinn_cli.studies.sweep import Sweep
 
+ROOT = Path(__file__).resolve().parents[2]
 TINY = ["problem=helmholtz", "points.interior=16", "points.face=4", "architecture.width=4", "architecture.depth=1",
         "figures=off", "compile=off", "threads=1", "recipe=adam"]  # fmt: skip
 SIX = [*TINY, "stop.steps=1000", "optimizer.adam.lr=1e-3,2e-3,3e-3,4e-3,5e-3,1e30"]  # the last one fails
@@ -185,27 +187,16 @@ def test_a_first_run_that_ends_without_a_step_holds_nobody_up():
 # ---- a launcher of one's own, and the clusters of Dask
 
 
-def test_a_launcher_of_ones_own_is_a_file_and_a_yaml(here, capsys):
-    Path("conf/hydra/launcher").mkdir(parents=True)
-    Path("conf/hydra/launcher/mine.yaml").write_text("# backwards\n_target_: mine.Backwards\nlast: 0\n")
-    Path("mine.py").write_text(
-        "from dataclasses import dataclass\n"
-        "from pinn_cli.studies.launchers.base import Launcher\n"
-        "from pinn_cli.studies.launchers.basic import carry_out\n\n\n"
-        "@dataclass\n"
-        "class Backwards(Launcher):\n"
-        "    last: int = 0\n\n"
-        "    def launch(self, sweep, runs):\n"
-        "        return max([carry_out(run.full_words) for run in reversed(runs)])\n\n"
-        "    def preview(self, sweep, runs):\n"
-        "        return f'from {runs[-1].number} to {self.last}'\n"
-    )
-    words = ["train", "-m", *TINY, "stop.steps=1", "seed=0,1", "folder=s", "hydra/launcher=mine"]
-    assert cli.main([*words, "--dry-run", "hydra.launcher.last=7"]) == 0
-    assert "\nfrom 1 to 7\n" in capsys.readouterr().out
+def test_the_launcher_of_the_page_is_a_file_and_a_yaml(here, capsys):
+    page = (ROOT / "docs" / "clusters.md").read_text()
+    for name, text in re.findall(r"^`(my_launcher\.py|conf\S+nice\.yaml)`:\n\n```\w+\n(.*?)^```", page, re.M | re.S):
+        (here / name).parent.mkdir(parents=True, exist_ok=True)
+        (here / name).write_text(text)
+    words = ["train", "-m", *TINY, "stop.steps=1", "seed=0,1", "folder=s", "hydra/launcher=nice"]
+    assert cli.main([*words, "--dry-run", "hydra.launcher.jobs=1"]) == 0
+    assert "\n2 runs, 1 at a time, niceness 19\n" in capsys.readouterr().out
     assert cli.main(words) == 0
-    started = [Path(f"s/{number}/config.yaml").stat().st_mtime_ns for number in (1, 0)]
-    assert started == sorted(started)
+    assert ends("s") == ["finished"] * 2
     assert cli.main(["resume", "s"]) == 0
     assert "nothing is left to do" in capsys.readouterr().out
 

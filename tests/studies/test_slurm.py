@@ -28,7 +28,7 @@ SIX = ["problem=helmholtz", "points.interior=16", "points.face=4", "architecture
        "figures=off", "compile=off", "threads=1", "recipe=adam", "stop.steps=1000",
        "optimizer.adam.lr=1e-3,2e-3,3e-3,4e-3,5e-3,1e30"]  # fmt: skip
 SMALL = ["problem=helmholtz", "points.interior=32", "points.face=8", "compile=off", "threads=1"]
-LONG = [*SMALL, "stop.steps=2400"]  # more than a minute: time enough to be disturbed
+LONG = [*SMALL, "stop.steps=1000"]  # half a minute or more: time enough to be disturbed
 ARRAY = "hydra/launcher=slurm_array"
 NOBODY = "nobody"
 TABLE = f"""# A tiny table

@@ -1,4 +1,4 @@
-"""`hydra/launcher=slurm_array` as far as it goes without a Slurm: settings, script, arrays, frozen code."""
+"""`hydra/launcher=slurm_array` without a Slurm: settings, script, arrays, frozen code."""
 
 import os
 import subprocess
@@ -47,7 +47,7 @@ def test_a_dry_run_shows_the_script_the_number_of_runs_and_what_is_refused(here,
     assert list(here.iterdir()) == []
 
 
-def test_where_there_is_no_slurm_nothing_is_made(here, capsys):
+def test_without_slurm_nothing_is_written(here, capsys):
     assert cli.main([*ARRAY, "seed=0,1"]) == cli.USAGE
     assert "no `sbatch`" in capsys.readouterr().err
     assert list(here.iterdir()) == []
@@ -67,7 +67,7 @@ def test_where_there_is_no_slurm_nothing_is_made(here, capsys):
         ("partitoin=gpu", "unknown key `hydra.launcher.partitoin`; did you mean `partition`?"),
     ],
 )
-def test_a_setting_typed_wrongly_is_answered_in_a_line(here, capsys, setting, says):
+def test_a_wrong_setting_is_one_line(here, capsys, setting, says):
     assert cli.main([*ARRAY, "seed=0,1", f"hydra.launcher.{setting}"]) == cli.USAGE
     error = capsys.readouterr().err
     assert says in error
@@ -75,7 +75,7 @@ def test_a_setting_typed_wrongly_is_answered_in_a_line(here, capsys, setting, sa
     assert list(here.iterdir()) == []
 
 
-def test_an_unknown_key_in_a_file_of_ones_own_is_one_line(here, capsys):
+def test_an_unknown_key_in_a_file_of_the_user_is_one_line(here, capsys):
     own = here / "conf" / "hydra" / "launcher" / "cpu.yaml"
     own.parent.mkdir(parents=True)
     own.write_text("defaults: [slurm_array]\npartion: short")
@@ -85,13 +85,13 @@ def test_an_unknown_key_in_a_file_of_ones_own_is_one_line(here, capsys):
     assert error.count("\n") == 1
 
 
-def test_a_launcher_without_a_sweep_is_not_passed_over(here, capsys):
+def test_a_launcher_without_a_sweep_is_refused(here, capsys):
     assert cli.main(["train", "problem=helmholtz", "hydra/launcher=slurm_array"]) == cli.USAGE
     assert "type pinn train -m" in capsys.readouterr().err
     assert list(here.iterdir()) == []
 
 
-def test_a_cluster_is_a_file_of_ones_own(here, capsys):
+def test_a_cluster_of_the_user_is_one_file(here, capsys):
     own = here / "conf" / "hydra" / "launcher" / "cpu.yaml"
     own.parent.mkdir(parents=True)
     own.write_text('defaults: [slurm_array]\npartition: short\ntime: "1:00:00"\nsetup: ["module load python"]\n')
@@ -110,7 +110,7 @@ def test_a_cluster_is_a_file_of_ones_own(here, capsys):
         (6, 6, 1, [(1, 1)]),
     ],
 )
-def test_arrays_stay_below_the_largest_and_leave_no_run_out(monkeypatch, runs, each, largest, arrays):
+def test_arrays_are_not_too_large_and_leave_no_run_out(monkeypatch, runs, each, largest, arrays):
     monkeypatch.setattr(array, "largest_array", lambda: largest)
     found = array.SlurmArray(runs_per_task=each)._arrays(runs)
     assert found == arrays
@@ -167,12 +167,12 @@ def test_a_copy_of_the_checkout_runs_and_knows_its_commit(here):
     assert done.stdout.split() == [str(here / "pinn"), *checkout.commit().split(), str(conf)]
 
 
-# ---- what is submitted, to a Slurm that only counts
+# ---- submissions to a Slurm that only counts
 
 
 @pytest.fixture
 def submitted(monkeypatch) -> list[tuple]:
-    """What sbatch is handed; it answers with numbers from 17 on."""
+    """The arguments of sbatch, which answers with numbers from 17 on."""
     calls: list[tuple] = []
 
     def submit(options, script, *arguments):
@@ -198,7 +198,7 @@ def test_every_run_is_a_command_that_can_be_typed_anywhere(here, submitted, caps
                         f"weights.wall=4 figures=off folder={here}/mine/2")  # fmt: skip
 
 
-def test_what_has_finished_is_not_submitted_again(here, submitted, capsys):
+def test_finished_runs_are_not_submitted_again(here, submitted, capsys):
     words = [*ARRAY, "seed=0,1", "folder=mine"]
     assert cli.main(words) == 0
     lines = (here / "mine" / "slurm" / "runs.txt").read_text().splitlines()
@@ -211,14 +211,14 @@ def test_what_has_finished_is_not_submitted_again(here, submitted, capsys):
     assert len(submitted) == 2
 
 
-def test_a_folder_that_slurm_cannot_name_is_refused(here, submitted, capsys):
+def test_a_folder_with_characters_that_slurm_refuses_is_one_line(here, submitted, capsys):
     assert cli.main([*ARRAY, "seed=0,1", "folder='100% mine'"]) == cli.USAGE
     assert "type folder=ANOTHER" in capsys.readouterr().err
     assert list(here.iterdir()) == []
     assert submitted == []
 
 
-def test_the_number_of_a_job_is_found_among_what_a_cluster_says(here, monkeypatch):
+def test_the_number_of_a_job_is_read_between_other_output(here, monkeypatch):
     (here / "sbatch").write_text('#!/bin/sh\necho welcome to 2026\necho "$NUMBER"\n')
     (here / "sbatch").chmod(0o755)
     monkeypatch.setattr(slurm, "which", lambda name: name)
@@ -231,7 +231,7 @@ def test_the_number_of_a_job_is_found_among_what_a_cluster_says(here, monkeypatc
     assert slurm.submit(["--test-only"], "array.sh") == ""
 
 
-def test_what_an_editor_leaves_and_foreign_bytes_are_no_obstacle(here, submitted):
+def test_temporary_files_of_editors_and_foreign_bytes_are_skipped(here, submitted):
     assert cli.main(["new", "problem", "mine"]) == 0
     (here / "problems" / ".#mine.py").symlink_to("me@host.1:2")
     (here / "problems" / "gone.py").symlink_to("nowhere")
@@ -241,7 +241,7 @@ def test_what_an_editor_leaves_and_foreign_bytes_are_no_obstacle(here, submitted
     assert not (here / "s/code/problems/.#mine.py").is_symlink()
 
 
-def test_code_that_was_frozen_in_part_is_frozen_again(here, submitted, monkeypatch):
+def test_an_incomplete_copy_of_the_code_is_made_again(here, submitted, monkeypatch):
     words = [*ARRAY, "seed=0", "folder=mine"]
     with monkeypatch.context() as full:
         full.setattr(freezing.checkout, "copy", lambda place: place.mkdir())
@@ -256,7 +256,7 @@ def test_code_that_was_frozen_in_part_is_frozen_again(here, submitted, monkeypat
 
 
 @pytest.mark.parametrize("there", [[], [".git"]])
-def test_what_slurm_refuses_leaves_only_what_was_there(here, submitted, monkeypatch, there):
+def test_a_refused_submission_leaves_nothing_behind(here, submitted, monkeypatch, there):
     def refuse(options, script, *arguments):
         if "--test-only" not in options:
             raise UsageError("sbatch refused the array")
@@ -285,7 +285,7 @@ def test_a_later_array_that_is_refused_names_those_before_it(here, submitted, mo
     assert array.Sweep.read("mine").jobs == ("17",)
 
 
-def test_two_who_submit_a_sweep_submit_it_once(here, submitted, capsys):
+def test_two_processes_submit_a_sweep_once(here, submitted, capsys):
     assert cli.main([*ARRAY, "seed=0,1", "folder=mine"]) == 0
     before = array.Sweep.read("mine")
     with Lock(here / "mine"):  # the other one is at it
@@ -296,7 +296,7 @@ def test_two_who_submit_a_sweep_submit_it_once(here, submitted, capsys):
     assert array.Sweep.read("mine").jobs == before.jobs
 
 
-def test_a_submission_that_is_not_answered_is_not_unmade(here, monkeypatch, capsys):
+def test_a_submission_without_an_answer_keeps_its_sweep(here, monkeypatch, capsys):
     def silent(words, **others):
         if "--test-only" in words:
             return subprocess.CompletedProcess(words, 0, "", "")
@@ -312,21 +312,21 @@ def test_a_submission_that_is_not_answered_is_not_unmade(here, monkeypatch, caps
     assert len(array.Sweep.read("mine").runs) == 2
 
 
-def test_a_sweep_is_taken_up_again_by_the_launcher_that_was_typed_last(here, submitted):
+def test_a_sweep_is_continued_by_the_launcher_that_was_typed_last(here, submitted):
     assert cli.main([*WORDS, "seed=0", "figures=off", "folder=mine"]) == 0
     (here / "mine/0/results.h5").unlink()
     assert cli.main([*ARRAY, "seed=0", "folder=mine"]) == 0
     assert array.Sweep.read("mine").launcher == "slurm_array"
 
 
-# ---- what waits in the queue
+# ---- the queue
 
 
 def task_of(state: str, number: int, first: int, script: str = "/elsewhere/mine/slurm/array.sh") -> slurm.Task:
     return slurm.Task(state, str(number), [script, str(first)])
 
 
-def test_the_queue_tells_which_runs_wait(here, submitted, monkeypatch):
+def test_the_queue_names_the_runs_of_its_tasks(here, submitted, monkeypatch):
     assert cli.main([*ARRAY, "seed=range(6)", "folder=mine", "hydra.launcher.runs_per_task=2"]) == 0
     sweep = array.Sweep.read("mine")
     tasks = [task_of("PENDING", 1, 1), task_of("RUNNING", 0, 5)]
@@ -336,7 +336,7 @@ def test_the_queue_tells_which_runs_wait(here, submitted, monkeypatch):
     assert array.SlurmArray().queued(sweep) == dict.fromkeys(range(6), "PENDING")
 
 
-def test_a_sweep_that_waits_in_the_queue_is_not_submitted_again(here, submitted, monkeypatch, capsys):
+def test_a_queued_sweep_is_not_submitted_again(here, submitted, monkeypatch, capsys):
     words = [*ARRAY, "seed=0,1", "folder=mine"]
     assert cli.main(words) == 0
     monkeypatch.setattr(slurm, "tasks", lambda jobs: [task_of("PENDING", 0, 1), task_of("PENDING", 1, 1)])
@@ -359,7 +359,7 @@ def test_a_sweep_whose_jobs_have_left_the_queue_is_not_cancelled(here, submitted
     assert cancelled == [("17",)]
 
 
-def test_where_there_is_no_slurm_nobody_starts_what_was_queued(here, submitted, monkeypatch):
+def test_without_slurm_queued_runs_are_missing_and_continue_here(here, submitted, monkeypatch):
     submit = slurm.submit
     assert cli.main([*ARRAY, "seed=0,1", "folder=mine"]) == 0
     assert [entry["state"] for entry in states.states(array.Sweep.read("mine"))] == ["missing"] * 2
@@ -370,11 +370,11 @@ def test_where_there_is_no_slurm_nobody_starts_what_was_queued(here, submitted, 
     assert launched == ["basic"]
 
 
-# ---- the script itself, run by hand
+# ---- the script, executed without Slurm
 
 
 def task(here: Path, commands: list[str], **settings: int | list[str]) -> subprocess.CompletedProcess:
-    """Carry out a script of these commands, in place of `pinn train`."""
+    """Execute a script of these commands instead of `pinn train`."""
     (here / "code").mkdir(exist_ok=True)
     (here / "slurm").mkdir(exist_ok=True)
     (here / "slurm" / "runs.txt").write_text("".join(f"{line}\n" for line in commands))
@@ -397,7 +397,7 @@ def test_a_task_carries_out_its_runs_and_tells_failed_from_refused(here):
     assert task(here, ["bash -c 'kill -KILL $$'"]).returncode == 3
 
 
-def test_what_has_ended_in_an_earlier_life_is_left_out(here, monkeypatch):
+def test_a_requeued_task_leaves_out_what_has_ended(here, monkeypatch):
     runs = ["bash -c 'echo once >>../first'", "bash -c 'echo again >>../second; exit 3'"]
     assert task(here, runs).returncode == 3
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
@@ -406,7 +406,7 @@ def test_what_has_ended_in_an_earlier_life_is_left_out(here, monkeypatch):
     assert (here / "second").read_text() == "again\nagain\n"
 
 
-def test_a_failure_of_an_earlier_life_is_not_forgotten(here, monkeypatch):
+def test_a_requeued_task_counts_earlier_failures(here, monkeypatch):
     runs = ["bash -c 'exit 1'", "bash -c '[ -e ../again ] || exit 3'"]
     assert task(here, runs).returncode == 3
     (here / "again").touch()
@@ -423,7 +423,7 @@ def test_a_run_that_could_not_note_why_it_ended_is_noted_with_its_last_words(her
     assert (here / "0.failed").read_text() == says
 
 
-def test_a_task_that_ends_in_its_set_up_is_noted_for_its_runs(here, monkeypatch):
+def test_a_failed_set_up_is_noted_for_the_runs_of_the_task(here, monkeypatch):
     monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "17")
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "0")
     runs = [f"bash -c 'touch {here}/begun' folder={here}/{number}" for number in (0, 1)]
@@ -435,7 +435,7 @@ def test_a_task_that_ends_in_its_set_up_is_noted_for_its_runs(here, monkeypatch)
     assert not (here / "begun").exists()
 
 
-def test_a_warning_that_comes_while_a_task_is_set_up_is_no_failure(here):
+def test_a_signal_during_the_set_up_starts_no_run_and_is_no_failure(here):
     done = task(here, [f"touch {here}/begun folder={here}/0"], setup=["kill -USR1 $$"])  # as Slurm does
     assert done.returncode == 3  # it goes on when it is started again
     assert not (here / "begun").exists()
@@ -451,7 +451,7 @@ def test_a_warning_that_comes_while_a_task_is_set_up_is_no_failure(here):
         ("USR1", "RUNNING", 100, "requeued 100 times already", ""),
     ],
 )
-def test_a_task_that_is_ended_asks_to_go_on_unless_slurm_decides(here, monkeypatch, signal, queue, lives, says, asked):
+def test_a_task_that_is_ended_is_requeued_unless_slurm_decides(here, monkeypatch, signal, queue, lives, says, asked):
     (here / "bin").mkdir()
     for name, does in (("squeue", f"echo {queue}"), ("scontrol", f'echo "$@" >>{here}/asked')):
         (here / "bin" / name).write_text(f"#!/bin/sh\n{does}\n")

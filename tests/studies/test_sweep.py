@@ -1,4 +1,4 @@
-"""The folder of a sweep: its manifest, its runs, how it is found; and `pinn train -m`, which makes one."""
+"""The folder of a sweep: its manifest, its runs and their notes."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ def created(runs=WORDS, folder=None) -> Sweep:
     return Sweep.create("pinn train -m problem=helmholtz seed=0,1,2", "basic", runs, folder)
 
 
-def test_a_manifest_says_what_there_is_to_run(here):
+def test_a_manifest_has_the_words_of_every_run(here):
     made = created([*WORDS, (["problem=helmholtz", "seed=x"], "seed=x: expected a whole number")])
     about = json.loads((made.folder / "sweep.json").read_text())
     assert about["format"] == 1
@@ -37,7 +37,7 @@ def test_a_manifest_says_what_there_is_to_run(here):
 
 
 @pytest.mark.parametrize("text", ["k='a\nb'", "seed='\x1b[2J'", "seed=1\u00a0"])
-def test_a_word_that_goes_over_several_lines_is_refused_before_anything_is_made(text, here):
+def test_a_word_with_invisible_characters_is_refused(text, here):
     with pytest.raises(UsageError, match="type it without line breaks"):
         created([([text], None)])
     with pytest.raises(UsageError, match="type it without line breaks"):
@@ -50,7 +50,7 @@ def test_numbers_of_jobs_are_added():
     assert Sweep.read(made.folder).runs == made.runs
 
 
-def test_a_run_refused_when_it_starts_is_refused_until_it_has_results():
+def test_a_run_that_was_refused_at_its_start_is_refused_until_it_has_results():
     made = created()
     made.runs[1].folder.mkdir()
     sweep.note(made.runs[1].folder, sweep.REFUSED, "no GPU here")
@@ -59,7 +59,7 @@ def test_a_run_refused_when_it_starts_is_refused_until_it_has_results():
     assert [run.refused for run in Sweep.read(made.folder).runs] == [None, None, None]
 
 
-def test_what_a_run_said_when_it_started_does_not_get_into_the_manifest():
+def test_a_note_is_not_written_into_the_manifest():
     made = created()
     sweep.note(made.runs[1].folder, sweep.REFUSED, "no GPU here")
     Sweep.read(made.folder).with_jobs(["17"])
@@ -67,12 +67,12 @@ def test_what_a_run_said_when_it_started_does_not_get_into_the_manifest():
     assert [run.refused for run in Sweep.read(made.folder).runs] == [None, None, None]
 
 
-def test_a_folder_that_is_no_run_of_a_sweep_is_left_alone(here):
+def test_a_lone_run_gets_no_note(here):
     sweep.note(here / "mine" / "3", sweep.FAILED, "no GPU here")
     assert list(here.iterdir()) == []
 
 
-def test_a_chosen_folder_holds_this_very_sweep_or_nothing(here):
+def test_a_chosen_folder_is_empty_or_holds_the_same_sweep(here):
     made = created(folder="mine")
     assert created(folder="mine") == made
     with pytest.raises(UsageError, match="mine holds another sweep"):
@@ -86,7 +86,7 @@ def test_a_chosen_folder_holds_this_very_sweep_or_nothing(here):
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", "{}", '{"format": 2}', '{"format": 1, "runs": 3}', '{"format": 1, "runs": [{}]}']
 )
-def test_a_damaged_manifest_is_answered_in_a_line(text, here):
+def test_a_damaged_manifest_is_one_line(text, here):
     (here / "sweep.json").write_text(text)
     with pytest.raises(UsageError, match=r"sweep\.json is damaged"):
         Sweep.read(here)

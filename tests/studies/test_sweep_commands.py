@@ -1,4 +1,4 @@
-"""`pinn resume`, `cancel` and `logs` with sweeps that really run."""
+"""`pinn resume`, `cancel` and `logs` with sweeps."""
 
 import os
 import re
@@ -65,7 +65,7 @@ def weights(folder: Path) -> dict[str, np.ndarray]:
     return {name: np.asarray(value) for name, value in Results(folder / "results.h5").read("network").items()}
 
 
-def test_a_sweep_goes_on_with_what_is_missing_stopped_or_failed(capfd: pytest.CaptureFixture[str]) -> None:
+def test_resume_starts_missing_interrupted_and_failed_runs_only(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "-m", *TINY, "stop.steps=3", "seed=0,1,2,3", "folder=s"]) == 0
     whole = {number: weights(Path(f"s/{number}")) for number in range(4)}
     began = {number: Path(f"s/{number}/config.yaml").stat().st_mtime_ns for number in range(4)}
@@ -88,7 +88,7 @@ def test_a_sweep_goes_on_with_what_is_missing_stopped_or_failed(capfd: pytest.Ca
     assert capfd.readouterr().out == "nothing is left to do in s; pinn compare s\n"
 
 
-def test_a_cancelled_sweep_saves_stops_and_can_go_on(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_cancelled_sweep_saves_and_can_be_resumed(capfd: pytest.CaptureFixture[str]) -> None:
     with started("recipe=adam", "compile=off", "stop.steps=9999999", "seed=0,1", "folder=s") as process:
         wait_until(lambda: Path("s/0/checkpoint.pt").exists())
         wait_until(lambda: told("s") == ["running", "queued"])
@@ -131,7 +131,7 @@ def test_one_process_at_a_sweep_at_a_time(capsys: pytest.CaptureFixture[str]) ->
         (None, "stopped", "interrupted (SIGUSR1)"),
     ],
 )
-def test_the_queue_of_a_cluster_tells_what_goes_on(
+def test_the_queue_of_a_cluster_says_which_runs_continue(
     tasks: dict[int, str] | None, state: str, note: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sweep = replace(write_sweep(), launcher="slurm_array").with_jobs(["12"])
@@ -147,7 +147,7 @@ def test_the_queue_of_a_cluster_tells_what_goes_on(
     assert asked == [sweep.jobs]
 
 
-def test_a_sweep_of_a_cluster_that_goes_on_here_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_of_a_cluster_may_continue_here(monkeypatch: pytest.MonkeyPatch) -> None:
     sweep = replace(write_sweep(), launcher="slurm_array").with_jobs(["12"])
     shutil.rmtree(FOLDER / "5")
     monkeypatch.setattr(SlurmArray, "queued", lambda self, sweep: {})
@@ -162,7 +162,7 @@ def test_a_lone_run_in_the_folder_of_a_sweep_is_refused(capsys: pytest.CaptureFi
     assert f"{FOLDER} holds the runs of a sweep; type folder=ANOTHER" in capsys.readouterr().err
 
 
-def test_a_sweep_of_a_cluster_is_submitted_again_or_goes_on_here(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_of_a_cluster_is_submitted_again_or_continues_here(monkeypatch: pytest.MonkeyPatch) -> None:
     sweep = write_sweep().with_jobs(["12"])
     shutil.rmtree(FOLDER / "5")
     launched, submit = [], array.submit
@@ -210,7 +210,7 @@ def test_a_log_is_printed_and_followed_to_its_end(capsys: pytest.CaptureFixture[
         (["logs", "ab/99"], "has runs 0 to 8; found 99"),
     ],
 )
-def test_what_cannot_be_done_is_one_line(words: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mistake_is_one_line(words: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
     write_sweep()
     for number in "01":
         (FOLDER / number / "run.log").unlink()

@@ -1,4 +1,4 @@
-"""Runs of a sweep that end where no results file can say so: what is refused, and what is tried again."""
+"""Runs of a sweep that end without a results file: which are refused, and which are tried again."""
 
 import json
 import os
@@ -37,7 +37,7 @@ def told() -> list[tuple[str, str]]:
     return [(entry["state"], entry["note"]) for entry in states.states(Sweep.read("s"))]
 
 
-def test_what_this_machine_cannot_do_is_a_failure_that_is_tried_again(
+def test_a_missing_device_is_a_failure_that_is_tried_again(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
@@ -56,7 +56,7 @@ def test_what_this_machine_cannot_do_is_a_failure_that_is_tried_again(
     assert not Path("s/0.failed").exists()
 
 
-def test_a_dry_run_elsewhere_refuses_nothing_for_what_another_machine_may_do(
+def test_a_dry_run_does_not_refuse_a_device_that_a_node_may_have(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
@@ -64,7 +64,7 @@ def test_a_dry_run_elsewhere_refuses_nothing_for_what_another_machine_may_do(
     assert "1 run; " in capsys.readouterr().out
 
 
-def test_memory_and_folders_are_the_machines(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_short_memory_and_a_full_disk_are_failures(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as short:
         short.setattr("pinn_cli.configuration.cost.free_memory", lambda device: 10.0)
         assert main(SWEEP) == 1
@@ -83,7 +83,7 @@ def test_memory_and_folders_are_the_machines(monkeypatch: pytest.MonkeyPatch) ->
     assert (state, "s/0 cannot be made (No space left on device)" in note) == ("failed", True)
 
 
-def test_an_error_before_there_are_results_is_a_failure_with_its_last_line(
+def test_an_error_before_the_first_results_is_a_failure_with_its_message(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def broken(parts: object) -> None:
@@ -99,7 +99,7 @@ def test_an_error_before_there_are_results_is_a_failure_with_its_last_line(
     assert told() == [("finished", "")]
 
 
-def test_a_sweep_that_is_told_to_stop_while_a_run_is_set_up_begins_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_signal_during_the_set_up_of_a_run_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assemble = start.assemble
 
     def told_meanwhile(*arguments: Any) -> Any:
@@ -113,7 +113,7 @@ def test_a_sweep_that_is_told_to_stop_while_a_run_is_set_up_begins_nothing(monke
     assert main(["resume", "s"]) == 0
 
 
-def test_a_started_run_that_cannot_go_on_has_failed_and_is_not_refused(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_started_run_that_cannot_continue_has_failed(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(SWEEP) == 0
     whole = Path("s/0/checkpoint.pt").read_bytes()
     Results("s/0/results.h5").attributes(status="stopped", reason="interrupted (SIGTERM)")
@@ -128,7 +128,7 @@ def test_a_started_run_that_cannot_go_on_has_failed_and_is_not_refused(capfd: py
     assert told() == [("finished", "")]
 
 
-def test_a_folder_that_another_process_writes_is_noted_nowhere_and_its_run_is_tried_again(
+def test_a_run_that_another_process_writes_gets_no_note_and_is_tried_again(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = Sweep.create("pinn train -m", "basic", [([*TINY[1:], "seed=0"], None)], "s").runs[0]
@@ -148,7 +148,7 @@ def test_a_folder_that_another_process_writes_is_noted_nowhere_and_its_run_is_tr
     assert told() == [("stopped", "interrupted (SIGTERM)")]
 
 
-def test_a_run_that_begins_while_a_requeued_job_is_set_up_is_waited_for_and_goes_on(
+def test_a_requeued_run_waits_for_its_earlier_process_and_continues(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*TINY, "stop.steps=2", "folder=first"]) == 0
@@ -168,13 +168,13 @@ def test_a_run_that_begins_while_a_requeued_job_is_set_up_is_waited_for_and_goes
     assert "resume   run from step 2" in capsys.readouterr().out
 
 
-def test_no_folder_chosen_is_a_new_one_of_a_sweep_too() -> None:
+def test_folder_null_is_a_new_folder() -> None:
     assert main([*TINY, "-m", "seed=0", "folder=null"]) == 0
     assert [path.name for path in Path().iterdir()] == ["outputs"]
     assert find_sweep().runs[0].folder.parent.parent == Path("outputs/sweeps")
 
 
-def test_a_sweep_goes_on_with_a_run_that_a_resume_has_changed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_sweep_continues_a_run_that_a_resume_has_changed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(SWEEP) == 0
     assert main(["resume", "s/0", "stop.steps=3"]) == 0
     assert main(["resume", "s/0", "stop.steps=5", "record.every=2"]) == 0
@@ -201,7 +201,7 @@ def test_a_folder_that_differs_between_runs_is_one_line(
 
 
 @pytest.mark.parametrize("place", ["file/x", "shut/x"])
-def test_folders_that_cannot_be_made_are_answered_before_anything_is(
+def test_a_folder_that_cannot_be_made_is_one_line(
     place: str, here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Path("file").touch()

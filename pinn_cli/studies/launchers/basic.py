@@ -46,10 +46,10 @@ def _say(number: int) -> None:
 
 
 def carry_out(words: Sequence[str], name: str = "") -> int:
-    """Train the run of these words of `pinn train`; the exit code. It never raises.
+    """Train the run of these words of `pinn train`; the exit code, never an exception.
 
-    What ends the run is printed in one line, behind its `name` in a sweep. For a run of a sweep it is also written into
-    a note beside the run's folder, where the results file cannot say it.
+    An error is printed as one line that begins with the `name` of a run of a sweep. Such a run also gets a note beside
+    its folder, because it may have no results file.
     """
     folder: Path | None = None
     try:
@@ -70,7 +70,7 @@ def carry_out(words: Sequence[str], name: str = "") -> int:
 
 
 def _code(error: Exception, name: str, folder: Path | None) -> int:
-    """What an error ends a run with; one of a sweep is refused only before it has begun, and for good."""
+    """The exit code for an error. A run of a sweep is refused only for its words, and only before it has results."""
     if not isinstance(error, UsageError):
         return FAILED
     if folder is None or not (name or sweeps.sweep_of(folder)):

@@ -1,4 +1,4 @@
-"""`hydra/launcher=dask`: each run is a command on a worker of Dask, on whichever cluster Dask can start workers."""
+"""`hydra/launcher=dask`: each run is a command on a worker of Dask, which starts workers on many kinds of clusters."""
 
 import asyncio
 import os
@@ -42,7 +42,7 @@ class Dask(Launcher):
             raise UsageError(f"hydra.launcher.jobs={self.jobs}: expected a whole number above 0")
 
     def check(self) -> None:
-        """Raise UsageError for a class or keywords that there are not, NotHereError without Dask or its queue."""
+        """Raise UsageError for an unknown class or keyword, NotHereError if Dask or the queue is not installed."""
         self._script()
         if self.scheduler is None and self.cluster != LOCAL:
             submit = self._class().job_cls.submit_command.split()[0]
@@ -64,7 +64,7 @@ class Dask(Launcher):
                 client = stack.enter_context(Client(self.scheduler or stack.enter_context(self._started()),
                                                     timeout=PATIENCE))  # fmt: skip
                 _follow(client, sweep, runs, progress, interruption)
-            except (OSError, RuntimeError, ValueError) as error:
+            except (OSError, RuntimeError, TypeError, ValueError) as error:
                 line = " ".join(str(error).split())[:300]
                 raise TrainingError(f"Dask broke ({type(error).__name__}: {line}); pinn resume {sweep.folder} goes on"
                                     ) from error  # fmt: skip
@@ -118,16 +118,24 @@ def _follow(
     surroundings = {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
     commands = [pool.train(run) for run in runs]
     left = {client.submit(work, name, command, os.getcwd(), surroundings, pure=False): command for command in commands}
-    while left:
-        for future in [future for future in left if future.done()]:
-            lost = future.status != "finished"  # its worker has died several times, say
-            progress.ended(left.pop(future), *((FAILED, str(future.exception())) if lost else future.result()))
-        if interruption and time.monotonic() > asked + pool.AGAIN:
-            if asked == -inf:
-                progress.stopping(str(interruption.reason), sum(map(len, client.run(running, name).values())))
-            asked = time.monotonic()
-            client.run(stop, name)
-        time.sleep(PAUSE)
+    try:
+        while left:
+            for future in [future for future in left if future.done()]:
+                command = left.pop(future)
+                if future.status == "finished":
+                    progress.ended(command, *future.result())
+                elif not future.cancelled():  # for example after its worker has died several times
+                    progress.ended(command, FAILED, str(future.exception()))
+            if interruption and time.monotonic() > asked + pool.AGAIN:
+                started = {folder for folders in client.run(stop, name).values() for folder in folders}
+                if asked == -inf:
+                    progress.stopping(str(interruption.reason), len(started))
+                asked = time.monotonic()
+                client.cancel([future for future, command in left.items() if str(command.folder) not in started])
+            time.sleep(PAUSE)
+    except BaseException:  # a second Ctrl-C, or an error here
+        client.run(kill, name)
+        raise
 
 
 def work(name: str, command: pool.Command, folder: str, environment: Mapping[str, str]) -> tuple[int, str]:
@@ -144,13 +152,16 @@ def work(name: str, command: pool.Command, folder: str, environment: Mapping[str
         processes[name].remove(process)
 
 
-def running(name: str) -> list[str]:
-    """On a worker: the folders of the runs that it carries out."""
-    return [str(process.command.folder) for process in processes.get(name, ())]
-
-
-def stop(name: str) -> None:
-    """On a worker: ask its runs of this sweep to save and stop; no other begins."""
+def stop(name: str) -> list[str]:
+    """On a worker: ask its runs of this sweep to save and stop; their folders. No other run begins."""
     stopped.add(name)
     for process in processes.get(name, ()):
         process.stop(None)
+    return [str(process.command.folder) for process in processes.get(name, ())]
+
+
+def kill(name: str) -> None:
+    """On a worker: end its runs of this sweep at once."""
+    stopped.add(name)
+    for process in list(processes.get(name, ())):
+        process.kill()

@@ -84,6 +84,7 @@ def carry_out(
         finally:
             for process in running.values():  # after a second Ctrl-C, or an error here
                 process.kill()
+                process.errors()
     return interruption.reason
 
 
@@ -127,7 +128,6 @@ class Process:
         """End it at once; what it has recorded stays."""
         self._process.kill()
         self._process.wait()
-        self._errors.close()
 
     def errors(self) -> str:
         """What it has written to its standard error."""

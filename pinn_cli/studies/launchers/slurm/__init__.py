@@ -1,7 +1,7 @@
 """`hydra/launcher=slurm_array`: a sweep as a Slurm array of ordinary `pinn train` commands.
 
-`array` is what the YAML names, `script` what a task carries out, `freeze` keeps the code as it was submitted, `slurm`
-speaks to Slurm.
+`array` has the class that the YAML names, `settings` its keys, `script` the batch script, `task` what the script runs,
+`freeze` the copy of the code, and `commands` the questions to Slurm.
 """
 
 from pinn_cli.studies.launchers.slurm.array import SlurmArray

@@ -1,4 +1,4 @@
-"""What `hydra/launcher=slurm_array` names: the settings of a cluster, and a sweep submitted with them."""
+"""The launcher `slurm_array`: a sweep submitted as arrays of Slurm."""
 
 import re
 import shlex
@@ -84,11 +84,11 @@ class SlurmArray(Settings, Launcher):
             print(f"job {job}: {counted(tasks, 'task')}", flush=True)
 
     def _write(self, sweep: Sweep, runs: Sequence[PlannedRun]) -> Path:
-        """The frozen code and, in a folder of this submission, the runs and the script."""
+        """Write the frozen code and, in a folder of this submission, the runs and the script; the script."""
         folder = sweep.folder.absolute()
         for path in (folder, *(run.folder.absolute() for run in runs)):
             if not re.fullmatch(r"[\w./@+-]+", str(path)):
-                raise UsageError(f"{path}: Slurm takes no such sign in the name of a log; type folder=ANOTHER")
+                raise UsageError(f"{path}: Slurm accepts no such character in the name of a log; type folder=ANOTHER")
         if not (folder / "code").exists():
             keep(folder, [word for run in runs for word in run.words])
         place = next(p for n in count(1) if not (p := folder / (f"slurm-{n}" if n > 1 else "slurm")).exists())
@@ -98,13 +98,13 @@ class SlurmArray(Settings, Launcher):
         return place / "array.sh"
 
     def _arrays(self, runs: int) -> list[tuple[int, int]]:
-        """For every array the line of its first run, counted from 1, and its number of tasks."""
+        """For each array the line of its first run, counted from 1, and its number of tasks."""
         tasks, largest = -(-runs // self.runs_per_task), largest_array()
         return [(1 + first * self.runs_per_task, min(largest, tasks - first)) for first in range(0, tasks, largest)]
 
     def _tasks(self, runs: Sequence[PlannedRun]) -> str:
         arrays = self._arrays(len(runs))
-        several = f", in {len(arrays)} arrays, since Slurm takes {largest_array()} at most" if len(arrays) > 1 else ""
+        several = f", in {len(arrays)} arrays (Slurm accepts {largest_array()} at most)" if len(arrays) > 1 else ""
         each = f" of up to {self.runs_per_task} runs" if self.runs_per_task > 1 else ""
         return f"{counted(sum(tasks for _, tasks in arrays), 'task')}{each}{several}"
 
@@ -115,7 +115,7 @@ def _command(run: PlannedRun) -> str:
 
 
 def _numbers(sweep: Sweep, task: slurm.Task) -> Collection[int]:
-    """The runs that a task carries out: lines of its runs.txt. Where that cannot be told, it may be any of them."""
+    """The runs that a task carries out, which are lines of its runs.txt; all runs if that cannot be read."""
     runs = sweep.numbers
     try:
         script, first = task.command

@@ -1,4 +1,4 @@
-"""What is asked of Slurm: a script's number, the largest array it takes, the tasks in its queue."""
+"""Questions to Slurm: the number of a submitted script, the size of the largest array, the tasks in the queue."""
 
 import os
 import re
@@ -11,12 +11,12 @@ from typing import NamedTuple
 from pinn_cli.basics.errors import MachineError, UsageError
 from pinn_cli.studies.launchers.base import NotHereError
 
-ARRAY = 1001  # Slurm's own MaxArraySize, where it cannot be asked
-PATIENCE = 60  # seconds for a controller that is busy
+ARRAY = 1001  # the default MaxArraySize of Slurm, for a machine where it cannot be asked
+PATIENCE = 60  # seconds for a busy controller
 
 
 class Task(NamedTuple):
-    """A task in the queue: PENDING, RUNNING ..., its number in its array, and the script with its arguments."""
+    """A task in the queue: its state (PENDING, RUNNING ...), its number in its array, the script and its arguments."""
 
     state: str
     number: str
@@ -28,14 +28,14 @@ def largest_array() -> int:
     if which("scontrol") is None:
         return ARRAY
     done = _ask(["scontrol", "show", "config"])
-    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", done.stdout, re.MULTILINE)
-    return max(1, int(found[1])) if found else ARRAY
+    size = re.search(r"^MaxArraySize\s*=\s*(\d+)", done.stdout, re.MULTILINE)
+    return max(1, int(size[1])) if size else ARRAY
 
 
 def submit(options: Sequence[str], script: str | Path, *arguments: str) -> str:
-    """The number that Slurm gives to a job ("" in a test).
+    """Submit a script; the number of the job ("" in a test).
 
-    Raises UsageError, with its reason, if it takes none, and MachineError if it does not say whether it does.
+    Raises UsageError with Slurm's reason if it refuses, and MachineError if it does not answer.
     """
     if which("sbatch") is None:
         raise NotHereError("there is no Slurm here (no `sbatch`); --dry-run shows the script; or take another launcher")
@@ -55,7 +55,7 @@ def is_here() -> bool:
 
 
 def tasks(jobs: Sequence[str]) -> list[Task] | None:
-    """The tasks of these jobs that are still in the queue; [] where there is no Slurm, None if it cannot say."""
+    """The tasks of these jobs that are in the queue; [] if there is no Slurm here, None if it does not answer."""
     if not is_here():
         return []
     if which("squeue") is None:
@@ -71,7 +71,7 @@ def tasks(jobs: Sequence[str]) -> list[Task] | None:
 
 
 def cancel(jobs: Sequence[str]) -> None:
-    """Take the jobs out of the queue; what runs saves first. Raises UsageError with Slurm's own reason if it cannot."""
+    """Take the jobs out of the queue; running runs save first. Raises UsageError with Slurm's reason if it refuses."""
     if which("scancel") is None:
         raise NotHereError(f"there is no Slurm here (no `scancel`); on the cluster type scancel {' '.join(jobs)}")
     done = _ask(["scancel", *jobs])
@@ -80,7 +80,7 @@ def cancel(jobs: Sequence[str]) -> None:
 
 
 def _ask(words: Sequence[str], environment: Mapping[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
-    """What a command of Slurm's answers (Raises MachineError if it does not)."""
+    """The answer of a command of Slurm. Raises MachineError if there is none."""
     try:
         return subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, check=False, env=environment)
     except subprocess.TimeoutExpired:
@@ -89,7 +89,7 @@ def _ask(words: Sequence[str], environment: Mapping[str, str] | None = None) -> 
 
 
 def _environment() -> dict[str, str]:
-    """The environment without the working directory among Python's folders: tasks take the frozen code."""
+    """The environment without the working directory in PYTHONPATH: tasks use the frozen code."""
     here = str(Path.cwd())
     places = [place for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if place and place != here]
     others = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}

@@ -1,7 +1,7 @@
-"""The code as it was submitted, the user's and pinn's own: what is edited while jobs queue changes nothing.
+"""A copy of the code of a submission, the user's and pinn's: editing a file while jobs are queued changes nothing.
 
-Copied are `./conf` and every module of the working directory that a part or a problem may import. Everything else
-there is linked, so that the relative name of a data file still means the same.
+`./conf` and every module of the working directory that a part or a problem may import are copied. Everything else is
+linked, so that relative names of data files stay valid.
 """
 
 import ast
@@ -15,12 +15,12 @@ from pinn_cli.basics import checkout
 from pinn_cli.configuration import catalogue
 
 TARGET = re.compile(r"_target_\s*[:=]\s*['\"]?([A-Za-z_]\w*)")
-LEFT_OUT = shutil.ignore_patterns("__pycache__", ".*")  # an editor's own, links to nowhere among them
-LARGE = 2**24  # bytes from which a file is linked and not copied: data, not code
+LEFT_OUT = shutil.ignore_patterns("__pycache__", ".*")  # among them files of editors
+LARGE = 2**24  # bytes; a larger file is data, and is linked
 
 
 def keep(folder: Path, words: Iterable[str] = ()) -> None:
-    """Put `pinn` and `code` into the folder of a sweep: all of both or, where that is cut short, no `code`."""
+    """Write `pinn` and `code` into the folder of a sweep. `code` is there only if both are complete."""
     parts = {name: folder / f".{name}.part" for name in ("pinn", "code")}
     for name, part in parts.items():
         shutil.rmtree(part, ignore_errors=True)
@@ -33,11 +33,11 @@ def keep(folder: Path, words: Iterable[str] = ()) -> None:
 
 
 def freeze(place: Path, words: Iterable[str] = ()) -> None:
-    """Fill the folder `place` from the working directory; `words` of runs may name further classes."""
+    """Fill the folder `place` from the working directory. The `words` of runs may name further classes."""
     here, own = Path.cwd(), catalogue.folders()[1:]
     yamls = (path for conf in own for path in conf.rglob("*.yaml") if path.is_file())
     texts = [*words, *(path.read_text(encoding="utf-8", errors="replace") for path in yamls)]
-    modules = _reached({found for text in texts for found in TARGET.findall(text)})
+    modules = _reached({name for text in texts for name in TARGET.findall(text)})
     place.mkdir()
     for path in [*own, *modules]:
         if path.is_dir():
@@ -50,15 +50,15 @@ def freeze(place: Path, words: Iterable[str] = ()) -> None:
 
 
 def _reached(names: set[str]) -> list[Path]:
-    """The modules of the working directory with these names, and those that they import in turn: files, folders."""
-    found: dict[str, Path] = {}
+    """The files and folders of the modules with these names in the working directory, and of those that they import."""
+    modules: dict[str, Path] = {}
     while names:
         name = names.pop()
         path = next((path for path in (Path.cwd() / name, Path.cwd() / f"{name}.py") if path.exists()), None)
-        if path is not None and name not in found:
-            found[name] = path
+        if path is not None and name not in modules:
+            modules[name] = path
             names |= {root for file in _files(path) for root in _imports(file)}
-    return list(found.values())
+    return list(modules.values())
 
 
 def _files(path: Path) -> list[Path]:
@@ -66,7 +66,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def _imports(file: Path) -> set[str]:
-    """The first names of what a file imports; none if it cannot be read as Python, which its run will say."""
+    """The top-level names that a file imports; none if it is not valid Python, which its run will report."""
     try:
         nodes = list(ast.walk(ast.parse(file.read_bytes())))
     except (SyntaxError, ValueError):
@@ -78,7 +78,7 @@ def _imports(file: Path) -> set[str]:
 
 
 def _copy(source: str | Path, target: str | Path) -> str:
-    """A file that is small enough to be code is copied; data, and a link to nowhere, is linked."""
+    """Copy a file that is small enough to be code; link data, and links that lead nowhere."""
     if os.path.isfile(source) and os.path.getsize(source) < LARGE:
         shutil.copy2(source, target)
     else:

@@ -67,7 +67,7 @@ def options(array: Settings, folder: Path = Path("sweep"), place: Path = Path("s
 
 
 def environment(folder: Path) -> list[str]:
-    """Lines by which the commands find this very pinn, whatever environment a job begins with."""
+    """Lines of shell that let a job find this installation of pinn, whatever environment it has."""
     path = [f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH"]
     frozen = [f"export PYTHONPATH={shlex.quote(str(folder / 'pinn'))}${{PYTHONPATH:+:$PYTHONPATH}}"]
     return path + (frozen if checkout.is_one() else [])

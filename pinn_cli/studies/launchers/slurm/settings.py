@@ -1,4 +1,4 @@
-"""What Slurm is asked for."""
+"""The settings of the launcher `slurm_array`."""
 
 import re
 from dataclasses import dataclass, field
