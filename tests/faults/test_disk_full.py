@@ -61,7 +61,7 @@ def filled(lives: Lives, disk: Path, at: int) -> str:
 
 def test_a_disk_that_fills_up_costs_nothing(lives, disk, whole):
     """At the first operations (folder, lock, results file, configuration), and at random ones of the whole life."""
-    moments = [1, 2, 4, 7, *random.Random(0).choices(range(12, whole["operations"]), k=5)]
+    moments = [1, 4, 7, *random.Random(0).choices(range(12, whole["operations"]), k=3)]
     said = [filled(lives, disk, at) for at in moments]
     assert any("results.h5" in line for line in said)
     assert any("checkpoint" in line for line in said) or any("the disk of" in line for line in said)

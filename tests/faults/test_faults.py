@@ -109,26 +109,26 @@ def _moment(chance: random.Random, whole: dict[str, float]) -> dict[str, float]:
     return {"at": chance.randint(1, int(whole["operations"]) // chance.choice((1, 1, 2, 50)))}
 
 
-@pytest.mark.parametrize(("case", "kills"), [("levenberg_marquardt", 7), ("adam", 7), ("stages", 6)])
+@pytest.mark.parametrize(("case", "kills"), [("levenberg_marquardt", 4), ("adam", 3), ("stages", 3)])
 def test_a_killed_run_goes_on_bit_for_bit(lives, tmp_path, case, kills):
     killed_runs(lives, tmp_path, case, kills, seed=0)
 
 
-def test_one_failing_run_of_twenty_does_not_stop_the_others(tmp_path, monkeypatch, capsys):
+def test_one_failing_run_does_not_stop_the_others(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     few = ["points.interior=16", "points.face=4", "stop.steps=5", "compile=off", "figures=off"]
-    rates = ",".join("1e30" if k == 7 else f"{k + 1}e-4" for k in range(20))
+    rates = "1e-4,1e30,1e-3"
     words = [*SMALL, *few, "recipe=adam", f"optimizer.adam.lr={rates}", "folder=sweep"]
     assert cli.main(["train", "-m", *words]) == cli.FAILED
     err = capsys.readouterr().err
-    assert "run 7" in err
+    assert "run 1" in err
     assert "is not finite" in err
     assert cli.main(["status", "sweep", "--json"]) == 0
     states = {run["number"]: run for run in json.loads(capsys.readouterr().out)["runs"]}
-    assert [number for number, run in states.items() if run["state"] != "finished"] == [7]
-    assert states[7]["state"] == "failed"
-    assert "is not finite" in states[7]["note"]
-    assert len(states) == 20
+    assert [number for number, run in states.items() if run["state"] != "finished"] == [1]
+    assert states[1]["state"] == "failed"
+    assert "is not finite" in states[1]["note"]
+    assert len(states) == 3
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
-"""Damaged and invented files: whatever the bytes, a command ends, in one clear line or as it should.
+"""Damaged files and odd values: a command ends with one clear line, or as if nothing had changed.
 
-500 cases, the same every time; PINN_FUZZ=10000 makes so many, others every time. What could crash or hang (HDF5's own
-library, torch) lives in processes of its own, with 2 GB of room and a limit on time.
+150 cases, the same every time; PINN_FUZZ=10000 makes that many, different ones every time. Commands that could crash or
+hang (in HDF5 or torch) run in processes of their own, with 2 GB of memory and a time limit.
 """
 
 import contextlib
@@ -34,17 +34,17 @@ from pinn_cli.studies.sweep import Sweep
 from tests.lives import Lives
 from tests.run_files import write_run
 
-CASES = int(os.environ.get("PINN_FUZZ", 500))
+CASES = int(os.environ.get("PINN_FUZZ", 150))
 SMALL = ["points.interior=16", "points.face=4", "architecture.width=4", "architecture.depth=1", "figures=off"]
 RUN = ["train", "problem=helmholtz", *SMALL, "compile=off", "stop.steps=2", "folder=run"]
 HANG = 60.0  # seconds
 
 
 def cases(share: float):
-    """So many of all cases."""
+    """This share of all cases, at least three."""
     return settings(
-        max_examples=round(CASES * share), derandomize="PINN_FUZZ" not in os.environ, deadline=None, database=None,
-        suppress_health_check=list(HealthCheck),
+        max_examples=max(3, round(CASES * share)), derandomize="PINN_FUZZ" not in os.environ, deadline=None,
+        database=None, suppress_health_check=list(HealthCheck),
     )  # fmt: skip
 
 
@@ -126,7 +126,7 @@ def test_changed_bytes_of_a_results_file(here, lives):
     whole = Path("small/results.h5").read_bytes()
     Path("fuzzed").mkdir()
 
-    @cases(0.4)
+    @cases(0.25)
     @given(changes, st.sampled_from(LOOKS))
     def look(script, words) -> None:
         Path("fuzzed/results.h5").write_bytes(changed(whole, script))
@@ -176,7 +176,7 @@ def test_a_checkpoint_of_other_things(here, lives):
     inner = [(table, name) for table in ("progress", "model", "sampler", "optimizer") for name in state[table]]
     names = [*((name,) for name in state), *inner]
 
-    @cases(0.03)
+    @cases(0.02)
     @given(st.sampled_from(names), odd | st.just("missing"))
     def go_on(name, value) -> None:
         other = pickle.loads(pickle.dumps(state))
