@@ -122,12 +122,12 @@ def test_one_failing_run_does_not_stop_the_others(tmp_path, monkeypatch, capsys)
     assert cli.main(["train", "-m", *words]) == cli.FAILED
     err = capsys.readouterr().err
     assert "run 1" in err
-    assert "is not finite" in err
+    assert "the loss is nan at step 2" in err
     assert cli.main(["status", "sweep", "--json"]) == 0
     states = {run["number"]: run for run in json.loads(capsys.readouterr().out)["runs"]}
     assert [number for number, run in states.items() if run["state"] != "finished"] == [1]
     assert states[1]["state"] == "failed"
-    assert "is not finite" in states[1]["note"]
+    assert "the loss is nan at step 2" in states[1]["note"]
     assert len(states) == 3
 
 
