@@ -1,10 +1,15 @@
 """Run folders written without training, for tests of everything that only reads."""
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from pinn_cli.records.results import Noted, Results
+from pinn_cli.training.stopping import Progress
 
 CONFIG = """
 seed: {seed}
@@ -48,3 +53,29 @@ def write_run(
         "error": {f: Noted(1e-4, {"max_absolute": 2e-4, "mean_absolute": 1e-4}) for f in fields if reference},
     })
     return results
+
+
+def assert_same_run(one: Path | str, other: Path | str) -> None:
+    """Networks, final values and histories of two runs are equal, bit for bit; only times may differ."""
+    first, second = (Results(Path(folder) / "results.h5") for folder in (one, other))
+    for group in ("history", "network", "error", "guard", "seams", "collocation", "stages", "unknowns"):
+        then, now = first.read(group), second.read(group)
+        assert then.keys() == now.keys(), group
+        for name in then.keys() - {"time"} if group == "history" else then:
+            numbers = np.asarray(then[name]).dtype.kind == "f"
+            assert np.array_equal(then[name], now[name], equal_nan=numbers), f"{group}/{name}"
+
+
+@contextmanager
+def told_to_stop_in(step: int) -> Iterator[None]:
+    """Runs get SIGTERM at the end of this step, before its row."""
+    advance = Progress.advance
+
+    def interrupt(progress: Progress, loss: float) -> None:
+        advance(progress, loss)
+        if progress.step == step:
+            signal.raise_signal(signal.SIGTERM)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Progress, "advance", interrupt)
+        yield

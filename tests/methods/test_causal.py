@@ -4,7 +4,6 @@ from math import exp
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -20,6 +19,7 @@ from pinn_cli.methods.weightings.product import Product
 from pinn_cli.physics.domains import Box
 from pinn_cli.physics.time_window import Window
 from pinn_cli.records.results import Results
+from tests.run_files import assert_same_run
 
 SMALL = ["architecture.width=4", "architecture.depth=1", "points.interior=64", "points.face=8", "device=cpu"]
 
@@ -173,10 +173,8 @@ def test_a_run_goes_on_bit_for_bit_and_its_history_has_epsilon_and_the_smallest_
     assert cli.main([*run, "stop.steps=6", "folder=whole"]) == 0
     assert cli.main([*run, "stop.steps=3", "folder=parts"]) == 0
     assert cli.main(["resume", "parts", "stop.steps=6"]) == 0
-    whole, parts = (Results(Path(folder) / "results.h5") for folder in ("whole", "parts"))
-    then, now = whole.read_history(), parts.read_history()
-    assert then.keys() == now.keys()
-    assert all(np.array_equal(then[name], now[name], equal_nan=True) for name in then if name != "time")
+    assert_same_run("whole", "parts")
+    then = Results(Path("whole/results.h5")).read_history()
     assert len(then["step"]) == 6
     assert set(then["causal/epsilon"]) <= {0.01, 0.1, 1.0, 10.0, 100.0}
     assert ((then["causal/smallest"] > 0) & (then["causal/smallest"] < 1)).all()

@@ -1,10 +1,8 @@
 """Continuation in a coefficient: stages, what goes on from one to the next, when they end, what is refused."""
 
-import signal
 from itertools import cycle
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -20,9 +18,9 @@ from pinn_cli.methods.contracts import Report, Stage
 from pinn_cli.methods.strategies.continuation import LEAST, Continuation, steps_to
 from pinn_cli.problems.helmholtz import Helmholtz
 from pinn_cli.records.results import Results
-from pinn_cli.training import loop as train
 from pinn_cli.training.clock import Clock
 from pinn_cli.training.stopping import Progress, StopRules
+from tests.run_files import assert_same_run, told_to_stop_in
 
 SMALL = ["architecture.width=4", "architecture.depth=1", "points.interior=32", "points.face=8", "stop.steps=20"]
 STEADY = ["problem=helmholtz", "strategy=continuation", *SMALL]
@@ -152,7 +150,7 @@ def test_the_loss_of_a_stage_is_seen_through_the_strategies_around_it(tmp_path, 
     assert names == [*["c=1", "c=1.25", "c=1.75", "c=2", "levenberg_marquardt"] * 2]
 
 
-def test_a_run_whose_steps_adapt_goes_on_bit_for_bit_after_a_step_that_failed(tmp_path, monkeypatch) -> None:
+def test_a_run_whose_steps_adapt_continues_bit_for_bit_after_a_step_that_failed(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     through = "{start: 1, step: 1, loss: 300}"
     run = ["train", *words("a2", through, "strategy.continuation.steps=4", "figures=off", "record.every=1")]
@@ -161,23 +159,10 @@ def test_a_run_whose_steps_adapt_goes_on_bit_for_bit_after_a_step_that_failed(tm
     whole = Results(Path("whole/results.h5"))
     names = [name.partition(":")[0] for name in whole.read("stages")[""]]
     assert names[:4] == ["a2=1", "a2=2", "a2=1.5", "a2=2.5"], "a failure, then a success"
-    advance = train.Progress.advance
-
-    def interrupt(self, loss):
-        advance(self, loss)
-        if self.step == 14:
-            signal.raise_signal(signal.SIGTERM)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(train.Progress, "advance", interrupt)
+    with told_to_stop_in(14):
         assert cli.main([*run, "folder=parts"]) == cli.STOPPED
     assert cli.main(["resume", "parts"]) == 0
-    parts = Results(Path("parts/results.h5"))
-    assert list(parts.read("stages")[""]) == list(whole.read("stages")[""])
-    assert all((parts.read("network")[name] == value).all() for name, value in whole.read("network").items())
-    then, now = whole.read_history(), parts.read_history()
-    assert then.keys() == now.keys()
-    assert all(np.array_equal(then[name], now[name], equal_nan=True) for name in then if name != "time")
+    assert_same_run("whole", "parts")
 
 
 def test_on_the_way_a_small_loss_or_error_ends_the_stage_alone() -> None:

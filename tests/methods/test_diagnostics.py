@@ -1,6 +1,5 @@
 """Diagnostics: right against slow oracles, and invisible to the run that they look at."""
 
-import signal
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,11 +24,10 @@ from pinn_cli.records import checkpoint
 from pinn_cli.records.results import Results, layout
 from pinn_cli.reports import figures
 from pinn_cli.reports.figures.gradient_histograms import density
-from pinn_cli.training import loop as train
 from pinn_cli.training.diagnostic_records import DiagnosticRecords, appended, snapshot
 from pinn_cli.training.jacobian import row_by_row
 from tests.objectives import objective_of
-from tests.run_files import write_run
+from tests.run_files import told_to_stop_in, write_run
 
 DIAGNOSTICS = {
     "gradient_histograms": GradientHistograms(),
@@ -309,12 +307,7 @@ def changes_nothing(name, objective):
 SMALL = ["problem=helmholtz", "points.interior=32", "points.face=8", "figures=off", "compile=off", "record.every=1"]
 SMALL += ["architecture.width=5", "architecture.depth=2", "architecture.activation=tanh"]
 EVERY = [f"diagnostics.{name}.every={k}" for name, k in zip(DIAGNOSTICS, EVERIES, strict=True)]
-LOOKED_AT = [f"diagnostics=[{ALL}]", *EVERY, "diagnostics.loss_landscape.n=5"]
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+DIAGNOSED = [f"diagnostics=[{ALL}]", *EVERY, "diagnostics.loss_landscape.n=5"]
 
 
 def same(one, other):
@@ -332,46 +325,37 @@ def same(one, other):
     "words",
     [
         "recipe=accurate",
-        "recipe=accurate 'sampler=[sobol,held_out]'",
         "recipe=adam weighting=[lr_annealing,grad_norm] weighting.lr_annealing.every=2 weighting.grad_norm.every=2",
         "recipe=adam optimizer=lbfgs architecture=modified_mlp",
         "recipe=adam optimizer=sgd dtype=float64 derivatives=autograd",
         "recipe=adam optimizer=[adam,levenberg_marquardt] optimizer.adam.steps=2",
     ],
 )
-def test_a_run_that_is_looked_at_is_the_same_run(words, here):
+def test_diagnostics_do_not_change_a_run(words, here):
     words = [*SMALL, *words.replace("'", "").split(), "stop.steps=5"]
     assert cli.main(["train", *words, "folder=plain"]) == 0
-    assert cli.main(["train", *words, *LOOKED_AT, "folder=looked_at"]) == 0
-    same("plain", "looked_at")
-    records = Results(Path("looked_at/results.h5")).read("diagnostics")
+    assert cli.main(["train", *words, *DIAGNOSED, "folder=diagnosed"]) == 0
+    same("plain", "diagnosed")
+    records = Results(Path("diagnosed/results.h5")).read("diagnostics")
     ends = {1, 2, 3, 5} if "optimizer.adam.steps" in " ".join(words) else {1, 5}
     for name, every in zip(DIAGNOSTICS, EVERIES, strict=True):
         assert records[f"{name}/step"].tolist() == sorted(ends | set(range(every, 6, every)))
     generic = layout.describe("diagnostics/x/y")["description"]
     for name in records:
-        attributes = Results(Path("looked_at/results.h5")).read_attributes(f"diagnostics/{name}")
+        attributes = Results(Path("diagnosed/results.h5")).read_attributes(f"diagnostics/{name}")
         assert attributes["description"] != generic, f"{name} is not described by its diagnostic"
-    history = Results(Path("looked_at/results.h5")).read_history()
+    history = Results(Path("diagnosed/results.h5")).read_history()
     assert history["alignment"].tolist() == records["gradient_alignment/score"].tolist()
     assert "alignment" not in Results(Path("plain/results.h5")).read_history()
 
 
 def test_a_stopped_run_has_the_records_of_a_whole_one(here, monkeypatch):
-    words = [*SMALL, *LOOKED_AT, "recipe=adam", "stop.steps=6"]
+    words = [*SMALL, *DIAGNOSED, "recipe=adam", "stop.steps=6"]
     assert cli.main(["train", *words, "folder=whole"]) == 0
-    advance = train.Progress.advance
-
-    def interrupt(self, loss):
-        advance(self, loss)
-        if self.step == 4:
-            signal.raise_signal(signal.SIGTERM)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(train.Progress, "advance", interrupt)
+    with told_to_stop_in(4):
         assert cli.main(["train", *words, "folder=parts"]) == cli.STOPPED
     stopped = Results(Path("parts/results.h5")).read("diagnostics")
-    assert stopped["gradient_histograms/step"].tolist() == [1, 3]  # a stop is no reason to look
+    assert stopped["gradient_histograms/step"].tolist() == [1, 3]  # a stop alone takes no record
     assert cli.main(["resume", "parts"]) == 0
     same("whole", "parts")
     whole, parts = (Results(Path(f"{name}/results.h5")).read("diagnostics") for name in ("whole", "parts"))
@@ -398,12 +382,12 @@ def test_records_after_the_checkpoint_are_cut_like_rows(tmp_path):
     again = DiagnosticRecords({"b": described}, results)
     again.add("b", 150, {"y": 2.0})
     again.flush()
-    assert results.read_attributes("diagnostics/a/x/pde")["description"] == "what x is"  # also where only b goes on
+    assert results.read_attributes("diagnostics/a/x/pde")["description"] == "what x is"  # also if only b is continued
     again = DiagnosticRecords({"a": described}, results)
     again.add("a", 150, {"x/pde": torch.zeros(2), "n": torch.tensor([5])})
     again.flush()
     assert results.read("diagnostics")["a/step"].tolist() == [1, 100, 150]
-    assert "b/step" in results.read("diagnostics")  # what is not looked at in this life stays
+    assert "b/step" in results.read("diagnostics")  # records of a diagnostic that is no longer selected stay
 
 
 def test_records_of_other_shapes_are_filled_up():
@@ -416,7 +400,7 @@ def test_records_of_other_shapes_are_filled_up():
     assert records["n"].tolist() == [[4, 5], [0, 0], [1, 2]]
 
 
-def test_a_network_that_is_lost_is_not_looked_at(tmp_path):
+def test_a_network_that_is_not_finite_has_no_record(tmp_path):
     objective = objective_of("mlp")
     diagnosis = DiagnosticRecords(DIAGNOSTICS, write_run(tmp_path / "run"))
     objective.parameters[0].data.fill_(torch.inf)
@@ -440,9 +424,9 @@ def test_a_record_is_taken_once(tmp_path):
     assert len(asked) == 2
 
 
-def test_what_is_looked_at_is_no_difference_between_runs(here, capsys):
+def test_diagnostics_are_no_difference_between_runs_that_are_compared(here, capsys):
     assert cli.main(["train", *SMALL, "stop.steps=1", "folder=a"]) == 0
-    assert cli.main(["train", *SMALL, *LOOKED_AT, "stop.steps=1", "folder=b", "seed=1"]) == 0
+    assert cli.main(["train", *SMALL, *DIAGNOSED, "stop.steps=1", "folder=b", "seed=1"]) == 0
     assert "look at  ntk_spectrum every 2 steps" in capsys.readouterr().out
     assert cli.main(["compare", "a", "b", "--runs"]) == 0
     assert capsys.readouterr().out.split()[:3] == ["run", "seed", "error"]
@@ -451,20 +435,14 @@ def test_what_is_looked_at_is_no_difference_between_runs(here, capsys):
 # --- figures ----------------------------------------------------------------------------------------------------------
 
 
-def test_there_is_a_figure_of_every_diagnostic(here):
-    assert cli.main(["train", *SMALL, *LOOKED_AT, "stop.steps=3", "folder=a"]) == 0
-    names = [path.stem for path in figures.write("a", list(DIAGNOSTICS), resolution=40)]
-    assert names == list(DIAGNOSTICS)
-
-
-def test_large_networks_and_single_records_are_drawn_too(here):
-    words = [*SMALL, *LOOKED_AT, "diagnostics.hessian_spectrum.dense_below=0", "stop.steps=1", "folder=a"]
+def test_single_records_of_large_networks_are_drawn_too(here):
+    words = [*SMALL, *DIAGNOSED, "diagnostics.hessian_spectrum.dense_below=0", "stop.steps=1", "folder=a"]
     assert cli.main(["train", *words]) == 0
     names = [path.stem for path in figures.write("a", list(DIAGNOSTICS), resolution=40)]
     assert names == [name for name in DIAGNOSTICS if name != "gradient_alignment"]  # one score is no curve
 
 
-def test_runs_that_were_not_looked_at_have_no_such_figures(tmp_path):
+def test_a_run_without_diagnostics_has_no_such_figures(tmp_path):
     write_run(tmp_path / "run")
     assert figures.write(tmp_path / "run", list(DIAGNOSTICS)) == []
 
@@ -488,9 +466,9 @@ def test_density_curves_have_area_one_and_the_width_of_their_histogram():
 @pytest.mark.parametrize(
     "words", ["recipe=adam weighting=lr_annealing weighting.lr_annealing.every=1", "recipe=accurate weights.wall=7"]
 )
-def test_a_network_that_was_kept_has_the_record_of_its_last_step(words, here, capsys):
-    """Points, weights and parameters come back from the file: the same numbers, in the place of those there."""
-    assert cli.main(["train", *SMALL, *words.split(), *LOOKED_AT, "diagnostics.ntk_spectrum.points=5",
+def test_diagnosing_a_finished_run_gives_the_records_of_its_last_step(words, here, capsys):
+    """Points, weights and parameters come from the file; the records replace those of the run."""
+    assert cli.main(["train", *SMALL, *words.split(), *DIAGNOSED, "diagnostics.ntk_spectrum.points=5",
                      "stop.steps=4", "folder=a"]) == 0  # fmt: skip
     results = Results(Path("a/results.h5"))
     before = results.read("diagnostics")
@@ -503,10 +481,11 @@ def test_a_network_that_was_kept_has_the_record_of_its_last_step(words, here, ca
     for name, values in before.items():
         if values.dtype.kind == "f":
             np.testing.assert_allclose(after[name], values, rtol=1e-6, atol=1e-9 * np.abs(values).max())
-    assert [path.stem for path in figures.write("a", ["hessian_spectrum"], resolution=40)] == ["hessian_spectrum"]
+    names = [path.stem for path in figures.write("a", list(DIAGNOSTICS), resolution=40)]
+    assert names == list(DIAGNOSTICS)
 
 
-def test_a_run_that_was_not_looked_at_can_be_still(here, capsys):
+def test_a_finished_run_can_be_diagnosed_later(here, capsys):
     assert cli.main(["train", *SMALL, "recipe=adam", "stop.steps=2", "folder=a"]) == 0
     assert cli.main(["diagnose", "a", "ntk_spectrum", "ntk_spectrum.points=3"]) == 0
     found = Results(Path("a/results.h5")).read("diagnostics")
@@ -516,21 +495,19 @@ def test_a_run_that_was_not_looked_at_can_be_still(here, capsys):
     assert "ntk_spectrum/step" in Results(Path("a/results.h5")).read("diagnostics")
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        ("a ntk", "unknown diagnostics `ntk`"),
-        ("a ntk_spectrum ntk_spectrum.point=3", "did you mean `points`"),
-        ("a ntk_spectrum ntk_spectrum.points=0", "ntk_spectrum.points=0: expected"),
-        ("b", "there is no run `b`"),
-    ],
-)
-def test_what_diagnose_cannot_do_is_one_line(words, message, here, capsys):
+def test_what_diagnose_cannot_do_is_one_line(here, capsys):
     assert cli.main(["train", *SMALL, "recipe=adam", "stop.steps=1", "folder=a"]) == 0
-    assert cli.main(["diagnose", *words.split()]) == cli.USAGE
-    err = capsys.readouterr().err
-    assert message in err
-    assert err.count("\n") == 1
+    capsys.readouterr()
+    for words, message in {
+        "a ntk": "unknown diagnostics `ntk`",
+        "a ntk_spectrum ntk_spectrum.point=3": "did you mean `points`",
+        "a ntk_spectrum ntk_spectrum.points=0": "ntk_spectrum.points=0: expected",
+        "b": "there is no run `b`",
+    }.items():
+        assert cli.main(["diagnose", *words.split()]) == cli.USAGE
+        err = capsys.readouterr().err
+        assert message in err
+        assert err.count("\n") == 1
 
 
 def test_a_run_without_a_network_is_not_diagnosed(here, capsys):

@@ -1,6 +1,5 @@
-"""Time marching: windows, seams, the solution over all of them as one function, what goes on, what is refused."""
+"""Time marching: windows, seams, the solution over all windows as one function, resumes, refusals."""
 
-import signal
 from dataclasses import dataclass
 from math import pi
 from pathlib import Path
@@ -30,6 +29,7 @@ from pinn_cli.training import loop as train
 from pinn_cli.training.objective import Objective
 from pinn_cli.training.recorder import measure
 from pinn_cli.training.verdict import Verdict, worst
+from tests.run_files import assert_same_run, told_to_stop_in
 
 MARCH = "strategy.time_marching"
 SMALL = ["architecture.width=6", "architecture.depth=2", "points.interior=40", "points.face=8"]
@@ -106,7 +106,7 @@ def test_points_of_every_window_or_shared_among_them(points, counts) -> None:
 
 @pytest.mark.parametrize("engine", [Taylor, Autograd])
 @pytest.mark.parametrize("problem", ["wave", "klein_gordon"])
-def test_a_seam_is_the_continuity_of_what_the_initial_conditions_speak_of(problem, engine) -> None:
+def test_a_seam_is_the_continuity_of_each_prescribed_quantity(problem, engine) -> None:
     parts = assemble(compose(words(problem, f"{MARCH}.windows=2", f"{MARCH}.start=fresh")))
     first, second = parts.strategy(parts.problem, parts.new_models())
     names = [c.name for c in parts.problem.constraints()]
@@ -212,7 +212,7 @@ def test_the_objective_of_the_whole_has_the_gradients_and_rows_of_its_networks()
     torch.testing.assert_close(2 * J.gradient, gradient, rtol=1e-9, atol=1e-9)
 
 
-def test_the_worst_verdict_counts_and_no_number_is_worse_than_any() -> None:
+def test_the_worst_verdict_counts_and_nan_is_the_worst() -> None:
     nan = float("nan")
     both = worst([Verdict({"pde": 1.0, "wall": 3.0}, {"pde": 0.1}), Verdict({"pde": nan}, {"pde": 0.2, "wall": 0.1})])
     assert both.broken == ["pde", "wall"]
@@ -223,14 +223,14 @@ def test_the_worst_verdict_counts_and_no_number_is_worse_than_any() -> None:
 def run(tmp_path_factory):
     """A short run that solves its problem, and the solution it had in memory at its end."""
     folder, kept = tmp_path_factory.mktemp("marched") / "run", []
-    found = train.Run.found
+    whole = train.Run.whole
 
     def keep(self, stage, objective):
-        kept.append(found(self, stage, objective))
+        kept.append(whole(self, stage, objective))
         return kept[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train.Run, "found", keep)
+        patch.setattr(train.Run, "whole", keep)
         made = words("wave", "problem.c=1", f"{MARCH}.windows=2", f"{MARCH}.steps=60", "architecture.width=16")
         made += ["points.interior=192", "points.face=32", "figures=off", f"folder={folder}"]
         assert cli.main(["train", *made]) == 0
@@ -291,34 +291,19 @@ def test_a_prediction_from_the_file_is_the_solution_that_was_trained(run) -> Non
         f"strategy=[continuation,time_marching] {' '.join(CURRICULUM)} {MARCH}.steps=1",
     ],
 )
-def test_a_run_stopped_in_its_second_window_goes_on_bit_for_bit(made, tmp_path, monkeypatch) -> None:
+def test_a_run_stopped_in_its_second_window_continues_bit_for_bit(made, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     short = ["train", *words("wave", f"{MARCH}.windows=3", f"{MARCH}.steps=2"), *QUICK]
     keys = {word.partition("=")[0] for word in made.split()}
     short = [word for word in short if word.partition("=")[0] not in keys] + made.split()
     assert cli.main([*short, "folder=whole"]) == 0
     middle = 1 + int(Results(Path("whole/results.h5")).read_history()["step"][-1]) // 2
-    advance = train.Progress.advance
-
-    def interrupt(self, loss):
-        advance(self, loss)
-        if self.step == middle:
-            signal.raise_signal(signal.SIGTERM)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(train.Progress, "advance", interrupt)
+    with told_to_stop_in(middle):
         assert cli.main([*short, "folder=parts"]) == cli.STOPPED
     assert 1 < len(load("parts").objective.model.pieces) < 3 or "continuation" in made
     assert cli.main(["resume", "parts"]) == 0
-    whole, parts = (Results(Path(folder) / "results.h5") for folder in ("whole", "parts"))
-    for group in ("network", "error", "guard", "seams", "collocation", "stages"):
-        then, now = whole.read(group), parts.read(group)
-        assert then, group
-        assert then.keys() == now.keys()
-        assert all(np.array_equal(then[name], now[name]) for name in then), group
-    then, now = whole.read_history(), parts.read_history()
-    assert then.keys() == now.keys()
-    assert all(np.array_equal(then[name], now[name], equal_nan=True) for name in then if name != "time")
+    assert_same_run("whole", "parts")
+    assert Results(Path("parts/results.h5")).read("seams")
 
 
 def test_a_run_that_was_killed_is_predicted_from_its_checkpoint_window_by_window(tmp_path, monkeypatch) -> None:
@@ -334,12 +319,11 @@ def test_a_run_that_was_killed_is_predicted_from_its_checkpoint_window_by_window
     results.attributes(status="finished")
     assert cli.main(["resume", "run", "stop.steps=6"]) == 0
     assert cli.main(["train", *made[:-2], "stop.steps=6", "folder=once"]) == 0
-    then, now = (Results(Path(folder) / "results.h5").read("network") for folder in ("once", "run"))
-    assert len(now["windows"]) == 3
-    assert all(np.array_equal(then[name], now[name]) for name in {**then, **now})
+    assert len(results.read("network")["windows"]) == 3
+    assert_same_run("once", "run")
 
 
-def test_every_window_sees_its_own_measurements_and_unknowns_go_on() -> None:
+def test_every_window_sees_its_own_measurements_and_unknowns_keep_their_values() -> None:
     parts, stages, whole = marched("heat_inverse")
     data = [stage.problem.data for stage in stages]
     assert sum(map(len, data)) == 200
@@ -357,7 +341,7 @@ def test_every_window_sees_its_own_measurements_and_unknowns_go_on() -> None:
     assert float(whole.unknowns["kappa"].detach()) == 0.2
 
 
-def test_an_inverse_problem_runs_and_says_what_was_found(tmp_path, monkeypatch, capsys) -> None:
+def test_an_inverse_problem_shows_its_unknowns(tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     made = words("heat_inverse", f"{MARCH}.windows=2", f"{MARCH}.steps=2", *QUICK, "folder=run")
     assert cli.main(["train", *made]) == 0
@@ -382,7 +366,7 @@ def test_walls_are_exact_in_every_window_and_seams_are_penalties(tmp_path, monke
     assert "loss/wall" not in history
 
 
-def test_diagnostics_look_at_windows_and_afterwards_at_the_whole(tmp_path, monkeypatch, capsys) -> None:
+def test_diagnostics_see_windows_and_after_the_run_the_whole(tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     made = ["recipe=adam", f"{MARCH}.windows=2", f"{MARCH}.steps=2", "diagnostics=[gradient_alignment]", *QUICK]
     assert cli.main(["train", *words("wave", *made, "folder=run")]) == 0
@@ -392,7 +376,7 @@ def test_diagnostics_look_at_windows_and_afterwards_at_the_whole(tmp_path, monke
 
 
 @pytest.mark.parametrize("problem", catalogue.options("problem"))
-def test_every_problem_with_a_beginning_marches(problem) -> None:
+def test_every_problem_with_a_time_axis_marches(problem) -> None:
     parts = assemble(compose(words(problem, f"{MARCH}.windows=2")))
     if parts.problem.domain.time is None:
         return
@@ -506,7 +490,7 @@ class Measured(Decay):
         return u - u_data
 
 
-def test_what_cannot_be_sliced_is_refused() -> None:
+def test_a_problem_without_windows_is_refused() -> None:
     assert "ties times to each other" in refused(AtTheEnd())
     assert "ties times to each other" in refused(Corner())
     assert "holds at one instant" in refused(Dot())

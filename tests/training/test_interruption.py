@@ -13,6 +13,7 @@ from pinn_cli.records.results import Results
 from pinn_cli.training.objective import Objective
 from tests.conftest import SMALL
 from tests.objectives import objective_of
+from tests.run_files import assert_same_run
 
 
 def test_the_first_signal_answers_at_once_and_a_second_ctrl_c_does_not_wait() -> None:
@@ -76,12 +77,7 @@ def test_an_interrupted_step_is_undone_and_repeated_bit_for_bit(optimizer, call,
     steps = Results(here / "a" / "results.h5").read_history().get("step", np.zeros(1))
     assert len(steps) == 0 or steps[-1] < 6
     assert cli.main(["resume", "a"]) == FINISHED
-    one, other = (Results(folder / "results.h5") for folder in (whole / optimizer, here / "a"))
-    network = one.read("network")
-    assert all(np.array_equal(network[name], value) for name, value in other.read("network").items())
-    then, now = one.read_history(), other.read_history()
-    assert then.keys() == now.keys()
-    assert all(np.array_equal(then[name], now[name], equal_nan=True) for name in then if name != "time")
+    assert_same_run(whole / optimizer, "a")
 
 
 def test_a_short_step_is_finished_first(here, monkeypatch) -> None:
