@@ -33,72 +33,73 @@ FAILURE_MODES = {"convection": "beta", "reaction": "rho", "reaction_diffusion": 
 Rows = Iterable[Sequence[str]]
 
 
-def accuracy(found: dict[str, Any]) -> str:
+def accuracy(report: dict[str, Any]) -> str:
     """The default: medians over the seeds, a row per case; a star marks the cells that have a note."""
-    head = ["`pinn train ...`", "relative L2 error", found["quantities"]["goal"], "seconds", "steps", "seeds"]
+    head = ["`pinn train ...`", "relative L2 error", report["quantities"]["goal"], "seconds", "steps", "seeds"]
     rows = [
         [f"`{_words(cell, 'stop.seconds', 'threads')}`" + r" \*" * bool(cell["notes"]), _median(cell, "error"),
          *(_whole(_value(cell, name)) for name in ("goal", "seconds", "steps")), _seeds(cell)]
-        for cell in _measured(found)
+        for cell in _measured(report)
     ]  # fmt: skip
-    notes = "\n".join(f"\\* {note}" for note in found["notes"].values())
-    return f"{_table(head, rows)}\n\n{notes}\n\n{_machines(found)}"
+    notes = "\n".join(f"\\* {note}" for note in report["notes"].values())
+    return f"{_table(head, rows)}\n\n{notes}\n\n{_machines(report)}"
 
 
-def runs(found: dict[str, Any]) -> str:
+def runs(report: dict[str, Any]) -> str:
     """Every run of the default."""
     head = ["command", "error", "seconds", "steps", "ended by", "verdict of the guard"]
     rows = [
         [f"`{run['command']}`", _errors(run["errors"]), _whole(run["seconds"]), str(run["steps"]), run["reason"],
          run["verdict"] or NONE]
-        for run in _runs(found)
+        for run in _runs(report)
     ]  # fmt: skip
     return _table(head, rows, numbers=(1, 2, 3))
 
 
-def published(found: dict[str, Any]) -> str:
-    """A published table beside ours: what has been run, and what it is to be stated with."""
-    return views.markdown(found, empty=False).rstrip()
+def published(report: dict[str, Any]) -> str:
+    """A published table with our numbers: the cells that have runs, and the settings and machines below."""
+    return views.markdown(report, empty=False).rstrip()
 
 
-def published_short(found: dict[str, Any]) -> str:
-    """The numbers alone."""
-    return views.tables(found, empty=False)
+def published_short(report: dict[str, Any]) -> str:
+    """The numbers of a published table alone."""
+    return views.tables(report, empty=False)
 
 
-def published_runs(found: dict[str, Any]) -> str:
+def published_runs(report: dict[str, Any]) -> str:
     """Every run of a published table."""
-    head = ["command", *found["quantities"].values(), "seconds", "steps", "commit"]
+    head = ["command", *report["quantities"].values(), "seconds", "steps", "commit"]
     rows = [
         [f"`{run['command']}`", *map(_number, run["values"].values()), _whole(run["seconds"]), str(run["steps"]),
          run["commit"] or NONE]
-        for cell in found["cells"].values() for run in cell["runs"].values()
+        for cell in report["cells"].values() for run in cell["runs"].values()
     ]  # fmt: skip
     return _table(head, rows)
 
 
-def lid_driven_cavity(found: dict[str, Any]) -> str:
+def lid_driven_cavity(report: dict[str, Any]) -> str:
     """The default on the cavity: medians over the seeds, a row per case."""
-    head = ["`pinn train ...`", "centre lines", "whole field", found["quantities"]["goal"], "seconds", "steps", "seeds"]
+    goal = report["quantities"]["goal"]
+    head = ["`pinn train ...`", "centre lines", "whole field", goal, "seconds", "steps", "seeds"]
     rows = [
         [f"`{_words(cell)}`", _median(cell, "centreline"), _median(cell, "field"),
          *(_whole(_value(cell, name)) for name in ("goal", "seconds", "steps")), _seeds(cell)]
-        for cell in _measured(found)
+        for cell in _measured(report)
     ]  # fmt: skip
-    return f"{_table(head, rows)}\n\n{_machines(found)}"
+    return f"{_table(head, rows)}\n\n{_machines(report)}"
 
 
-def step_time(found: dict[str, Any]) -> str:
+def step_time(report: dict[str, Any]) -> str:
     """Times of a first-order step, and of a least-squares step beside its linear algebra."""
-    first = {name: m for name, m in found.items() if "ratio compiled" in m}
-    least = {name: m for name, m in found.items() if "GEMM + Cholesky (ms)" in m}
+    first = {name: m for name, m in report.items() if "ratio compiled" in m}
+    least = {name: m for name, m in report.items() if "GEMM + Cholesky (ms)" in m}
     head = ["loss and gradient", "nested autograd (ms)", "jets (ms)", "compiled jets (ms)", "times faster"]
     columns = ("nested autograd (ms)", "jets (ms)", "compiled jets (ms)", "ratio compiled")
     upper = _table(head, [[name, *(f"{m[c]:.3g}" for c in columns)] for name, m in first.items()])
     head = ["accepted step", "parameters", "rows", "step (ms)", "GEMM + Cholesky (ms)", "ratio"]
     columns = ("parameters", "rows", "step (ms)", "GEMM + Cholesky (ms)", "ratio")
     lower = _table(head, [[name, *(f"{m[c]:.4g}" for c in columns)] for name, m in least.items()])
-    return f"{upper}\n\n{lower}\n\n{_machine(found['machine'])}"
+    return f"{upper}\n\n{lower}\n\n{_machine(report['machine'])}"
 
 
 def failure_modes(ours: dict[str, Any], *published: dict[str, Any]) -> str:
@@ -228,13 +229,13 @@ def _table(head: Sequence[str], rows: Rows, numbers: Iterable[int] | None = None
     return typeset.markdown([head, *rows], right)
 
 
-def _measured(found: dict[str, Any]) -> list[dict[str, Any]]:
+def _measured(report: dict[str, Any]) -> list[dict[str, Any]]:
     """The cells that have runs."""
-    return [cell for cell in found["cells"].values() if cell["runs"]]
+    return [cell for cell in report["cells"].values() if cell["runs"]]
 
 
-def _runs(found: dict[str, Any]) -> list[dict[str, Any]]:
-    return [run for cell in _measured(found) for run in cell["runs"].values()]
+def _runs(report: dict[str, Any]) -> list[dict[str, Any]]:
+    return [run for cell in _measured(report) for run in cell["runs"].values()]
 
 
 def _words(cell: dict[str, Any], *without: str) -> str:
@@ -261,8 +262,8 @@ def _seeds(cell: dict[str, Any]) -> str:
     return " ".join(cell["runs"])
 
 
-def _machines(found: dict[str, Any]) -> str:
-    return "; ".join(dict.fromkeys(f"{run['machine']}, {run['started'][:10]}" for run in _runs(found)))
+def _machines(report: dict[str, Any]) -> str:
+    return "; ".join(dict.fromkeys(f"{run['machine']}, {run['started'][:10]}" for run in _runs(report)))
 
 
 def _machine(about: dict[str, Any]) -> str:

@@ -104,7 +104,7 @@ def _of_runs(comparison: Entry, entries: Sequence[Entry], reasons: Reasons) -> l
         Column("run", lambda one: _name(comparison, one), numeric=False),
         *_settings(entries),
         *(Column(f"error {name}", _number("errors", name), scientific, best=True) for name in names(entries, "errors")),
-        *_others_of(entries, None),
+        *_metrics_and_unknowns(entries, None),
         Column("time", _item("seconds"), duration),
         Column("steps", _item("steps")),
         Column("status", status, numeric=False),
@@ -124,7 +124,7 @@ def _of_groups(comparison: Entry, entries: Sequence[Entry], reasons: Reasons) ->
             Column(f"mean{own}".format(name), _number("errors", name, "mean"), scientific),
             Column(f"[min, max]{own}".format(name), _range(name)),
         )),
-        *_others_of(entries, "median"),
+        *_metrics_and_unknowns(entries, "median"),
         Column("time", _number("", "seconds", "median"), duration),
         Column("steps", _number("", "steps", "median"), lambda steps: f"{steps:.0f}"),
         Column("seeds", _count),
@@ -137,7 +137,7 @@ def _settings(entries: Sequence[Entry]) -> list[Column]:
     return [Column(title, _setting(key), numeric=False) for title, key in zip(headings(keys), keys, strict=True)]
 
 
-def _others_of(entries: Sequence[Entry], what: str | None) -> list[Column]:
+def _metrics_and_unknowns(entries: Sequence[Entry], what: str | None) -> list[Column]:
     """Metrics and unknown coefficients."""
     metrics = [Column(name, _number("metrics", name, what), scientific) for name in names(entries, "metrics")]
     unknowns = names(entries, "unknowns")

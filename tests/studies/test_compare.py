@@ -152,7 +152,7 @@ def test_a_run_that_has_not_started_is_named(capsys: pytest.CaptureFixture[str])
     assert in_lines(capsys, "ab")[2] == ["3-5", "lr_annealing", *"––––––", "not", "started"]  # the whole combination
 
 
-def test_of_some_runs_of_a_sweep_only_those_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_the_named_runs_of_a_sweep_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert [row[0] for row in in_lines(capsys, "ab/0", "ab/3")] == ["run", "0", "3"]
     assert [row[0] for row in in_lines(capsys, "cd/fhn", "--runs")] == ["run", "4", "5", "6", "7"]
 
