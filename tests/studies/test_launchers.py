@@ -18,7 +18,9 @@ from pinn_cli.records.lock import writer
 from pinn_cli.records.results import Results
 from pinn_cli.studies import status
 from pinn_cli.studies.launchers import pool
+from pinn_cli.studies.launchers.progress import Progress
 from pinn_cli.studies.sweep import Sweep
+from tests.sweep_files import set_status, write_sweep
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ["problem=helmholtz", "points.interior=16", "points.face=4", "architecture.width=4", "architecture.depth=1",
@@ -269,3 +271,13 @@ def test_without_dask_one_line_says_what_to_install(here, capsys, monkeypatch):
     monkeypatch.setattr("pinn_cli.studies.launchers.dask.find_spec", lambda name: None)
     assert cli.main(["train", "-m", *TINY, "seed=0,1", "hydra/launcher=dask"]) == cli.USAGE
     assert "pip install 'pinn-cli[dask]'" in one_line(capsys)
+
+
+def test_a_signal_that_reaches_a_run_after_it_has_saved_makes_it_no_failed_one(here):
+    sweep = write_sweep()
+    set_status(1, status="stopped")
+    set_status(2, status="running")  # it was killed
+    progress = Progress(sweep, sweep.runs[:3])
+    for run in sweep.runs[:3]:
+        progress.ended(pool.train(run), -signal.SIGTERM, "")
+    assert list(progress.codes.values()) == [0, cli.STOPPED, cli.FAILED]

@@ -27,6 +27,9 @@ class Progress:
     def ended(self, command: Command, code: int, errors: str) -> None:
         """Print a line for a run that has ended with this exit code."""
         run = self.todo[command.folder]
+        if code < 0 and (run.folder / RESULTS).exists():  # a repeated signal may reach a process that has saved
+            written = runs.summary(run.folder)["status"]
+            code = code if written.exit_code is None else written.exit_code
         self.codes[run.number] = code if code in (FINISHED, USAGE, STOPPED) else FAILED
         line = f"[{len(self.codes)}/{len(self.todo)}] {self._name(run)}: {self._end(run)}"
         line += f"  ({printable(errors.splitlines()[-1].strip())})" if code and errors else ""
