@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 
 from pinn_cli.basics.errors import MachineError, UsageError
 from pinn_cli.basics.memory import free_memory, gigabytes
-from pinn_cli.basics.text import page, terminal_width
+from pinn_cli.basics.text import LABEL, page, terminal_width, wrap
 from pinn_cli.configuration import device
 from pinn_cli.configuration.assemble import Parts
 from pinn_cli.configuration.cost import SLOW, StepMemory, Streams, factorisation, refuse_too_large, streams_of
@@ -48,13 +48,14 @@ def first_stage(parts: Parts) -> Stage:
 
 def text(config: DictConfig, name: str, parts: Parts, objective: Objective, compiled: bool) -> str:
     """Several lines: constraints with points, weights and derivatives, network, schedule, machine, notes."""
+    width = terminal_width()
     rows = sum(len(X) for X in objective.batch.values())
     size = sum(p.numel() for p in objective.parameters)
     engine = config.derivatives._target_.rpartition(".")[2].lower()
     machine = [device.describe(parts.device), config.dtype, engine, "compiled" if compiled else "eager"]
     lines = [
         ("problem", f"{name}  {_pairs(parts.problem.coefficients)}"),
-        *_constraints(parts, objective),
+        *_constraints(parts, objective, width),
         ("network", f"{type(objective.model.network).__name__}  {size} parameters  {_network(config)}"),
         ("train", f"{_schedule(config)}  {rows} residuals  seed {config.seed}"),
         *(("strategy", f"{name}  {_settings(node)}") for name, node in (config.get("strategy") or {}).items()),
@@ -65,7 +66,7 @@ def text(config: DictConfig, name: str, parts: Parts, objective: Objective, comp
         *(("look at", f"{name} every {part.every} steps") for name, part in parts.diagnostics.items()),
         *(("note", note) for note in [*parts.notes, *device.notes(parts.device, parts.dtype)]),
     ]
-    return page(lines, terminal_width())
+    return page(lines, width)
 
 
 def _memory(parts: Parts) -> str:
@@ -88,16 +89,24 @@ def _linear_algebra(parts: Parts, size: int, rows: int) -> list[tuple[str, str]]
     return [("solve", str(solve)), *(("note", note) for note in notes)]
 
 
-def _constraints(parts: Parts, objective: Objective) -> list[tuple[str, str]]:
-    """One line for each constraint, in columns, and one for those that the ansatz makes exact."""
+def _constraints(parts: Parts, objective: Objective, width: int | None) -> list[tuple[str, str]]:
+    """A row for each constraint, in columns, and one for those that the ansatz makes exact.
+
+    The symbols of a row that is too long for the width follow below, indented.
+    """
     streams = {name: s for s in streams_of(parts.problem, objective.constraints.values()) for name in s.constraints}
     names, regions = objective.constraints, {c.region for c in objective.constraints.values()}
-    width, side = max(map(len, names), default=0), max(map(len, regions), default=0)
-    lines = [
-        f"{name:<{width}}  {c.region:<{side}}  {len(objective.batch[name]):>6} points  weight {objective.base[name]:g}"
-        f"  {', '.join(c.symbols)}  {_cost(streams[name])}"
-        for name, c in objective.constraints.items()
-    ]
+    name_width, region_width = max(map(len, names), default=0), max(map(len, regions), default=0)
+    room, indent = width and width - LABEL, " " * (name_width + 2)
+    lines = []
+    for name, c in objective.constraints.items():
+        points, weight = f"{len(objective.batch[name]):>6} points", f"weight {objective.base[name]:g}"
+        head = f"{name:<{name_width}}  {c.region:<{region_width}}  {points}  {weight}"
+        tail = f"{', '.join(c.symbols)}  {_cost(streams[name])}"
+        if room is None or len(head) + 2 + len(tail) <= room:
+            lines.append(f"{head}  {tail}")
+        else:
+            lines += [head, *(indent + row for row in wrap(tail, max(1, room - len(indent))))]
     imposed = getattr(objective.model, "imposed", ())
     return [("", line) for line in lines] + ([("", f"{', '.join(imposed)}: exact by construction")] if imposed else [])
 

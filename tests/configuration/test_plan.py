@@ -27,6 +27,16 @@ def test_the_plan_shows_constraints_network_machine_and_memory():
     assert re.search(r"memory +0\.0\d+ GB a step  \d+ GB free", text)
 
 
+def test_the_plan_fits_a_terminal_of_80_columns_and_breaks_no_word(monkeypatch):
+    words = ("problem=klein_gordon", "recipe=adam", "optimizer=lbfgs", "constraints=exact")
+    whole = planned(*words)
+    monkeypatch.setattr(plan, "terminal_width", lambda: 80)
+    narrow = planned(*words)
+    assert max(map(len, narrow.splitlines())) <= 80 < max(map(len, whole.splitlines()))
+    assert re.sub(r"0\.\d+ GB|\d+ GB", "", narrow).split() == re.sub(r"0\.\d+ GB|\d+ GB", "", whole).split()
+    assert "\n              x, t, u, u_tt, u_xx, alpha, beta, gamma  5 streams\n" in narrow
+
+
 def test_the_plan_names_the_constraints_that_are_exact():
     text = planned("constraints=exact")
     assert "wall: exact by construction" in text
