@@ -23,8 +23,10 @@ from pinn_cli.configuration.project import refuse_from_elsewhere
 
 KINDS = ("architectures", "weightings", "samplers", "optimizers", "strategies", "diagnostics")
 PARTS = ("problems", "derivatives.engines", *(f"methods.{kind}" for kind in KINDS))
+LAUNCHERS = ("basic", "local", "dask", "slurm.array")  # not the pool beside them: its processes are classes too
 # The modules whose classes may be built: parts and launchers.
-ROOMS = (*(f"pinn_cli.{room}" for room in PARTS), "pinn_cli.studies.launchers", "torch.nn", "torch.optim")
+ROOMS = (*(f"pinn_cli.{room}" for room in PARTS), *(f"pinn_cli.studies.launchers.{name}" for name in LAUNCHERS),
+         "torch.nn", "torch.optim")  # fmt: skip
 SPECIAL = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")
 
 

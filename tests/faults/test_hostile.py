@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -26,7 +27,8 @@ FOREIGN = [
     "builtins.eval",
     "canary.Bird",  # installed beside pinn: importing it would already run it
     "pinn_cli.records.provenance.subprocess.Popen",  # reached through a module of ours that has imported it
-    "pinn_cli.studies.launchers.pool.subprocess.Popen",
+    "pinn_cli.studies.launchers.pool.Process",
+    "pinn_cli.studies.launchers.slurm.task.Task",
     "pinn_cli.records.results.Results",
     "pinn_cli.methods.optimizers.first_order.inspect.Signature",
     "torch.utils.cpp_extension.subprocess.Popen",
@@ -451,15 +453,24 @@ def test_a_published_table_whose_quick_part_says_nothing_is_one_line(own, capsys
     assert "`cells` is missing" in one_line(capsys)
 
 
-def test_commands_that_read_a_sweep_run_nothing_of_it(here, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("launcher", "setting"),
+    [
+        ("slurm_array", "setup=['touch HARMED']"),
+        ("dask", "options={_target_: pinn_cli.studies.launchers.pool.Process, environment: {}, command: "
+                 "{_target_: pinn_cli.studies.launchers.pool.Command, folder: x, words: [touch, HARMED]}}"),
+    ],
+)  # fmt: skip
+def test_commands_that_read_a_sweep_run_nothing_of_it(here, tmp_path, capsys, launcher, setting):
     """Its code, its working directory and its launcher's settings are for `resume`, which runs them."""
     evil = f"open({str(tmp_path / 'harmed')!r}, 'w')\n"
     for place in (Path("sweep/code"), tmp_path / "theirs"):
         (place / "problems").mkdir(parents=True)
         for name in ("problems/__init__.py", "problems/helmholtz.py", "sitecustomize.py", "h5py.py", "yaml.py"):
             (place / name).write_text(evil)
-    command = f"pinn train -m hydra/launcher=slurm_array 'hydra.launcher.setup=[\"touch {tmp_path / 'harmed'}\"]'"
-    manifest([["problem=helmholtz"], ["seed=1"]], cwd=str(tmp_path / "theirs"), command=command, jobs=["7"])
+    typed = f"hydra.launcher.{setting}".replace("HARMED", str(tmp_path / "harmed"))
+    manifest([["problem=helmholtz"], ["seed=1"]], cwd=str(tmp_path / "theirs"), jobs=["7"], launcher=launcher,
+             command=shlex.join(["pinn", "train", "-m", f"hydra/launcher={launcher}", typed]))  # fmt: skip
     write_run(Path("sweep/0"))
     Path("sweep/0/run.log").write_text("step 1\n")
     before = list(sys.path), os.environ.get("PYTHONPATH"), Path.cwd()

@@ -41,7 +41,7 @@ def test_a_dry_run_shows_the_script_the_number_of_runs_and_what_is_refused(here,
     out = capsys.readouterr().out
     assert "2 runs (and 6 refused); with hydra/launcher=slurm_array; nothing has been started" in out
     assert "refused, weights.wall=-1: expected a number from 0 on" in out  # by its value
-    assert "refused, Helmholtz.pde: no field changes the residual" in out  # by what it would be at its start
+    assert "refused, before the first step, the residual of `pde` is nan" in out  # by its start
     assert "#SBATCH --time=0:10:00\n" in out
     assert "figures=off" in out
     assert list(here.iterdir()) == []
