@@ -1,4 +1,4 @@
-"""The errors of groups of runs against their seconds of training, a panel for each problem and field."""
+"""Errors of groups of runs against seconds of training, one panel per problem and field."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -45,22 +45,22 @@ def write_comparison(
 def _by_field(groups: Mapping[str, Sequence[str | Path]]) -> dict[str, dict[str, list[Curve]]]:
     """The curves of each group, by field."""
     runs = [(label, Results(Path(folder) / RESULTS)) for label, folders in groups.items() for folder in folders]
-    found: dict[str, dict[str, list[Curve]]] = {}
+    curves: dict[str, dict[str, list[Curve]]] = {}
     for label, results in runs:
         for field, curve in _curves(results).items():
-            found.setdefault(field, {}).setdefault(label, []).append(curve)
-    return found
+            curves.setdefault(field, {}).setdefault(label, []).append(curve)
+    return curves
 
 
 def _curves(results: Results) -> dict[str, Curve]:
-    """Seconds and errors of a run by field, of the rows that have both; fields with fewer than two are left out."""
-    time, found = results.read("history/time").get("", np.zeros(0)), {}
+    """Seconds and errors of a run by field, in rows that have both; fields with fewer than two rows are left out."""
+    time, curves = results.read("history/time").get("", np.zeros(0)), {}
     for name, errors in results.read("history/error").items():
         rows = min(len(time), len(errors))
         there = np.isfinite(errors[:rows]) & (errors[:rows] > 0)
         if there.sum() > 1:
-            found[name] = (time[:rows][there], errors[:rows][there])
-    return found
+            curves[name] = (time[:rows][there], errors[:rows][there])
+    return curves
 
 
 def _draw(axes: Axes, groups: Mapping[str, Sequence[Curve]]) -> None:

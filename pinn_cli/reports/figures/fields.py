@@ -13,13 +13,13 @@ from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from pinn_cli.records.results import Results
 from pinn_cli.reports.figures.style import BACKGROUND, ERROR, PALETTE, POSITIVE, SIGNED, colours, logarithmic, symbol
 
-PLANES = 3  # at most so many planes of a domain with three or more dimensions
+PLANES = 3  # planes at most, of a domain with three or more dimensions
 Map = dict[str, np.ndarray]  # "solution", "reference", "error" -> values
 
 
 @dataclass
 class Plane:
-    """Values over two coordinates: points (N, 2), their labels, and where the others are held."""
+    """A plane through the domain: points (N, 2), the labels of its axes, and the values of the other coordinates."""
 
     points: np.ndarray
     labels: tuple[str, str]
@@ -28,7 +28,7 @@ class Plane:
 
 
 def draw_solution(results: Results) -> Figure | None:
-    """Solution | reference | absolute error, a row per field; None before the run has stored its fields."""
+    """Solution, reference and absolute error, one row per field; None before the run has written its fields."""
     stored = results.read("fields")
     if "points" not in stored:
         return None
@@ -41,7 +41,7 @@ def draw_solution(results: Results) -> Figure | None:
 
 
 def draw_collocation(results: Results) -> Figure | None:
-    """The training points by constraint over the absolute error (or the solution) of the first field, in 2-D."""
+    """Training points of each constraint over the absolute error (or the solution) of the first field, in 2-D only."""
     stored, points = results.read("fields"), results.read("collocation")
     if "points" not in stored or not points or stored["points"].shape[1] != 2:
         return None
@@ -64,8 +64,8 @@ def draw_collocation(results: Results) -> Figure | None:
 
 
 def planes(points: np.ndarray, coordinates: list[str]) -> list[Plane]:
-    """The planes to draw, of points (N, D). Time is drawn to the right; scattered points of more than 2-D give none."""
-    found = []
+    """The planes to draw, of points (N, D). Time is the horizontal axis; scattered points above 2-D give no plane."""
+    planes = []
     nodes = [np.unique(column) for column in points.T]
     on_grid = np.prod([len(axis) for axis in nodes]) == len(points)
     pairs = list(combinations(range(len(coordinates)), 2))[:PLANES]
@@ -78,8 +78,8 @@ def planes(points: np.ndarray, coordinates: list[str]) -> list[Plane]:
             there &= points[:, k] == value
         rows = np.flatnonzero(there)
         where = ", ".join(f"${coordinates[k]} = {value:.3g}$" for k, value in held.items())
-        found.append(Plane(points[rows][:, [i, j]], (coordinates[i], coordinates[j]), rows, where))
-    return found
+        planes.append(Plane(points[rows][:, [i, j]], (coordinates[i], coordinates[j]), rows, where))
+    return planes
 
 
 def _values(stored: dict[str, np.ndarray], name: str) -> Map:
@@ -112,13 +112,13 @@ def _lines(points: np.ndarray, coordinates: list[str], fields: dict[str, Map]) -
     return figure
 
 
-def _maps(found: list[Plane], fields: dict[str, Map]) -> Figure | None:
-    """A row per field and plane; solution and reference share one colour scale."""
-    rows = [(name, values, plane) for name, values in fields.items() for plane in found]
+def _maps(planes: list[Plane], fields: dict[str, Map]) -> Figure | None:
+    """One row per field and plane; solution and reference share one colour scale."""
+    rows = [(name, values, plane) for name, values in fields.items() for plane in planes]
     if not rows:
         return None
     columns = max(len(values) for values in fields.values())
-    tallest = max(min(_aspect(plane) or 0.8, 1.6) for plane in found)
+    tallest = max(min(_aspect(plane) or 0.8, 1.6) for plane in planes)
     figure = Figure(figsize=(2.9 * columns + 0.6, (2.35 * tallest + 0.6) * len(rows)), layout="constrained")
     panels = figure.subplots(len(rows), columns, squeeze=False)
     for axes, (name, values, plane) in zip(panels, rows, strict=True):
@@ -144,7 +144,7 @@ def _title(kind: str, name: str, plane: Plane) -> str:
 
 
 def _scale(values: list[np.ndarray], kind: str) -> tuple[float, float, str]:
-    """Lower and upper end and the colours: symmetric about zero for a field of both signs."""
+    """Limits and colour map: symmetric about zero for a field with both signs."""
     finite = np.concatenate([v[np.isfinite(v)] for v in values])
     low, high = _extent(finite) if len(finite) else (0.0, 1.0)
     if kind == "error":
@@ -155,7 +155,7 @@ def _scale(values: list[np.ndarray], kind: str) -> tuple[float, float, str]:
 
 
 def _extent(values: np.ndarray) -> tuple[float, float]:
-    """Where the values lie; of nearly all, where a few beside a singularity lie far from the others."""
+    """Limits of the values, without the few beside a singularity that are far from all others."""
     whole, most = np.quantile(values, [0, 1]), np.quantile(values, [0.0025, 0.9975])
     low, high = most if np.ptp(whole) > 3 * np.ptp(most) > 0 else whole
     return float(low), float(high)
@@ -183,13 +183,13 @@ def _map(axes: Axes, plane: Plane, values: np.ndarray, low: float, high: float, 
 
 
 def _aspect(plane: Plane) -> float | None:
-    """Height over width of a plane in space; None if one coordinate is time or the plane is long and thin."""
+    """Height over width of a plane in space; None if one axis is time or the plane is long and thin."""
     width, height = np.ptp(plane.points, axis=0)
     return height / width if "t" not in plane.labels and 1 / 3 <= height / width <= 3 else None
 
 
 def _bar(figure: Figure, picture: ScalarMappable, axes: Axes) -> None:
-    """A scale exactly as high as the map it stands beside."""
+    """A colour bar as high as the map beside it."""
     values: np.ndarray = np.ma.asarray(picture.get_array()).compressed()
     low, high = picture.get_clim()
     beyond = {(True, True): "both", (True, False): "min", (False, True): "max"}

@@ -1,4 +1,4 @@
-"""Whether the gradients of the constraints pull the same way."""
+"""Whether the gradients of the constraints have similar directions."""
 
 from itertools import chain
 
@@ -12,7 +12,7 @@ PAIRS = 8  # as many as there are colours
 
 
 def draw_gradient_alignment(results: Results) -> Figure | None:
-    """The score over the steps, and the cosine of every pair where there are several; None without two records."""
+    """The score over the steps, and the cosine of every pair if there are several; None with fewer than two records."""
     records = read_records(results, "gradient_alignment")
     if len(records.get("step", ())) < 2:
         return None

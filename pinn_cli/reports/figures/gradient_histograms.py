@@ -1,4 +1,4 @@
-"""How the entries of each constraint's gradient are distributed, a panel per layer."""
+"""Distribution of the entries of each constraint's gradient, one panel per layer."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,7 +14,7 @@ SHOWN = 0.98  # of the entries of the widest gradient lie inside a panel
 
 
 def draw_gradient_histograms(results: Results) -> Figure | None:
-    """Density curves of the last record, a panel per layer; None without a record."""
+    """Density curves of the last record, one panel per layer; None without a record."""
     records = read_records(results, "gradient_histograms")
     edges, counts = (group(records, kind) for kind in ("edges", "counts"))
     if not edges:
@@ -37,7 +37,7 @@ def draw_gradient_histograms(results: Results) -> Figure | None:
 
 
 def _draw(axes: Axes, edges: np.ndarray, counts: dict[str, np.ndarray]) -> None:
-    """The curves of one layer: a linear axis across, and up a scale that shows flat and steep ones alike."""
+    """The curves of one layer: a linear horizontal axis, and a vertical scale that shows both flat and steep curves."""
     limit = max(_reach(edges, n) for n in counts.values()) or 1.0
     fine = limit * np.geomspace(1e-6, 1, 500)
     x = np.concatenate([-fine[::-1], [0.0], fine])

@@ -12,7 +12,7 @@ from pinn_cli.reports.figures.style import logarithmic
 
 
 def draw_hessian_spectrum(results: Results) -> Figure | None:
-    """The largest eigenvalue over the steps, and beside it the last whole spectrum, or else the smallest eigenvalue."""
+    """The largest eigenvalue over the steps; beside it the last whole spectrum, or else the smallest eigenvalue."""
     records = read_records(results, "hessian_spectrum")
     largest, smallest, whole = (group(records, kind) for kind in ("largest", "smallest", "eigenvalues"))
     if not largest:
@@ -46,7 +46,7 @@ def _draw(axes: Axes, x: np.ndarray, curves: dict[str, np.ndarray], marker: bool
 
 
 def _symlog(axes: Axes, values: np.ndarray) -> None:
-    """Logarithmic on both sides of zero down to the least value, over six decades at most; linear about zero."""
+    """A scale that is logarithmic on both sides of zero, over at most six decades, and linear around zero."""
     sizes = np.abs(values[np.isfinite(values) & (values != 0)])
     low, high = (np.log10(sizes.min()), np.log10(sizes.max())) if len(sizes) else (0.0, 0.0)
     axes.set_yscale("symlog", linthresh=10.0 ** max(np.floor(low), np.ceil(high) - 6), linscale=0.5)

@@ -16,17 +16,17 @@ STEPS = [r"$\epsilon_1$", r"$\epsilon_2$"]
 
 
 def draw_loss_landscape(results: Results) -> Figure | None:
-    """The last record of the total loss: filled contours, and the surface; colours and height are logarithmic."""
+    """The last record of the total loss as contours and as a surface; colours and height are logarithmic."""
     records = read_records(results, "loss_landscape")
     if not records:
         return None
-    e1, e2 = (e[np.isfinite(e)] for e in (records["e1"][-1], records["e2"][-1]))  # NaN fills up smaller grids
+    e1, e2 = (e[np.isfinite(e)] for e in (records["e1"][-1], records["e2"][-1]))  # a smaller grid is padded with NaN
     values = records[f"values/{TOTAL}"][-1][: len(e1), : len(e2)]
     loss = np.ma.masked_where(~(np.isfinite(values) & (values > 0)), values)
     if loss.count() == 0:
         return None
     low, high = float(loss.min()), float(loss.max())
-    ends = (low * (1 - 1e-9), max(high * (1 + 1e-9), 1.01 * low))  # both ends lie inside a contour
+    ends = (low * (1 - 1e-9), max(high * (1 + 1e-9), 1.01 * low))  # both limits lie inside a contour
     figure = Figure(figsize=(7.4, 3.4), layout="constrained")
     _contours(figure, e1, e2, loss, ends, records["curvature"][-1])
     _surface(figure, e1, e2, loss, ends)
@@ -37,7 +37,7 @@ def draw_loss_landscape(results: Results) -> Figure | None:
 def _contours(
     figure: Figure, e1: np.ndarray, e2: np.ndarray, loss: np.ndarray, ends: tuple[float, float], curvature: np.ndarray
 ) -> None:
-    """The network lies at the cross; beside each axis, the second derivative of the loss along it there."""
+    """The cross marks the network; the label of each axis has the second derivative of the loss along it."""
     axes = figure.add_subplot(1, 2, 1)
     levels = np.geomspace(*ends, LEVELS)
     filled = axes.contourf(e1, e2, loss.T, levels=levels, norm=LogNorm(*ends), cmap=POSITIVE)
@@ -54,7 +54,7 @@ def _contours(
 
 
 def _surface(figure: Figure, e1: np.ndarray, e2: np.ndarray, loss: np.ndarray, ends: tuple[float, float]) -> None:
-    """The loss as a height; what is not finite is left open."""
+    """The loss as a surface; values that are not finite are left out."""
     axes: Any = figure.add_subplot(1, 2, 2, projection="3d")
     x, y = np.meshgrid(e1, e2, indexing="ij")
     look: dict[str, Any] = {"edgecolor": (1, 1, 1, 0.4), "linewidth": 0.2, "rstride": 1, "cstride": 1, "shade": False}
@@ -72,5 +72,5 @@ def _surface(figure: Figure, e1: np.ndarray, e2: np.ndarray, loss: np.ndarray, e
 
 
 def _wide(ends: tuple[float, float]) -> bool:
-    """Whether there are decades enough to label powers of ten alone."""
+    """Whether the range is wide enough to label powers of ten only."""
     return ends[1] > 100 * ends[0]

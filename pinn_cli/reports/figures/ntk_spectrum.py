@@ -7,11 +7,11 @@ from pinn_cli.records.results import Results
 from pinn_cli.reports.figures.diagnostic_data import group, look, read_records
 from pinn_cli.reports.figures.style import logarithmic
 
-DECADES = 12  # below the largest: what lies deeper is rounding
+DECADES = 12  # below the largest eigenvalue; smaller ones are rounding errors
 
 
 def draw_ntk_spectrum(results: Results) -> Figure | None:
-    """Eigenvalues over their index, of the last record in full lines and of the first in thin dashes."""
+    """Eigenvalues over their index: full lines for the last record, thin dashes for the first."""
     records = read_records(results, "ntk_spectrum")
     spectra = group(records, "eigenvalues")
     if not spectra:

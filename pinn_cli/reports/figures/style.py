@@ -1,4 +1,4 @@
-"""One look for all figures: a serif face as in a paper, thin lines, colours that every reader can tell apart."""
+"""The style of all figures: a serif font, thin lines, and colours for all kinds of colour vision."""
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
@@ -9,9 +9,9 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter
 
-# Okabe & Ito, "Color Universal Design" (2008): eight colours for all kinds of colour vision; black is kept for totals.
+# Okabe & Ito, "Color Universal Design" (2008): eight colours for all kinds of colour vision; black is for totals.
 PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#7F7F7F"]
-SIGNED, POSITIVE, ERROR, BACKGROUND = "RdBu_r", "viridis", "magma", "Greys"  # even in lightness, or symmetric about it
+SIGNED, POSITIVE, ERROR, BACKGROUND = "RdBu_r", "viridis", "magma", "Greys"  # of even lightness, or symmetric
 
 STYLE = {
     "font.family": "STIXGeneral",
@@ -41,22 +41,22 @@ STYLE = {
 
 
 def style() -> AbstractContextManager[None]:
-    """The look, in force inside a ``with`` and nowhere else."""
+    """The style, inside a ``with`` only."""
     return rc_context(cast(Any, STYLE))
 
 
 def colours(names: Iterable[str]) -> dict[str, str]:
-    """A colour for each name, the same wherever the names come in this order."""
+    """A colour for each name, by its place."""
     return {name: PALETTE[k % len(PALETTE)] for k, name in enumerate(names)}
 
 
 def symbol(name: str) -> str:
-    """The name of a field or coordinate: a letter as in a formula, a word as it is."""
+    """A field or coordinate as a label: a single letter as a formula, a word without underscores."""
     return f"${name}$" if len(name) == 1 else name.replace("_", " ")
 
 
 def logarithmic(axes: Axes, values: Iterable[np.ndarray]) -> None:
-    """A logarithmic scale with one label per decade (fewer if there are many) and at least two decades in view."""
+    """A logarithmic scale of at least two decades with at most one label per decade."""
     known = np.concatenate([v[np.isfinite(v) & (v > 0)] for v in values] or [np.ones(1)])
     known = known if len(known) else np.ones(1)
     low, high = np.log10(known.min()), np.log10(known.max())

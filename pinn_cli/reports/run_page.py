@@ -1,0 +1,73 @@
+"""One run on a page: what it is, how far it has come, its errors, its times and its files."""
+
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from pinn_cli.basics.text import duration, page, printable, scientific, terminal_width
+from pinn_cli.records.folder import RESULTS
+from pinn_cli.records.results import Results
+from pinn_cli.records.status import RESUMABLE
+from pinn_cli.records.summary import summary
+
+
+def facts(folder: Path) -> dict[str, Any]:
+    """Everything on the page, as plain values. Raises UsageError if there is no readable results file."""
+    results = Results(folder / RESULTS)
+    history = results.read_history()
+    return {
+        "about": results.read_attributes(),
+        "last": {name: float(column[-1]) for name, column in history.items() if len(column) and isfinite(column[-1])},
+        "error": {name: _numbers(results.read_attributes(f"error/{name}")) for name in results.read("error")},
+        "guard": {name: value for name, value in results.read("guard").items() if name != "verdict"},
+        "timing": results.read("timing"),
+        "unknowns": {name: value for name, value in results.read("unknowns").items() if isinstance(value, float)},
+        "stages": results.read("stages").get("", []),
+        "summary": summary(folder),
+    }
+
+
+def text(facts: dict[str, Any]) -> str:
+    """The page as text, for the width of the terminal."""
+    run, about = facts["summary"], facts["about"]
+    reason = f": {about['reason']}" if about.get("reason") else ""
+    figures = sorted(Path(run["folder"]).glob("figures/*"))
+    held_out = {n.partition("/")[2]: v for n, v in facts["guard"].items() if n.startswith("relative/")}
+    lines = [
+        ("run", run["folder"]),
+        ("command", about.get("command", "")),
+        ("problem", f"{about.get('problem')}  seed {about.get('seed')}  {about.get('dtype')} on {about.get('device')}"),
+        ("status", f"{run['status']}{reason}"),
+        ("trained", f"{run['steps']} steps in {duration(run['seconds'])}  {', '.join(facts['stages'])}"),
+        *(("error", _error(name, value, facts["error"].get(name, {}))) for name, value in run["errors"].items()),
+        *(("metric", f"{name} {scientific(value)}") for name, value in run["metrics"].items()),
+        *(("unknown", f"{name} = {value:.6g}") for name, value in facts["unknowns"].items()),
+        ("guard", run["verdict"]),
+        *(("held out", f"{name} {scientific(value)} of the largest term") for name, value in held_out.items()),
+        *(("loss", _loss(name, facts["last"])) for name in facts["last"] if name.startswith("loss/")),
+        ("seconds", "  ".join(f"{phase} {seconds:.1f}" for phase, seconds in facts["timing"].items())),
+        *(("figure", printable(str(path))) for path in figures),
+        ("next", f"pinn {_next(run['status'], bool(figures))} {run['folder']}"),
+    ]
+    return page([line for line in lines if line[1]], terminal_width())
+
+
+def _next(status: str, drawn: bool) -> str:
+    """The command that most likely comes next."""
+    if status in RESUMABLE:
+        return "resume"
+    return "compare" if drawn else "plot"
+
+
+def _numbers(attributes: dict[str, Any]) -> dict[str, float]:
+    return {name: value for name, value in attributes.items() if isinstance(value, float)}
+
+
+def _error(name: str, value: float, more: dict[str, Any]) -> str:
+    parts = [f"{key.replace('_', ' ')} {scientific(number)}" for key, number in more.items()]
+    return f"{name} {scientific(value)} (relative L2{''.join(f'; {part}' for part in parts)})"
+
+
+def _loss(name: str, last: dict[str, float]) -> str:
+    weight = last.get(name.replace("loss/", "weight/"))
+    return f"{name[5:]} {scientific(last[name])}" + (f"  weight {weight:.4g}" if weight is not None else "")
