@@ -99,9 +99,9 @@ def _prefer_own_files(config: DictConfig, chosen: Sequence[Override], settings: 
 
 def _own_values(override: Override) -> dict[str, Any]:
     """The values, by their full keys, in the user's own YAML files that an override chooses."""
-    group, found = override.key_or_group, override.value()
+    group, chosen = override.key_or_group, override.value()
     values: dict[str, Any] = {}
-    for name in found if isinstance(found, list) else [found]:
+    for name in chosen if isinstance(chosen, list) else [chosen]:
         file = catalogue.file(group, str(name)) if name else None
         if file is None or catalogue.CONF in file.parents:
             continue

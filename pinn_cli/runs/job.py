@@ -101,10 +101,10 @@ class Job:
         summary = Summary(status, reason, run.progress.step, run.clock.seconds, str(folder / RESULTS))
         if objective.batch:  # nothing was trained if the signal came before the first step
             objective, seams = run.whole(stage, objective)
-            found = conclude(results, run.problem, objective, run.clock, self.config.seed, seams)
-            summary.errors = {name: error.relative_l2 for name, error in found.errors.items()}
-            summary.metrics = found.metrics
-            summary.held_out, summary.verdict = found.verdict.relative, str(found.verdict)
+            conclusion = conclude(results, run.problem, objective, run.clock, self.config.seed, seams)
+            summary.errors = {name: error.relative_l2 for name, error in conclusion.errors.items()}
+            summary.metrics = conclusion.metrics
+            summary.held_out, summary.verdict = conclusion.verdict.relative, str(conclusion.verdict)
             summary.unknowns = unknowns_of(objective)
         summary.apart = {phase: run.clock.phases[phase] for phase in APART if phase in run.clock.phases}
         if switch(self.config.figures) == "on":

@@ -30,6 +30,7 @@ from pinn_cli.records import checkpoint
 from pinn_cli.records.folder import CHECKPOINT, RESULTS
 from pinn_cli.records.results import Results
 from pinn_cli.records.status import Status
+from pinn_cli.training.finish import unknowns_of
 from pinn_cli.training.objective import Objective
 
 AT_ONCE = 8192  # points per pass: bounds the memory that derivatives of many points take
@@ -58,7 +59,7 @@ def load(folder: Path, trust_source: bool = False, device: str = "cpu") -> "Pred
 
 @dataclass(repr=False)
 class Prediction:
-    """The solution that a run has found, as a function. `folder` holds the run, `config` is its configuration."""
+    """The solution of a run, as a function. `folder` holds the run, `config` is its configuration."""
 
     folder: Path
     config: DictConfig
@@ -93,7 +94,7 @@ class Prediction:
     @property
     def unknowns(self) -> dict[str, float]:
         """The coefficients that were trained, by name."""
-        return {name: float(value.detach()) for name, value in self.objective.model.unknowns.items()}  # type: ignore[union-attr, operator]
+        return unknowns_of(self.objective)
 
     @cached_property
     def history(self) -> dict[str, np.ndarray]:
@@ -120,8 +121,8 @@ class Prediction:
     def grid(self, nodes: Sequence[int], derivatives: list[str] | None = None) -> dict[str, np.ndarray]:
         """The axis of each coordinate, and each value asked for (n1, n2, ...); NaN outside the domain."""
         if len(nodes) != len(self.coordinates) or min(nodes) < 2:
-            found, example = ("x".join(map(str, n)) for n in (nodes, [200] * len(self.coordinates)))
-            raise UsageError(f"grid {found}: expected {len(self.coordinates)} whole numbers above 1, e.g. {example}")
+            typed, example = ("x".join(map(str, n)) for n in (nodes, [200] * len(self.coordinates)))
+            raise UsageError(f"grid {typed}: expected {len(self.coordinates)} whole numbers above 1, e.g. {example}")
         values = 2 * len(nodes) + len(derivatives or self.fields)  # the points twice, as they are made and as one array
         way = f"type a smaller grid than {'x'.join(map(str, nodes))}"
         refuse_too_many(prod(nodes), values, torch.device("cpu"), way)

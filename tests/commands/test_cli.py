@@ -1,4 +1,4 @@
-"""What a person may type wrongly: one clear line, exit code 2, nothing made."""
+"""Words typed wrongly: one line that says what to type, exit code 2, nothing made."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from pinn_cli.records.results import Results
 
 HELMHOLTZ = "problem=helmholtz"
 
-# words of `pinn train`, and what the line must say
+# words of `pinn train`, and a part of the line that answers them
 REFUSED = [
     ("problem=helmholz", "did you mean `helmholtz`?"),
     ("problme=helmholtz", "did you mean `problem`?"),
@@ -79,12 +79,6 @@ REFUSED = [
 ]
 
 
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def contents(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
@@ -107,7 +101,7 @@ def test_no_gpu(here, capsys):
     assert contents(here) == []
 
 
-def test_a_file_of_the_users_conf_must_not_shadow_ours(here, capsys):
+def test_a_file_in_the_users_conf_must_not_have_the_name_of_one_of_pinns(here, capsys):
     own = here / "conf" / "problem" / "helmholtz.yaml"
     own.parent.mkdir(parents=True)
     own.write_text("_target_: problems.helmholtz.Helmholtz\n")
@@ -174,7 +168,7 @@ def test_only_the_configuration_of_one_run_is_printed(words, here, capsys):
     "words", ["stop.steps=100", "architecture.width=9", "seed=1", "optimizer=adam optimizer.adam.lr=1e-3",
               "recipe=adam optimizer.adam.lr=1e-3"]
 )  # fmt: skip
-def test_what_the_lines_above_say_one_should_type_works(words, capsys):
+def test_what_the_lines_above_tell_to_type_works(words, capsys):
     assert cli.main(["train", HELMHOLTZ, *words.split(), "--cfg", "job"]) == 0
 
 
@@ -188,7 +182,7 @@ initialiser: glorot_normal
 
 
 @pytest.mark.parametrize("recipe", ["accurate", "adam"])
-def test_a_width_in_ones_own_yaml_counts_more_than_a_recipes(recipe, here):
+def test_a_width_in_the_users_yaml_overrules_the_recipe(recipe, here):
     for name, text in {"architecture/mine": OWN, "recipe/wide": "# @package _global_\narchitecture: {width: 60}\n",
                        "weighting/own": "# @package weighting.own\n_target_: pinn_cli.methods.weightings.fixed.Fixed\n"
                        }.items():  # fmt: skip

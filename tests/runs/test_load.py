@@ -1,4 +1,4 @@
-"""A trained run comes back as a function, in a notebook and through `pinn predict`."""
+"""A trained run is loaded as a function, in Python and by `pinn predict`."""
 
 import io
 from contextlib import redirect_stdout
@@ -30,7 +30,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def test_it_gives_the_stored_prediction_bit_for_bit(run: Path) -> None:
+def test_it_gives_the_stored_prediction(run: Path) -> None:
     u, stored = load(run), Results(run / "results.h5").read("fields")
     X = stored["points"]
     np.testing.assert_allclose(u(x=X[:, 0], y=X[:, 1]), stored["prediction/u"], rtol=1e-12, atol=1e-13)
@@ -53,14 +53,14 @@ def test_derivatives_and_residuals_are_those_of_the_function(run: Path) -> None:
     np.testing.assert_array_equal(u(x=0.3, y=[0, 0.5], derivatives="u_x"), found["u_x"])
 
 
-def test_many_points_are_taken_in_parts(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_points_are_evaluated_in_parts(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     u, x = load(run), np.linspace(-1, 1, 100)
     whole = u(x=x, y=0.1)
     monkeypatch.setattr("pinn_cli.runs.load.AT_ONCE", 7)
     np.testing.assert_allclose(u(x=x, y=0.1), whole, rtol=1e-12)
 
 
-def test_it_says_what_it_is(run: Path) -> None:
+def test_it_has_the_problem_the_configuration_and_the_history(run: Path) -> None:
     u = load(run)
     assert (u.coordinates, u.fields, u.unknowns) == (("x", "y"), ("u",), {})
     assert u.problem.a2 == 4.0
@@ -78,7 +78,7 @@ def test_it_says_what_it_is(run: Path) -> None:
         ({"x": 1.0, "y": 1.0, "derivatives": ["residual/nothing"]}, "residual/pde"),
     ],
 )
-def test_a_call_that_makes_no_sense_is_refused(run: Path, call: dict, message: str) -> None:
+def test_an_invalid_call_is_refused(run: Path, call: dict, message: str) -> None:
     with pytest.raises(UsageError, match=message.replace(".", r"\.")):
         load(run)(**call)
 
