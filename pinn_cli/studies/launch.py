@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from pinn_cli.basics.errors import MachineError, UsageError
+from pinn_cli.basics.errors import FINISHED, MachineError, UsageError
 from pinn_cli.configuration.compose import read, spread, value_of
 from pinn_cli.records.folder import MANIFEST
 from pinn_cli.records.lock import NAME as LOCK
@@ -62,21 +62,21 @@ def carry_out(sweep: Sweep, launcher: Launcher, chosen: Sequence[PlannedRun]) ->
 
     A new sweep that its launcher refuses is removed again. Raises UsageError, TrainingError.
     """
-    with Lock(sweep.folder):
-        if Sweep.read(sweep.folder).jobs != sweep.jobs:
-            raise UsageError(f"{sweep.folder} has just been submitted; pinn status {sweep.folder}")
-        runs = [run for run in chosen if not finished(run.folder)]
-        if not runs:
-            print(f"nothing is left to do in {sweep.folder}; pinn compare {sweep.folder}")
-            return 0
-        print(f"sweep {sweep.folder}: {sweep.counts()}, hydra/launcher={sweep.launcher}", flush=True)
-        try:
+    try:
+        with Lock(sweep.folder):
+            if Sweep.read(sweep.folder).jobs != sweep.jobs:
+                raise UsageError(f"{sweep.folder} has just been submitted; pinn status {sweep.folder}")
+            runs = [run for run in chosen if not finished(run.folder)]
+            if not runs:
+                print(f"nothing is left to do in {sweep.folder}; pinn compare {sweep.folder}")
+                return FINISHED
+            print(f"sweep {sweep.folder}: {sweep.counts()}, hydra/launcher={sweep.launcher}", flush=True)
             return launcher.launch(sweep, runs)
-        except UsageError as error:
-            submitted = isinstance(error, MachineError) or Sweep.read(sweep.folder).jobs  # or it may be
-            if not submitted and not any(run.folder.exists() for run in sweep.runs):
-                _unmake(sweep)
-            raise
+    except UsageError as error:
+        submitted = isinstance(error, MachineError) or Sweep.read(sweep.folder).jobs  # or it may be
+        if not submitted and not any(run.folder.exists() for run in sweep.runs):
+            _unmake(sweep)
+        raise
 
 
 def _unmake(sweep: Sweep) -> None:

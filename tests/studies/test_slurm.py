@@ -89,15 +89,10 @@ def installed_for_everybody(place: Path) -> list[str]:
     return ["runuser", "-u", NOBODY, "--", f"{place}/bin/pinn"]
 
 
-def bare() -> dict[str, str]:
-    """An environment with nothing but this checkout in it."""
-    return {"PATH": os.environ["PATH"], "HOME": str(Path.cwd()), "PYTHONPATH": str(HERE.parent)}
-
-
 def submit(*words: str, pinn: list[str] = PINN) -> Sweep:
     """`pinn train -m WORDS` as a process of its own; the sweep that it has submitted."""
     command = [*pinn, "train", "-m", ARRAY, *words]
-    environment = bare()
+    environment = {"PATH": os.environ["PATH"], "HOME": str(Path.cwd())}
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
     assert done.returncode == 0, done.stderr
     sweep = Sweep.read(Path("outputs/sweeps/latest").resolve())
@@ -181,7 +176,7 @@ def test_a_sweep_is_watched_cancelled_and_submitted_again(here, capsys):
     assert told(sweep) == ["stopped", "missing"]
     assert "requeued" not in logs(sweep)
     assert slurm("squeue", "-h") == ""
-    environment = bare()
+    environment = {"PATH": os.environ["PATH"], "HOME": str(here)}
     done = subprocess.run([*PINN, "resume", "latest"], capture_output=True, text=True, timeout=60, env=environment)
     assert done.returncode == 0, done.stderr
     again = Sweep.read(sweep.folder)
@@ -270,8 +265,7 @@ def test_a_task_can_be_repeated_by_hand_and_what_is_finished_is_not_repeated(her
     sweep = submit(*SMALL, "stop.steps=2", "seed=0")
     until(lambda: is_over(sweep), 900)
     (command,) = (sweep.folder / "slurm" / "runs.txt").read_text().splitlines()
-    done = subprocess.run([*PINN, *shlex.split(command)[1:]], capture_output=True, text=True, cwd="/", check=True,
-                          env=bare())  # fmt: skip
+    done = subprocess.run([*PINN, *shlex.split(command)[1:]], capture_output=True, text=True, cwd="/", check=True)
     assert "holds this very run, finished" in done.stdout
     stamp = (sweep.runs[0].folder / "results.h5").stat().st_mtime_ns
     slurm("scontrol", "requeue", f"{sweep.jobs[0]}_0")
@@ -286,7 +280,7 @@ def test_a_published_table_is_one_sweep_that_is_submitted_once(here):
     command = [*PINN, "reproduce", "tiny", "--launcher", "slurm_array"]
 
     def reproduce(*words: str) -> subprocess.CompletedProcess:
-        environment = bare()
+        environment = {"PATH": os.environ["PATH"], "HOME": str(here)}
         return subprocess.run([*command, *words], capture_output=True, text=True, timeout=60, env=environment)
 
     first = reproduce("hydra.launcher.options=[--hold]")
