@@ -80,7 +80,7 @@ class Step(Wrapped):
         return Step(self.problem.with_(**changes), self.model, self.evolves, self.tau)
 
     def constraints(self) -> list[Constraint]:
-        """Those of the problem; `evolves` says which carry the rate of change."""
+        """The constraints of the problem, with (w - w_before) / tau added to those that `evolves` names."""
         return [self._held(c) if c.name in self.evolves else c for c in self.problem.constraints()]
 
     def _held(self, c: Constraint) -> Constraint:
