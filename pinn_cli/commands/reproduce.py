@@ -53,8 +53,8 @@ def run(arguments: Namespace) -> int:
         _show(table, seeds, arguments)
         return FINISHED
     sweep = work.sweep_of_table(table, cells, range(seeds))
-    todo, going = work.missing(sweep, cells, range(seeds))
-    for line in work.told(sweep, todo, going):
+    todo, underway = work.missing(sweep, cells, range(seeds))
+    for line in work.notices(sweep, todo, underway):
         print(line, file=sys.stderr)
     if arguments.dry_run and not todo:
         print(f"nothing is missing: pinn reproduce {table.name} --show")
@@ -65,7 +65,7 @@ def run(arguments: Namespace) -> int:
     code = work.start(sweep, todo, settings, shlex.join(_typed(arguments)), arguments.dry_run) if todo else FINISHED
     if arguments.dry_run:
         return code
-    if going or work.missing(work.sweep_of_table(table, cells, range(seeds)), cells, range(seeds))[1]:
+    if underway or work.missing(work.sweep_of_table(table, cells, range(seeds)), cells, range(seeds))[1]:
         print("the same command shows the table when they have ended; --show shows what is finished", file=sys.stderr)
     else:
         _show(table, seeds, arguments)

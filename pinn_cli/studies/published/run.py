@@ -22,35 +22,35 @@ from pinn_cli.studies.sweep import PlannedRun, Sweep, counted
 def sweep_of_table(table: Table, cells: Sequence[Cell], seeds: Sequence[int]) -> Sweep:
     """The sweep in the table's folder with the runs of these cells and seeds added to it; nothing is written.
 
-    Seed by seed, so that every cell has a value early. Raises UsageError for a cell that makes no run.
+    The runs are ordered by seed, so that every cell has a value early. Raises UsageError for a cell that makes no run.
     """
     there = Sweep.read(table.folder) if (table.folder / MANIFEST).exists() else None
     known = {(run.label, seed_of(run)): run.words for run in there.runs} if there else {}
     wanted = {(cell.name, seed): (*cell.words, f"seed={seed}") for seed in seeds for cell in cells}
     for cell in cells:
         composed(cell.words)
-    both = {**known, **wanted}  # the table may have changed since
+    both = {**known, **wanted}  # a cell of a changed table has its new words
     runs = [(words, None) for words in both.values()]
     sweep = Sweep.planned(table.folder, "", "", runs, [label for label, _ in both])
     return sweep if there is None else replace(there, runs=sweep.runs)
 
 
 def missing(sweep: Sweep, cells: Iterable[Cell], seeds: Sequence[int]) -> tuple[list[PlannedRun], list[dict[str, Any]]]:
-    """The runs of these cells and seeds that nobody has finished or is going to, and the entries of those underway."""
+    """The runs of these cells and seeds to start, and the entries of those that are running or queued."""
     names = [cell.name for cell in cells]
     of_cells = {run.number: run for run in sweep.runs if run.label in names and seed_of(run) in seeds}
     entries = [entry for entry in states(sweep) if entry["number"] in of_cells and entry["state"] != Status.FINISHED]
-    going = [entry for entry in entries if entry["state"] in UNDERWAY]
-    return [of_cells[entry["number"]] for entry in entries if entry not in going], going
+    underway = [entry for entry in entries if entry["state"] in UNDERWAY]
+    return [of_cells[entry["number"]] for entry in entries if entry not in underway], underway
 
 
-def told(sweep: Sweep, todo: Iterable[PlannedRun], going: Sequence[dict[str, Any]]) -> list[str]:
-    """A line for the runs that are underway, and one for each reason why others failed before."""
+def notices(sweep: Sweep, todo: Iterable[PlannedRun], underway: Sequence[dict[str, Any]]) -> list[str]:
+    """A line for the runs that are running or queued, and one for each reason why others failed before."""
     jobs = f" (jobs {' '.join(sweep.jobs)})" if sweep.jobs else ""
     reasons = Counter(reason for run in todo if (reason := run.refused or run.failed) is not None)
-    number, place = counted(len(going), "run"), sweep.folder
+    number, place = counted(len(underway), "run"), sweep.folder
     return [
-        *([f"{number} queued or running in {place}{jobs}, not started twice; pinn status {place}"] if going else []),
+        *([f"{number} queued or running in {place}{jobs}, not started twice; pinn status {place}"] if underway else []),
         *(f"{counted(number, 'run')} failed when last started: {reason}" for reason, number in reasons.items()),
     ]
 
