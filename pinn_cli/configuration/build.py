@@ -5,6 +5,7 @@ and only those in this package's folders of parts, torch's networks and optimize
 """
 
 import inspect
+import re
 import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import is_dataclass
@@ -19,14 +20,16 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from pinn_cli.basics.errors import UsageError, nearest
+from pinn_cli.configuration.catalogue import CONF
 from pinn_cli.configuration.project import refuse_from_elsewhere
 
 KINDS = ("architectures", "weightings", "samplers", "optimizers", "strategies", "diagnostics")
 PARTS = ("problems", "derivatives.engines", *(f"methods.{kind}" for kind in KINDS))
-LAUNCHERS = ("basic", "local", "dask", "slurm.array")  # not the pool beside them: its processes are classes too
+# The modules of the launchers, as pinn's own YAMLs name them; not the pool beside them, whose processes are classes.
+_YAMLS = sorted((CONF / "hydra" / "launcher").glob("*.yaml"))
+LAUNCHERS = re.findall(r"^_target_: (\S+)\.\w+$", "\n".join(file.read_text("utf-8") for file in _YAMLS), re.MULTILINE)
 # The modules whose classes may be built: parts and launchers.
-ROOMS = (*(f"pinn_cli.{room}" for room in PARTS), *(f"pinn_cli.studies.launchers.{name}" for name in LAUNCHERS),
-         "torch.nn", "torch.optim")  # fmt: skip
+ROOMS = (*(f"pinn_cli.{room}" for room in PARTS), *LAUNCHERS, "torch.nn", "torch.optim")
 SPECIAL = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")
 
 
