@@ -60,9 +60,10 @@ def filled(lives: Lives, disk: Path, at: int) -> str:
 
 
 def test_a_disk_that_fills_up_costs_nothing(lives, disk, whole):
-    """At the first operations (folder, lock, results file, configuration), and at random ones of the whole life."""
-    moments = [1, 4, 7, *random.Random(0).choices(range(12, whole["operations"]), k=3)]
+    """While the lock, the results file and the configuration are written, and at random operations of the whole run."""
+    moments = [2, 8, 10, *random.Random(0).choices(range(12, whole["operations"]), k=2)]
     said = [filled(lives, disk, at) for at in moments]
+    assert any(".lock" in line for line in said)
     assert any("results.h5" in line for line in said)
     assert any("checkpoint" in line for line in said) or any("the disk of" in line for line in said)
 
