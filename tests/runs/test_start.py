@@ -218,7 +218,7 @@ def test_what_a_problem_measures_is_in_every_row_at_the_end_and_in_tables(capsys
         assert (len(column), column[-1]) == (3, final)
         assert f"metric    steepest {final:.2e}" in shown
         assert cli.main(["show", str(run)]) == 0
-        assert f"metric    steepest {final:.2e}" in capsys.readouterr().out
+        assert f"steepest {final:.2e}" in capsys.readouterr().out
     assert cli.main(["compare", "outputs/sweeps", "--runs"]) == 0
     head, *rows = capsys.readouterr().out.splitlines()
     assert head.split() == ["run", "seed", "error", "u", "steepest", "time", "steps", "status"]
