@@ -44,9 +44,10 @@ def _left_by_groups(own: Path, root: Path) -> Iterator[float]:
                 yield float(max(0, int(most) - used))
 
 
-def gigabytes(size: float) -> str:
-    """``0.35 GB``: two significant digits, whole numbers from ten on."""
-    return f"{size / 1e9:.0f} GB" if size >= 9.95e9 else f"{size / 1e9:.2g} GB"
+def amount(size: float) -> str:
+    """Bytes in the unit that suits them: ``64 kB``, ``3.5 MB``, ``327 GB``; two digits or more."""
+    scale, unit = next(((scale, unit) for scale, unit in ((1e9, "GB"), (1e6, "MB")) if size >= scale), (1e3, "kB"))
+    return f"{size / scale:.0f} {unit}" if size >= 9.95 * scale else f"{size / scale:.1f} {unit}"
 
 
 class Tally(TorchDispatchMode):
@@ -91,7 +92,7 @@ def refuse_too_many(points: int, values: int, device: torch.device, what: str) -
     """Refuse points that do not fit into the free memory, with `values` numbers of 8 bytes each (MachineError)."""
     needed, free = 8.0 * points * values, free_memory(device)
     if free is not None and needed > USABLE * free:
-        raise MachineError(f"{points} points take at least {gigabytes(needed)}, {gigabytes(free)} are free; {what}")
+        raise MachineError(f"{points} points take at least {amount(needed)}, {amount(free)} are free; {what}")
 
 
 def refuse_too_wide(sizes: Sequence[int]) -> None:
@@ -99,6 +100,6 @@ def refuse_too_wide(sizes: Sequence[int]) -> None:
     weights, free = sum(inputs * outputs for inputs, outputs in pairwise(sizes)), free_memory(torch.device("cpu"))
     if free is not None and 8.0 * weights > USABLE * free:
         raise MachineError(
-            f"the network's {weights} weights take {gigabytes(8.0 * weights)}, {gigabytes(free)} are free; type a "
+            f"the network's {weights} weights take {amount(8.0 * weights)}, {amount(free)} are free; type a "
             "smaller architecture.width or architecture.depth"
         )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pinn_cli.basics.errors import MachineError
-from pinn_cli.basics.memory import USABLE, free_memory, gigabytes, measured
+from pinn_cli.basics.memory import USABLE, amount, free_memory, measured
 from pinn_cli.configuration.assemble import Parts
 from pinn_cli.derivatives.engines import Taylor
 from pinn_cli.derivatives.keys import Index, Key, Lap
@@ -167,7 +167,7 @@ def refuse_too_large(memory: StepMemory, parts: Parts) -> None:
     for phase in parts.schedule:
         if free is None or (needed := memory.of(phase)) <= USABLE * free:
             continue
-        sizes = f"a step of {phase.name} needs {gigabytes(needed)}, {gigabytes(free)} are free"
+        sizes = f"a step of {phase.name} needs {amount(needed)}, {amount(free)} are free"
         ways = ["a smaller architecture.width"]
         if phase.optimizer().least_squares:
             ways += ["optimizer=lbfgs"]

@@ -6,7 +6,7 @@ import torch
 from omegaconf import DictConfig
 
 from pinn_cli.basics.errors import MachineError, UsageError
-from pinn_cli.basics.memory import free_memory, gigabytes
+from pinn_cli.basics.memory import amount, free_memory
 from pinn_cli.basics.text import LABEL, page, terminal_width, wrap
 from pinn_cli.configuration import device
 from pinn_cli.configuration.assemble import Parts
@@ -72,7 +72,7 @@ def text(config: DictConfig, name: str, parts: Parts, objective: Objective, comp
 def _memory(parts: Parts) -> str:
     memory, free = StepMemory(first_stage(parts), parts), free_memory(parts.device)
     most = max(memory.of(phase) for phase in parts.schedule)
-    return f"{gigabytes(most)} a step" + (f"  {gigabytes(free)} free" if free is not None else "")
+    return f"{amount(most)} a step" + (f"  {amount(free)} free" if free is not None else "")
 
 
 def _linear_algebra(parts: Parts, size: int, rows: int) -> list[tuple[str, str]]:

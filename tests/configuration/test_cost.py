@@ -159,7 +159,7 @@ def test_points_that_cannot_fit_are_refused_before_they_are_drawn(words, fits, m
         plan.preview(parts)
     line = str(refusal.value)
     assert tally.peak < 1e8
-    assert "GB, 4 GB are free; type" in line
+    assert "GB, 4.0 GB are free; type" in line
     assert "\n" not in line
     most = line.partition(f"type {fits}")[2].partition(" or ")[0]
     monkeypatch.setattr(cost, "free_memory", lambda device: None)

@@ -17,6 +17,7 @@ from pinn_cli import cli
 from pinn_cli.records.lock import writer
 from pinn_cli.records.results import Results
 from pinn_cli.studies import status
+from pinn_cli.studies.grid import combinations
 from pinn_cli.studies.launchers import pool
 from pinn_cli.studies.launchers.progress import Progress
 from pinn_cli.studies.sweep import Sweep
@@ -281,3 +282,20 @@ def test_a_signal_that_reaches_a_run_after_it_has_saved_makes_it_no_failed_one(h
     for run in sweep.runs[:3]:
         progress.ended(pool.train(run), -signal.SIGTERM, "")
     assert list(progress.codes.values()) == [0, cli.STOPPED, cli.FAILED]
+
+
+def test_combinations_are_checked_once_and_no_run_pays_for_it(here, monkeypatch):
+    """The clock of a run counts from its own start, also in the first run of a sweep."""
+    calls = []
+
+    def slow(words):
+        calls.append(words)
+        time.sleep(3.0)
+        return combinations(words)
+
+    monkeypatch.setattr("pinn_cli.studies.launch.combinations", slow)
+    assert cli.main(["train", "-m", *TINY, "stop.steps=3", "seed=0,1,2", "folder=s"]) == 0
+    assert len(calls) == 1
+    files = [Results(f"s/{number}/results.h5") for number in range(3)]
+    assert all(results.read("timing/duration")[""] < 2.0 for results in files)
+    assert all(results.read("timing/setup")[""] < 3.0 for results in files)
