@@ -26,7 +26,8 @@ def describe(device: torch.device) -> str:
     """The device as the plan shows it, with its name or its number of threads."""
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
-    return f"{device} ({torch.get_num_threads()} threads)" if device.type == "cpu" else str(device)
+    threads = torch.get_num_threads()
+    return f"{device} ({threads} thread{'s' if threads > 1 else ''})" if device.type == "cpu" else str(device)
 
 
 def notes(device: torch.device, dtype: torch.dtype) -> list[str]:

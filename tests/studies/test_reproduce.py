@@ -325,7 +325,7 @@ def test_the_missing_runs_of_all_cells_and_seeds_are_one_sweep(measured, capsys)
     assert reproduce(*words) == 0
     out, err = capsys.readouterr()
     assert out.startswith("mine/tiny: A tiny table\n")
-    assert "run 3 (2 of 2): pinn train " in err
+    assert "(2 of 2) run 3" in err
     sweep = Sweep.read(RUNS)
     assert [(run.label, run.words[-1]) for run in sweep.runs] == [
         ("2x8_plain", "seed=0"), ("2x8_annealed", "seed=0"), ("2x8_plain", "seed=1"), ("2x8_annealed", "seed=1"),

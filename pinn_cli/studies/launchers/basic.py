@@ -30,8 +30,7 @@ class Basic(Launcher):
                 for place, run in enumerate(runs, 1):
                     if asked_to_stop.is_set():
                         break
-                    line = f"run {run.number} ({place} of {len(runs)}): pinn train {' '.join(run.words)}"
-                    print(f"\n{line}", flush=True)
+                    print(f"\n({place} of {len(runs)}) {progress.name(run)}", flush=True)
                     progress.codes[run.number] = carry_out(run.full_words, f"run {run.number}: ")
                     if progress.codes[run.number] == STOPPED:  # the signal came to the run
                         asked_to_stop.set()

@@ -31,7 +31,7 @@ class Progress:
             written = runs.summary(run.folder)["status"]
             code = code if written.exit_code is None else written.exit_code
         self.codes[run.number] = code if code in (FINISHED, USAGE, STOPPED) else FAILED
-        line = f"[{len(self.codes)}/{len(self.todo)}] {self._name(run)}: {self._end(run)}"
+        line = f"[{len(self.codes)}/{len(self.todo)}] {self.name(run)}: {self._end(run)}"
         line += f"  ({printable(errors.splitlines()[-1].strip())})" if code and errors else ""
         print(line + self._left(), flush=True)
 
@@ -54,7 +54,8 @@ class Progress:
         print("\n".join(["", *lines, f"next   pinn {'resume' if code else 'compare'} {self.sweep.folder}"]), flush=True)
         return code
 
-    def _name(self, run: PlannedRun) -> str:
+    def name(self, run: PlannedRun) -> str:
+        """A run as a line names it: its number, and the settings that the sweep varies."""
         return f"run {run.number}  {self.settings[run.number]}".rstrip()
 
     def _end(self, run: PlannedRun) -> str:
