@@ -7,6 +7,7 @@ from torch import Tensor
 
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.physics.problem import Constraint
+from pinn_cli.physics.terms import supplied
 from pinn_cli.training.objective import Objective
 
 TRIED = (1.0, -1.0, 1e3, -1e3)  # values of a symbol; it is the cause if the residual is finite with one of them
@@ -32,7 +33,11 @@ def where_not_finite(objective: Objective, name: str) -> str | None:
     at = ", ".join(f"{x}={v:.4g}" for x, v in zip(problem.coordinates, X[first[0]].tolist(), strict=False))
     found = f"the residual of `{name}` is {float(r[first]):.4g} at {len(rows)} of {len(X)} points, first at {at}"
     sides = [X[first]] if c.against is None else [X[first], c.against(X[first])]
-    causes = [cause for side in sides if (cause := _cause(c, objective.at.symbols(name, side)))]
+    values = [objective.at.symbols(name, side) for side in sides]
+    overflow = [(n, float(v[n])) for v in values for n in supplied(c) if not isfinite(float(v[n]))]
+    if overflow:
+        return f"{found}, because the network itself gives {overflow[0][0]}={overflow[0][1]:.4g} there"
+    causes = [cause for v in values if (cause := _cause(c, v))]
     return f"{found}, {causes[0] if causes else 'and no single symbol is the cause'}: {LOOK_FOR}"
 
 

@@ -16,7 +16,7 @@ from pinn_cli.methods.optimizers.levenberg_marquardt import LevenbergMarquardt
 from pinn_cli.physics.domains import Box
 from pinn_cli.physics.problem import Problem, on, periodic
 from pinn_cli.training import loop
-from pinn_cli.training.finite import refuse_not_finite
+from pinn_cli.training.finite import refuse_not_finite, where_not_finite
 from pinn_cli.training.model import Features, Model
 from pinn_cli.training.objective import Objective
 from pinn_cli.training.stopping import Progress
@@ -88,6 +88,14 @@ def test_a_residual_that_is_not_finite_is_refused_with_its_symbol(problem, says)
     assert str(refusal.value).startswith(f"before the first step, {says}")
     assert "\n" not in str(refusal.value)
     refuse_not_finite(objective_of(Singular()))
+
+
+def test_a_network_that_overflows_is_the_cause_and_not_the_equation() -> None:
+    objective = objective_of(Root(), value=float("inf"))
+    clause = where_not_finite(objective, "pde")
+    assert clause is not None
+    assert clause.endswith("because the network itself gives u=inf there")
+    assert "square root" not in clause
 
 
 OWN = """
