@@ -1,14 +1,24 @@
-"""What many tests share."""
+"""Fixtures and helpers that many test files share."""
 
+import shutil
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from pinn_cli.basics.errors import UsageError
+from tests.lives import Lives
+
 ROOT = Path(__file__).resolve().parents[1]
 # A run that takes less than a second.
 SMALL = ["problem=wave", "points.interior=64", "points.face=8", "architecture.width=8", "figures=off"]
+# A Helmholtz run of milliseconds.
+TINY = ["problem=helmholtz", "points.interior=16", "points.face=4", "architecture.width=4", "architecture.depth=1",
+        "figures=off", "compile=off", "threads=1"]  # fmt: skip
+PINN = [sys.executable, "-m", "pinn_cli.cli"]
 
 
 @pytest.fixture
@@ -28,3 +38,47 @@ def own_folder(here: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield here
     for name in [name for name in sys.modules if name.partition(".")[0] == "problems"]:
         del sys.modules[name]
+
+
+@pytest.fixture
+def without_slurm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands in this process find no Slurm: one that is installed here but down would answer after a minute."""
+    monkeypatch.setattr("pinn_cli.studies.launchers.slurm.commands.which", lambda name: None)
+
+
+@pytest.fixture
+def one_line(capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
+    """Returns the one line in which a command has said on stderr what is wrong."""
+
+    def read() -> str:
+        error = capsys.readouterr().err
+        assert error.startswith("pinn: ")
+        assert error.count("\n") == 1, error
+        return error
+
+    return read
+
+
+@contextmanager
+def refused(says: str, error: type[Exception] = UsageError) -> Iterator[None]:
+    """The block must raise an error of one line that matches the regular expression `says`."""
+    with pytest.raises(error, match=says) as refusal:
+        yield
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.fixture(scope="session")
+def lives() -> Iterator[Lives]:
+    """A process from which runs are forked that can be killed at any moment."""
+    with Lives() as server:
+        yield server
+
+
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[Path]:
+    """A file system of this size, e.g. `6m`, in an empty folder; skips the test where mounting is not permitted."""
+    mount = [shutil.which("mount") or "false", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("mounting a small tmpfs is not permitted here: only root may")
+    yield folder
+    subprocess.run(["umount", folder], check=True)

@@ -56,9 +56,10 @@ def write_run(
 
 
 def assert_same_run(one: Path | str, other: Path | str) -> None:
-    """Networks, final values and histories of two runs are equal, bit for bit; only times may differ."""
+    """Networks, final values, histories and records of diagnostics of two runs are equal, bit for bit."""
     first, second = (Results(Path(folder) / "results.h5") for folder in (one, other))
-    for group in ("history", "network", "error", "guard", "seams", "collocation", "stages", "unknowns"):
+    for group in ("history", "network", "error", "guard", "seams", "collocation", "stages", "unknowns", "fields",
+                  "diagnostics"):  # fmt: skip
         then, now = first.read(group), second.read(group)
         assert then.keys() == now.keys(), group
         for name in then.keys() - {"time"} if group == "history" else then:

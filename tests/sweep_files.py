@@ -10,12 +10,15 @@ from typing import Any
 from pinn_cli.records.lock import Lock
 from pinn_cli.records.results import Results
 from pinn_cli.studies.sweep import Sweep
+from tests.conftest import TINY
 from tests.run_files import write_run
 
 FOLDER = Path("outputs/sweeps/2026-02-01_10-00-00-ab12")
 REASON = "weighting=grad_norm needs several constraints; add weights.wall=1"
 HELD: list[Any] = []
 ERRORS = {0: 1e-3, 1: 2e-3, 2: 4e-3, 3: 1e-5, 4: 3e-5, 5: 2e-5}
+# Six runs, the last of which fails.
+SIX = [*TINY, "recipe=adam", "stop.steps=1000", "optimizer.adam.lr=1e-3,2e-3,3e-3,4e-3,5e-3,1e30"]
 
 
 def write_sweep(folder: Path = FOLDER) -> Sweep:

@@ -95,7 +95,7 @@ def test_one_line_exit_code_2_and_nothing_made(words, says, here, capsys):
 
 
 @pytest.mark.skipif("__import__('torch').cuda.is_available()")
-def test_no_gpu(here, capsys):
+def test_a_missing_gpu_gets_one_line(here, capsys):
     assert cli.main(["train", HELMHOLTZ, "device=cuda"]) == cli.USAGE
     assert "type device=cpu" in capsys.readouterr().err
     assert contents(here) == []
@@ -168,7 +168,7 @@ def test_only_the_configuration_of_one_run_is_printed(words, here, capsys):
     "words", ["stop.steps=100", "architecture.width=9", "seed=1", "optimizer=adam optimizer.adam.lr=1e-3",
               "recipe=adam optimizer.adam.lr=1e-3"]
 )  # fmt: skip
-def test_what_the_lines_above_tell_to_type_works(words, capsys):
+def test_the_settings_that_these_lines_name_work(words, capsys):
     assert cli.main(["train", HELMHOLTZ, *words.split(), "--cfg", "job"]) == 0
 
 

@@ -9,14 +9,12 @@ from pathlib import Path
 import pytest
 
 from pinn_cli.cli import main
+from tests.conftest import ROOT
 from tests.run_files import write_run
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
-def outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def outputs(here: Path) -> None:
     write_run(Path("outputs/helmholtz/one-ab12"), started="2026-01-01T10:00:00")
     write_run(Path("outputs/helmholtz/two-cd34"), started="2026-01-02T10:00:00", weighting="lr_annealing", seed=1)
 
@@ -72,25 +70,21 @@ def test_plot_draws_what_is_asked_for(capsys: pytest.CaptureFixture[str]) -> Non
         (["compare", "ab", "zz"], "there is no run `zz`"),
     ],
 )
-def test_what_cannot_be_done_is_one_line(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_word_of_a_reading_command_gets_one_line(words: list[str], message: str, one_line) -> None:
     assert main(words) == 2
-    errors = capsys.readouterr().err
-    assert message in errors
-    assert len(errors.splitlines()) == 1
+    assert message in one_line()
 
 
 @pytest.mark.parametrize("command", ["show", "plot", "compare"])
-def test_a_damaged_file_is_one_line_and_exit_code_2(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_file_gets_one_line_and_exit_code_2(command: str, one_line) -> None:
     file = Path("outputs/helmholtz/one-ab12/results.h5")
     file.write_bytes(file.read_bytes()[:5000])
     assert main([command, "outputs/helmholtz/one-ab12"]) == 2
-    errors = capsys.readouterr().err
-    assert "damaged" in errors
-    assert len(errors.splitlines()) == 1
+    assert "damaged" in one_line()
 
 
 @pytest.mark.parametrize("words", [["show", "ab"], ["compare", "helmholtz"], ["list", "runs"], ["plot", "ab"]])
-def test_looking_needs_no_torch(words: list[str]) -> None:
+def test_reading_commands_do_not_import_torch(words: list[str]) -> None:
     code = "import sys, pinn_cli.cli as c; c.main(sys.argv[1:]); sys.stderr.write(str('torch' in sys.modules))"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     run = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, env=environment)

@@ -22,6 +22,7 @@ from pinn_cli.configuration.trainable import trainable_constraints
 from pinn_cli.physics.domains import Box
 from pinn_cli.physics.problem import Problem, on, periodic
 from pinn_cli.physics.references.table import Table, read_table
+from tests.conftest import refused
 
 
 @dataclass
@@ -175,7 +176,7 @@ def test_conditions_on_values_are_compared_with_a_table_at_its_points_on_their_r
     assert not report.ok
 
 
-def test_what_a_table_cannot_tell_is_named_and_is_not_wrong(tmp_path):
+def test_a_constraint_that_a_table_cannot_check_is_named_and_is_no_error(tmp_path):
     problem = cooling(tmp_path, [0.5])
     report = check(problem)
     assert {f.name: f.unchecked for f in report.findings} == {
@@ -258,9 +259,8 @@ REFUSED = {
 def test_a_residual_that_cannot_be_trained_is_refused_in_one_line(case):
     residual, message = REFUSED[case]
     problem = with_residual(residual) if residual else with_residual(lambda self, u: u, "lid")
-    with pytest.raises(UsageError, match=message) as error:
+    with refused(message):
         check(problem)
-    assert "\n" not in str(error.value)
 
 
 def test_an_ansatz_that_mixes_points_or_changes_shape_is_refused():

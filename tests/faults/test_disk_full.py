@@ -1,33 +1,23 @@
-"""A disk that fills up at any moment of a run: one clear line, the last checkpoint whole, and with room it goes on."""
+"""A disk that fills up at any moment of a run: one line, the last checkpoint stays whole, the run resumes."""
 
 import random
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 from test_faults import CASES, SMALL, check_end, check_files, rows
 
+from tests.conftest import small_disk
 from tests.lives import Lives, fill_disk
 
 RUN = ["train", *SMALL, *CASES["levenberg_marquardt"], "stop.steps=12"]
 
 
 @pytest.fixture(scope="module")
-def lives():
-    with Lives() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
 def disk(tmp_path_factory):
     """A file system of 6 MB."""
-    folder = tmp_path_factory.mktemp("disk")
-    mount = [shutil.which("mount") or "false", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)]
-    if subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("mounting a small tmpfs is not permitted here: only root may")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
+    with small_disk(tmp_path_factory.mktemp("disk"), "6m") as folder:
+        yield folder
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +49,7 @@ def filled(lives: Lives, disk: Path, at: int) -> str:
     return str(life["errors"])
 
 
-def test_a_disk_that_fills_up_costs_nothing(lives, disk, whole):
+def test_a_run_survives_a_disk_that_fills_up(lives, disk, whole):
     """While the lock, the results file and the configuration are written, and at random operations of the whole run."""
     moments = [2, 8, 10, *random.Random(0).choices(range(12, whole["operations"]), k=2)]
     said = [filled(lives, disk, at) for at in moments]
@@ -76,7 +66,7 @@ def test_a_disk_that_fills_up_at_any_operation(lives, disk, whole):
         print(line)
 
 
-def test_a_full_disk_has_no_room_for_a_run_and_says_so(lives, disk, whole):
+def test_a_run_on_a_full_disk_ends_with_one_line(lives, disk, whole):
     fill_disk(disk / "ballast")
     life = lives.live([*RUN, f"folder={disk}/none"], disk)
     assert life["code"] == 1

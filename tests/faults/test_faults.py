@@ -17,6 +17,7 @@ from pinn_cli import cli
 from pinn_cli.records import checkpoint
 from pinn_cli.records.results import Results
 from tests.lives import Lives
+from tests.run_files import assert_same_run
 
 SMALL = ["problem=wave", "points.interior=64", "points.face=8", "architecture.width=8", "architecture.depth=2"]
 CASES = {
@@ -28,12 +29,6 @@ CASES = {
                "diagnostics.gradient_alignment.every=20"],
 }  # fmt: skip
 VISIBLE = {"results.h5", "checkpoint.pt", "config.yaml", "run.log", "figures"}
-
-
-@pytest.fixture(scope="module")
-def lives():
-    with Lives() as found:
-        yield found
 
 
 def rows(folder: Path) -> dict[str, np.ndarray]:
@@ -61,16 +56,9 @@ def check_files(folder: Path, expected: dict[str, np.ndarray]) -> None:
 
 
 def check_end(folder: Path, whole: Path) -> None:
-    """The end is the undisturbed one: history, network and errors bit for bit, every file, and nothing left over."""
-    found, expected = Results(folder / "results.h5"), Results(whole / "results.h5")
-    assert found.read_attributes()["status"] == "finished"
-    for group in ("network", "error", "stages", "fields", "guard", "diagnostics", "collocation"):
-        assert found.read(group).keys() == expected.read(group).keys()
-        for name, value in expected.read(group).items():
-            np.testing.assert_array_equal(found.read(group)[name], value)
-    assert rows(folder).keys() == rows(whole).keys()
-    for name, column in rows(whole).items():
-        np.testing.assert_array_equal(rows(folder)[name], column)
+    """The end is the undisturbed one: the same bits, the same files, and nothing left over."""
+    assert Results(folder / "results.h5").read_attributes()["status"] == "finished"
+    assert_same_run(whole, folder)
     assert {p.relative_to(folder) for p in folder.rglob("*")} == {p.relative_to(whole) for p in whole.rglob("*")}
 
 
@@ -110,7 +98,7 @@ def _moment(chance: random.Random, whole: dict[str, float]) -> dict[str, float]:
 
 
 @pytest.mark.parametrize(("case", "kills"), [("levenberg_marquardt", 4), ("adam", 3), ("stages", 3)])
-def test_a_killed_run_goes_on_bit_for_bit(lives, tmp_path, case, kills):
+def test_a_killed_run_resumes_bit_for_bit(lives, tmp_path, case, kills):
     killed_runs(lives, tmp_path, case, kills, seed=0)
 
 
@@ -133,6 +121,6 @@ def test_one_failing_run_does_not_stop_the_others(tmp_path, monkeypatch, capsys)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
-def test_seventy_kills(lives, tmp_path, case):
+def test_a_run_survives_seventy_kills(lives, tmp_path, case):
     early = killed_runs(lives, tmp_path, case, 70, seed=1)
     print(f"{case}: 70 kills, {early} of them before there was a results file")

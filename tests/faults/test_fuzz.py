@@ -29,9 +29,7 @@ from pinn_cli.records.checkpoint import CheckpointError
 from pinn_cli.records.results import Results
 from pinn_cli.studies.launchers.basic import Basic
 from pinn_cli.studies.launchers.slurm import SlurmArray
-from pinn_cli.studies.launchers.slurm import commands as slurm
 from pinn_cli.studies.sweep import Sweep
-from tests.lives import Lives
 from tests.run_files import write_run
 
 CASES = int(os.environ.get("PINN_FUZZ", 150))
@@ -65,12 +63,6 @@ def here(tmp_path_factory):
     shutil.copytree("run", "kept")
     yield folder
     os.chdir(before)
-
-
-@pytest.fixture(scope="module")
-def lives():
-    with Lives() as found:
-        yield found
 
 
 kinds = st.sampled_from(["flip", "set", "zero", "ones", "cut", "insert", "repeat"])
@@ -135,7 +127,7 @@ def test_changed_bytes_of_a_results_file(here, lives):
     look()
 
 
-def test_changed_bytes_of_a_run_that_goes_on(here, lives):
+def test_changed_bytes_of_a_run_that_is_resumed(here, lives):
     files = {name: Path("run", name).read_bytes() for name in ("results.h5", "checkpoint.pt")}
 
     @cases(0.04)
@@ -170,7 +162,7 @@ odd = st.recursive(
 )  # fmt: skip
 
 
-def test_a_checkpoint_of_other_things(here, lives):
+def test_a_checkpoint_with_odd_values_is_refused_or_accepted(here, lives):
     shutil.copy("run/results.h5", "kept/results.h5")
     state = torch.load("run/checkpoint.pt", weights_only=True)
     inner = [(table, name) for table in ("progress", "model", "sampler", "optimizer") for name in state[table]]
@@ -235,7 +227,7 @@ def test_a_kept_configuration_of_other_values(here):
     read()
 
 
-def test_a_run_that_goes_on_with_other_settings(here, lives):
+def test_a_run_that_is_resumed_with_other_settings(here, lives):
     shutil.copy("run/checkpoint.pt", "kept/checkpoint.pt")
     config = yaml.safe_load(Results(Path("run/results.h5")).read_config())
 
@@ -265,10 +257,9 @@ def test_a_problem_of_other_values(here):
     file.write_text(text)
 
 
-def test_a_manifest_of_other_values(here, monkeypatch):
+def test_a_manifest_of_other_values(here, without_slurm, monkeypatch):
     """Read by whatever reads sweeps, and resumed up to where its runs would start."""
     monkeypatch.setattr(Basic, "launch", lambda self, sweep, runs: 0)
-    monkeypatch.setattr(slurm, "which", lambda name: None)  # one that is down would be waited for, case by case
     monkeypatch.setattr(SlurmArray, "check", lambda self: None)
     monkeypatch.setattr(SlurmArray, "launch", lambda self, sweep, runs: 0)
     monkeypatch.setattr(sys, "path", list(sys.path))

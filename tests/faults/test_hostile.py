@@ -1,4 +1,4 @@
-"""Files from somebody else: they run nothing, write nothing outside their run folder, and end in one clear line."""
+"""Files from somebody else run no code, write nothing outside their run folder, and end in one line."""
 
 import json
 import os
@@ -59,14 +59,6 @@ def here(tmp_path, monkeypatch):
         del sys.modules[name]
 
 
-def one_line(capsys) -> str:
-    """The only line that a refused command prints."""
-    err = capsys.readouterr().err
-    assert err.startswith("pinn: ")
-    assert err.count("\n") == 1, err
-    return err
-
-
 def hostile_run(config) -> Path:
     """A run folder whose file holds this configuration."""
     write_run(Path("run"), status="stopped")
@@ -77,35 +69,35 @@ def hostile_run(config) -> Path:
 
 
 @pytest.mark.parametrize(("where", "target"), PLACES)
-def test_a_configuration_builds_parts_only(where, target, capsys, here):
+def test_a_configuration_builds_only_parts(where, target, one_line, here):
     assert cli.main([*RUN, f"{where}._target_='{target}'"]) == cli.USAGE
-    one_line(capsys)
+    one_line()
     assert list(here.iterdir()) == []
 
 
 @pytest.mark.parametrize(("where", "target"), PLACES[:2] + PLACES[-4:])  # the same builder as above
-def test_the_configuration_in_a_results_file_builds_parts_only(where, target, capsys):
+def test_the_configuration_in_a_results_file_builds_only_parts(where, target, one_line):
     config = compose(RUN[1:])
     OmegaConf.update(config, f"{where}._target_", target)
     folder = hostile_run(config)
     for words in (["resume", "run", "--changed"], ["predict", "run", "--grid", "3x3", "--out", "a.npz"]):
         assert cli.main(words) == cli.USAGE
-        one_line(capsys)
+        one_line()
     assert not (folder / "checkpoint.pt").exists()
     assert not Path("a.npz").exists()
 
 
-def test_a_nested_part_is_looked_at_too(capsys):
+def test_a_nested_part_is_checked_too(one_line):
     config = compose(["problem=helmholtz", "recipe=adam", *SMALL])
     popen = {"_target_": "subprocess.Popen", "args": ["touch", "harmed"]}
     OmegaConf.update(config, "optimizer.adam.schedule", popen, merge=False, force_add=True)
     hostile_run(config)
     assert cli.main(["resume", "run"]) == cli.USAGE
-    assert "_target_=subprocess: expected a class of pinn_cli" in one_line(capsys)
+    assert "_target_=subprocess: expected a class of pinn_cli" in one_line()
     assert not Path("harmed").exists()
 
 
-def test_formulas_that_have_changed_are_not_run_before_they_are_refused(capsys):
+def test_formulas_that_have_changed_are_not_run_before_they_are_refused(capsys, one_line):
     assert cli.main(["new", "problem", "mine"]) == 0
     assert cli.main(["train", "problem=mine", *SMALL, "folder=run"]) == 0
     Path("problems/mine.py").write_text("open('../harmed', 'w')\n")
@@ -113,7 +105,7 @@ def test_formulas_that_have_changed_are_not_run_before_they_are_refused(capsys):
     capsys.readouterr()
     for words in (["resume", "run", "stop.steps=4"], ["predict", "run", "--grid", "3x3", "--out", "a.npz"]):
         assert cli.main(words) == cli.USAGE
-        assert "has changed" in one_line(capsys)
+        assert "has changed" in one_line()
 
 
 LINES = b"nobody's business\n" * 1000
@@ -140,14 +132,14 @@ def other_file(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["external", "virtual", "link", "soft"])
-def test_a_results_file_cannot_lead_the_writer_into_another_file(kind, capsys):
+def test_a_dataset_stored_in_another_file_is_refused(kind, one_line):
     config = compose(RUN[1:])
     hostile_run(config)
     other_file(kind)
     before = Path("other.h5").read_bytes()
     for words in (["resume", "run"], ["show", "run"], ["plot", "run"]):
         assert cli.main(words) == cli.USAGE
-        assert "history/step" in one_line(capsys)
+        assert "history/step" in one_line()
     assert Path("precious.bin").read_bytes() == LINES
     assert Path("other.h5").read_bytes() == before
 
@@ -162,7 +154,7 @@ def elsewhere(path: str, target: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "is_folder"), [(".lock", False), ("run.log", False), ("figures", True)])
-def test_a_link_in_a_run_folder_leads_no_writer_elsewhere(name, is_folder, tmp_path, capsys):
+def test_a_link_in_a_run_folder_is_not_followed(name, is_folder, tmp_path, capsys, one_line):
     assert cli.main([*RUN, "folder=run"]) == 0
     target = tmp_path / "theirs"
     if is_folder:
@@ -175,12 +167,12 @@ def test_a_link_in_a_run_folder_leads_no_writer_elsewhere(name, is_folder, tmp_p
     capsys.readouterr()
     for words in (["resume", "run", "stop.steps=4"], ["diagnose", "run", "gradient_histograms"], ["plot", "run"]):
         assert cli.main(words) == cli.USAGE
-        assert f"run/{name} leads elsewhere" in one_line(capsys)
+        assert f"run/{name} leads elsewhere" in one_line()
     assert (target / "losses.png" if is_folder else target).read_bytes() == LINES
     assert Path("run/results.h5").read_bytes() == before
 
 
-def test_a_run_of_a_sweep_that_is_a_link_leads_no_writer_elsewhere(tmp_path, capsys):
+def test_a_run_of_a_sweep_that_is_a_link_is_not_followed(tmp_path, capsys, one_line):
     """Not even to another run: its process is not the sweep's either."""
     assert cli.main([*RUN, "folder=mine"]) == 0
     Results(Path("mine/results.h5")).attributes(status="stopped")
@@ -194,14 +186,14 @@ def test_a_run_of_a_sweep_that_is_a_link_leads_no_writer_elsewhere(tmp_path, cap
         (["plot", "sweep/0"], cli.USAGE),
     ):
         assert cli.main(words) == code
-        assert "sweep/0 leads elsewhere" in one_line(capsys)
+        assert "sweep/0 leads elsewhere" in one_line()
     with Lock("mine"):
         assert cli.main(["cancel", "sweep"]) == 0
     assert "nothing of sweep is running" in capsys.readouterr().out
     assert Path("mine/results.h5").read_bytes() == before
 
 
-def test_a_link_for_what_is_half_written_leads_no_writer_elsewhere(tmp_path):
+def test_a_link_in_the_place_of_a_temporary_file_is_not_followed(tmp_path):
     (tmp_path / "theirs").write_bytes(LINES)
     elsewhere(f".collected.h5.{os.getpid()}.part", tmp_path / "theirs")
     atomic.write("collected.h5", b"whole")
@@ -224,15 +216,15 @@ def damage(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["much", "text", "status", "name"])
-def test_a_results_file_of_another_layout_is_one_line(kind, capsys):
+def test_a_results_file_of_another_layout_gets_one_line(kind, one_line):
     hostile_run(compose(RUN[1:]))
     damage(kind)
     for words in (["resume", "run"], *([["show", "run"]] if kind in ("text", "status", "name") else [["plot", "run"]])):
         assert cli.main(words) == cli.USAGE
-        assert "damaged" in one_line(capsys)
+        assert "damaged" in one_line()
 
 
-def test_a_text_in_a_results_file_cannot_speak_to_the_terminal(capsys):
+def test_a_text_in_a_results_file_sends_no_escape_codes_to_the_terminal(capsys):
     hostile_run(compose(RUN[1:]))
     Results(Path("run/results.h5")).attributes(command="pinn train \x1b]0;owned\x07")
     Path("run/figures").mkdir()
@@ -258,7 +250,7 @@ SPEAKS = "\x1b]0;owned\x07"
         {"config": '"\\e]0;owned\\a": 1'},
     ],
 )
-def test_a_name_or_a_text_that_yaml_makes_cannot_speak_to_the_terminal(place, capsys):
+def test_names_and_values_send_no_escape_codes_to_the_terminal(place, capsys, one_line):
     hostile_run(compose(RUN[1:]))
     write_run(Path("other"))
     Results(Path("run/results.h5")).replace(place)
@@ -268,12 +260,12 @@ def test_a_name_or_a_text_that_yaml_makes_cannot_speak_to_the_terminal(place, ca
         said = capsys.readouterr()
         assert "\x1b" not in said.out + said.err
     assert cli.main(["resume", "run"]) == cli.USAGE
-    assert "damaged" in (said := one_line(capsys)) or "cannot be printed" in said
+    assert "damaged" in (said := one_line()) or "cannot be printed" in said
 
 
-def test_a_word_that_was_typed_is_not_repeated_to_the_terminal(capsys):
+def test_a_typed_word_sends_no_escape_codes_to_the_terminal(one_line):
     assert cli.main(["show", f"run{SPEAKS}"]) == cli.USAGE
-    assert "\x1b" not in one_line(capsys)
+    assert "\x1b" not in one_line()
 
 
 BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -295,12 +287,12 @@ BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("problem: {}", "problem={}: expected a table with the name of a class"),
     ],
 )
-def test_a_kept_configuration_that_is_none_is_one_line(text, says, capsys):
+def test_a_wrong_configuration_in_a_results_file_gets_one_line(text, says, one_line):
     hostile_run({})
     Results(Path("run/results.h5")).replace({"config": text})
     for words in (["resume", "run"], ["predict", "run", "--grid", "3x3", "--out", "a.npz"]):
         assert cli.main(words) == cli.USAGE
-        assert says in one_line(capsys)
+        assert says in one_line()
     assert not Path("harmed").exists()
 
 
@@ -316,19 +308,19 @@ def test_a_kept_configuration_that_is_none_is_one_line(text, says, capsys):
         ("recipe=adam points.interior=1000000000000", "points.interior=1000000000000: a step of adam needs"),
     ],
 )
-def test_what_cannot_fit_the_memory_is_refused_before_it_is_tried(word, says, here, capsys):
+def test_a_size_that_cannot_fit_the_memory_is_refused_at_once(word, says, here, one_line):
     for command in (["train", "figures=off"], ["check"]):
         assert cli.main([*command, "problem=helmholtz", "points.face=8", *word.split()]) == cli.USAGE
-        assert says in one_line(capsys)
+        assert says in one_line()
     assert list(here.iterdir()) == []
 
 
-def test_a_grid_that_cannot_fit_the_memory_is_refused(capsys):
+def test_a_grid_that_cannot_fit_the_memory_is_refused(capsys, one_line):
     assert cli.main([*RUN, "folder=run"]) == 0
     capsys.readouterr()
     for grid in ("100000x100000", "1000000000000x2", "9" * 40 + "x2"):
         assert cli.main(["predict", "run", "--grid", grid, "--out", "a.npz"]) == cli.USAGE
-        assert f"type a smaller grid than {grid}" in one_line(capsys)
+        assert f"type a smaller grid than {grid}" in one_line()
     assert not Path("a.npz").exists()
 
 
@@ -359,30 +351,30 @@ def own(here):
         (b"_target_: \xff\xfe", "cannot be read"),
     ],
 )
-def test_a_yaml_that_is_none_or_wants_more_than_values_is_one_line(text, says, own, capsys):
+def test_a_yaml_of_anything_but_plain_values_gets_one_line(text, says, own, capsys, one_line):
     file = own / "problem" / "mine.yaml"
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
     capsys.readouterr()
     for words in (["train", "problem=mine", *SMALL], ["check", "problem=mine"]):
         assert cli.main(words) == cli.USAGE
-        assert says in one_line(capsys)
+        assert says in one_line()
     assert not Path("outputs").exists()
     assert cli.main(["list", "problems"]) == (cli.USAGE if isinstance(text, bytes) else 0)
 
 
 @pytest.mark.parametrize("name", ["hidden", r'"\x68idden"', '"${problem}den"', r'"\u0068id\
     den"'])
-def test_a_yaml_that_a_recipe_names_is_looked_at_too(name, own, capsys):
+def test_a_yaml_that_a_recipe_names_is_checked_too(name, own, one_line):
     (own / "recipe").mkdir()
     (own / "recipe" / "theirs.yaml").write_text(f"# @package _global_\ndefaults:\n  - /weighting: [{name}]\n")
     (own / "weighting").mkdir()
     hidden = "# @package _global_\nhydra: {callbacks: {a: {_target_: os.system}}}"
     (own / "weighting" / "hidden.yaml").write_text(hidden)
     assert cli.main(["train", "problem=mine", "recipe=theirs", *SMALL]) == cli.USAGE
-    assert "hidden.yaml: no YAML: line 2 sets hydra" in one_line(capsys)
+    assert "hidden.yaml: no YAML: line 2 sets hydra" in one_line()
 
 
-def test_another_yaml_that_is_broken_does_not_matter(own):
+def test_a_broken_yaml_that_is_not_used_does_not_matter(own):
     (own / "problem" / "draft.yaml").write_text("_target_: [")
     assert cli.main(["train", "problem=mine", *SMALL]) == 0
 
@@ -411,11 +403,11 @@ WORDS = [
 
 
 @pytest.mark.parametrize("word", WORDS)
-def test_the_words_of_a_manifest_set_what_a_run_has(word, capsys):
+def test_the_words_of_a_manifest_set_only_settings_of_a_run(word, one_line):
     manifest([["problem=helmholtz", word]])
     for words in (["resume", "sweep"], ["status", "sweep"]):
         assert cli.main(words) == cli.USAGE
-        assert "which no run has" in one_line(capsys)
+        assert "which no run has" in one_line()
 
 
 @pytest.mark.parametrize(
@@ -426,31 +418,31 @@ def test_the_words_of_a_manifest_set_what_a_run_has(word, capsys):
         ("launcher", "basic\n"), ("cwd", "/tmp\x1b[2J"), ("cwd", "\0"), ("created", "\ud800"),
     ],
 )  # fmt: skip
-def test_a_manifest_holds_lines_of_text_and_numbers_of_jobs(key, value, monkeypatch, capsys):
+def test_a_manifest_with_other_values_than_lines_and_job_numbers_is_refused(key, value, monkeypatch, one_line):
     cancelled = []
     monkeypatch.setattr(slurm, "cancel", cancelled.append)
     manifest([["problem=helmholtz", "seed=1"]], **{key: value})
     for command in ("status", "cancel", "resume", "collect"):
         assert cli.main([command, "sweep"]) == cli.USAGE
-        assert "damaged or no manifest" in one_line(capsys)
+        assert "damaged or no manifest" in one_line()
     assert cancelled == []
 
 
-def test_why_a_run_was_refused_is_one_line_that_cannot_speak_to_the_terminal(capsys):
+def test_the_reason_of_a_refusal_gets_one_line_without_escape_codes(capsys):
     manifest([["seed=1"], ["seed=2"]])
     Path("sweep/1.refused").write_text("no GPU\x1b[2J\nhere\n")
     assert cli.main(["status", "sweep"]) == 0
     assert "no GPU\N{REPLACEMENT CHARACTER}[2J here" in capsys.readouterr().out
 
 
-def test_a_published_table_whose_quick_part_says_nothing_is_one_line(own, capsys):
+def test_a_published_table_with_an_empty_quick_part_gets_one_line(own, capsys, one_line):
     (own / "published").mkdir()
     (own / "published" / "theirs.yaml").write_text(
         "# theirs\n{source: x, number: x, seeds: 1, every: [], rows: {}, columns: {}, quantities: {}, quick: {}}\n"
     )
     capsys.readouterr()
     assert cli.main(["reproduce", "theirs", "--show"]) == cli.USAGE
-    assert "`cells` is missing" in one_line(capsys)
+    assert "`cells` is missing" in one_line()
 
 
 @pytest.mark.parametrize(
@@ -461,7 +453,7 @@ def test_a_published_table_whose_quick_part_says_nothing_is_one_line(own, capsys
                  "{_target_: pinn_cli.studies.launchers.pool.Command, folder: x, words: [touch, HARMED]}}"),
     ],
 )  # fmt: skip
-def test_commands_that_read_a_sweep_run_nothing_of_it(here, tmp_path, capsys, launcher, setting):
+def test_commands_that_read_a_sweep_run_none_of_its_code(here, without_slurm, tmp_path, capsys, launcher, setting):
     """Its code, its working directory and its launcher's settings are for `resume`, which runs them."""
     evil = f"open({str(tmp_path / 'harmed')!r}, 'w')\n"
     for place in (Path("sweep/code"), tmp_path / "theirs"):
@@ -483,7 +475,7 @@ def test_commands_that_read_a_sweep_run_nothing_of_it(here, tmp_path, capsys, la
 
 
 @pytest.mark.parametrize("name", ["../../../evil", "/evil", "..", ".hidden"])
-def test_a_published_table_has_no_row_outside_its_folder(name, own, capsys):
+def test_a_published_table_has_no_row_outside_its_folder(name, own, capsys, one_line):
     (own / "published").mkdir()
     node = {
         "source": "x", "number": "x", "seeds": 1, "every": ["problem=mine", *SMALL], "rows": {name: []},
@@ -494,5 +486,5 @@ def test_a_published_table_has_no_row_outside_its_folder(name, own, capsys):
     capsys.readouterr()
     for words in (["reproduce", "theirs"], ["reproduce", "theirs", "--show"], ["reproduce", "theirs", "--dry-run"]):
         assert cli.main(words) == cli.USAGE
-        assert "row or column" in one_line(capsys)
+        assert "row or column" in one_line()
     assert not Path("outputs").exists()

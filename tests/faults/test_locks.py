@@ -23,16 +23,10 @@ from pinn_cli.basics.errors import TrainingError, UsageError
 from pinn_cli.records import lock
 from pinn_cli.records.lock import Lock, holder
 from pinn_cli.records.results import Results
+from tests.conftest import PINN, SMALL
 from tests.sweep_files import write_sweep
 
-SMALL = ["problem=wave", "points.interior=64", "points.face=8", "architecture.width=8", "figures=off"]
-PINN = [sys.executable, "-m", "pinn_cli.cli"]
-
-
-@pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("here")
 
 
 def started(words: list[str], **more) -> subprocess.Popen[str]:
@@ -96,7 +90,7 @@ def test_a_requeued_job_waits_for_the_one_that_still_saves(monkeypatch, tmp_path
         pass
 
 
-def test_a_requeued_job_that_finds_the_run_finished_is_content(monkeypatch, capsys):
+def test_a_requeued_job_whose_run_has_finished_exits_with_0(monkeypatch, capsys):
     """It read "running" before it waited for the lock; what counts is what it reads afterwards."""
     words = ["train", *SMALL, "stop.steps=2", "folder=run"]
     assert cli.main(words) == 0
@@ -115,7 +109,7 @@ def test_a_requeued_job_that_finds_the_run_finished_is_content(monkeypatch, caps
     assert "this very run, finished" in capsys.readouterr().out
 
 
-def test_a_writer_on_another_machine_counts_while_it_shows_signs_of_life(tmp_path):
+def test_a_writer_on_another_machine_counts_while_its_lock_file_is_recent(tmp_path):
     signed("elsewhere", silent=5)
     assert holder(".") == f"process {os.getpid()} on elsewhere"
     with pytest.raises(UsageError, match="on elsewhere"), Lock("."):
@@ -126,7 +120,7 @@ def test_a_writer_on_another_machine_counts_while_it_shows_signs_of_life(tmp_pat
         assert socket.gethostname() in str(holder("."))
 
 
-def test_a_name_from_a_later_time_than_now_is_nobodys(tmp_path):
+def test_a_lock_file_from_the_future_is_ignored(tmp_path):
     """A clock that is a little ahead is another matter."""
     signed("elsewhere", silent=-3600.0 * 24 * 365)
     assert holder(".") is None
@@ -135,7 +129,7 @@ def test_a_name_from_a_later_time_than_now_is_nobodys(tmp_path):
 
 
 @pytest.mark.parametrize("name", [".lock", "run.log", ".results.h5.1.part"])
-def test_a_folder_in_the_place_of_a_file_is_one_line_or_of_no_consequence(name, capsys):
+def test_a_folder_in_the_place_of_a_file_gets_one_line(name, capsys):
     assert cli.main(["train", *SMALL, "stop.steps=2", "folder=run"]) == 0
     Path("run", name).unlink(missing_ok=True)
     Path("run", name).mkdir()
@@ -148,7 +142,7 @@ def test_a_folder_in_the_place_of_a_file_is_one_line_or_of_no_consequence(name, 
         assert f"run/{name} is no file" in capsys.readouterr().err
 
 
-def test_a_folder_that_takes_no_lock_file_is_one_line(monkeypatch):
+def test_a_folder_that_takes_no_lock_file_gets_one_line(monkeypatch):
     def full(*_: object, **__: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -157,7 +151,7 @@ def test_a_folder_that_takes_no_lock_file_is_one_line(monkeypatch):
         pass
 
 
-def test_a_writer_shows_signs_of_life(monkeypatch):
+def test_a_writer_touches_its_lock_file(monkeypatch):
     monkeypatch.setattr(lock, "BEAT", 0.05)
     with Lock("."):
         os.utime(".lock", (0, 0))
@@ -166,7 +160,7 @@ def test_a_writer_shows_signs_of_life(monkeypatch):
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", "null", '{"pid": "x"}', "[" * 100000, "\x00", '{"pid": 1e999}'])
-def test_a_lock_file_that_says_nothing_holds_nobody(content):
+def test_a_lock_file_without_a_process_is_ignored(content):
     Path(".lock").write_text(content)
     assert holder(".") is None
     with Lock("."):
@@ -190,7 +184,7 @@ def signed_here(**name: object) -> None:
         {},  # a process that is there, and has nothing to do with it
     ],
 )
-def test_an_invented_name_holds_nothing_and_nobody_is_signalled(name, monkeypatch, capsys):
+def test_an_invented_lock_file_is_ignored_and_no_process_is_signalled(name, monkeypatch, capsys):
     sweep = write_sweep()
     signals = []
     kill = os.kill
@@ -204,7 +198,7 @@ def test_an_invented_name_holds_nothing_and_nobody_is_signalled(name, monkeypatc
     assert signals == []
 
 
-def test_the_name_in_another_runs_lock_is_not_borrowed(tmp_path):
+def test_a_lock_file_that_is_a_link_or_a_pipe_is_ignored(tmp_path):
     """A link, or a pipe that nobody writes to."""
     for name in ("running", "sent", "pipe"):
         Path(name).mkdir()
@@ -216,7 +210,7 @@ def test_the_name_in_another_runs_lock_is_not_borrowed(tmp_path):
         assert holder("pipe") is None
 
 
-def test_where_there_are_no_locks_a_marker_lets_one_of_two_write(monkeypatch):
+def test_a_marker_lets_one_of_two_write_where_there_are_no_locks(monkeypatch):
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
@@ -229,7 +223,7 @@ def test_where_there_are_no_locks_a_marker_lets_one_of_two_write(monkeypatch):
     assert sorted(os.listdir()) == [".lock"]  # the marker is gone
 
 
-def test_where_there_are_no_locks_the_marker_of_a_silent_machine_is_removed(monkeypatch):
+def test_the_marker_of_a_silent_machine_is_removed_where_there_are_no_locks(monkeypatch):
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
@@ -243,7 +237,7 @@ def test_where_there_are_no_locks_the_marker_of_a_silent_machine_is_removed(monk
         assert socket.gethostname() in str(holder("."))
 
 
-def test_a_name_that_cannot_be_written_is_one_line(monkeypatch):
+def test_a_lock_file_that_cannot_be_written_gets_one_line(monkeypatch):
     def refuse(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -258,7 +252,7 @@ READERS = [
 ]
 
 
-def test_readers_never_stop_a_run(monkeypatch):
+def test_readers_do_not_disturb_a_run(monkeypatch):
     """Plain h5py with its own locks, h5dump, figures, while rows are appended all the time."""
     others = os.environ | {"HDF5_USE_FILE_LOCKING": "TRUE"}  # this package sets it; the readers are other programs
     dump = [[shutil.which("h5dump") or "", "-n", "run/results.h5"]] if shutil.which("h5dump") else []
@@ -300,7 +294,7 @@ def refuse_locks() -> None:
 
 
 @pytest.mark.skipif((sys.platform, os.uname().machine) != ("linux", "x86_64"), reason="the filter is for x86-64")
-def test_a_file_system_that_refuses_locks_works():
+def test_a_run_works_on_a_file_system_that_refuses_locks():
     probe = "import fcntl; file = open('x', 'w'); fcntl.flock(file, fcntl.LOCK_EX)"
     refused = subprocess.run([sys.executable, "-c", probe], preexec_fn=refuse_locks, capture_output=True, text=True)
     assert "No locks available" in refused.stderr
@@ -317,7 +311,6 @@ def test_a_file_system_that_refuses_locks_works():
     with hold() as third:  # the first one was killed
         assert third.stdout.readline() == "held\n"
         third.communicate("\n")
-    small = [*SMALL, "recipe=adam", "compile=off"]
-    commands = [["train", *small, "stop.steps=2", "folder=run"], ["resume", "run", "stop.steps=3"], ["show", "run"]]
+    commands = [["train", *SMALL, "stop.steps=2", "folder=run"], ["resume", "run", "stop.steps=3"], ["show", "run"]]
     code = f"from pinn_cli import cli; assert [cli.main(words) for words in {commands}] == [0, 0, 0]"
     subprocess.run([sys.executable, "-c", code], preexec_fn=refuse_locks, check=True, stdout=subprocess.DEVNULL)

@@ -1,4 +1,4 @@
-"""Continuation in a coefficient: stages, what goes on from one to the next, when they end, what is refused."""
+"""Continuation in a coefficient: its stages, where each begins and ends, refusals."""
 
 from itertools import cycle
 from pathlib import Path
@@ -31,7 +31,7 @@ def words(coefficient: str = "a2", through: str = "[1,2]", *more: str) -> list[s
     return [*STEADY, f"{part}.coefficient={coefficient}", f"{part}.through={through}", *more]
 
 
-def test_stages_walk_to_the_problem_itself_each_from_the_last_parameters() -> None:
+def test_each_stage_begins_with_the_last_parameters_and_the_last_stage_is_the_problem_itself() -> None:
     parts = assemble(compose(words("a2", "[1,2]", "strategy.continuation.steps=7")))
     seen = []
     for stage in parts.strategy(parts.problem, parts.new_models()):
@@ -62,7 +62,7 @@ def test_every_phase_of_a_schedule_is_trained_at_every_value() -> None:
     ]
 
 
-def test_continuation_inside_continuation() -> None:
+def test_continuation_can_be_nested_in_continuation() -> None:
     parts = assemble(compose(words("a2", "[1]")))
     both = Continuation(parts.strategy, "a1", [0.5])
     found = [(s.problem.a1, s.problem.a2, s.underway) for s in both(parts.problem, parts.new_models())]
@@ -79,7 +79,7 @@ def test_continuation_inside_continuation() -> None:
         ((2.0, 1.0, 5.0), [1]),
     ],
 )
-def test_steps_go_up_or_down_and_leave_the_problems_own_value_out(way, expected) -> None:
+def test_steps_go_up_or_down_and_end_before_the_value_of_the_problem(way, expected) -> None:
     assert list(steps_to(*way)) == pytest.approx(expected, abs=1e-12)
 
 
@@ -89,7 +89,7 @@ def test_steps_go_up_or_down_and_leave_the_problems_own_value_out(way, expected)
     step=st.floats(0.1, 50),
     seed=st.lists(st.booleans(), min_size=1),
 )
-def test_steps_that_adapt_go_on_from_what_was_reached_to_the_goal_or_give_up(goal, start, step, seed) -> None:
+def test_adaptive_steps_lead_to_the_goal_or_stop_at_the_smallest_step(goal, start, step, seed) -> None:
     answers = cycle(seed)
     at, tried, size, asked = None, start, step, []
 
@@ -113,7 +113,7 @@ def test_steps_that_adapt_go_on_from_what_was_reached_to_the_goal_or_give_up(goa
         assert size / 2 < LEAST * step, "or where a step has become too small"
 
 
-def test_a_step_that_fails_is_taken_back_and_halved_and_one_that_succeeds_doubles_the_next() -> None:
+def test_a_failed_step_is_undone_and_halved_and_a_successful_one_doubles_the_next() -> None:
     parts = assemble(compose(words("a2", "{start: 1, step: 1, loss: 0.1}")))
     losses = {1.0: 5.0, 2.0: 0.1, 4.0: 0.2, 3.0: float("nan"), 2.5: 0.01, 3.5: 0.0}  # at 4: a failure, then a success
     seen, ends, last = [], {}, None
@@ -134,14 +134,13 @@ def test_a_step_that_fails_is_taken_back_and_halved_and_one_that_succeeds_double
     assert stage.steps is None
 
 
-def test_where_steps_become_too_small_the_problem_itself_follows() -> None:
+def test_the_problem_itself_follows_once_steps_become_too_small() -> None:
     parts = assemble(compose(words("a2", "{start: 1, step: 1, loss: 0.1}")))
     seen = [stage.problem.a2 for stage in parts.strategy(parts.problem, parts.new_models())]  # no loss: all fail
     assert seen == [1, *(1 + 2.0**-k for k in range(7)), 4]
 
 
-def test_the_loss_of_a_stage_is_seen_through_the_strategies_around_it(tmp_path, monkeypatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_an_inner_strategy_sees_the_loss_of_its_stages(here) -> None:
     made = ["problem=wave", "strategy=[time_marching,continuation]", "strategy.time_marching.windows=2", *SMALL]
     made += ["strategy.continuation.coefficient=c", "strategy.continuation.steps=1", "strategy.time_marching.steps=1"]
     made += ["strategy.continuation.through={start: 1, step: 0.25, loss: 1e9}", "problem.c=2", "figures=off"]
@@ -150,11 +149,9 @@ def test_the_loss_of_a_stage_is_seen_through_the_strategies_around_it(tmp_path, 
     assert names == [*["c=1", "c=1.25", "c=1.75", "c=2", "levenberg_marquardt"] * 2]
 
 
-def test_a_run_whose_steps_adapt_continues_bit_for_bit_after_a_step_that_failed(tmp_path, monkeypatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_a_run_with_adaptive_steps_resumes_bit_for_bit_after_a_failed_step(here) -> None:
     through = "{start: 1, step: 1, loss: 300}"
     run = ["train", *words("a2", through, "strategy.continuation.steps=4", "figures=off", "record.every=1")]
-    run = [*run, "stop.steps=20"]
     assert cli.main([*run, "folder=whole"]) == 0
     whole = Results(Path("whole/results.h5"))
     names = [name.partition(":")[0] for name in whole.read("stages")[""]]
@@ -165,7 +162,7 @@ def test_a_run_whose_steps_adapt_continues_bit_for_bit_after_a_step_that_failed(
     assert_same_run("whole", "parts")
 
 
-def test_on_the_way_a_small_loss_or_error_ends_the_stage_alone() -> None:
+def test_a_small_loss_or_error_in_an_intermediate_stage_ends_only_that_stage() -> None:
     progress = Progress(step=5, stage_step=5, loss=1e-9, error=1e-9)
     for rules in (StopRules(loss=1e-6), StopRules(error=1e-6)):
         for underway in (True, False):
@@ -175,34 +172,31 @@ def test_on_the_way_a_small_loss_or_error_ends_the_stage_alone() -> None:
             assert found.ends_run is not underway
 
 
-def test_a_stage_is_trained_and_measured_as_its_own_problem_would_be(tmp_path, monkeypatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_a_stage_trains_and_measures_like_a_run_of_its_own_problem(here) -> None:
     common = ["stop.steps=4", "figures=off", "record.every=1"]
     way = words("a2", "[1]", "strategy.continuation.steps=2", *common, "folder=way")
     assert cli.main(["train", *way]) == 0
     assert cli.main(["train", "problem=helmholtz", "problem.a2=1", *SMALL, *common, "folder=alone"]) == 0
-    way, alone = (Results(tmp_path / name / "results.h5").read_history() for name in ("way", "alone"))
+    way, alone = (Results(here / name / "results.h5").read_history() for name in ("way", "alone"))
     assert way["stage"].tolist() == [0, 0, 1, 1]
     for name in ("error/u", "loss/total"):
         assert way[name][:2].tolist() == alone[name][:2].tolist()
         assert way[name][2] != alone[name][2]
 
 
-def test_an_end_that_a_stage_on_the_way_has_reached_is_not_that_of_the_next(tmp_path, monkeypatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_a_limit_reached_in_one_stage_does_not_end_the_next(here) -> None:
     for rule in ("error", "loss"):
         more = ["strategy.continuation.steps=5", "figures=off", f"stop.{rule}=1000000", f"folder={rule}"]
         assert cli.main(["train", *words("a2", "[1,2]", *more)]) == 0
-        results = Results(tmp_path / rule / "results.h5")
+        results = Results(here / rule / "results.h5")
         assert results.read_history()["stage"].tolist() == [0, 1, 2]
         assert results.read_attributes()["reason"] == f"stop.{rule}=1e+06 reached"
 
 
-def test_a_run_that_ends_on_the_way_is_measured_as_the_problem_itself(tmp_path, monkeypatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_a_run_that_ends_in_an_intermediate_stage_is_measured_against_the_problem_itself(here, monkeypatch) -> None:
     monkeypatch.setattr(Helmholtz, "metrics", lambda self, evaluate: {"of": self.a2}, raising=False)
     assert cli.main(["train", *words("a2", "[1]"), "stop.steps=2", "figures=off", "folder=way"]) == 0
-    results = Results(tmp_path / "way" / "results.h5")
+    results = Results(here / "way" / "results.h5")
     history = results.read_history()
     assert set(history["metric/of"]) == {1.0}
     assert results.read("metrics") == {"of": 4.0}
@@ -226,7 +220,7 @@ def test_a_run_that_ends_on_the_way_is_measured_as_the_problem_itself(tmp_path, 
         (STEADY, "`strategy.continuation.coefficient` has no value yet"),
     ],
 )
-def test_what_cannot_be_continued_is_refused_before_the_run(made: list[str], says: str) -> None:
+def test_a_wrong_setting_is_refused_before_the_run(made: list[str], says: str) -> None:
     with pytest.raises(UsageError) as refused:
         preview(assemble(compose(made)))
     assert says in str(refused.value)

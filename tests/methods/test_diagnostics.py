@@ -1,4 +1,4 @@
-"""Diagnostics: right against slow oracles, and invisible to the run that they look at."""
+"""Diagnostics agree with slow oracles and do not change the run."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,7 +27,7 @@ from pinn_cli.reports.figures.gradient_histograms import density
 from pinn_cli.training.diagnostic_records import DiagnosticRecords, appended, snapshot
 from pinn_cli.training.jacobian import row_by_row
 from tests.objectives import objective_of
-from tests.run_files import told_to_stop_in, write_run
+from tests.run_files import assert_same_run, told_to_stop_in, write_run
 
 DIAGNOSTICS = {
     "gradient_histograms": GradientHistograms(),
@@ -76,7 +76,7 @@ def loss_of(objective, term):
 
 
 @pytest.mark.parametrize("engine", [Taylor, Autograd])
-def test_the_dense_hessian_is_torchs(engine):
+def test_the_dense_hessian_equals_that_of_torch(engine):
     """Autograd.functional.hessian differentiates the same loss in its own way; per-point weights and all."""
     small = snapshot(helmholtz(f"derivatives={engine.__name__.lower()}"))
     w = torch.rand(40, dtype=torch.float64)
@@ -92,7 +92,7 @@ def test_the_dense_hessian_is_torchs(engine):
         torch.testing.assert_close(H, oracle, rtol=1e-9, atol=1e-9 * float(oracle.abs().max()))
 
 
-def test_lanczos_finds_the_extremes_of_the_dense_hessian():
+def test_lanczos_gives_the_extreme_eigenvalues_of_the_dense_hessian():
     for objective in (helmholtz(), helmholtz("recipe=adam", "dtype=float64", steps=20), helmholtz(steps=20)):
         dense = HessianSpectrum(dense_below=10**6)(snapshot(objective))
         lanczos = HessianSpectrum(dense_below=0)(snapshot(objective))
@@ -121,7 +121,7 @@ def symmetric(eigenvalues):
         [3.0],
     ],
 )
-def test_lanczos_on_spectra_of_many_kinds(eigenvalues):
+def test_lanczos_is_accurate_on_spectra_of_many_kinds(eigenvalues):
     A = symmetric(eigenvalues)
     start = torch.randn(len(A), dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     asked = []
@@ -132,7 +132,7 @@ def test_lanczos_on_spectra_of_many_kinds(eigenvalues):
     assert len(asked) <= (4 if len(set(eigenvalues)) <= 3 else len(A))
 
 
-def test_lanczos_stops_where_it_is_told_and_stays_inside_the_spectrum():
+def test_lanczos_stops_after_its_iterations_and_stays_inside_the_spectrum():
     A = symmetric([*np.linspace(-3, 5, 300)])
     start = torch.ones(300, dtype=torch.float64)
     largest, smallest = extremes(lambda v: A @ v, start, iterations=10)
@@ -170,12 +170,12 @@ def test_histograms_count_every_entry_of_every_layer_once():
             assert counted.sum() == len(entries)
 
 
-def test_layers_are_the_main_stack_without_encoders():
+def test_the_layers_are_those_of_the_main_stack_without_encoders():
     names = layers(helmholtz("architecture=modified_mlp"))
     assert list(names) == [f"network.layers.{i}.weight" for i in range(3)]
 
 
-def test_what_weighs_nothing_is_no_term():
+def test_a_constraint_of_weight_zero_is_not_recorded():
     view = snapshot(objective_of("mlp"))
     names = list(view.residuals())
     view.weighting = lambda batch, residuals: dict.fromkeys(names[1:], 2.0) | {names[0]: 0.0}
@@ -187,7 +187,7 @@ def test_what_weighs_nothing_is_no_term():
     assert list(weighted(view)) == names  # one point is enough
 
 
-def test_a_gradient_that_vanishes_lies_in_the_middle_bin():
+def test_a_zero_gradient_lies_in_the_middle_bin():
     view = snapshot(objective_of("mlp"))
     view.weighting = lambda batch, residuals: dict.fromkeys(residuals, 0.0)
     view.begin(view.batch)
@@ -226,7 +226,7 @@ def test_the_points_of_the_kernel_are_the_same_at_every_step_and_carry_their_wei
         assert w == objective.weights["momentum"][row]
 
 
-def test_the_score_of_directions_done_by_hand():
+def test_the_score_of_known_directions():
     a, b, c = torch.eye(3, dtype=torch.float64)
     assert score([a, a, a]) == pytest.approx(1.0)
     assert score([a, -a]) == pytest.approx(-1.0)
@@ -236,7 +236,7 @@ def test_the_score_of_directions_done_by_hand():
     assert score([a, slanted]) == pytest.approx(float(a @ slanted))
 
 
-def test_alignment_is_between_the_constraints_gradients():
+def test_alignment_compares_the_gradients_of_the_constraints():
     view = snapshot(helmholtz())
     record, g = GradientAlignment()(view), gradients(view, weighted(view))
     cosine = float(torch.cosine_similarity(g["pde"], g["wall"], dim=0))
@@ -244,14 +244,14 @@ def test_alignment_is_between_the_constraints_gradients():
     assert record["score"] == pytest.approx(cosine)
 
 
-@pytest.mark.parametrize("name", DIAGNOSTICS)
 @pytest.mark.parametrize("problem", catalogue.options("problem"))
-def test_every_problem_has_finite_records_of_every_diagnostic(problem, name):
+def test_every_problem_has_finite_records_of_every_diagnostic(problem):
     words = [f"problem={problem}", "points.interior=7", "points.face=2", "architecture.width=5", "device=cpu"]
-    view = snapshot(plan.preview(assemble(compose([*words, "architecture.depth=2"]))))
-    record = DIAGNOSTICS[name](view)
-    assert record
-    assert all(np.isfinite(np.asarray(value)).all() for value in record.values())
+    objective = plan.preview(assemble(compose([*words, "architecture.depth=2"])))
+    for name, diagnostic in DIAGNOSTICS.items():
+        record = diagnostic(snapshot(objective))
+        assert record, name
+        assert all(np.isfinite(np.asarray(value)).all() for value in record.values()), name
 
 
 @pytest.mark.parametrize(
@@ -268,7 +268,7 @@ def test_every_problem_has_finite_records_of_every_diagnostic(problem, name):
         ("gradient_alignment steps=3", "unknown key `diagnostics.gradient_alignment.steps`"),
     ],
 )
-def test_what_cannot_be_is_refused_in_a_line(words, message):
+def test_a_wrong_setting_is_refused_in_one_line(words, message):
     name, setting = words.split()
     words = ["problem=helmholtz", f"diagnostics={name}", f"diagnostics.{name}.{setting}"]
     with pytest.raises(UsageError, match=message.replace(".", r"\.")):
@@ -357,14 +357,10 @@ def test_a_stopped_run_has_the_records_of_a_whole_one(here, monkeypatch):
     stopped = Results(Path("parts/results.h5")).read("diagnostics")
     assert stopped["gradient_histograms/step"].tolist() == [1, 3]  # a stop alone takes no record
     assert cli.main(["resume", "parts"]) == 0
-    same("whole", "parts")
-    whole, parts = (Results(Path(f"{name}/results.h5")).read("diagnostics") for name in ("whole", "parts"))
-    assert whole.keys() == parts.keys()
-    for key in whole:
-        np.testing.assert_array_equal(parts[key], whole[key])
+    assert_same_run("whole", "parts")
 
 
-def test_records_after_the_checkpoint_are_cut_like_rows(tmp_path):
+def test_records_after_the_checkpoint_are_removed_like_rows(tmp_path):
     results = write_run(tmp_path / "run")
     described = SimpleNamespace(datasets={"x/<constraint>": "what x is"})
     diagnosis = DiagnosticRecords({"a": described, "b": described}, results)
@@ -424,7 +420,7 @@ def test_a_record_is_taken_once(tmp_path):
     assert len(asked) == 2
 
 
-def test_diagnostics_are_no_difference_between_runs_that_are_compared(here, capsys):
+def test_compare_ignores_the_settings_of_diagnostics(here, capsys):
     assert cli.main(["train", *SMALL, "stop.steps=1", "folder=a"]) == 0
     assert cli.main(["train", *SMALL, *DIAGNOSED, "stop.steps=1", "folder=b", "seed=1"]) == 0
     assert "look at  ntk_spectrum every 2 steps" in capsys.readouterr().out
@@ -485,7 +481,7 @@ def test_diagnosing_a_finished_run_gives_the_records_of_its_last_step(words, her
     assert names == list(DIAGNOSTICS)
 
 
-def test_a_finished_run_can_be_diagnosed_later(here, capsys):
+def test_a_run_without_diagnostics_can_be_diagnosed_later(here, capsys):
     assert cli.main(["train", *SMALL, "recipe=adam", "stop.steps=2", "folder=a"]) == 0
     assert cli.main(["diagnose", "a", "ntk_spectrum", "ntk_spectrum.points=3"]) == 0
     found = Results(Path("a/results.h5")).read("diagnostics")
@@ -495,7 +491,7 @@ def test_a_finished_run_can_be_diagnosed_later(here, capsys):
     assert "ntk_spectrum/step" in Results(Path("a/results.h5")).read("diagnostics")
 
 
-def test_what_diagnose_cannot_do_is_one_line(here, capsys):
+def test_a_wrong_argument_of_diagnose_gets_one_line(here, capsys, one_line):
     assert cli.main(["train", *SMALL, "recipe=adam", "stop.steps=1", "folder=a"]) == 0
     capsys.readouterr()
     for words, message in {
@@ -505,9 +501,7 @@ def test_what_diagnose_cannot_do_is_one_line(here, capsys):
         "b": "there is no run `b`",
     }.items():
         assert cli.main(["diagnose", *words.split()]) == cli.USAGE
-        err = capsys.readouterr().err
-        assert message in err
-        assert err.count("\n") == 1
+        assert message in one_line()
 
 
 def test_a_run_without_a_network_is_not_diagnosed(here, capsys):

@@ -1,4 +1,4 @@
-"""Nodes of a grid drawn without replacement: the very points of the published runs, and what cannot be drawn."""
+"""Nodes of a grid drawn without replacement: the points of the published runs, and refusals."""
 
 from math import pi
 from types import SimpleNamespace
@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from pinn_cli.basics.errors import UsageError
 from pinn_cli.methods.samplers.grid_subset import GridSubset
 from pinn_cli.problems.convection import Convection
 from pinn_cli.problems.heat_2d import Heat2D
+from tests.conftest import refused
 
 PAPER = {"interior": 1000, "initial": 256, "seam": 100}
 
@@ -22,7 +22,7 @@ def draw(sampler, problem=None):
     return sampler.draw(0, problem, SimpleNamespace(problem=problem, **settings))
 
 
-def test_the_points_are_those_of_the_published_runs():
+def test_the_points_equal_those_of_the_published_runs():
     """numpy.random.seed(0); choice without replacement among the nodes with x > 0, t > 0, a time at a time."""
     x, t = np.meshgrid(2 * pi * np.arange(256) / 256, np.linspace(0, 1, 100))
     inner = np.stack([x[1:, 1:].ravel(), t[1:, 1:].ravel()], 1)
@@ -33,7 +33,7 @@ def test_the_points_are_those_of_the_published_runs():
     assert np.allclose(batch["seam"], np.stack([0 * t[:, 0], t[:, 0]], 1), rtol=0, atol=1e-15)
 
 
-def test_all_nodes_are_there_once_and_fewer_are_some_of_them():
+def test_points_are_distinct_nodes_of_the_grid():
     batch = draw(GridSubset({"interior": 255 * 99, "initial": 256, "seam": 40}))
     assert len(batch["pde"].unique(dim=0)) == 255 * 99
     assert batch["pde"][:, 1].max() == 1
@@ -41,7 +41,7 @@ def test_all_nodes_are_there_once_and_fewer_are_some_of_them():
     assert torch.isin((batch["seam"][:, 1] * 99).round() / 99, torch.arange(100, dtype=torch.float64) / 99).all()
 
 
-def test_the_runs_seed_matters_only_if_asked_to():
+def test_the_seed_of_the_run_matters_only_without_a_fixed_seed():
     fixed = [draw(GridSubset(PAPER, seed=s))["pde"] for s in (0, 1)]
     own = [draw(GridSubset(PAPER, seed=s, fixed_seed=None))["pde"] for s in (0, 0, 1)]
     assert torch.equal(*fixed)
@@ -50,7 +50,7 @@ def test_the_runs_seed_matters_only_if_asked_to():
     assert not torch.equal(own[0], fixed[0])
 
 
-def test_faces_in_space_lie_on_both_sides_and_axes_have_numbers_of_their_own():
+def test_each_axis_has_its_own_number_of_nodes_and_each_wall_its_points():
     sampler = GridSubset({"interior": 100, "initial": 35, "boundary": 20}, nodes=[5, 7, 6])
     batch = draw(sampler, Heat2D())
     inside, rim = batch["pde"], batch["rim"]
@@ -68,13 +68,12 @@ def test_faces_in_space_lie_on_both_sides_and_axes_have_numbers_of_their_own():
     ({"nodes": [16]}, {}, r"nodes=\[16\]: expected a number for each coordinate \(x, t\)"),
     ({"nodes": [16, 1]}, {}, r"nodes=\[16, 1\]: expected whole numbers above 1"),
 ])  # fmt: skip
-def test_what_cannot_be_drawn_is_refused_in_one_line(options, points, message):
-    with pytest.raises(UsageError, match=message) as refusal:
+def test_numbers_that_do_not_fit_the_grid_are_refused_in_one_line(options, points, message):
+    with refused(message):
         draw(GridSubset(PAPER | points, **options))
-    assert "\n" not in str(refusal.value)
 
 
-def test_the_same_points_for_the_whole_run_and_in_the_next_stage():
+def test_the_points_stay_the_same_for_the_run_and_the_next_stage():
     sampler, problem = GridSubset(PAPER), Convection()
     first = draw(sampler)
     assert draw(sampler)["pde"] is first["pde"]

@@ -1,4 +1,4 @@
-"""The held-out guard on the problem it is for: a steep reaction, whose loss falls to nothing on a wrong solution."""
+"""The held-out guard on a steep reaction, whose loss becomes small on a wrong solution."""
 
 import pytest
 
@@ -33,7 +33,7 @@ def error(objective):
 
 
 @pytest.mark.parametrize(("words", "cured"), [(["sampler=[sobol]"], False), ([], True)])
-def test_a_reaction_that_breaks_between_its_points_is_flagged_and_cured(words, cured):
+def test_the_guard_flags_and_cures_a_reaction_that_is_wrong_between_its_points(words, cured):
     objective = train(words)
     verdict = examine(objective.problem, objective)
     assert float(objective.loss().detach()) < 1e-4  # the loss says nothing: it is small either way

@@ -1,4 +1,4 @@
-"""The held-out guard: it sees what breaks between the points, adds points there, and is silent where all is well."""
+"""The held-out guard adds points where the residual is large between the points, and none elsewhere."""
 
 from dataclasses import dataclass
 
@@ -80,7 +80,7 @@ def draw(sampler, problem, objective, steps):
     return objective.batch["misfit"]
 
 
-def test_points_are_added_where_the_function_breaks_between_them():
+def test_points_are_added_where_the_residual_is_large_between_them():
     problem, objective = objective_with(1.0)
     sampler = HeldOut(Nodes(), every=4, candidates=20)
     draw(sampler, problem, objective, range(4))
@@ -93,7 +93,7 @@ def test_points_are_added_where_the_function_breaks_between_them():
     torch.testing.assert_close(points[:21], sampler.inner.batch["misfit"])
 
 
-def test_it_is_silent_where_the_residual_is_the_same_everywhere():
+def test_no_points_are_added_where_the_residual_is_the_same_everywhere():
     problem, objective = objective_with(0.0)
     sampler = HeldOut(Nodes(), every=4, candidates=20)
     points = draw(sampler, problem, objective, range(9))
@@ -102,7 +102,7 @@ def test_it_is_silent_where_the_residual_is_the_same_everywhere():
     assert not objective.points_changed
 
 
-def test_the_oldest_additions_go_first():
+def test_the_oldest_added_points_are_removed_first():
     problem, objective = objective_with(1.0)
     sampler = HeldOut(Nodes(), every=1, candidates=20, most=2, ratio=0.1)
     first = draw(sampler, problem, objective, range(2))[21:24].clone()
@@ -113,7 +113,7 @@ def test_the_oldest_additions_go_first():
     assert not torch.equal(sampler.added["misfit"][:3], first)
 
 
-def test_it_goes_on_bit_for_bit_from_its_state():
+def test_a_restored_sampler_continues_bit_for_bit():
     problem, objective = objective_with(1.0)
     one = HeldOut(Nodes(), every=2, candidates=20)
     draw(one, problem, objective, range(5))
@@ -126,7 +126,7 @@ def test_it_goes_on_bit_for_bit_from_its_state():
     torch.testing.assert_close(draw(other, problem, again, range(5, 9)), expected, rtol=0, atol=0)
 
 
-def test_the_verdict():
+def test_the_verdict_tells_a_broken_solution_from_a_sound_one():
     broken = "broken between the points: the held-out residual is misfit"
     small = "residuals on unseen points are as small"
     for size, words in ((1.0, broken), (0.0, small)):
@@ -135,7 +135,7 @@ def test_the_verdict():
         assert words in str(examine(problem, objective))
 
 
-def test_a_small_ratio_is_not_enough():
+def test_a_sound_verdict_needs_a_small_ratio_and_small_residuals():
     """q = 1 holds for any underfitted run: the residual must also be small against the equation's terms."""
     verdict = Verdict({"pde": 1.0}, {"pde": 0.4})
     assert not verdict.sound
@@ -144,7 +144,7 @@ def test_a_small_ratio_is_not_enough():
     assert not Verdict({"pde": float("nan")}, {"pde": 1e-5}).sound
 
 
-def test_a_residual_that_is_not_finite_between_the_points_does_not_break_the_guard():
+def test_the_guard_accepts_a_residual_that_is_not_finite_between_the_points():
     class Hole(Fit):
         @on("interior")
         def misfit(self, x, u):

@@ -84,7 +84,7 @@ def test_an_ill_conditioned_quadratic_needs_no_more_work_than_in_scipy(condition
 
 @pytest.mark.parametrize("theta", [[0.1, -0.2, 0.3], [3.0, 1.0, -2.0]])
 @pytest.mark.parametrize("first_step", [0.5, 1.0])
-def test_searches_begin_where_those_of_torch_do(first_step, theta):
+def test_searches_begin_at_the_step_of_torch(first_step, theta):
     """At its learning rate, in three steps on a quadratic that accepts the first trial of each."""
     f, x = quadratic(2, 3), torch.tensor(theta, dtype=torch.float64)
     objective, theirs = two_tensors(f, x), nn.Parameter(x.clone())
@@ -102,7 +102,7 @@ def test_searches_begin_where_those_of_torch_do(first_step, theta):
 
 
 @pytest.mark.parametrize("first_step", [0.0, -1.0, float("nan")])
-def test_a_first_step_that_leads_nowhere_is_refused(first_step):
+def test_a_first_step_that_is_not_positive_is_refused(first_step):
     with pytest.raises(UsageError, match=r"first_step=.*: expected a step above 0"):
         LBFGS(first_step=first_step)
 
@@ -146,7 +146,7 @@ def test_the_search_finds_a_minimum_at_any_distance(depth, at, bend):
     assert abs(found.slope) <= 0.9 * abs(phi(0.0).slope)
 
 
-def test_the_search_backs_away_from_where_the_loss_is_not_a_number():
+def test_the_search_returns_from_points_where_the_loss_is_nan():
     f = lambda x: (x - torch.log(x)).sum()  # noqa: E731  NaN for x < 0; minimum 1 at x = 1
     objective = Function(f, torch.tensor([0.01, 3.0], dtype=torch.float64))
     losses, _ = run(LBFGS(), objective)
@@ -162,7 +162,7 @@ def test_the_search_backs_away_from_where_the_loss_is_not_a_number():
     (lambda x: x.detach().square().sum() + wrong_way(x), [1.0, 2.0], {}, "line_search_failed"),
     (lambda x: 1e10 + (x**4).sum(), [1.0, 2.0], {}, "stagnated"),
 ])
-def test_it_says_why_it_stops(function, theta, options, reason):
+def test_lbfgs_says_why_it_stops(function, theta, options, reason):
     objective = Function(function, torch.tensor(theta, dtype=torch.float64))
     _, report = run(LBFGS(**options), objective)
     assert report.stop == reason
@@ -176,7 +176,7 @@ def test_a_failed_search_leaves_the_parameters_where_they_were():
     assert torch.equal(objective.theta, theta)
 
 
-def test_a_failed_search_clears_the_memory_once_and_goes_on():
+def test_a_failed_search_clears_the_memory_once_and_continues():
     objective, optimizer = two_tensors(rosenbrock, start(4)), LBFGS()
     run(optimizer, objective, 5)
     optimizer.s = [-s for s in optimizer.s]  # a memory that points uphill
@@ -186,7 +186,7 @@ def test_a_failed_search_clears_the_memory_once_and_goes_on():
     assert report.values["pairs"] == 1
 
 
-def test_weights_of_points_are_compared_as_well():
+def test_the_memory_is_dropped_with_the_weights_of_points():
     objective, optimizer = Function(rosenbrock, start(4)), LBFGS()
     objective.weights = {"pde": torch.ones(3), "wall": 1.0}
     run(optimizer, objective, 3)
@@ -198,7 +198,7 @@ def test_weights_of_points_are_compared_as_well():
     assert optimizer.step(objective).values["pairs"] == 1
 
 
-def test_no_tensor_is_born_on_the_default_device():
+def test_no_tensor_is_made_on_the_default_device():
     objective = Function(rosenbrock, start(4))
     objective.weights = {"wall": 1.0}
     with torch.device("meta"):

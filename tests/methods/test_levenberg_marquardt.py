@@ -1,4 +1,4 @@
-"""Levenberg-Marquardt: exact on linear least squares, the same step in both spaces, and honest about its end."""
+"""Levenberg-Marquardt: exact on linear least squares, the same step in both spaces, and why it stops."""
 
 import math
 from dataclasses import dataclass
@@ -82,7 +82,7 @@ def test_the_step_is_the_same_in_parameter_and_in_residual_space():
 
 
 @pytest.mark.parametrize("points", [20, 200], ids=["fewer rows than parameters", "more rows than parameters"])
-def test_it_trains_a_network_to_rounding(points):
+def test_levenberg_marquardt_trains_a_network_to_rounding(points):
     objective, optimizer = objective_of(tanh_network(), points), LevenbergMarquardt()
     for _ in range(60):
         report = optimizer.step(objective)
@@ -118,7 +118,7 @@ def test_every_accepted_step_lowers_the_loss():
     assert all(b < a for a, b in pairwise(losses))
 
 
-def test_it_says_why_it_stops():
+def test_levenberg_marquardt_says_why_it_stops():
     objective, optimizer = objective_of(Polynomial(2)), LevenbergMarquardt(damping=1e-12)
     for _ in range(60):
         report = optimizer.step(objective)
@@ -138,7 +138,7 @@ def test_new_points_raise_the_damping_tenfold():
     assert optimizer.step(objective).values["damping"] >= 10 * before
 
 
-def test_its_state_goes_on_bit_for_bit():
+def test_a_restored_optimizer_continues_bit_for_bit():
     one, other = objective_of(tanh_network()), objective_of(tanh_network())
     a, b = LevenbergMarquardt(), LevenbergMarquardt()
     a.step(one)
@@ -150,7 +150,7 @@ def test_its_state_goes_on_bit_for_bit():
     assert math.isclose(float(a.step(one).values["loss/total"]), float(b.step(other).values["loss/total"]), rel_tol=0)
 
 
-def test_points_that_change_at_every_step_do_not_end_it():
+def test_points_that_change_at_every_step_do_not_end_the_optimizer():
     objective, optimizer = objective_of(tanh_network()), LevenbergMarquardt()
     start = float(objective.loss().detach())
     for step in range(40):

@@ -1,4 +1,4 @@
-"""The loss landscape: exact where the loss is a quadratic, and equal to the loss at parameters that are moved."""
+"""The loss landscape: exact for a quadratic loss, and equal to the loss at shifted parameters."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,7 +86,7 @@ def test_eigenvectors_are_those_of_the_dense_hessian(iterations):
         assert y[y.abs().argmax()] > 0
 
 
-def test_a_double_eigenvalue_has_two_vectors_and_a_bound_is_a_residual():
+def test_each_eigenvector_is_found_to_its_bound_even_for_a_double_eigenvalue():
     for spectrum in ([5.0, 5.0, *[1.0] * 20], [0.0] * 6, [7.0, *np.geomspace(1e-6, 3, 40)]):
         A = symmetric(list(spectrum))
         found = lanczos(lambda v, A=A: A @ v, torch.ones(len(A), dtype=torch.float64), 12)
@@ -108,7 +108,7 @@ def moved(objective, step):
 
 @pytest.mark.parametrize("engine", [Taylor, Autograd])
 @pytest.mark.parametrize("directions", ["hessian", "filter"])
-def test_every_node_is_the_loss_at_parameters_that_are_moved(engine, directions):
+def test_every_node_of_the_landscape_is_the_loss_at_shifted_parameters(engine, directions):
     """Weights of both kinds, an unknown coefficient, a periodic pair, data."""
     objective = objective_of("mlp", engine, by_hand)
     view = snapshot(objective)
@@ -126,7 +126,7 @@ def test_every_node_is_the_loss_at_parameters_that_are_moved(engine, directions)
     assert all(torch.equal(p, q) for p, q in same)  # the copy too is left as it was
 
 
-def test_random_directions_are_as_long_as_the_rows_they_move():
+def test_each_row_of_a_random_direction_has_the_norm_of_its_weights():
     view = snapshot(objective_of("mlp"))
     v = filter_normalised(view)
     torch.testing.assert_close(v, filter_normalised(view), rtol=0, atol=0)
@@ -139,7 +139,7 @@ def test_random_directions_are_as_long_as_the_rows_they_move():
                 torch.testing.assert_close(direction.view_as(p).norm(dim=1), p.norm(dim=1))
 
 
-def test_the_condition_number_counts_only_what_is_known():
+def test_the_condition_number_ignores_eigenvalues_below_their_bound():
     def ritz(values, bounds):
         some = torch.tensor([values, bounds], dtype=torch.float64)
         return Ritz(some[0], some[1], torch.eye(len(values)), torch.eye(len(values)))
@@ -158,7 +158,7 @@ def test_a_bounded_number_of_products_gives_a_lower_bound_of_the_condition_numbe
     assert known[0] < known[1] < known[2] == pytest.approx(float(spectrum.max() / spectrum.min()), rel=1e-3)
 
 
-def test_a_loss_that_is_not_finite_is_recorded_as_such():
+def test_a_loss_that_is_not_finite_is_recorded_as_nan():
     view = snapshot(helmholtz())
     view.parameters[-1].data.fill_(1e200)
     record = LossLandscape(n=2)(view)
@@ -179,7 +179,7 @@ def picture(tmp_path, values, e1=(-1.0, 0.0, 1.0)):
 
 
 @pytest.mark.filterwarnings("error")
-def test_landscapes_of_many_kinds_are_drawn(tmp_path):
+def test_flat_steep_and_broken_landscapes_are_drawn(tmp_path):
     spike = np.full((3, 3), 1.0)
     spike[1, 1] = 1e-12
     hole = spike.copy()
@@ -189,8 +189,7 @@ def test_landscapes_of_many_kinds_are_drawn(tmp_path):
     assert picture(tmp_path / "lost", np.full((3, 3), np.nan)) == []
 
 
-def test_a_run_is_looked_at_afterwards_with_other_settings(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+def test_a_finished_run_is_diagnosed_again_with_other_settings(here, capsys):
     words = ["diagnostics=loss_landscape", "diagnostics.loss_landscape.n=5", "stop.steps=2", "record.every=1"]
     assert cli.main(["train", *SMALL, *words, "folder=a"]) == 0
     results = Results(Path("a/results.h5"))

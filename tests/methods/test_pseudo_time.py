@@ -1,4 +1,4 @@
-"""Steps in pseudo-time: the equation they add to, what they hold on to, where they end, what is refused."""
+"""Steps in pseudo-time: the term that is added, the rounds, refusals."""
 
 import re
 
@@ -28,7 +28,7 @@ def parts_of(problem: str, evolves: str, *more: str) -> Parts:
         ("lid_driven_cavity_streamfunction", "{momentum_x: u, momentum_y: v}", "momentum_y", "v"),
     ],
 )
-def test_a_round_adds_the_distance_from_the_network_before_it(engine, problem, evolves, constraint, value) -> None:
+def test_a_round_adds_the_distance_from_the_previous_network(engine, problem, evolves, constraint, value) -> None:
     parts = parts_of(problem, evolves, "strategy.pseudo_time.tau=0.25")
     stage = next(iter(parts.strategy(parts.problem, parts.new_models())))
     X = parts.problem.domain.sample("interior", torch.rand(9, 2, dtype=torch.float64))
@@ -43,7 +43,7 @@ def test_a_round_adds_the_distance_from_the_network_before_it(engine, problem, e
     torch.testing.assert_close(held.residual(constraint, X), steady.residual(constraint, X) + rate)
 
 
-def test_the_rounds_lead_to_the_steady_problem_itself_and_to_its_solution() -> None:
+def test_the_rounds_end_with_the_steady_problem_and_its_solution() -> None:
     words = ["strategy.pseudo_time.steps=5", "strategy.pseudo_time.rounds=3", "problem.a2=1"]
     parts = parts_of("helmholtz", "{pde: u}", *words)
     names = []
@@ -68,6 +68,6 @@ def test_the_rounds_lead_to_the_steady_problem_itself_and_to_its_solution() -> N
         ("{pde: u}", ("strategy.pseudo_time.growth=-1",), "found tau=0.5, growth=-1; expected numbers above 0"),
     ],
 )
-def test_what_is_no_step_in_time_is_refused(evolves: str, more: tuple[str, ...], says: str) -> None:
+def test_a_wrong_setting_is_refused(evolves: str, more: tuple[str, ...], says: str) -> None:
     with pytest.raises(UsageError, match=re.escape(says)):
         preview(parts_of("helmholtz", evolves, *more))

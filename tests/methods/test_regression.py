@@ -1,4 +1,4 @@
-"""The network fitted to the reference: what is minimised, what it finds, what is refused."""
+"""The network fitted to the reference: its residuals, its solution, refusals."""
 
 import pytest
 import torch
@@ -45,7 +45,7 @@ def test_every_region_has_the_name_that_it_has_in_the_equation():
     assert float(objective.weights["initial"]) == 7
 
 
-def test_a_changed_problem_has_its_own_reference():
+def test_a_problem_with_another_coefficient_has_another_reference():
     parts = parts_of("convection", "strategy=[continuation,regression]",
                      "strategy.continuation.coefficient=beta", "strategy.continuation.through=[1]")  # fmt: skip
     names = []
@@ -96,7 +96,7 @@ class Measured(NoReference):
         ("lid_driven_cavity_streamfunction", lambda p: p, "LidDrivenCavityStreamfunction has a reference for u, v"),
     ],
 )
-def test_what_cannot_be_fitted_is_refused(problem, known, found, tmp_path, monkeypatch):
+def test_a_problem_without_values_to_fit_is_refused(problem, known, found, tmp_path, monkeypatch):
     monkeypatch.setattr(Measured, "folder", tmp_path, raising=False)
     parts = parts_of(problem)
     with pytest.raises(ValueError, match=rf"^strategy.regression: {found}; expected values of .*$"):

@@ -26,6 +26,7 @@ from pinn_cli.records.results import Results
 from pinn_cli.runs.job import Job
 from pinn_cli.training import compilation
 from pinn_cli.training import loop as train
+from pinn_cli.training.jacobian import row_by_row
 from pinn_cli.training.objective import Objective
 from pinn_cli.training.recorder import measure
 from pinn_cli.training.verdict import Verdict, worst
@@ -59,7 +60,7 @@ def spans(stages: list) -> list[tuple[float, float]]:
         ([f"{MARCH}.windows=1"], [(0.0, 1.0)]),
     ],
 )
-def test_windows_by_number_by_length_and_with_overlap(settings, expected) -> None:
+def test_windows_are_set_by_number_or_length_and_may_overlap(settings, expected) -> None:
     stages = stages_of(*words("wave", *settings))
     assert spans(stages) == expected
     assert [s.underway for s in stages] == [True] * (len(stages) - 1) + [False]
@@ -80,7 +81,7 @@ def test_a_schedule_is_trained_in_every_window() -> None:
     assert stages[1].model is not stages[2].model
 
 
-def test_windows_of_few_steps_are_not_compiled_each(monkeypatch) -> None:
+def test_windows_of_few_steps_are_not_compiled(monkeypatch) -> None:
     """A compilation takes as long as thousands of steps, and every window would need its own."""
     monkeypatch.setattr(compilation, "_failure", lambda: None)
     for steps, compiled in ((100, False), (20000, True)):
@@ -93,7 +94,7 @@ def test_windows_of_few_steps_are_not_compiled_each(monkeypatch) -> None:
     ("points", "counts"),
     [("each", {"pde": 40, "wall": 16, "displacement": 8}), ("total", {"pde": 10, "wall": 4, "displacement": 8})],
 )
-def test_points_of_every_window_or_shared_among_them(points, counts) -> None:
+def test_each_window_has_all_points_or_its_share(points, counts) -> None:
     parts = assemble(compose(words("wave", f"{MARCH}.windows=4", f"{MARCH}.points={points}", "sampler=[sobol]")))
     for stage in parts.strategy(parts.problem, parts.new_models()):
         objective = Objective(stage.problem, stage.model, parts.engine, parts.weighting, parts.weights)
@@ -123,19 +124,13 @@ def test_a_seam_is_the_continuity_of_each_prescribed_quantity(problem, engine) -
     for name, symbol in (("displacement", "u"), ("velocity", "u_t")):
         torch.testing.assert_close(objective.residual(name, X), new[symbol] - old[symbol], rtol=1e-12, atol=1e-12)
     objective.begin({"displacement": X, "velocity": X})
-    slow = jacobian(objective)
+    slow = row_by_row(objective.vector(), objective.parameters)
     torch.testing.assert_close(objective.linearise().dense(), slow, rtol=1e-9, atol=1e-9)
-
-
-def jacobian(objective: Objective) -> Tensor:
-    options = {"retain_graph": True, "allow_unused": True}
-    rows = [torch.autograd.grad(f, objective.parameters, **options) for f in objective.vector()]
-    return torch.stack([objective.flat(row) for row in rows])
 
 
 @pytest.mark.parametrize("start", ["warm", "fresh"])
 @pytest.mark.parametrize("architecture", ["mlp", "fourier"])
-def test_a_network_begins_with_the_one_before_or_anew(start, architecture) -> None:
+def test_a_network_starts_from_the_previous_one_or_from_new_values(start, architecture) -> None:
     made = [w for w in words("wave", f"{MARCH}.windows=2", f"{MARCH}.start={start}") if "architecture." not in w]
     parts = assemble(compose([*made, f"architecture={architecture}"]))
     march = parts.strategy(parts.problem, parts.new_models())
@@ -159,7 +154,7 @@ CURRICULUM = ["strategy.continuation.coefficient=c", "strategy.continuation.thro
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_every_order_of_nesting_with_continuation(order) -> None:
+def test_time_marching_and_continuation_nest_in_either_order(order) -> None:
     settings = [f"{MARCH}.windows=2", f"{MARCH}.start=fresh", *CURRICULUM]
     parts = assemble(compose(words("wave", *settings, strategy=order)))
     seen, before = [], []
@@ -186,7 +181,7 @@ def marched(problem: str = "wave", *settings: str) -> tuple:
 
 
 @pytest.mark.parametrize("engine", [Taylor, Autograd])
-def test_derivatives_of_the_whole_are_those_of_each_piece(engine) -> None:
+def test_derivatives_of_the_whole_solution_are_those_of_its_pieces(engine) -> None:
     parts, stages, whole = marched()
     X = parts.problem.domain.grid(10)[torch.randperm(100, generator=torch.Generator().manual_seed(0))]
     names = ["u", "u_x", "u_tt", "u_xt", "lap_u", "residual/pde"]
@@ -201,18 +196,19 @@ def test_derivatives_of_the_whole_are_those_of_each_piece(engine) -> None:
     assert whole(X[:0]).shape == (0, 1)
 
 
-def test_the_objective_of_the_whole_has_the_gradients_and_rows_of_its_networks() -> None:
+def test_the_objective_of_the_whole_solution_has_the_gradients_and_rows_of_all_networks() -> None:
     parts, _, whole = marched()
     objective = Objective(parts.problem, whole, Piecewise(Taylor), parts.weighting, parts.weights)
     box = parts.problem.domain
     objective.begin({"pde": box.grid(3), "wall": box.sample("boundary", torch.rand(6, 2, dtype=torch.float64))})
     J = objective.linearise()
-    torch.testing.assert_close(J.dense(), jacobian(objective), rtol=1e-9, atol=1e-9)
+    slow = row_by_row(objective.vector(), objective.parameters)
+    torch.testing.assert_close(J.dense(), slow, rtol=1e-9, atol=1e-9)
     gradient = objective.flat(torch.autograd.grad(objective.loss(), objective.parameters, allow_unused=True))
     torch.testing.assert_close(2 * J.gradient, gradient, rtol=1e-9, atol=1e-9)
 
 
-def test_the_worst_verdict_counts_and_nan_is_the_worst() -> None:
+def test_the_verdict_of_several_windows_is_the_worst_and_nan_is_worse_than_any_number() -> None:
     nan = float("nan")
     both = worst([Verdict({"pde": 1.0, "wall": 3.0}, {"pde": 0.1}), Verdict({"pde": nan}, {"pde": 0.2, "wall": 0.1})])
     assert both.broken == ["pde", "wall"]
@@ -252,7 +248,7 @@ def test_seams_are_continuous_in_value_and_slope(run) -> None:
     assert results.read("guard")["verdict"] == "residuals on unseen points are as small as on the training points"
 
 
-def test_errors_and_fields_are_of_the_whole_axis_and_the_history_of_each_window(run) -> None:
+def test_errors_and_fields_cover_the_whole_time_axis_and_the_history_each_window(run) -> None:
     results = Results(run[0] / "results.h5")
     fields, history = results.read("fields"), results.read_history()
     X, u, true = fields["points"], fields["prediction/u"], fields["reference/u"]
@@ -291,8 +287,7 @@ def test_a_prediction_from_the_file_is_the_solution_that_was_trained(run) -> Non
         f"strategy=[continuation,time_marching] {' '.join(CURRICULUM)} {MARCH}.steps=1",
     ],
 )
-def test_a_run_stopped_in_its_second_window_continues_bit_for_bit(made, tmp_path, monkeypatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_a_run_stopped_in_its_second_window_continues_bit_for_bit(made, here) -> None:
     short = ["train", *words("wave", f"{MARCH}.windows=3", f"{MARCH}.steps=2"), *QUICK]
     keys = {word.partition("=")[0] for word in made.split()}
     short = [word for word in short if word.partition("=")[0] not in keys] + made.split()
@@ -306,8 +301,7 @@ def test_a_run_stopped_in_its_second_window_continues_bit_for_bit(made, tmp_path
     assert Results(Path("parts/results.h5")).read("seams")
 
 
-def test_a_run_that_was_killed_is_predicted_from_its_checkpoint_window_by_window(tmp_path, monkeypatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_a_killed_run_is_predicted_from_its_checkpoint(here) -> None:
     made = words("wave", f"{MARCH}.windows=3", f"{MARCH}.steps=2", *QUICK, "stop.steps=4", "folder=run")
     assert cli.main(["train", *made]) == 0
     results = Results(Path("run/results.h5"))
@@ -341,8 +335,7 @@ def test_every_window_sees_its_own_measurements_and_unknowns_keep_their_values()
     assert float(whole.unknowns["kappa"].detach()) == 0.2
 
 
-def test_an_inverse_problem_shows_its_unknowns(tmp_path, monkeypatch, capsys) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_an_inverse_problem_shows_its_unknowns(here, capsys) -> None:
     made = words("heat_inverse", f"{MARCH}.windows=2", f"{MARCH}.steps=2", *QUICK, "folder=run")
     assert cli.main(["train", *made]) == 0
     shown = capsys.readouterr().out
@@ -353,8 +346,7 @@ def test_an_inverse_problem_shows_its_unknowns(tmp_path, monkeypatch, capsys) ->
     assert len(Results(Path("run/results.h5")).read("collocation")["measured"]) == 200
 
 
-def test_walls_are_exact_in_every_window_and_seams_are_penalties(tmp_path, monkeypatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_walls_are_exact_in_every_window_and_seams_are_penalties(here) -> None:
     made = words("wave", f"{MARCH}.windows=2", f"{MARCH}.steps=3", *QUICK, "constraints=exact", "folder=run")
     assert cli.main(["train", *made]) == 0
     u, t = load("run"), np.linspace(0, 1, 9)
@@ -366,8 +358,7 @@ def test_walls_are_exact_in_every_window_and_seams_are_penalties(tmp_path, monke
     assert "loss/wall" not in history
 
 
-def test_diagnostics_see_windows_and_after_the_run_the_whole(tmp_path, monkeypatch, capsys) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_diagnostics_see_one_window_during_the_run_and_the_whole_solution_afterwards(here, capsys) -> None:
     made = ["recipe=adam", f"{MARCH}.windows=2", f"{MARCH}.steps=2", "diagnostics=[gradient_alignment]", *QUICK]
     assert cli.main(["train", *words("wave", *made, "folder=run")]) == 0
     assert len(Results(Path("run/results.h5")).read("diagnostics")["gradient_alignment/step"]) == 4
@@ -376,7 +367,7 @@ def test_diagnostics_see_windows_and_after_the_run_the_whole(tmp_path, monkeypat
 
 
 @pytest.mark.parametrize("problem", catalogue.options("problem"))
-def test_every_problem_with_a_time_axis_marches(problem) -> None:
+def test_every_problem_with_a_time_axis_can_be_marched(problem) -> None:
     parts = assemble(compose(words(problem, f"{MARCH}.windows=2")))
     if parts.problem.domain.time is None:
         return
@@ -514,7 +505,7 @@ def test_a_problem_without_windows_is_refused() -> None:
           "strategy.pseudo_time.evolves={pde: u}"], "type strategy=[time_marching,pseudo_time]"),
     ],
 )
-def test_what_is_typed_wrongly_is_refused_before_the_run(made, says) -> None:
+def test_a_wrong_setting_is_refused_before_the_run(made, says) -> None:
     with pytest.raises(UsageError) as found:
         preview(assemble(compose(made)))
     assert says in str(found.value)

@@ -1,4 +1,4 @@
-"""Weightings, on gradients held still: their fixed points, how fast they get there, and what enters the statistics."""
+"""Weightings on constant gradients: their fixed points, their rate of convergence, their statistics."""
 
 from dataclasses import dataclass, field
 from math import sqrt
@@ -23,6 +23,7 @@ from pinn_cli.methods.weightings.product import Product
 from pinn_cli.problems.helmholtz import Helmholtz
 from pinn_cli.training.model import Features, Model
 from pinn_cli.training.objective import Objective
+from tests.conftest import refused
 
 CONF = Path(__file__).parents[2] / "conf" / "weighting"
 LAYOUT = {
@@ -125,7 +126,7 @@ def test_a_group_has_the_gradient_of_its_sum_with_base_weights():
     assert factors(weighting, *NAMES) == pytest.approx(expected, rel=1e-12)
 
 
-def test_four_times_the_wall_is_a_quarter_of_its_lambda():
+def test_four_times_the_base_weight_gives_a_quarter_of_the_factor():
     """The paper sums four edges where one mean over them is taken: weights.wall=4."""
     plain, weighted = (LRAnnealing(alpha=1.0, every=1) for _ in range(2))
     plain.update(0, frozen("pde", "left"))
@@ -177,7 +178,7 @@ def test_constraints_imposed_exactly_leave_their_group():
     ("lr_annealing_code_cavity", ("layer_max_ratio", "weighted", 0.1, 10, "dense_weights")),
     ("lr_annealing_siam", ("pooled", "weighted", 0.1, 10, "all")),
 ])
-def test_the_presets_are_what_they_say(name, options):
+def test_each_preset_has_its_published_settings(name, options):
     preset = OmegaConf.load(CONF / f"{name}.yaml")
     found = tuple(preset[key] for key in ("statistic", "denominator", "alpha", "every", "parameters"))
     assert found == options
@@ -194,10 +195,9 @@ def test_the_presets_are_what_they_say(name, options):
     ({"groups": {"a": ["left"], "b": ["left"]}}, "'left' is named twice"),
     ({"groups": {"a": ["pde"]}, "reference": ["pde"]}, "'pde' is named twice"),
 ])
-def test_what_cannot_be_meant_is_refused_in_one_line(options, message):
-    with pytest.raises(UsageError, match=message) as refusal:
+def test_a_wrong_setting_is_refused_in_one_line(options, message):
+    with refused(message):
         LRAnnealing(**options).begin_stage(problem(*NAMES))
-    assert "\n" not in str(refusal.value)
 
 
 def test_dense_weights_of_a_network_without_layers_are_refused():
@@ -206,13 +206,13 @@ def test_dense_weights_of_a_network_without_layers_are_refused():
         LRAnnealing(parameters="dense_weights").update(0, objective)
 
 
-def test_without_an_interior_a_reference_must_be_named():
+def test_a_problem_without_an_interior_needs_a_named_reference():
     with pytest.raises(UsageError, match=r"reference=\[left\]"):
         LRAnnealing().update(0, frozen("left", "initial"))
 
 
 @pytest.mark.parametrize("parameters", ["all", "dense_weights"])
-def test_on_a_real_objective_the_statistic_is_that_of_the_networks_gradients(parameters):
+def test_the_statistic_of_a_real_objective_uses_the_gradients_of_the_network(parameters):
     problem, weighting = Helmholtz(), LRAnnealing("layer_mean", alpha=1.0, every=1, parameters=parameters)
     torch.manual_seed(0)
     network = ModifiedMLP(2, 1, width=5, depth=2)
@@ -229,7 +229,7 @@ def test_on_a_real_objective_the_statistic_is_that_of_the_networks_gradients(par
     assert objective.weights == {"pde": 1.0, "wall": pytest.approx(4 * expected.item(), rel=1e-12)}
 
 
-def test_grad_norm_makes_the_gradients_equally_long_and_is_blind_to_base_weights():
+def test_grad_norm_makes_the_gradients_equally_long_for_any_base_weights():
     for base in ({}, {"left": 100.0}):
         objective, weighting = frozen("pde", "left", "initial", base=base), GradNorm(alpha=0.5, every=1)
         for step in range(60):
@@ -240,7 +240,7 @@ def test_grad_norm_makes_the_gradients_equally_long_and_is_blind_to_base_weights
         assert {n: w[n] * (norms[n] + 1e-5 * mean) for n in w} == pytest.approx(dict.fromkeys(w, mean), rel=1e-12)
 
 
-def test_grad_norm_survives_gradients_that_vanish():
+def test_grad_norm_keeps_its_weights_where_all_gradients_vanish():
     objective, weighting = frozen("pde", "left"), GradNorm(every=1)
     for gradient in objective.fixed.values():
         gradient.zero_()
@@ -264,6 +264,6 @@ def test_a_product_multiplies_updates_and_restores_all_its_parts():
     assert factors(again, "pde", "left") == found
 
 
-def test_fixed_leaves_the_base_weights_alone():
+def test_fixed_does_not_change_the_base_weights():
     assert factors(Fixed(), "pde", "left") == {}
     assert factors(Product(Fixed()), "pde", "left") == {"pde": 1, "left": 1}

@@ -57,7 +57,7 @@ def test_only_the_listed_initial_values_jump():
     ("sin_squared", np.sin(1) ** 2), ("sin_cos", np.sin(2) / 2), ("0.1sin", 0.1 * np.sin(1)), ("50sin", 50 * np.sin(1)),
     ("6+sin", 6 + np.sin(1)), ("sin_pi_x", 0), ("tanh", np.tanh(1)), ("2x", 2), ("x_squared", 1),
 ])  # fmt: skip
-def test_a_name_is_its_formula(name, u):
+def test_a_named_initial_value_equals_its_formula(name, u):
     assert float(initial_value(name)(torch.ones(1, dtype=torch.float64))) == pytest.approx(float(u), abs=1e-14)
 
 

@@ -117,7 +117,7 @@ def test_the_defaults_of_a_domain():
     assert reference_of(Membrane()) is not None
 
 
-def test_what_a_domain_cannot_do_is_refused_in_one_line():
+def test_a_method_that_a_domain_lacks_is_refused_in_one_line():
     class Ring(Membrane):
         @periodic("x")
         def seam(self, u):

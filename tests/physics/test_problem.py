@@ -71,7 +71,7 @@ def test_symbols_are_read_from_the_signature():
     assert list(Plate().observables()) == ["slope"]
 
 
-def test_a_periodic_pair_looks_at_the_opposite_face():
+def test_a_periodic_pair_is_compared_with_the_opposite_face():
     seam = Plate().constraints()[2]
     assert seam.region == "x=0"
     torch.testing.assert_close(seam.against(torch.tensor([[0.0, 1.5, 0.2]])), torch.tensor([[1.0, 1.5, 0.2]]))

@@ -16,8 +16,7 @@ import torch
 from pinn_cli.basics.errors import TrainingError, UsageError
 from pinn_cli.records import checkpoint
 from pinn_cli.records.checkpoint import CheckpointError
-
-ROOT = Path(__file__).parents[2]
+from tests.conftest import ROOT, refused
 
 
 def state() -> dict[str, Any]:
@@ -29,7 +28,7 @@ def state() -> dict[str, Any]:
     }
 
 
-def test_it_comes_back_bit_for_bit(tmp_path: Path) -> None:
+def test_a_checkpoint_is_loaded_bit_for_bit(tmp_path: Path) -> None:
     saved = state()
     checkpoint.save(tmp_path / "checkpoint.pt", saved)
     loaded = checkpoint.load(tmp_path / "checkpoint.pt")
@@ -42,14 +41,13 @@ def test_it_comes_back_bit_for_bit(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fraction", [0.0, 0.1, 0.5, 0.9, 0.999])
-def test_a_truncated_file_is_one_clear_line(tmp_path: Path, fraction: float) -> None:
+def test_a_truncated_file_gets_one_clear_line(tmp_path: Path, fraction: float) -> None:
     path = tmp_path / "checkpoint.pt"
     checkpoint.save(path, state())
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * fraction)])
-    with pytest.raises(CheckpointError, match="truncated") as error:
+    with refused("truncated", CheckpointError):
         checkpoint.load(path)
-    assert "\n" not in str(error.value)
-    assert isinstance(error.value, UsageError)  # so the command line prints it and exits with 2
+    assert issubclass(CheckpointError, UsageError)  # so the command line prints it and exits with 2
 
 
 class Malicious:
@@ -66,7 +64,7 @@ def test_a_malicious_file_runs_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     assert not (tmp_path / "harmed").exists()
 
 
-def test_a_flipped_bit_is_one_clear_line(tmp_path: Path) -> None:
+def test_a_flipped_bit_gets_one_clear_line(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.pt"
     checkpoint.save(path, state())
     content = bytearray(path.read_bytes())
@@ -117,14 +115,13 @@ while True:
     checkpoint.save(sys.argv[1], {"step": step, "weight": torch.full((20000,), float(step))})
     print(step, flush=True)
 """
-    for wait in (0.05,):
-        writer = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "checkpoint.pt")], cwd=ROOT, text=True,
-                                  stdout=subprocess.PIPE)
-        assert writer.stdout is not None
-        writer.stdout.readline()
-        time.sleep(wait)
-        writer.send_signal(signal.SIGKILL)
-        recorded = max([1, *(int(line) for line in writer.communicate()[0].split())])
-        loaded = checkpoint.load(tmp_path / "checkpoint.pt")
-        assert loaded["step"] >= recorded
-        assert torch.equal(loaded["weight"], torch.full((20000,), float(loaded["step"])))
+    writer = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "checkpoint.pt")], cwd=ROOT, text=True,
+                              stdout=subprocess.PIPE)
+    assert writer.stdout is not None
+    writer.stdout.readline()
+    time.sleep(0.05)
+    writer.send_signal(signal.SIGKILL)
+    recorded = max([1, *(int(line) for line in writer.communicate()[0].split())])
+    loaded = checkpoint.load(tmp_path / "checkpoint.pt")
+    assert loaded["step"] >= recorded
+    assert torch.equal(loaded["weight"], torch.full((20000,), float(loaded["step"])))

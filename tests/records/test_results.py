@@ -2,7 +2,6 @@
 
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -21,8 +20,7 @@ from hypothesis import strategies as st
 from pinn_cli.basics.errors import TrainingError, UsageError
 from pinn_cli.records.lock import Lock, holder
 from pinn_cli.records.results import Noted, Results, layout
-
-ROOT = Path(__file__).parents[2]
+from tests.conftest import ROOT, small_disk
 
 
 def fresh(folder: Path) -> Results:
@@ -126,7 +124,7 @@ def test_plain_h5py_reads_it_and_the_history_is_not_compressed(tmp_path: Path) -
         assert file["config"].asstr()[()] == "seed: 0\n"
 
 
-def test_looking_never_stops_the_writer(tmp_path: Path) -> None:
+def test_reading_does_not_disturb_the_writer(tmp_path: Path) -> None:
     """Even a reader that locks the file, as other programs do, does not disturb the one who writes."""
     results = fresh(tmp_path)
     results.append([{"step": 0}])
@@ -187,7 +185,7 @@ WRITER = """
 
 def test_kill_9_at_random_moments_loses_no_recorded_row(tmp_path: Path) -> None:
     results, moments, recorded = fresh(tmp_path), random.Random(0), 0
-    for _ in range(12):
+    for _ in range(6):
         writer = python(WRITER, results.path)
         assert writer.stdout is not None
         writer.stdout.readline()
@@ -205,7 +203,7 @@ def test_kill_9_at_random_moments_loses_no_recorded_row(tmp_path: Path) -> None:
             np.testing.assert_array_equal(history[f"weight/c{k}"], steps + 12 + k)
 
 
-def test_rows_are_on_the_disk_before_a_checkpoint_can_speak_of_them(
+def test_rows_are_on_the_disk_before_the_checkpoint_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     results, forced = fresh(tmp_path), []
@@ -217,14 +215,10 @@ def test_rows_are_on_the_disk_before_a_checkpoint_can_speak_of_them(
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = [shutil.which("mount") or "false", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
-    if subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("mounting a small tmpfs is not permitted here")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
+def disk(tmp_path: Path) -> Iterator[Path]:
+    (tmp_path / "disk").mkdir()
+    with small_disk(tmp_path / "disk", "2m") as folder:
+        yield folder
 
 
 FILLER = """
@@ -243,10 +237,10 @@ FILLER = """
 
 
 @pytest.mark.parametrize("mode", ["checked", "unchecked"])
-def test_a_full_disk_costs_no_recorded_row(small_disk: Path, mode: str) -> None:
+def test_a_full_disk_loses_no_recorded_row(disk: Path, mode: str) -> None:
     """The check finds the disk full before a write; without it the write fails and the process leaves with one line."""
-    results = fresh(small_disk)
-    with open(small_disk / "ballast", "wb") as ballast:
+    results = fresh(disk)
+    with open(disk / "ballast", "wb") as ballast:
         ballast.write(b"x" * 1_200_000)
     writer = python(FILLER, results.path, mode)
     output, errors = writer.communicate(timeout=60)
@@ -260,13 +254,13 @@ def test_a_full_disk_costs_no_recorded_row(small_disk: Path, mode: str) -> None:
     recorded = max(int(line) for line in output.split())
     assert len(history["step"]) >= recorded
     assert set(history["loss/wall"][:recorded]) == {2.0}
-    os.unlink(small_disk / "ballast")
+    os.unlink(disk / "ballast")
     Results(results.path).append([{"step": 10**6, "loss/pde": 1.0, "loss/wall": 2.0}])
     assert results.read_history()["step"][-1] == 10**6
 
 
-def test_a_disk_that_fills_during_a_replacement_keeps_the_old_file(small_disk: Path) -> None:
-    results = fresh(small_disk)
+def test_a_disk_that_fills_during_a_replacement_keeps_the_old_file(disk: Path) -> None:
+    results = fresh(disk)
     results.append([{"step": 0, "loss/pde": 1.0}])
     with pytest.raises(TrainingError, match="make room"):
         results.replace({"fields/prediction/u": np.zeros(400_000)})
@@ -274,7 +268,7 @@ def test_a_disk_that_fills_during_a_replacement_keeps_the_old_file(small_disk: P
     with pytest.raises(TrainingError, match="kept"):
         results.replace({"fields/prediction/u": np.zeros(400_000)})
     assert results.read_history()["loss/pde"] == [1.0]
-    assert [path.name for path in small_disk.iterdir()] == ["results.h5"]
+    assert [path.name for path in disk.iterdir()] == ["results.h5"]
 
 
 HOLDER = """
@@ -316,7 +310,7 @@ def test_the_layout_describes_and_checks_each_dataset_once(tmp_path: Path) -> No
         results = fresh(tmp_path)
 
 
-def test_a_file_of_another_format_is_one_line(tmp_path: Path) -> None:
+def test_a_file_of_another_format_gets_one_line(tmp_path: Path) -> None:
     results = fresh(tmp_path)
     results.attributes(format="pinn-results 1")
     with pytest.raises(UsageError, match=r"has format pinn-results 1, expected pinn-results 2: .* train the run again"):

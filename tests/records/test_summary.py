@@ -15,15 +15,14 @@ from tests.run_files import write_run
 
 
 @pytest.fixture(autouse=True)
-def outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def outputs(here: Path) -> Path:
     """Three runs of two problems, and a link as `pinn train` leaves it."""
-    monkeypatch.chdir(tmp_path)
     write_run(Path("outputs/helmholtz/2026-01-01_10-00-00-ab12"), started="2026-01-01T10:00:00")
     second = Path("outputs/helmholtz/2026-01-02_10-00-00-cd34")
     write_run(second, started="2026-01-02T10:00:00", weighting="lr_annealing")
     write_run(Path("outputs/wave/2026-01-03_10-00-00-ef56"), started="2026-01-03T10:00:00", status="running")
     os.symlink("2026-01-02_10-00-00-cd34", "outputs/helmholtz/latest")
-    return tmp_path / "outputs"
+    return here / "outputs"
 
 
 def test_a_summary_says_what_the_file_says() -> None:
@@ -40,7 +39,7 @@ def test_a_run_whose_writer_is_gone_is_interrupted() -> None:
         assert runs.summary(folder)["status"] == "running"
 
 
-def test_looking_takes_no_lock() -> None:
+def test_reading_takes_no_lock() -> None:
     folder = names.find("wave")
     runs.summary(folder)
     assert not (folder / ".lock").exists()

@@ -17,9 +17,8 @@ from pinn_cli.reports.figures.fields import _scale, draw_collocation, draw_solut
 from pinn_cli.reports.figures.losses import draw_losses
 from pinn_cli.reports.figures.style import colours, style
 from pinn_cli.reports.figures.unknowns import draw_unknowns
+from tests.conftest import ROOT
 from tests.run_files import write_run
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from pinn_cli.cli import main
 from pinn_cli.records.results import Results
 
 SMALL = ["architecture.width=6", "architecture.depth=1", "points.interior=64", "points.face=8", "figures=off"]
+pytestmark = pytest.mark.usefixtures("here")
 
 
 @pytest.fixture(scope="module")
@@ -25,12 +26,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
-def test_it_gives_the_stored_prediction(run: Path) -> None:
+def test_a_loaded_run_gives_the_stored_prediction(run: Path) -> None:
     u, stored = load(run), Results(run / "results.h5").read("fields")
     X = stored["points"]
     np.testing.assert_allclose(u(x=X[:, 0], y=X[:, 1]), stored["prediction/u"], rtol=1e-12, atol=1e-13)
@@ -60,7 +56,7 @@ def test_many_points_are_evaluated_in_parts(run: Path, monkeypatch: pytest.Monke
     np.testing.assert_allclose(u(x=x, y=0.1), whole, rtol=1e-12)
 
 
-def test_it_has_the_problem_the_configuration_and_the_history(run: Path) -> None:
+def test_a_loaded_run_has_the_problem_the_configuration_and_the_history(run: Path) -> None:
     u = load(run)
     assert (u.coordinates, u.fields, u.unknowns) == (("x", "y"), ("u",), {})
     assert u.problem.a2 == 4.0
@@ -138,13 +134,9 @@ def test_pinn_predict_writes_a_grid(run: Path, name: str, capsys: pytest.Capture
         (["--grid", "5x5", "--out", "missing/f.npz"], "cannot write"),
     ],
 )
-def test_pinn_predict_refuses_in_one_line(
-    run: Path, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_pinn_predict_refuses_in_one_line(run: Path, words: list[str], message: str, one_line) -> None:
     assert main(["predict", str(run), *words]) == 2
-    errors = capsys.readouterr().err
-    assert message in errors
-    assert len(errors.splitlines()) == 1
+    assert message in one_line()
 
 
 def copied(run: Path, folder: Path) -> Path:

@@ -6,7 +6,6 @@ from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from omegaconf import OmegaConf
@@ -15,6 +14,7 @@ from pinn_cli import cli
 from pinn_cli.records.results import Results
 from pinn_cli.records.summary import summary
 from pinn_cli.training import loop, recorder
+from tests.run_files import assert_same_run, told_to_stop_in
 
 SHORT = ["train", "problem=helmholtz", "points.interior=32", "points.face=8", "figures=off", "compile=off"]
 TWO_STEPS = [*SHORT, "stop.steps=2", "folder=mine"]
@@ -57,19 +57,6 @@ def refused(words: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> 
     assert error.count("\n") == 1
 
 
-def assert_equal(folder: Path, undisturbed: Path) -> None:
-    """Bit for bit: the network, the history except for the time, and the records of diagnostics."""
-    now, then = (Results(place / "results.h5") for place in (folder, undisturbed))
-    for a, b in (
-        (now.read("network"), then.read("network")),
-        (now.read_history(), then.read_history()),
-        (now.read("diagnostics"), then.read("diagnostics")),
-    ):
-        assert a.keys() == b.keys()
-        same = [np.array_equal(a[name], b[name], equal_nan=b[name].dtype.kind == "f") for name in b if name != "time"]
-        assert all(same)
-
-
 @pytest.mark.parametrize(
     "words",
     [
@@ -81,24 +68,16 @@ def assert_equal(folder: Path, undisturbed: Path) -> None:
         "strategy.continuation.steps=1",
     ],
 )
-def test_a_stopped_run_goes_on_bit_for_bit(words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stopped_run_resumes_bit_for_bit(words: str) -> None:
     short = [*SHORT, *words.split(), "stop.steps=6", "record.every=4"]
     assert cli.main([*short, "folder=whole"]) == 0
-    advance = loop.Progress.advance
-
-    def interrupt(self: loop.Progress, loss: float) -> None:
-        advance(self, loss)
-        if self.step == 3:
-            signal.raise_signal(signal.SIGTERM)
-
     before = signal.getsignal(signal.SIGTERM)
-    with monkeypatch.context() as patch:
-        patch.setattr(loop.Progress, "advance", interrupt)
+    with told_to_stop_in(3):
         assert cli.main([*short, "folder=parts"]) == cli.STOPPED
     assert signal.getsignal(signal.SIGTERM) is before
     assert status(Path("parts")) == "stopped"
     assert cli.main(["resume", "parts"]) == 0
-    assert_equal(Path("parts"), Path("whole"))
+    assert_same_run("whole", "parts")
 
 
 @pytest.mark.parametrize("step", [0, 1, 2, 5, 6])
@@ -118,7 +97,7 @@ def test_a_stop_before_between_and_at_the_ends_of_stages_leaves_no_trace(
         assert cli.main([*TWO_STAGES, "folder=parts"]) == (0 if step == 6 else cli.STOPPED)
     assert summary(Path("parts"))["steps"] == step
     assert step == 6 or cli.main(["resume", "parts"]) == 0
-    assert_equal(Path("parts"), trained / "stages")
+    assert_same_run(trained / "stages", "parts")
 
 
 def test_the_last_step_of_a_stage_is_saved_with_its_row(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,10 +114,10 @@ def test_the_last_step_of_a_stage_is_saved_with_its_row(trained: Path, monkeypat
         patch.setattr(recorder.Recorder, "after_step", killed)
         assert cli.main([*TWO_STAGES, "folder=parts"]) == cli.FAILED
     assert cli.main(["resume", "parts"]) == 0
-    assert_equal(Path("parts"), trained / "stages")
+    assert_same_run(trained / "stages", "parts")
 
 
-def test_a_finished_run_goes_further_only_when_told(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_finished_run_continues_only_with_a_new_limit(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     refused(["resume", "mine"], "has finished", capsys)
     refused(["resume", "mine", "seed=3"], "`seed=3` cannot be changed on resume", capsys)
     parts = [mine / ".results.h5.7.part", mine / "figures" / ".losses.png.7.part"]  # as kills leave them
@@ -182,7 +161,7 @@ def test_a_folder_that_holds_a_run_is_never_overwritten(mine: Path, capsys: pyte
         ("stop.steps=1", "is at 2 already"),
     ],
 )
-def test_what_is_typed_on_resume_is_checked_like_anything_typed(
+def test_a_wrong_setting_of_resume_gets_one_line(
     change: str, says: str, mine: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     refused(["resume", "mine", *change.split()], says, capsys)
@@ -199,7 +178,7 @@ def test_a_changed_problem_is_not_resumed_unless_told(capsys: pytest.CaptureFixt
     assert cli.main(["resume", "mine", "stop.steps=4", "--changed"]) == 0
 
 
-def test_a_checkpoint_that_is_damaged_is_one_line(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_checkpoint_that_is_damaged_gets_one_line(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     checkpoint = mine / "checkpoint.pt"
     whole, state = checkpoint.read_bytes(), torch.load(checkpoint, weights_only=True)
     checkpoint.write_bytes(whole[:100])
@@ -222,7 +201,7 @@ def test_a_checkpoint_that_is_damaged_is_one_line(mine: Path, capsys: pytest.Cap
         ("adam", "model", "hidden.0.weight", torch.zeros(1)),
     ],
 )
-def test_a_checkpoint_that_no_such_run_has_saved_is_one_line(
+def test_a_checkpoint_that_no_such_run_has_saved_gets_one_line(
     recipe: str, table: str, name: str, value: Any, trained: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     mine = Path(shutil.copytree(trained / recipe, "mine"))

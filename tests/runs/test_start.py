@@ -16,11 +16,11 @@ from pinn_cli.methods.optimizers.levenberg_marquardt import LevenbergMarquardt
 from pinn_cli.records.results import Results
 from pinn_cli.runs import job
 from pinn_cli.training import compilation
+from tests.conftest import ROOT
 
 RECIPES = catalogue.options("recipe")
 SMALL = ["points.interior=32", "points.face=8", "figures=off", "compile=off"]
 SHORT = ["train", "problem=helmholtz", *SMALL]
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +34,7 @@ def runs() -> list[Path]:
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_every_recipe_runs_with_no_tensor_born_without_a_device(recipe):
+def test_every_recipe_runs_and_makes_every_tensor_on_its_device(recipe):
     problem = [] if "/" in recipe else ["problem=helmholtz"]
     torch.set_default_device("meta")  # a tensor made without `device=` would lie there, and the run would fail
     try:
@@ -103,7 +103,7 @@ def test_a_schedule_lays_settings_of_a_phase_over_the_runs():
     assert list(results.read_history()["stage"]) == [0, 0, 1, 1]
 
 
-def test_exact_constraints_and_other_spellings():
+def test_constraints_can_be_exact_and_keys_can_name_one_constraint():
     words = ["constraints=exact", "weights.pde=2", "points.pde=50", "scaling=standard", "stop.steps=2"]
     assert cli.main([*SHORT, *words]) == 0
     results = Results(runs()[0] / "results.h5")
@@ -112,7 +112,7 @@ def test_exact_constraints_and_other_spellings():
 
 
 @pytest.mark.parametrize(("residual", "says"), [("u[:, None]", "expected"), ("u_q", "u_q")])
-def test_a_residual_that_cannot_be_trained_makes_nothing(residual, says, capsys):
+def test_a_residual_that_cannot_be_trained_makes_nothing(residual, says, capsys, one_line):
     assert cli.main(["new", "problem", "broken"]) == 0
     file = Path("problems/broken.py")
     symbol = residual if residual == "u_q" else "u"
@@ -120,9 +120,7 @@ def test_a_residual_that_cannot_be_trained_makes_nothing(residual, says, capsys)
     file.write_text(file.read_text().replace(before, after))
     capsys.readouterr()
     assert cli.main(["train", "problem=broken", *SMALL]) == cli.USAGE
-    err = capsys.readouterr().err
-    assert says in err
-    assert err.count("\n") == 1
+    assert says in one_line()
     assert not Path("outputs").exists()
 
 
@@ -138,7 +136,7 @@ def test_compile_is_a_switch_and_a_missing_compiler_a_notice(setting, monkeypatc
     assert ("no working compiler (there is none)" in capsys.readouterr().out) == (setting == "on")
 
 
-def test_half_of_a_compiled_step_is_one_line(monkeypatch, capsys):
+def test_half_of_a_compiled_step_gets_one_line(monkeypatch, one_line):
     """A kill in the middle of a compilation leaves such a file in torch's cache."""
     from torch._inductor.exc import InductorError
 
@@ -147,9 +145,7 @@ def test_half_of_a_compiled_step_is_one_line(monkeypatch, capsys):
 
     monkeypatch.setattr(job, "train", broken)
     assert cli.main([*SHORT, "stop.steps=1", "folder=mine"]) == cli.FAILED
-    error = capsys.readouterr().err
-    assert "main.so: file too short; if another process was killed while it compiled, remove " in error
-    assert error.count("\n") == 1
+    assert "main.so: file too short; if another process was killed while it compiled, remove " in one_line()
 
 
 def test_long_runs_of_cheap_steps_are_compiled(monkeypatch):
@@ -207,7 +203,7 @@ def with_metrics(wrong: str = "") -> list[str]:
     return ["train", "problem=steep", *SMALL, "stop.steps=3"]
 
 
-def test_what_a_problem_measures_is_in_every_row_at_the_end_and_in_tables(capsys):
+def test_the_metrics_of_a_problem_are_in_every_row_at_the_end_and_in_tables(capsys):
     words = with_metrics()
     assert cli.main([*words, "-m", "seed=0,1"]) == 0
     shown = capsys.readouterr().out
@@ -252,11 +248,9 @@ def test_a_reference_that_cannot_be_computed_is_a_failed_run(monkeypatch, capsys
     assert not len(results.read_history().get("step", ()))
 
 
-def test_a_metric_that_is_no_number_is_one_line(capsys):
+def test_a_metric_that_is_no_number_gets_one_line(capsys, one_line):
     words = with_metrics('"lost": "nan"')
     capsys.readouterr()
     assert cli.main(words) == cli.USAGE
-    err = capsys.readouterr().err
-    assert "metrics: `lost` is 'nan'; expected one number" in err
-    assert err.count("\n") == 1
+    assert "metrics: `lost` is 'nan'; expected one number" in one_line()
     assert Results(runs()[0] / "results.h5").read_attributes()["status"] == "failed"

@@ -20,9 +20,8 @@ FILE = FOLDER / "collected.h5"
 
 
 @pytest.fixture(autouse=True)
-def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def sweep(here: Path) -> None:
     """Runs 0 to 4 have started, 5 is missing, 6 to 8 are refused."""
-    monkeypatch.chdir(tmp_path)
     write_sweep()
     for number in range(6):
         Results(FOLDER / f"{number}/results.h5").replace({"network": {"layers.0.weight": np.full((3, 2), number)}})
@@ -135,16 +134,14 @@ def test_a_run_with_a_link_to_another_file_is_left_out(capsys: pytest.CaptureFix
         (["--out", "nowhere/all.h5"], "cannot write nowhere/all.h5"),
     ],
 )
-def test_a_wrong_word_is_one_line(words: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_word_gets_one_line(words: list[str], says: str, one_line) -> None:
     assert main(["collect", *words]) in (1, 2)
-    errors = capsys.readouterr().err
-    assert says in errors
-    assert len(errors.splitlines()) == 1
+    assert says in one_line()
     assert not FILE.exists()
 
 
 @pytest.mark.parametrize(("command", "limit"), [("list", 2), ("status", 2), ("compare", 2), ("collect", 5)])
-def test_two_hundred_runs_take_seconds(command: str, limit: float, many: None) -> None:
+def test_commands_on_two_hundred_runs_take_seconds(command: str, limit: float, many: None) -> None:
     """Seconds of this process, so that others on the machine do not count; twice the limit, for slower machines."""
     before = time.process_time()
     assert main([command, "runs" if command == "list" else "outputs/many"]) == 0

@@ -34,8 +34,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def outputs(written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def outputs(written: Path, here: Path) -> None:
     shutil.copytree(written / "outputs", "outputs", symlinks=True)
 
 
@@ -114,7 +113,7 @@ def test_the_latest_sweep_was_made_last_even_if_none_of_its_runs_has_started() -
     assert find_sweep("latest") == twin
 
 
-def test_a_sweep_in_another_folder_and_one_within_a_sweep() -> None:
+def test_a_sweep_is_found_in_another_folder_and_within_a_sweep() -> None:
     table = Sweep.create("pinn reproduce mine", "basic", [(["seed=0"], None)], Path("outputs/reproduce/mine"))
     assert find_sweep("latest") == find_sweep("mine") == table
     shutil.copytree(SWEEP, table.folder / "quick")
@@ -143,11 +142,9 @@ def test_a_whole_name_is_not_the_beginning_of_a_longer_one() -> None:
         ("status zz", "there is no sweep `zz` in outputs/; the latest is outputs/sweeps/2026-02"),
     ],
 )
-def test_a_name_without_a_run_is_one_line(words: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_name_without_a_run_gets_one_line(words: str, says: str, one_line) -> None:
     assert main(words.split()) == 2
-    errors = capsys.readouterr().err
-    assert says in errors
-    assert len(errors.splitlines()) == 1
+    assert says in one_line()
 
 
 def test_without_any_run_or_sweep_the_line_says_what_to_type() -> None:

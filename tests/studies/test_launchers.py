@@ -1,16 +1,14 @@
-"""The same sweep through every launcher that needs no cluster, and what may be typed wrongly."""
+"""The same sweep through every launcher that needs no cluster, and refused launchers."""
 
 import asyncio
 import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from pinn_cli import cli
@@ -21,13 +19,11 @@ from pinn_cli.studies.grid import combinations
 from pinn_cli.studies.launchers import pool
 from pinn_cli.studies.launchers.progress import Progress
 from pinn_cli.studies.sweep import Sweep
-from tests.sweep_files import set_status, write_sweep
+from tests.conftest import PINN, ROOT, TINY
+from tests.run_files import assert_same_run
+from tests.sweep_files import SIX, set_status, write_sweep
 
-ROOT = Path(__file__).resolve().parents[2]
-TINY = ["problem=helmholtz", "points.interior=16", "points.face=4", "architecture.width=4", "architecture.depth=1",
-        "figures=off", "compile=off", "threads=1", "recipe=adam"]  # fmt: skip
-SIX = [*TINY, "stop.steps=1000", "optimizer.adam.lr=1e-3,2e-3,3e-3,4e-3,5e-3,1e30"]  # the last one fails
-PINN = [sys.executable, "-m", "pinn_cli.cli"]
+TRAIN = [*TINY, "recipe=adam"]
 JOBS = {
     "local": ["hydra/launcher=local", "hydra.launcher.jobs=2"],
     "dask": ["hydra/launcher=dask", "hydra.launcher.jobs=2", "hydra.launcher.options={silence_logs: 50}"],
@@ -48,12 +44,6 @@ def ends(sweep: str) -> list[str]:
     return [entry["state"] for entry in status.states(Sweep.read(sweep))]
 
 
-def one_line(capsys: pytest.CaptureFixture[str]) -> str:
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1, error
-    return error
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sweep of six runs, one after the other and undisturbed."""
@@ -66,7 +56,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("launcher", JOBS)
-def test_a_sweep_that_is_cancelled_and_resumed_gives_the_same_bits_through_every_launcher(here, whole, launcher):
+def test_every_launcher_gives_the_same_bits_after_a_kill_a_cancel_and_a_resume(here, whole, launcher):
     """One run fails and one is killed: the others go on."""
     command = [*PINN, "train", "-m", *SIX, *JOBS[launcher], "folder=s"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -84,18 +74,14 @@ def test_a_sweep_that_is_cancelled_and_resumed_gives_the_same_bits_through_every
     assert "run 5  lr=1e+30: failed" in done.stdout
     assert ends("s") == ["finished"] * 5 + ["failed"]
     for number in range(5):
-        files = [Results(place / f"{number}/results.h5") for place in (Path("s"), whole)]
-        mine, theirs = (file.read("network") for file in files)
-        assert all(np.array_equal(mine[name], theirs[name]) for name in theirs)
-        history, other = (file.read_history()["loss/total"] for file in files)
-        assert np.array_equal(history[-1], other[-1])
+        assert_same_run(whole / str(number), f"s/{number}")
     run = Sweep.read("s").runs[1]
     assert Results(run.folder / "results.h5").read_attributes()["command"] == run.command  # not the sweep's
 
 
 @pytest.mark.parametrize("launcher", ["basic", "local"])
-def test_the_first_ctrl_c_saves_the_runs_that_run_and_no_other_begins(here, launcher):
-    words = [*TINY, "seed=range(4)", "stop.steps=1000000", "folder=s", *JOBS.get(launcher, [])]
+def test_the_first_ctrl_c_saves_the_running_runs_and_starts_no_other(here, launcher):
+    words = [*TRAIN, "seed=range(4)", "stop.steps=1000000", "folder=s", *JOBS.get(launcher, [])]
     process = subprocess.Popen([*PINN, "train", "-m", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                start_new_session=True)  # fmt: skip
     begun = [0, 1] if launcher == "local" else [0]
@@ -136,7 +122,7 @@ def test_the_pool_passes_on_exit_codes_and_errors():
     assert (watcher.codes, watcher.errors) == ([3, 1], ["", "why"])
 
 
-def test_a_second_ctrl_c_kills_what_does_not_stop(here):
+def test_a_second_ctrl_c_kills_the_runs_that_do_not_stop(here):
     commands = shell("trap '' TERM; echo $$ >pid; while :; do sleep 0.1; done", "touch begun")
 
     def press() -> None:
@@ -161,7 +147,7 @@ def test_a_second_ctrl_c_kills_what_does_not_stop(here):
 @pytest.mark.parametrize(
     ("visible", "dealt"), [("0,1,2", ["0", "1", "2", "0"]), ("GPU-a", ["GPU-a"] * 4), ("", [""] * 4)]
 )
-def test_gpus_are_dealt_in_turn(here, monkeypatch, visible, dealt):
+def test_the_runs_take_the_gpus_in_turn(here, monkeypatch, visible, dealt):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     commands = shell(*[f'printf %s "$CUDA_VISIBLE_DEVICES" >{number}; sleep 0.3' for number in range(4)])
     pool.carry_out(commands, 4, Watcher())
@@ -174,14 +160,14 @@ def test_all_gpus_of_the_machine_are_used_where_none_are_named(monkeypatch):
     assert pool.visible_gpus() == ["0", "1", "2"]
 
 
-def test_the_first_run_goes_alone_until_its_first_step_is_saved(here):
+def test_the_first_run_is_alone_until_its_first_step_is_saved(here):
     first = "sleep 0.5; mkdir run0; touch run0/checkpoint.pt; sleep 0.5"
     watcher = Watcher()
     pool.carry_out(shell(first, *["test -e run0/checkpoint.pt"] * 2), 3, watcher, leader=True)
     assert watcher.codes == [0, 0, 0]
 
 
-def test_a_first_run_that_ends_without_a_step_holds_nobody_up():
+def test_the_other_runs_start_when_the_first_ends_without_a_step():
     watcher = Watcher()
     pool.carry_out(shell("exit 2", "true", "true"), 2, watcher, leader=True)
     assert watcher.codes == [2, 0, 0]
@@ -190,12 +176,12 @@ def test_a_first_run_that_ends_without_a_step_holds_nobody_up():
 # ---- a launcher of one's own, and the clusters of Dask
 
 
-def test_the_launcher_of_the_page_is_a_file_and_a_yaml(here, capsys):
+def test_the_launcher_of_the_page_needs_one_file_and_one_yaml(here, capsys):
     page = (ROOT / "docs" / "clusters.md").read_text()
     for name, text in re.findall(r"^`(my_launcher\.py|conf\S+nice\.yaml)`:\n\n```\w+\n(.*?)^```", page, re.M | re.S):
         (here / name).parent.mkdir(parents=True, exist_ok=True)
         (here / name).write_text(text)
-    words = ["train", "-m", *TINY, "stop.steps=1", "seed=0,1", "folder=s", "hydra/launcher=nice"]
+    words = ["train", "-m", *TRAIN, "stop.steps=1", "seed=0,1", "folder=s", "hydra/launcher=nice"]
     assert cli.main([*words, "--dry-run", "hydra.launcher.jobs=1"]) == 0
     assert "\n2 runs, 1 at a time, niceness 19\n" in capsys.readouterr().out
     assert cli.main(words) == 0
@@ -210,7 +196,7 @@ def test_a_dry_run_shows_the_job_script_of_dask_jobqueue(here, capsys, cluster, 
     from distributed.core import Status
 
     words = [PBS[0], f"hydra.launcher.cluster={cluster}", f"hydra.launcher.options={OPTIONS}"]
-    assert cli.main(["train", "-m", *TINY, "stop.steps=1", "seed=0,1", "--dry-run", *words]) == 0
+    assert cli.main(["train", "-m", *TRAIN, "stop.steps=1", "seed=0,1", "--dry-run", *words]) == 0
     out = capsys.readouterr().out
     assert f"\n{first}\n" in out
 
@@ -249,32 +235,32 @@ def test_a_dry_run_shows_the_job_script_of_dask_jobqueue(here, capsys, cluster, 
     ],
 )
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of Dask, for keywords it refuses
-def test_what_cannot_be_launched_is_one_line_and_nothing_is_made(here, capsys, words, says):
+def test_a_wrong_launcher_is_refused_in_one_line_and_nothing_is_made(here, one_line, words, says):
     own = here / "conf" / "hydra" / "launcher"
     own.mkdir(parents=True)
     (own / "mine.yaml").write_text("defaults: [local]\n   jobs: 2")
     (own / "theirs.yaml").write_text("jobs: 2")
     (own / "evil.yaml").write_text("_target_: subprocess.Popen")
-    assert cli.main(["train", "-m", *TINY, "seed=0,1", *words]) == cli.USAGE
-    assert says in one_line(capsys)
+    assert cli.main(["train", "-m", *TRAIN, "seed=0,1", *words]) == cli.USAGE
+    assert says in one_line()
     assert [path.name for path in here.iterdir()] == ["conf"]
 
 
-def test_a_scheduler_that_does_not_answer_is_one_line(here, capsys, monkeypatch):
+def test_a_scheduler_that_does_not_answer_gets_one_line(here, one_line, monkeypatch):
     monkeypatch.setattr("pinn_cli.studies.launchers.dask.PATIENCE", "1s")
     words = ["hydra/launcher=dask", "hydra.launcher.scheduler=tcp://127.0.0.1:9"]
-    assert cli.main(["train", "-m", *TINY, "seed=0,1", "folder=s", *words]) == cli.FAILED
-    assert "Dask broke" in one_line(capsys)
+    assert cli.main(["train", "-m", *TRAIN, "seed=0,1", "folder=s", *words]) == cli.FAILED
+    assert "Dask broke" in one_line()
     assert ends("s") == ["missing", "missing"]
 
 
-def test_without_dask_one_line_says_what_to_install(here, capsys, monkeypatch):
+def test_without_dask_one_line_says_what_to_install(here, one_line, monkeypatch):
     monkeypatch.setattr("pinn_cli.studies.launchers.dask.find_spec", lambda name: None)
-    assert cli.main(["train", "-m", *TINY, "seed=0,1", "hydra/launcher=dask"]) == cli.USAGE
-    assert "pip install 'pinn-cli[dask]'" in one_line(capsys)
+    assert cli.main(["train", "-m", *TRAIN, "seed=0,1", "hydra/launcher=dask"]) == cli.USAGE
+    assert "pip install 'pinn-cli[dask]'" in one_line()
 
 
-def test_a_signal_that_reaches_a_run_after_it_has_saved_makes_it_no_failed_one(here):
+def test_a_run_that_a_signal_ends_after_it_has_saved_has_not_failed(here):
     sweep = write_sweep()
     set_status(1, status="stopped")
     set_status(2, status="running")  # it was killed

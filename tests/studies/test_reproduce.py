@@ -31,7 +31,7 @@ from pinn_cli.studies.published.measured import value
 from pinn_cli.studies.published.report import report, result
 from pinn_cli.studies.published.table import read_table
 from pinn_cli.studies.sweep import Sweep
-from tests.conftest import ROOT
+from tests.conftest import PINN, ROOT
 from tests.run_files import write_run
 
 TABLES = catalogue.options(catalogue.PUBLISHED)
@@ -211,7 +211,7 @@ def test_a_quick_table_has_its_own_folder_and_says_that_it_is_quick(tiny, capsys
 
 def test_ctrl_c_stops_all_runs_and_the_same_command_resumes_them(tiny):
     tiny(seeds=2, steps=1200)
-    command = [sys.executable, "-m", "pinn_cli.cli", "reproduce", "mine/tiny", "--only", "2x8_plain", "--jobs", "2"]
+    command = [*PINN, "reproduce", "mine/tiny", "--only", "2x8_plain", "--jobs", "2"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 120
         while not all(is_training(RUNS / str(k)) for k in (0, 1)):
@@ -286,7 +286,7 @@ def test_a_run_that_fails_leaves_the_others_and_is_named(tiny, capsys):
 
 
 @pytest.fixture
-def cluster(monkeypatch):
+def cluster(without_slurm, monkeypatch):
     """A Slurm that accepts every job and starts none: the submitted scripts, and the tasks in the queue."""
     scripts: list[Path] = []
     waiting: list[slurm.Task] = []
@@ -409,7 +409,7 @@ def test_finished_runs_of_a_cluster_are_shown_and_failed_ones_are_submitted_agai
         ("mine/tiny hydra.launcher.partition=gpu", "unknown key `hydra.launcher.partition`"),
     ],
 )
-def test_a_mistake_is_one_line_with_exit_code_2_and_writes_nothing(tiny, capsys, words, says):
+def test_a_mistake_gets_one_line_with_exit_code_2_and_writes_nothing(tiny, capsys, words, says):
     assert reproduce(*words.split()) == cli.USAGE
     out, err = capsys.readouterr()
     assert says in err
@@ -418,7 +418,7 @@ def test_a_mistake_is_one_line_with_exit_code_2_and_writes_nothing(tiny, capsys,
 
 
 @pytest.mark.parametrize("words", ["--seeds 0", "--seeds two", "--jobs 0"])
-def test_numbers_are_counts(tiny, words, capsys):
+def test_a_number_that_is_no_count_is_refused(tiny, words, capsys):
     with pytest.raises(SystemExit) as end:
         reproduce("mine/tiny", *words.split())
     assert end.value.code == cli.USAGE
@@ -445,12 +445,10 @@ def test_numbers_are_counts(tiny, words, capsys):
         ("rows:", "rows: [", "tiny.yaml"),
     ],
 )
-def test_a_mistake_in_a_table_names_the_file(tiny, capsys, before, after, says):
+def test_a_mistake_in_a_table_names_the_file(tiny, one_line, before, after, says):
     tiny(text=TINY.replace(before, after))
     assert reproduce("mine/tiny", "--dry-run") == cli.USAGE
-    err = capsys.readouterr().err
-    assert says in err
-    assert err.count("\n") == 1
+    assert says in one_line()
 
 
 def test_without_a_name_the_tables_are_listed(tiny, capsys):

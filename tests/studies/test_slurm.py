@@ -18,15 +18,14 @@ from pinn_cli.cli import main
 from pinn_cli.records.results import Results
 from pinn_cli.studies import status as states
 from pinn_cli.studies.sweep import PlannedRun, Sweep
+from tests.conftest import PINN
+from tests.run_files import assert_same_run
+from tests.sweep_files import SIX
 
 pytestmark = pytest.mark.slurm
 
 HERE = Path(__file__).resolve().parents[1]
 LARGEST = 5  # MaxArraySize of this Slurm: small, so that a sweep soon exceeds it
-PINN = [sys.executable, "-m", "pinn_cli.cli"]
-SIX = ["problem=helmholtz", "points.interior=16", "points.face=4", "architecture.width=4", "architecture.depth=1",
-       "figures=off", "compile=off", "threads=1", "recipe=adam", "stop.steps=1000",
-       "optimizer.adam.lr=1e-3,2e-3,3e-3,4e-3,5e-3,1e30"]  # fmt: skip
 SMALL = ["problem=helmholtz", "points.interior=32", "points.face=8", "compile=off", "threads=1"]
 LONG = [*SMALL, "stop.steps=1000"]  # half a minute or more: time enough to be disturbed
 ARRAY = "hydra/launcher=slurm_array"
@@ -133,18 +132,11 @@ def status(run: PlannedRun) -> str:
 
 
 def assert_equal(run: PlannedRun, other: PlannedRun) -> None:
-    """Bit for bit: every weight of the network, and the history but its clock."""
-    mine, theirs = Results(run.folder / "results.h5"), Results(other.folder / "results.h5")
-    for name, weight in mine.read("network").items():
-        assert np.array_equal(weight, theirs.read("network")[name]), name
-    one, two = mine.read_history(), theirs.read_history()
     assert status(run) == status(other) == "finished"
-    assert one.keys() == two.keys()
-    for name in one.keys() - {"time"}:
-        assert np.array_equal(one[name], two[name], equal_nan=True), name
+    assert_same_run(run.folder, other.folder)
 
 
-def test_requeued_and_preempted_runs_end_as_undisturbed_ones(here):
+def test_requeued_and_preempted_runs_have_the_bits_of_undisturbed_ones(here):
     """An array of 4: one is requeued, then all are preempted by the partition `urgent`, and go on."""
     sweep = submit(*LONG, "seed=0,1,2,3")
     until(lambda: all(step(run) > 20 for run in sweep.runs), 300)
@@ -187,7 +179,7 @@ def test_a_sweep_is_watched_cancelled_and_submitted_again(here, capsys):
 
 
 @pytest.mark.slow
-def test_a_time_limit_that_a_run_needs_three_times(here):
+def test_a_run_that_needs_its_time_limit_three_times_finishes(here):
     """Slurm's limits are whole minutes, and its warning may come up to a minute early."""
     words = ["problem=helmholtz", "recipe=adam", "points.interior=256", "points.face=64", "compile=off", "threads=1"]
     words += ["record.every=1000", "seed=0"]
@@ -205,7 +197,7 @@ def test_a_time_limit_that_a_run_needs_three_times(here):
     assert_equal(sweep.runs[0], alone.runs[0])
 
 
-def test_a_sweep_larger_than_an_array_by_an_ordinary_user_without_his_environment(here, monkeypatch):
+def test_an_ordinary_user_submits_a_sweep_larger_than_an_array(here, monkeypatch):
     """Every run of 7, in two arrays, by a user who is not root, in jobs that are handed no environment."""
     pinn = installed_for_everybody(here)
     if subprocess.run([*pinn, "list", "problems"], cwd=here, capture_output=True).returncode:
@@ -222,7 +214,7 @@ def test_a_sweep_larger_than_an_array_by_an_ordinary_user_without_his_environmen
     assert {run.folder.owner() for run in sweep.runs} == {NOBODY}
 
 
-def test_runs_packed_into_tasks_where_one_fails_and_one_is_refused(here):
+def test_tasks_of_several_runs_survive_a_failed_and_a_refused_one(here):
     """One task, two runs at a time: it says that a run has failed, and the others finish."""
     words = [*SMALL, "stop.steps=40", "recipe=adam", "optimizer.adam.lr=1e-3,1e30", "problem.a1=1,nan"]
     sweep = submit(*words, "hydra.launcher.runs_per_task=4", "hydra.launcher.workers_per_gpu=2")
@@ -316,7 +308,7 @@ def test_the_six_runs_of_the_other_launchers_have_the_same_bits_on_a_cluster(her
     assert [status(run) for run in (sweep.runs[5], Sweep.read("basic").runs[5])] == ["failed", "failed"]
 
 
-def test_what_slurm_does_not_take_leaves_nothing(here):
+def test_a_submission_that_slurm_refuses_leaves_nothing(here):
     command = [*PINN, "train", "-m", ARRAY, *SMALL, "seed=0,1", "hydra.launcher.partition=nowhere"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2

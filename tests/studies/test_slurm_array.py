@@ -19,20 +19,17 @@ from pinn_cli.studies.launchers.slurm import array, script, settings
 from pinn_cli.studies.launchers.slurm import commands as slurm
 from pinn_cli.studies.launchers.slurm import freeze as freezing
 from pinn_cli.studies.launchers.slurm.freeze import freeze
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 WORDS = ["train", "-m", "problem=helmholtz", "points.interior=32", "points.face=8", "stop.steps=2"]
 ARRAY = [*WORDS, "hydra/launcher=slurm_array"]
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
+def here(here, without_slurm, monkeypatch):
     """A working directory of its own, on a machine without Slurm."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setenv("PYTHONPATH", "")
-    monkeypatch.setattr(slurm, "which", lambda name: None)
-    return tmp_path
+    return here
 
 
 def test_a_dry_run_shows_the_script_the_number_of_runs_and_what_is_refused(here, capsys):
@@ -67,22 +64,18 @@ def test_without_slurm_nothing_is_written(here, capsys):
         ("partitoin=gpu", "unknown key `hydra.launcher.partitoin`; did you mean `partition`?"),
     ],
 )
-def test_a_wrong_setting_is_one_line(here, capsys, setting, says):
+def test_a_wrong_setting_gets_one_line(here, one_line, setting, says):
     assert cli.main([*ARRAY, "seed=0,1", f"hydra.launcher.{setting}"]) == cli.USAGE
-    error = capsys.readouterr().err
-    assert says in error
-    assert error.count("\n") == 1
+    assert says in one_line()
     assert list(here.iterdir()) == []
 
 
-def test_an_unknown_key_in_a_file_of_the_user_is_one_line(here, capsys):
+def test_an_unknown_key_in_a_file_of_the_user_gets_one_line(here, one_line):
     own = here / "conf" / "hydra" / "launcher" / "cpu.yaml"
     own.parent.mkdir(parents=True)
     own.write_text("defaults: [slurm_array]\npartion: short")
     assert cli.main([*WORDS, "hydra/launcher=cpu", "seed=0,1", "--dry-run"]) == cli.USAGE
-    error = capsys.readouterr().err
-    assert "unknown key `hydra.launcher.partion`; did you mean `partition`?" in error
-    assert error.count("\n") == 1
+    assert "unknown key `hydra.launcher.partion`; did you mean `partition`?" in one_line()
 
 
 def test_a_launcher_without_a_sweep_is_refused(here, capsys):
@@ -211,7 +204,7 @@ def test_finished_runs_are_not_submitted_again(here, submitted, capsys):
     assert len(submitted) == 2
 
 
-def test_a_folder_with_characters_that_slurm_refuses_is_one_line(here, submitted, capsys):
+def test_a_folder_with_characters_that_slurm_refuses_gets_one_line(here, submitted, capsys):
     assert cli.main([*ARRAY, "seed=0,1", "folder='100% mine'"]) == cli.USAGE
     assert "type folder=ANOTHER" in capsys.readouterr().err
     assert list(here.iterdir()) == []
@@ -231,7 +224,7 @@ def test_the_number_of_a_job_is_read_between_other_output(here, monkeypatch):
     assert slurm.submit(["--test-only"], "array.sh") == ""
 
 
-def test_temporary_files_of_editors_and_foreign_bytes_are_skipped(here, submitted):
+def test_temporary_files_of_editors_and_files_that_are_no_text_are_skipped(here, submitted):
     assert cli.main(["new", "problem", "mine"]) == 0
     (here / "problems" / ".#mine.py").symlink_to("me@host.1:2")
     (here / "problems" / "gone.py").symlink_to("nowhere")
@@ -241,7 +234,7 @@ def test_temporary_files_of_editors_and_foreign_bytes_are_skipped(here, submitte
     assert not (here / "s/code/problems/.#mine.py").is_symlink()
 
 
-def test_an_incomplete_copy_of_the_code_is_made_again(here, submitted, monkeypatch):
+def test_an_incomplete_copy_of_the_code_is_replaced(here, submitted, monkeypatch):
     words = [*ARRAY, "seed=0", "folder=mine"]
     with monkeypatch.context() as full:
         full.setattr(freezing.checkout, "copy", lambda place: place.mkdir())
@@ -269,7 +262,7 @@ def test_a_refused_submission_leaves_nothing_behind(here, submitted, monkeypatch
     assert (here / "mine").exists() == bool(there)
 
 
-def test_a_later_array_that_is_refused_names_those_before_it(here, submitted, monkeypatch, capsys):
+def test_a_later_array_that_is_refused_names_those_before_it(here, submitted, monkeypatch, one_line):
     take = array.submit
 
     def refuse(options, script, *arguments):
@@ -279,9 +272,7 @@ def test_a_later_array_that_is_refused_names_those_before_it(here, submitted, mo
 
     monkeypatch.setattr(array, "submit", refuse)
     assert cli.main([*ARRAY, "seed=0,1,2", "folder=mine"]) == cli.USAGE
-    error = capsys.readouterr().err
-    assert "submitted before it: 17, and once they have ended pinn resume mine submits the rest" in error
-    assert error.count("\n") == 1
+    assert "submitted before it: 17, and once they have ended pinn resume mine submits the rest" in one_line()
     assert array.Sweep.read("mine").jobs == ("17",)
 
 
@@ -296,7 +287,7 @@ def test_two_processes_submit_a_sweep_once(here, submitted, capsys):
     assert array.Sweep.read("mine").jobs == before.jobs
 
 
-def test_a_submission_without_an_answer_keeps_its_sweep(here, monkeypatch, capsys):
+def test_a_submission_without_an_answer_keeps_its_sweep(here, monkeypatch, one_line):
     def silent(words, **others):
         if "--test-only" in words:
             return subprocess.CompletedProcess(words, 0, "", "")
@@ -305,10 +296,9 @@ def test_a_submission_without_an_answer_keeps_its_sweep(here, monkeypatch, capsy
     monkeypatch.setattr(slurm, "which", lambda name: name if name == "sbatch" else None)
     monkeypatch.setattr(slurm.subprocess, "run", silent)
     assert cli.main([*ARRAY, "seed=0,1", "folder=mine"]) == cli.USAGE
-    error = capsys.readouterr().err
+    error = one_line()
     assert "sbatch has not answered for 60 s" in error
     assert "squeue --me" in error
-    assert error.count("\n") == 1
     assert len(array.Sweep.read("mine").runs) == 2
 
 
@@ -464,7 +454,7 @@ def test_a_task_that_is_ended_is_requeued_unless_slurm_decides(here, monkeypatch
         (here / "slurm" / "ended.1").touch()
     (here / "asked").touch()
     to_script = f"read _ _ _ script _ </proc/$PPID/stat; kill -{signal} $script"
-    run = f"bash -c 'trap \"exit 3\" {signal}; {to_script}; sleep 9 & wait'"
+    run = f"bash -c 'trap \"exit 3\" {signal}; {to_script}; sleep 9 >&- 2>&- & wait'"
     done = task(here, [run])
     assert (done.returncode, says in done.stdout) == (3, True), done.stdout
     assert (here / "asked").read_text() == asked

@@ -20,9 +20,8 @@ from tests.sweep_files import FOLDER, REASON, hold, set_status, write_sweep
 
 
 @pytest.fixture(autouse=True)
-def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
+def sweep(here: Path) -> Sweep:
     """Runs 0 to 5: finished, running, failed, stopped, killed, queued; 6 to 8 are refused."""
-    monkeypatch.chdir(tmp_path)
     written = write_sweep()
     hold(FOLDER)
     hold(FOLDER / "1")
@@ -149,12 +148,10 @@ def test_json_has_every_run_and_no_nan(capsys: pytest.CaptureFixture[str]) -> No
         (str(FOLDER), "is damaged or no manifest"),
     ],
 )
-def test_a_name_without_a_sweep_is_one_line(name: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_name_without_a_sweep_gets_one_line(name: str, says: str, one_line) -> None:
     (FOLDER / "sweep.json").write_text('{"format": 1, "runs": [')
     assert main(["status", name]) == 2
-    errors = capsys.readouterr().err
-    assert says in errors
-    assert len(errors.splitlines()) == 1
+    assert says in one_line()
 
 
 def test_watch_without_a_terminal_prints_a_line_for_each_change(
@@ -181,7 +178,7 @@ def test_watch_without_a_terminal_prints_a_line_for_each_change(
     ]
 
 
-def test_watch_on_a_terminal_draws_a_picture_until_no_run_goes_on(tmp_path: Path) -> None:
+def test_watch_on_a_terminal_draws_a_picture_until_all_runs_have_ended(tmp_path: Path) -> None:
     (FOLDER / ".lock").unlink()
     set_status(1, status="finished")
     shutil.copytree(FOLDER / "0", FOLDER / "5")

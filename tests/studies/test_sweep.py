@@ -10,12 +10,7 @@ from pinn_cli.studies import sweep
 from pinn_cli.studies.sweep import Sweep
 
 WORDS = [(["problem=helmholtz", f"seed={seed}"], None) for seed in range(3)]
-
-
-@pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("here")
 
 
 def created(runs=WORDS, folder=None) -> Sweep:
@@ -86,7 +81,7 @@ def test_a_chosen_folder_is_empty_or_holds_the_same_sweep(here):
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", "{}", '{"format": 2}', '{"format": 1, "runs": 3}', '{"format": 1, "runs": [{}]}']
 )
-def test_a_damaged_manifest_is_one_line(text, here):
+def test_a_damaged_manifest_gets_one_line(text, here):
     (here / "sweep.json").write_text(text)
     with pytest.raises(UsageError, match=r"sweep\.json is damaged"):
         Sweep.read(here)

@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,28 +21,19 @@ from pinn_cli.studies import launch
 from pinn_cli.studies import status as states
 from pinn_cli.studies.launchers.basic import Basic
 from pinn_cli.studies.launchers.slurm import SlurmArray, array
-from pinn_cli.studies.launchers.slurm import commands as slurm
 from pinn_cli.studies.sweep import Sweep
+from tests.conftest import PINN, TINY
 from tests.sweep_files import FOLDER, hold, set_status, write_sweep
 
-ROOT = Path(__file__).parents[2]
-TINY = ["problem=helmholtz", "points.interior=32", "points.face=8", "architecture.width=4", "architecture.depth=1",
-        "figures=off"]  # fmt: skip
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-
-
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+pytestmark = pytest.mark.usefixtures("here", "without_slurm")
 
 
 @contextmanager
 def started(*words: str) -> Iterator[subprocess.Popen]:
     """`pinn train -m ...` as a process of its own, which never outlives its test."""
-    command = [sys.executable, "-m", "pinn_cli.cli", "train", "-m", *TINY, *words]
-    with subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    command = [*PINN, "train", "-m", *TINY, *words]
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, **pipes) as process:
         try:
             yield process
         finally:
@@ -107,7 +97,7 @@ def test_a_cancelled_sweep_saves_and_can_be_resumed(capfd: pytest.CaptureFixture
     assert "still goes on (run 1 is queued)" in capfd.readouterr().err
 
 
-def test_one_process_at_a_sweep_at_a_time(capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_one_process_writes_a_sweep_at_a_time(capsys: pytest.CaptureFixture[str]) -> None:
     write_sweep()
     shutil.rmtree(FOLDER / "5")
     with Lock(FOLDER):
@@ -131,7 +121,7 @@ def test_one_process_at_a_sweep_at_a_time(capsys: pytest.CaptureFixture[str]) ->
         (None, "stopped", "interrupted (SIGUSR1)"),
     ],
 )
-def test_the_queue_of_a_cluster_says_which_runs_continue(
+def test_the_queue_of_a_cluster_decides_which_runs_are_queued(
     tasks: dict[int, str] | None, state: str, note: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sweep = replace(write_sweep(), launcher="slurm_array").with_jobs(["12"])
@@ -166,7 +156,6 @@ def test_a_sweep_of_a_cluster_is_submitted_again_or_continues_here(monkeypatch: 
     sweep = write_sweep().with_jobs(["12"])
     shutil.rmtree(FOLDER / "5")
     launched, submit = [], array.submit
-    monkeypatch.setattr(slurm, "which", lambda name: None)
     monkeypatch.setattr(Basic, "launch", lambda self, sweep, runs: launched.append(sweep.launcher) or 0)
     monkeypatch.setattr(SlurmArray, "launch", lambda self, sweep, runs: launched.append(self.time) or 0)
     for typed in ("train -m problem=helmholtz hydra/launcher=slurm_array", "reproduce mine --launcher slurm_array"):
@@ -210,12 +199,10 @@ def test_a_log_is_printed_and_followed_to_its_end(capsys: pytest.CaptureFixture[
         (["logs", "ab/99"], "has runs 0 to 8; found 99"),
     ],
 )
-def test_a_mistake_is_one_line(words: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mistake_gets_one_line(words: list[str], says: str, one_line) -> None:
     write_sweep()
     for number in "01":
         (FOLDER / number / "run.log").unlink()
     os.mkfifo(FOLDER / "1/run.log")  # would be waited for
     assert main(words) == 2
-    errors = capsys.readouterr().err
-    assert says in errors
-    assert len(errors.splitlines()) == 1
+    assert says in one_line()

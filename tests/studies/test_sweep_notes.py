@@ -20,16 +20,11 @@ from pinn_cli.runs import start
 from pinn_cli.studies import status as states
 from pinn_cli.studies.find import find_sweep
 from pinn_cli.studies.sweep import Sweep
+from tests.conftest import TINY
 
-TINY = ["train", "problem=helmholtz", "points.interior=16", "points.face=4", "architecture.width=4", "figures=off",
-        "architecture.depth=1", "stop.steps=1"]  # fmt: skip
-SWEEP = [*TINY, "-m", "seed=0", "folder=s"]
-
-
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+TRAIN = ["train", *TINY, "stop.steps=1"]
+SWEEP = [*TRAIN, "-m", "seed=0", "folder=s"]
+pytestmark = pytest.mark.usefixtures("here", "without_slurm")
 
 
 def told() -> list[tuple[str, str]]:
@@ -41,7 +36,7 @@ def test_a_missing_device_is_a_failure_that_is_tried_again(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    assert main([*TINY, "device=cuda"]) == 2
+    assert main([*TRAIN, "device=cuda"]) == 2
     assert main([*SWEEP, "device=cuda"]) == 1
     err = capfd.readouterr().err
     assert err.count("\n") == 2
@@ -107,7 +102,7 @@ def test_a_signal_during_the_set_up_of_a_run_starts_nothing(monkeypatch: pytest.
         return assemble(*arguments)
 
     monkeypatch.setattr(start, "assemble", told_meanwhile)
-    assert main([*TINY, "-m", "seed=0,1", "folder=s"]) == 3
+    assert main([*TRAIN, "-m", "seed=0,1", "folder=s"]) == 3
     assert told() == [("stopped", "interrupted (before it began)"), ("missing", "")]
     monkeypatch.setattr(start, "assemble", assemble)
     assert main(["resume", "s"]) == 0
@@ -118,7 +113,7 @@ def test_a_started_run_that_cannot_continue_has_failed(capfd: pytest.CaptureFixt
     whole = Path("s/0/checkpoint.pt").read_bytes()
     Results("s/0/results.h5").attributes(status="stopped", reason="interrupted (SIGTERM)")
     Path("s/0/checkpoint.pt").write_bytes(whole[:100])
-    assert main([*TINY, "seed=0", "folder=s/0"]) == 1  # as a task of a cluster types it
+    assert main([*TRAIN, "seed=0", "folder=s/0"]) == 1  # as a task of a cluster types it
     assert main(["resume", "s"]) == 1
     assert "run 0  failed" in capfd.readouterr().out
     ((state, note),) = told()
@@ -131,7 +126,7 @@ def test_a_started_run_that_cannot_continue_has_failed(capfd: pytest.CaptureFixt
 def test_a_run_that_another_process_writes_gets_no_note_and_is_tried_again(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = Sweep.create("pinn train -m", "basic", [([*TINY[1:], "seed=0"], None)], "s").runs[0]
+    run = Sweep.create("pinn train -m", "basic", [([*TRAIN[1:], "seed=0"], None)], "s").runs[0]
     line = ["train", *run.full_words]
     Path("s/0").mkdir()
     Path("s/0/.lock").write_text(json.dumps({"pid": 7, "host": "node7", "born": "1"}))
@@ -151,7 +146,7 @@ def test_a_run_that_another_process_writes_gets_no_note_and_is_tried_again(
 def test_a_requeued_run_waits_for_its_earlier_process_and_continues(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([*TINY, "stop.steps=2", "folder=first"]) == 0
+    assert main([*TRAIN, "stop.steps=2", "folder=first"]) == 0
     Results("first/results.h5").attributes(status="running")
     assemble, held = start.assemble, Lock("run")
 
@@ -164,12 +159,12 @@ def test_a_requeued_run_waits_for_its_earlier_process_and_continues(
 
     monkeypatch.setattr(start, "assemble", begun_meanwhile)
     monkeypatch.setenv("PINN_PATIENCE", "120")
-    assert main([*TINY, "stop.steps=2", "folder=run"]) == 0
+    assert main([*TRAIN, "stop.steps=2", "folder=run"]) == 0
     assert "resume   run from step 2" in capsys.readouterr().out
 
 
 def test_folder_null_is_a_new_folder() -> None:
-    assert main([*TINY, "-m", "seed=0", "folder=null"]) == 0
+    assert main([*TRAIN, "-m", "seed=0", "folder=null"]) == 0
     assert [path.name for path in Path().iterdir()] == ["outputs"]
     assert find_sweep().runs[0].folder.parent.parent == Path("outputs/sweeps")
 
@@ -183,30 +178,26 @@ def test_a_sweep_continues_a_run_that_a_resume_has_changed(capsys: pytest.Captur
     assert main(["resume", "s"]) == 0
     assert told() == [("finished", "")]
     assert results.read_attributes()["reason"] == "stop.steps=5 reached"
-    assert main([*TINY, "seed=0", "stop.steps=5", "record.every=2", "folder=s/0"]) == 0
+    assert main([*TRAIN, "seed=0", "stop.steps=5", "record.every=2", "folder=s/0"]) == 0
     assert "holds this very run, finished" in capsys.readouterr().out
-    assert main([*TINY, "seed=0", "stop.steps=7", "folder=s/0"]) == 1
+    assert main([*TRAIN, "seed=0", "stop.steps=7", "folder=s/0"]) == 1
     assert "stop.steps=5 is now 7" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("folder", ["x/${seed}", "x,y", "a/${architecture.width}"])
-def test_a_folder_that_differs_between_runs_is_one_line(
-    folder: str, here: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main([*TINY, "-m", "seed=0,1", f"folder={folder}"]) == 2
-    error = capsys.readouterr().err
-    assert "differs between runs; the runs of a sweep lie in its folder: type folder=NAME" in error
-    assert error.count("\n") == 1
+def test_a_folder_that_differs_between_runs_gets_one_line(folder: str, here: Path, one_line) -> None:
+    assert main([*TRAIN, "-m", "seed=0,1", f"folder={folder}"]) == 2
+    assert "differs between runs; the runs of a sweep lie in its folder: type folder=NAME" in one_line()
     assert list(here.iterdir()) == []
 
 
 @pytest.mark.parametrize("place", ["file/x", "shut/x"])
-def test_a_folder_that_cannot_be_made_is_one_line(
+def test_a_folder_that_cannot_be_made_gets_one_line(
     place: str, here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Path("file").touch()
     Path("shut").mkdir()
     monkeypatch.setattr(run_folder.os, "access", lambda path, mode: path.name != "shut")
-    assert main([*TINY, "-m", "seed=0", f"folder={place}"]) == 2
+    assert main([*TRAIN, "-m", "seed=0", f"folder={place}"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert sorted(path.name for path in here.rglob("*")) == ["file", "shut"]

@@ -6,7 +6,6 @@ import pty
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import rich.console
@@ -16,8 +15,8 @@ from hypothesis import strategies as st
 from pinn_cli.basics import pace
 from pinn_cli.basics.text import duration, rate, trend
 from pinn_cli.training.console import Console, State, Summary, picture
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).parents[2]
 ROW = {"step": 1, "loss/total": 1.23e-4, "loss/pde": 9.1e-5, "loss/wall": 3.2e-5, "weight/pde": 1.0, "error/u": 4.5e-3}
 
 
@@ -113,7 +112,7 @@ with Console() as console:
 """
 
 
-def test_into_a_pipe_there_are_only_plain_characters() -> None:
+def test_a_pipe_gets_only_plain_characters() -> None:
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     run = subprocess.run([sys.executable, "-c", SCRIPT], cwd=ROOT, capture_output=True, env=environment, check=True)
     assert b"\x1b" not in run.stdout
@@ -121,7 +120,7 @@ def test_into_a_pipe_there_are_only_plain_characters() -> None:
     assert run.stderr == b""
 
 
-def test_on_a_terminal_there_are_a_bar_and_a_table() -> None:
+def test_a_terminal_gets_a_bar_and_a_table() -> None:
     parent, child = pty.openpty()
     environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30"}
     process = subprocess.Popen([sys.executable, "-c", SCRIPT], cwd=ROOT, stdout=child, stderr=child, env=environment)
@@ -205,7 +204,7 @@ def test_the_pace_is_that_of_the_recent_rows(times, steps, rate, left) -> None:
     assert pace.seconds_left(-1, None, 1.0) == 0.0
 
 
-def test_unknown_coefficients_stand_in_the_lines_and_in_the_picture() -> None:
+def test_unknown_coefficients_are_in_the_lines_and_in_the_picture() -> None:
     values = {**ROW, "unknown/nu": 0.298812}
     stream = io.StringIO()
     Console(stream=stream).row(1, 10, values)

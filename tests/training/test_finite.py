@@ -1,4 +1,4 @@
-"""Residuals that are not finite: found before the first step, with the cause, and advice that fits the run."""
+"""Residuals that are not finite are refused before the first step, with the cause and advice for the run."""
 
 import re
 from dataclasses import dataclass
@@ -117,7 +117,7 @@ class Root(Problem):
 """
 
 
-def test_such_a_run_ends_before_it_has_a_folder(here, capsys) -> None:
+def test_a_run_whose_residual_is_not_finite_makes_no_folder(here, capsys) -> None:
     (here / "own_root.py").write_text(OWN)
     (here / "conf" / "problem").mkdir(parents=True)
     (here / "conf" / "problem" / "root.yaml").write_text("_target_: own_root.Root\n")

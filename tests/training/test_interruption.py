@@ -1,4 +1,4 @@
-"""Ctrl-C: it answers at once, ends a long step in the middle, and the resumed run is that of an undisturbed one."""
+"""Ctrl-C answers at once and ends a long step in its middle; the resumed run has the same bits."""
 
 import signal
 

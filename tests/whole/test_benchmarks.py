@@ -2,7 +2,6 @@
 
 import importlib
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +10,8 @@ from pinn_cli.records.results import Results
 from pinn_cli.studies.published.measured import value
 from pinn_cli.studies.published.report import report, result
 from pinn_cli.studies.published.table import Quantity, read_table
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 RUN = {
     "status": "finished", "reason": "stop.seconds=60 reached", "verdict": "", "steps": 9, "seconds": 60.2,
     "started": "2026-01-01T10:00:00", "command": "pinn train problem=kdv stop.seconds=60 threads=2 seed=0",

@@ -17,9 +17,9 @@ from pinn_cli.configuration.compose import compose
 from pinn_cli.configuration.plan import preview
 from pinn_cli.studies.grid import combinations
 from pinn_cli.training.verdict import Verdict
+from tests.conftest import ROOT
 from tests.whole.test_wings import WINGS
 
-ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "outputs/README.md")]
 PAGES += sorted((ROOT / "docs").glob("*.md"))
 FILE = re.compile(r"^`([\w./-]+\.(?:py|yaml|csv))`:\n\n```\w+\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -160,7 +160,7 @@ def test_every_block_has_a_source_and_an_end():
         assert len(begun) == len(module.BLOCK.findall(text))
 
 
-def test_a_block_without_results_says_so(tmp_path):
+def test_a_block_without_results_is_marked(tmp_path):
     text = "<!-- begin: accuracy -->\nold\n<!-- end: accuracy -->"
     assert "not measured yet: `pinn reproduce default/accuracy`" in tables().rewritten(text, tmp_path)
 

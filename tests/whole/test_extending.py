@@ -200,7 +200,7 @@ def test_a_part_is_added_in_two_files_and_a_diagnostic_with_its_figure_in_three(
     assert name in capsys.readouterr().out
 
 
-def test_an_own_figure_that_fails_or_takes_a_name_gets_one_line(own_folder, capsys):
+def test_an_own_figure_that_fails_or_takes_a_name_gets_one_line(own_folder, capsys, one_line):
     add(DIAGNOSTIC)
     trained("diagnostics=length", "figures=off")
     for text, message in (("1 / 0", "figures/length.py: ZeroDivisionError"),
@@ -208,6 +208,4 @@ def test_an_own_figure_that_fails_or_takes_a_name_gets_one_line(own_folder, caps
         Path("figures/length.py").write_text(text)
         capsys.readouterr()
         assert main(["plot", "run"]) == 2
-        line = capsys.readouterr().err
-        assert message in line
-        assert line.count("\n") == 1
+        assert message in one_line()

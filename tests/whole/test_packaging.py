@@ -4,9 +4,8 @@ import configparser
 import subprocess
 import sys
 import time
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.conftest import ROOT
 
 
 def settings() -> configparser.ConfigParser:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.conftest import ROOT
+
 PACKAGE = ROOT / "pinn_cli"
 
 # A wing imports itself and the wings named here. Imports under TYPE_CHECKING and inside functions count too.
@@ -128,7 +129,7 @@ def test_a_heavy_library_is_imported_only_behind_its_doors(library):
     assert not [m for m in users if not any(begins(m, door) for door in DOORS[library])]
 
 
-def test_nothing_below_the_configuration_reads_one():
+def test_no_wing_below_the_configuration_reads_a_configuration():
     below = ("basics", "derivatives", "physics", "methods", "records", "training", "reports", "problems")
     for module, file in MODULES.items():
         if module.partition(".")[0] in below:
