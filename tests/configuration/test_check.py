@@ -2,9 +2,6 @@
 
 import json
 import math
-import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from math import exp, pi
 from pathlib import Path
@@ -13,7 +10,6 @@ import pytest
 import torch
 from torch import Tensor, sin
 
-import pinn_cli
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.cli import main
 from pinn_cli.commands.check import page
@@ -395,21 +391,14 @@ def test_a_condition_that_is_imposed_exactly_has_no_points(capsys):
     assert "wall on boundary, imposed exactly" in capsys.readouterr().out
 
 
-def test_a_problem_of_ones_own_is_checked_and_refused(tmp_path):
-    """In a process of its own, which does not have this project's `problems` on its path."""
-    (tmp_path / "site").mkdir()
-    (tmp_path / "site" / "pinn_cli").symlink_to(Path(pinn_cli.__file__).parent)
-    (tmp_path / "problems").mkdir()
-    (tmp_path / "conf" / "problem").mkdir(parents=True)
-    (tmp_path / "conf" / "problem" / "mixed.yaml").write_text("# mixes points\n_target_: problems.mixed.Mixed\n")
-    (tmp_path / "problems" / "mixed.py").write_text(MIXED)
-    environment = os.environ | {"PYTHONPATH": str(tmp_path / "site"), "PYTHONDONTWRITEBYTECODE": "1"}
-    words = [sys.executable, "-m", "pinn_cli.cli", "check", "problem=mixed"]
-    done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert done.stderr.startswith("pinn: Mixed.pde: a change at one point changes the residual at 15 others")
-    assert done.stderr.count("\n") == 1
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["conf", "problems", "site"]  # nothing is made
+def test_a_problem_of_ones_own_is_checked_and_refused(own_folder, one_line):
+    yaml, module = own_folder / "conf" / "problem" / "mixed.yaml", own_folder / "problems" / "mixed.py"
+    for file, text in ((yaml, "# mixes points\n_target_: problems.mixed.Mixed\n"), (module, MIXED)):
+        file.parent.mkdir(parents=True)
+        file.write_text(text)
+    assert main(["check", "problem=mixed"]) == 2
+    assert "Mixed.pde: a change at one point changes the residual at 15 others" in one_line()
+    assert sorted(p.name for p in own_folder.iterdir()) == ["conf", "problems"]  # nothing is made
 
 
 MIXED = """

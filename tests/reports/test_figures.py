@@ -32,7 +32,7 @@ from tests.run_files import write_run
     ],
 )
 def test_every_dimension_is_drawn(tmp_path: Path, coordinates: str, nodes: int, names: list[str]) -> None:
-    write_run(tmp_path / "run", coordinates, nodes, fields=("u", "v"))
+    write_run(tmp_path / "run", coordinates, nodes, fields=("u", "v") if len(coordinates) == 2 else ("u",))
     written = figures.write(tmp_path / "run", resolution=60)
     assert [path.stem for path in written] == names
     for path in written:
@@ -177,7 +177,7 @@ def test_the_style_stays_inside() -> None:
 def test_pyplot_is_never_imported(tmp_path: Path) -> None:
     write_run(tmp_path / "run")
     code = (
-        "import sys; from pinn_cli.reports import figures; figures.write(sys.argv[1]); "
+        "import sys; from pinn_cli.reports import figures; figures.write(sys.argv[1], resolution=40); "
         "print('matplotlib.pyplot' in sys.modules)"
     )
     run = subprocess.run([sys.executable, "-c", code, str(tmp_path / "run")], cwd=ROOT, check=True, capture_output=True)

@@ -2,12 +2,13 @@
 
 import io
 import json
+import os
 import re
 import shlex
 import shutil
 import signal
-import subprocess
 import sys
+import threading
 import time
 from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
@@ -31,7 +32,7 @@ from pinn_cli.studies.published.measured import value
 from pinn_cli.studies.published.report import report, result
 from pinn_cli.studies.published.table import read_table
 from pinn_cli.studies.sweep import Sweep
-from tests.conftest import PINN, ROOT
+from tests.conftest import ROOT
 from tests.run_files import write_run
 
 TABLES = catalogue.options(catalogue.PUBLISHED)
@@ -209,30 +210,28 @@ def test_a_quick_table_has_its_own_folder_and_says_that_it_is_quick(tiny, capsys
     assert not (RUNS / "table.md").exists()
 
 
-def test_ctrl_c_stops_all_runs_and_the_same_command_resumes_them(tiny):
-    tiny(seeds=2, steps=1200)
-    command = [*PINN, "reproduce", "mine/tiny", "--only", "2x8_plain", "--jobs", "2"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
-        deadline = time.monotonic() + 120
-        while not all(is_training(RUNS / str(k)) for k in (0, 1)):
-            assert time.monotonic() < deadline
-            assert process.poll() is None, process.stderr.read()
+def test_ctrl_c_stops_a_table_and_the_same_command_resumes_it(tiny, capfd):
+    tiny(steps=2000)
+    words = ("mine/tiny", "--only", "2x8_plain")
+
+    def press() -> None:
+        while not is_training(RUNS / "0"):
             time.sleep(0.02)
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
-    assert process.returncode == cli.STOPPED, errors
-    assert re.search("Ctrl-C: [12] runs finish their step and save", errors)  # the first may have finished
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=press)
+    thread.start()
+    assert reproduce(*words) == cli.STOPPED
+    thread.join()
+    errors = capfd.readouterr().err
+    assert "Ctrl-C: 1 run finish their step and save" in errors
     assert "the same command goes on from here" in errors
-    before = [steps(place("2x8_plain", k))[-1] for k in (0, 1)]
-    statuses = [Results(place("2x8_plain", k) / "results.h5").read_attributes()["status"] for k in (0, 1)]
-    assert "stopped" in statuses
-    assert "running" not in statuses
-    assert reproduce("mine/tiny", "--only", "2x8_plain", "--jobs", "2") == 0
-    for seed in (0, 1):
-        assert steps(place("2x8_plain", seed)) == list(range(1, 1201))
-        if statuses[seed] == "stopped":
-            log = (place("2x8_plain", seed) / "run.log").read_text()
-            assert f"from step {before[seed]}\n" in log
+    run = place("2x8_plain")
+    assert Results(run / "results.h5").read_attributes()["status"] == "stopped"
+    before = steps(run)[-1]
+    assert reproduce(*words) == 0
+    assert steps(run) == list(range(1, 2001))
+    assert f"from step {before}\n" in (run / "run.log").read_text()
 
 
 def test_an_interrupted_run_is_resumed(measured):
