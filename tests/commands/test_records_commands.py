@@ -19,14 +19,14 @@ def outputs(here: Path) -> None:
     write_run(Path("outputs/helmholtz/two-cd34"), started="2026-01-02T10:00:00", weighting="lr_annealing", seed=1)
 
 
-def test_show_puts_a_run_on_a_page(capsys: pytest.CaptureFixture[str]) -> None:
+def test_show_puts_a_run_on_a_page(capsys) -> None:
     assert main(["show", "ab"]) == 0
     page = capsys.readouterr().out
     for part in ("outputs/helmholtz/one-ab12", "finished", "5900 steps in 0:32", "u 1.00e-04", "sound", "weight 296.7"):
         assert part in page
 
 
-def test_show_json_is_json(capsys: pytest.CaptureFixture[str]) -> None:
+def test_show_json_is_json(capsys) -> None:
     assert main(["show", "latest", "--json"]) == 0
     found = json.loads(capsys.readouterr().out, parse_constant=lambda constant: pytest.fail(f"{constant} is no JSON"))
     assert found["summary"]["errors"] == {"u": 1e-4}
@@ -35,7 +35,7 @@ def test_show_json_is_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert "lr_annealing" in capsys.readouterr().out
 
 
-def test_compare_shows_what_differs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_compare_shows_what_differs(capsys) -> None:
     assert main(["compare", "helmholtz"]) == 0
     head, *rows = capsys.readouterr().out.splitlines()
     assert head.split() == ["run", "weighting", "seed", "error", "u", "time", "steps", "status"]
@@ -43,7 +43,7 @@ def test_compare_shows_what_differs(capsys: pytest.CaptureFixture[str]) -> None:
     assert rows[1].split()[1:3] == ["lr_annealing", "1"]
 
 
-def test_compare_writes_markdown_and_json(capsys: pytest.CaptureFixture[str]) -> None:
+def test_compare_writes_markdown_and_json(capsys) -> None:
     assert main(["compare", "ab", "cd", "--md"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[1] == "| --- | --- | --- | ---: | ---: | ---: | --- |"
@@ -54,7 +54,7 @@ def test_compare_writes_markdown_and_json(capsys: pytest.CaptureFixture[str]) ->
         {"weighting": "fixed", "seed": 0}, {"weighting": "lr_annealing", "seed": 1}]
 
 
-def test_plot_draws_what_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+def test_plot_draws_what_is_asked_for(capsys) -> None:
     assert main(["plot", "ab", "cd", "--only", "losses", "--resolution", "50"]) == 0
     paths = [Path(line) for line in capsys.readouterr().out.splitlines()]
     assert [path.name for path in paths] == ["losses.png", "losses.png"]

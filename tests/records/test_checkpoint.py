@@ -56,7 +56,7 @@ class Malicious:
 
 
 @pytest.mark.parametrize("write", [torch.save, lambda value, path: path.write_bytes(pickle.dumps(value))])
-def test_a_malicious_file_runs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Any) -> None:
+def test_a_malicious_file_runs_nothing(tmp_path: Path, monkeypatch, write: Any) -> None:
     monkeypatch.chdir(tmp_path)
     write({"step": Malicious()}, tmp_path / "checkpoint.pt")
     with pytest.raises(CheckpointError):

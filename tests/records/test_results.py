@@ -203,9 +203,7 @@ def test_kill_9_at_random_moments_loses_no_recorded_row(tmp_path: Path) -> None:
             np.testing.assert_array_equal(history[f"weight/c{k}"], steps + 12 + k)
 
 
-def test_rows_are_on_the_disk_before_the_checkpoint_is_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rows_are_on_the_disk_before_the_checkpoint_is_written(tmp_path: Path, monkeypatch) -> None:
     results, forced = fresh(tmp_path), []
     results.append([{"step": 1, "loss/pde": 1.0}])
     sync = os.fsync

@@ -51,7 +51,7 @@ def test_settings_are_flat() -> None:
     assert runs.settings(names.find("cd34"))["weighting.lr_annealing.alpha"] == 0.9
 
 
-def test_the_list_shows_damaged_runs_as_damaged(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_list_shows_damaged_runs_as_damaged(capsys) -> None:
     file = Path("outputs/helmholtz/2026-01-01_10-00-00-ab12/results.h5")
     file.write_bytes(file.read_bytes()[:1000])
     h5py.File(Path("outputs/foreign.h5"), "w").close()
@@ -64,7 +64,7 @@ def test_the_list_shows_damaged_runs_as_damaged(capsys: pytest.CaptureFixture[st
     assert {run["status"] for run in json.loads(capsys.readouterr().out)} == {"damaged", "finished", "interrupted"}
 
 
-def test_no_runs_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_runs_yet(tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path / "outputs")
     assert main(["list", "runs"]) == 0
     assert "pinn train" in capsys.readouterr().out

@@ -49,7 +49,7 @@ def test_derivatives_and_residuals_are_those_of_the_function(run: Path) -> None:
     np.testing.assert_array_equal(u(x=0.3, y=[0, 0.5], derivatives="u_x"), found["u_x"])
 
 
-def test_many_points_are_evaluated_in_parts(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_points_are_evaluated_in_parts(run: Path, monkeypatch) -> None:
     u, x = load(run), np.linspace(-1, 1, 100)
     whole = u(x=x, y=0.1)
     monkeypatch.setattr("pinn_cli.runs.load.AT_ONCE", 7)
@@ -110,7 +110,7 @@ def test_another_network_is_refused(run: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["f.npz", "f.h5"])
-def test_pinn_predict_writes_a_grid(run: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_pinn_predict_writes_a_grid(run: Path, name: str, capsys) -> None:
     assert main(["predict", str(run), "--grid", "5x7", "--out", name, "--values", "u,u_x,residual/pde"]) == 0
     assert "u (5, 7)" in capsys.readouterr().out
     if name.endswith("npz"):

@@ -75,7 +75,7 @@ def test_points_outside_the_domain_warn_once(solution: Prediction) -> None:
         load(solution.folder)(x=1 + 1e-15, t=0.5)  # rounding
 
 
-def test_a_notebook_shows_a_live_picture_where_ipywidgets_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_notebook_shows_a_live_picture_where_ipywidgets_are(monkeypatch) -> None:
     """With stand-ins for IPython and ipywidgets."""
     shown: list[Any] = []
 

@@ -35,9 +35,7 @@ def peak(solution: Prediction) -> float:
     return float(solution.problem.exact(torch.tensor(0.5), torch.tensor(0.0)))
 
 
-def test_a_run_of_ones_own_problem_works_from_any_folder(
-    own_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_of_ones_own_problem_works_from_any_folder(own_folder: Path, monkeypatch, capsys) -> None:
     run = new_project(own_folder / "one", monkeypatch, 1.0)
     elsewhere = own_folder / "elsewhere"
     elsewhere.mkdir()
@@ -57,9 +55,7 @@ def test_a_run_of_ones_own_problem_works_from_any_folder(
     assert main(["resume", "run", "stop.steps=4"]) == 0
 
 
-def test_modules_of_one_name_in_two_projects_are_not_confused(
-    own_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_modules_of_one_name_in_two_projects_are_not_confused(own_folder: Path, monkeypatch) -> None:
     runs = [new_project(own_folder / f"project{factor}", monkeypatch, factor) for factor in (2.0, 3.0)]
     first = load(runs[0])
     assert [peak(load(run)) for run in (*runs, *runs)] == [2.0, 3.0, 2.0, 3.0]
@@ -68,7 +64,7 @@ def test_modules_of_one_name_in_two_projects_are_not_confused(
     assert peak(load(runs[1])) == 3.0
 
 
-def test_a_module_that_was_edited_is_imported_anew(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_module_that_was_edited_is_imported_anew(own_folder: Path, monkeypatch) -> None:
     run = new_project(own_folder / "one", monkeypatch, 2.0)
     assert peak(load(run)) == 2.0
     file = own_folder / "one/problems/mine.py"
@@ -78,7 +74,7 @@ def test_a_module_that_was_edited_is_imported_anew(own_folder: Path, monkeypatch
     assert peak(load(run, trust_source=True)) == 5.0
 
 
-def test_modules_of_another_user_are_not_imported_from_afar(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_modules_of_another_user_are_not_imported_from_afar(own_folder: Path, monkeypatch) -> None:
     run = new_project(own_folder / "one", monkeypatch, 1.0)
     monkeypatch.chdir(own_folder)
     monkeypatch.setattr("os.getuid", lambda: -1)

@@ -81,9 +81,7 @@ def test_a_stopped_run_resumes_bit_for_bit(words: str) -> None:
 
 
 @pytest.mark.parametrize("step", [0, 1, 2, 5, 6])
-def test_a_stop_before_between_and_at_the_ends_of_stages_leaves_no_trace(
-    step: int, trained: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stop_before_between_and_at_the_ends_of_stages_leaves_no_trace(step: int, trained: Path, monkeypatch) -> None:
     """The history has no row for the stop, and yet the run says how far it came. A stop at the end is none."""
     ended = loop.Run.ended
 
@@ -100,7 +98,7 @@ def test_a_stop_before_between_and_at_the_ends_of_stages_leaves_no_trace(
     assert_same_run(trained / "stages", "parts")
 
 
-def test_the_last_step_of_a_stage_is_saved_with_its_row(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_last_step_of_a_stage_is_saved_with_its_row(trained: Path, monkeypatch) -> None:
     """A kill between the two would lose the row: nobody could write it afterwards."""
     after_step = recorder.Recorder.after_step
 
@@ -117,7 +115,7 @@ def test_the_last_step_of_a_stage_is_saved_with_its_row(trained: Path, monkeypat
     assert_same_run(trained / "stages", "parts")
 
 
-def test_a_finished_run_continues_only_with_a_new_limit(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_finished_run_continues_only_with_a_new_limit(mine: Path, capsys) -> None:
     refused(["resume", "mine"], "has finished", capsys)
     refused(["resume", "mine", "seed=3"], "`seed=3` cannot be changed on resume", capsys)
     parts = [mine / ".results.h5.7.part", mine / "figures" / ".losses.png.7.part"]  # as kills leave them
@@ -131,9 +129,7 @@ def test_a_finished_run_continues_only_with_a_new_limit(mine: Path, capsys: pyte
         assert config.stop.steps == 4
 
 
-def test_a_resume_may_change_the_number_of_threads_and_says_what_that_means(
-    mine: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_resume_may_change_the_number_of_threads_and_says_what_that_means(mine: Path, capsys) -> None:
     results = Results(mine / "results.h5")
     before = results.read_attributes()["threads"]
     assert cli.main(["resume", "mine", "stop.steps=3", f"threads={before + 1}"]) == 0
@@ -143,7 +139,7 @@ def test_a_resume_may_change_the_number_of_threads_and_says_what_that_means(
     assert "threads=" not in capsys.readouterr().out
 
 
-def test_a_folder_that_holds_a_run_is_never_overwritten(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_that_holds_a_run_is_never_overwritten(mine: Path, capsys) -> None:
     stamp = (mine / "results.h5").stat().st_mtime_ns
     assert cli.main(TWO_STEPS) == 0
     assert "this very run" in capsys.readouterr().out
@@ -161,14 +157,12 @@ def test_a_folder_that_holds_a_run_is_never_overwritten(mine: Path, capsys: pyte
         ("stop.steps=1", "is at 2 already"),
     ],
 )
-def test_a_wrong_setting_of_resume_gets_one_line(
-    change: str, says: str, mine: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_wrong_setting_of_resume_gets_one_line(change: str, says: str, mine: Path, capsys) -> None:
     refused(["resume", "mine", *change.split()], says, capsys)
     assert status(mine) == "finished"
 
 
-def test_a_changed_problem_is_not_resumed_unless_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_changed_problem_is_not_resumed_unless_told(capsys) -> None:
     assert cli.main(["new", "problem", "my_wave"]) == 0
     assert cli.main(["train", "problem=my_wave", "stop.steps=2", *SHORT[2:], "folder=mine"]) == 0
     assert "problems.my_wave" in Results("mine/results.h5").read("source")
@@ -178,7 +172,7 @@ def test_a_changed_problem_is_not_resumed_unless_told(capsys: pytest.CaptureFixt
     assert cli.main(["resume", "mine", "stop.steps=4", "--changed"]) == 0
 
 
-def test_a_checkpoint_that_is_damaged_gets_one_line(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_checkpoint_that_is_damaged_gets_one_line(mine: Path, capsys) -> None:
     checkpoint = mine / "checkpoint.pt"
     whole, state = checkpoint.read_bytes(), torch.load(checkpoint, weights_only=True)
     checkpoint.write_bytes(whole[:100])
@@ -202,7 +196,7 @@ def test_a_checkpoint_that_is_damaged_gets_one_line(mine: Path, capsys: pytest.C
     ],
 )
 def test_a_checkpoint_that_no_such_run_has_saved_gets_one_line(
-    recipe: str, table: str, name: str, value: Any, trained: Path, capsys: pytest.CaptureFixture[str]
+    recipe: str, table: str, name: str, value: Any, trained: Path, capsys
 ) -> None:
     mine = Path(shutil.copytree(trained / recipe, "mine"))
     state = torch.load(mine / "checkpoint.pt", weights_only=True)

@@ -29,7 +29,7 @@ def sweep(here: Path) -> None:
     shutil.rmtree(FOLDER / "5")
 
 
-def test_every_run_is_copied_as_it_is_in_its_own_file(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_run_is_copied_as_it_is_in_its_own_file(capsys) -> None:
     assert main(["collect"]) == 0
     size = FILE.stat().st_size
     said = f"{FILE}  5 runs, {size / 1e6:.1f} MB  (the sweep: 4 finished, 1 missing, 1 failed, 3 refused)\n"
@@ -49,7 +49,7 @@ def test_every_run_is_copied_as_it_is_in_its_own_file(capsys: pytest.CaptureFixt
         assert file.attrs["command"].startswith("pinn train -m problem=helmholtz")
 
 
-def test_the_table_has_a_row_for_every_run(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_has_a_row_for_every_run(capsys) -> None:
     assert main(["collect", "latest", "--out", "all.h5"]) == 0
     with h5py.File("all.h5") as file:
         table = file["table"]
@@ -65,7 +65,7 @@ def test_the_table_has_a_row_for_every_run(capsys: pytest.CaptureFixture[str]) -
         assert "relative L2 error" in table["error/u"].attrs["description"]
 
 
-def test_groups_are_chosen(capsys: pytest.CaptureFixture[str]) -> None:
+def test_groups_are_chosen(capsys) -> None:
     assert main(["collect", "--without", "network,config", "--with", "fields", "--json"]) == 0
     written = json.loads(capsys.readouterr().out)
     assert (written["runs"], written["bytes"]) == (5, FILE.stat().st_size)
@@ -74,7 +74,7 @@ def test_groups_are_chosen(capsys: pytest.CaptureFixture[str]) -> None:
         assert file["runs/0/fields/prediction/u"].shape == (576,)
 
 
-def test_only_a_collection_is_replaced(capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_a_collection_is_replaced(capsys) -> None:
     assert main(["collect"]) == main(["collect"]) == 0
     capsys.readouterr()
     Path("mine.h5").write_text("mine")
@@ -85,7 +85,7 @@ def test_only_a_collection_is_replaced(capsys: pytest.CaptureFixture[str]) -> No
         assert Path(other).read_bytes() == before
 
 
-def test_a_damaged_run_is_left_out_and_named(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_run_is_left_out_and_named(capsys) -> None:
     file = FOLDER / "2/results.h5"
     file.write_bytes(file.read_bytes()[:3000])
     assert main(["collect"]) == 0
@@ -97,7 +97,7 @@ def test_a_damaged_run_is_left_out_and_named(capsys: pytest.CaptureFixture[str])
         assert set(found["runs"]) == set("0134")
 
 
-def test_names_that_hdf5_cannot_hold_together_hide_no_run(capsys: pytest.CaptureFixture[str]) -> None:
+def test_names_that_hdf5_cannot_hold_together_hide_no_run(capsys) -> None:
     Results(FOLDER / "0/results.h5").replace({"error": {"a": 1.0}})
     Results(FOLDER / "1/results.h5").replace({"error": {"a": {"b": 2.0}}})
     assert main(["collect"]) == 0
@@ -106,14 +106,14 @@ def test_names_that_hdf5_cannot_hold_together_hide_no_run(capsys: pytest.Capture
         assert found["runs/1/error/a/b"][()] == 2.0
 
 
-def test_a_pipe_in_place_of_a_collection_is_refused_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_pipe_in_place_of_a_collection_is_refused_at_once(capsys) -> None:
     FILE.unlink(missing_ok=True)
     os.mkfifo(FILE)
     assert main(["collect"]) == 2
     assert "is not a collection of runs" in capsys.readouterr().err
 
 
-def test_a_run_with_a_link_to_another_file_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_with_a_link_to_another_file_is_left_out(capsys) -> None:
     with h5py.File(FOLDER / "1/results.h5", "r+") as file:
         file["network/elsewhere"] = h5py.ExternalLink("/etc/passwd", "/")
     with h5py.File(FOLDER / "3/results.h5", "r+") as file:

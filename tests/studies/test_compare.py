@@ -55,7 +55,7 @@ def in_lines(capsys: pytest.CaptureFixture[str], *words: str) -> list[list[str]]
     return [line.split() for line in printed(capsys, *words).splitlines()]
 
 
-def test_seeds_make_groups_with_median_mean_and_range(capsys: pytest.CaptureFixture[str]) -> None:
+def test_seeds_make_groups_with_median_mean_and_range(capsys) -> None:
     head, fixed, annealed, refused, below, reason = in_lines(capsys, "ab")
     assert head == ["runs", "weighting", "error", "u", "mean", "[min,", "max]", "time", "steps", "seeds", "note"]
     assert fixed == ["0-2", "fixed", "2.00e-03", "2.33e-03", "[1.00e-03,", "4.00e-03]", "0:11", "5900", "3"]
@@ -68,9 +68,7 @@ def test_seeds_make_groups_with_median_mean_and_range(capsys: pytest.CaptureFixt
     assert " ".join(reason) == f"[1] {REASON}"
 
 
-def test_each_problem_has_a_block_with_its_own_columns_and_minimum(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_each_problem_has_a_block_with_its_own_columns_and_minimum(capsys, monkeypatch) -> None:
     text = printed(capsys, "cd", "--md")
     helmholtz, fhn, below = text.split("\n\n")[1], text.split("\n\n")[3], text.split("\n\n")[4:]
     assert text.startswith("**helmholtz**\n\n| runs | points.interior | weights.interior | error u | mean |")
@@ -101,7 +99,7 @@ def test_a_narrow_terminal_breaks_no_word_and_each_part_names_its_runs(width: in
         assert "[5.00e+00, 6.00e+00]" in text or block.problem == "helmholtz"
 
 
-def test_json_and_csv_name_the_problem_of_each_run_and_its_unknowns(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_and_csv_name_the_problem_of_each_run_and_its_unknowns(capsys) -> None:
     found = json.loads(printed(capsys, "cd", "--json"))
     assert [group["problem"] for group in found["groups"]] == ["helmholtz", "helmholtz", "fhn", "fhn"]
     assert found["groups"][2]["unknowns"]["tau"]["median"] == 12.5045
@@ -114,7 +112,7 @@ def test_json_and_csv_name_the_problem_of_each_run_and_its_unknowns(capsys: pyte
     assert (rows[4]["problem"], rows[4]["unknown/tau"], rows[-1]["status"]) == ("fhn", "12.504", "not started")
 
 
-def test_only_finished_runs_count_and_the_others_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_finished_runs_count_and_the_others_are_named(capsys) -> None:
     set_status(0, status="failed", reason="the loss is not finite")
     shutil.rmtree(FOLDER / "5")
     rows = printed(capsys, "ab").splitlines()
@@ -141,7 +139,7 @@ def test_some_seeds_refused_are_named_beside_their_group() -> None:
     assert below[1:] == ["[1] no", f"[2] {REASON}"]
 
 
-def test_a_run_that_has_not_started_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_that_has_not_started_is_named(capsys) -> None:
     shutil.rmtree(FOLDER / "5")
     row = in_lines(capsys, "ab")[2]
     assert "2 of 3" in " ".join(row)
@@ -151,13 +149,13 @@ def test_a_run_that_has_not_started_is_named(capsys: pytest.CaptureFixture[str])
     assert in_lines(capsys, "ab")[2] == ["3-5", "lr_annealing", *"––––––", "not", "started"]  # the whole combination
 
 
-def test_only_the_named_runs_of_a_sweep_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_the_named_runs_of_a_sweep_are_shown(capsys) -> None:
     assert [row[0] for row in in_lines(capsys, "ab/0", "ab/3")] == ["run", "0", "3"]
     assert [row[0] for row in in_lines(capsys, "cd/fhn", "--runs")] == ["run", "4", "5", "6", "7"]
 
 
 @pytest.mark.parametrize("shape", [[], ["--runs"], ["--csv"], ["--json"], ["--md", "--runs"], ["--figure", "a.png"]])
-def test_a_damaged_file_and_a_run_added_by_hand_stop_nothing(shape, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_file_and_a_run_added_by_hand_stop_nothing(shape, capsys) -> None:
     (FOLDER / "2" / "results.h5").write_bytes(b"no results")
     shutil.copytree(FOLDER / "1", FOLDER / "20")
     text = printed(capsys, "ab", *shape)
@@ -165,7 +163,7 @@ def test_a_damaged_file_and_a_run_added_by_hand_stop_nothing(shape, capsys: pyte
     assert "20" in text
 
 
-def test_latex_is_a_table_with_its_signs_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+def test_latex_is_a_table_with_its_signs_escaped(capsys) -> None:
     lines = printed(capsys, "ab", "--latex").splitlines()
     assert lines[1] == r"\begin{tabular}{llrrrrrrl}"
     assert lines[-3] == r"\end{tabular}"
@@ -176,7 +174,7 @@ def test_latex_is_a_table_with_its_signs_escaped(capsys: pytest.CaptureFixture[s
     assert typeset.latex([["a & b"], ["50 %"]], ()).count("\\&") == 1
 
 
-def test_csv_has_every_number_in_full(capsys: pytest.CaptureFixture[str]) -> None:
+def test_csv_has_every_number_in_full(capsys) -> None:
     rows = list(csv.DictReader(io.StringIO(printed(capsys, "ab", "--csv"))))
     assert float(rows[0]["error/u mean"]) == pytest.approx(7e-3 / 3, rel=1e-15)
     assert float(rows[0]["error/u deviation"]) == pytest.approx(1.527525e-3, rel=1e-6)
@@ -187,7 +185,7 @@ def test_csv_has_every_number_in_full(capsys: pytest.CaptureFixture[str]) -> Non
     assert [row["status"] for row in runs] == ["finished"] * 6 + ["refused"]
 
 
-def test_json_has_groups_runs_and_refused_combinations(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_has_groups_runs_and_refused_combinations(capsys) -> None:
     Results(FOLDER / "0/results.h5").replace({"error": {"u": float("nan")}})
     text = printed(capsys, "ab", "--json")
     found = json.loads(text, parse_constant=lambda constant: pytest.fail(f"{constant} is no JSON"))
@@ -197,14 +195,14 @@ def test_json_has_groups_runs_and_refused_combinations(capsys: pytest.CaptureFix
     assert found["unstarted"] == [{"problem": "helmholtz", **refused}]
 
 
-def test_sorting_puts_the_most_accurate_first_within_each_problem(capsys: pytest.CaptureFixture[str]) -> None:
+def test_sorting_puts_the_most_accurate_first_within_each_problem(capsys) -> None:
     assert in_lines(capsys, "ab", "--sort")[1][:2] == ["3-5", "lr_annealing"]
     assert in_lines(capsys, "ab", "--sort", "--runs")[1][:3] == ["3", "lr_annealing", "0"]
     runs = json.loads(printed(capsys, "cd", "--sort", "--json"))["runs"]
     assert [run["run"].rpartition("/")[2] for run in runs] == [*"3210", *"4567"]
 
 
-def test_runs_of_several_places_are_compared_by_their_configurations(capsys: pytest.CaptureFixture[str]) -> None:
+def test_runs_of_several_places_are_compared_by_their_configurations(capsys) -> None:
     write_run(Path("outputs/helmholtz/lone-ef56"), weighting="causal", seed=7)
     rows = in_lines(capsys, "ab", "ef", "--runs")
     assert rows[0][:3] == ["run", "weighting", "seed"]
@@ -214,9 +212,7 @@ def test_runs_of_several_places_are_compared_by_their_configurations(capsys: pyt
     assert problems == ["fhn", "helmholtz"]  # as typed behind `problem=`
 
 
-def test_the_error_against_seconds_has_a_panel_for_each_problem_and_field(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_error_against_seconds_has_a_panel_for_each_problem_and_field(capsys, monkeypatch) -> None:
     drawn = []
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, *_, **__: drawn.append(figure))
     assert main(["compare", "cd", "--figure", "figures/error.png"]) == 0

@@ -174,7 +174,7 @@ def test_the_best_of_one_problem_in_a_sweep() -> None:
     assert find_all(["ab/fhn"]) == [SWEEP / "0"]
 
 
-def test_the_list_names_runs_of_a_sweep_by_their_folder(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_list_names_runs_of_a_sweep_by_their_folder(capsys) -> None:
     assert main(["list", "runs"]) == 0
     names = [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]]
     assert names == [str(run.relative_to("outputs")) for run in (FIRST, SECOND, SWEEP / "0", SWEEP / "1")]

@@ -89,7 +89,7 @@ def test_a_damaged_file_hides_no_other_run(sweep: Sweep) -> None:
     assert "damaged or no results file" in entries[0]["note"]
 
 
-def test_the_page_counts_the_states_and_has_a_row_for_each_run(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_page_counts_the_states_and_has_a_row_for_each_run(capsys) -> None:
     assert main(["status"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"sweep    {FOLDER}  (basic)"
@@ -118,9 +118,7 @@ def test_a_narrow_terminal_breaks_no_word(width: int, sweep: Sweep) -> None:
     assert ("u 1.00e-03  v 1.00e-03  p 1.00e-03" in narrow) == (width == 160)
 
 
-def test_a_large_sweep_shows_only_runs_that_need_attention(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_large_sweep_shows_only_runs_that_need_attention(monkeypatch, capsys) -> None:
     monkeypatch.setattr(status_view, "FEW", 8)
     assert main(["status", "ab"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -130,7 +128,7 @@ def test_a_large_sweep_shows_only_runs_that_need_attention(
     assert len(capsys.readouterr().out.splitlines()) == 5 + 9 + 4
 
 
-def test_json_has_every_run_and_no_nan(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_has_every_run_and_no_nan(capsys) -> None:
     Results(FOLDER / "0/results.h5").replace({"error": {"u": float("nan")}})
     assert main(["status", "latest", "--json"]) == 0
     content = json.loads(capsys.readouterr().out, parse_constant=lambda constant: pytest.fail(f"{constant} is no JSON"))
@@ -154,9 +152,7 @@ def test_a_name_without_a_sweep_gets_one_line(name: str, says: str, one_line) ->
     assert says in one_line()
 
 
-def test_watch_without_a_terminal_prints_a_line_for_each_change(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_watch_without_a_terminal_prints_a_line_for_each_change(monkeypatch, capsys) -> None:
     looks = []
 
     def sleep(seconds: float) -> None:

@@ -55,7 +55,7 @@ def weights(folder: Path) -> dict[str, np.ndarray]:
     return {name: np.asarray(value) for name, value in Results(folder / "results.h5").read("network").items()}
 
 
-def test_resume_starts_missing_interrupted_and_failed_runs_only(capfd: pytest.CaptureFixture[str]) -> None:
+def test_resume_starts_missing_interrupted_and_failed_runs_only(capfd) -> None:
     assert main(["train", "-m", *TINY, "stop.steps=3", "seed=0,1,2,3", "folder=s"]) == 0
     whole = {number: weights(Path(f"s/{number}")) for number in range(4)}
     began = {number: Path(f"s/{number}/config.yaml").stat().st_mtime_ns for number in range(4)}
@@ -78,7 +78,7 @@ def test_resume_starts_missing_interrupted_and_failed_runs_only(capfd: pytest.Ca
     assert capfd.readouterr().out == "nothing is left to do in s; pinn compare s\n"
 
 
-def test_a_cancelled_sweep_saves_and_can_be_resumed(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_cancelled_sweep_saves_and_can_be_resumed(capfd) -> None:
     with started("recipe=adam", "compile=off", "stop.steps=9999999", "seed=0,1", "folder=s") as process:
         wait_until(lambda: Path("s/0/checkpoint.pt").exists())
         wait_until(lambda: told("s") == ["running", "queued"])
@@ -97,7 +97,7 @@ def test_a_cancelled_sweep_saves_and_can_be_resumed(capfd: pytest.CaptureFixture
     assert "still goes on (run 1 is queued)" in capfd.readouterr().err
 
 
-def test_only_one_process_writes_a_sweep_at_a_time(capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_one_process_writes_a_sweep_at_a_time(capsys) -> None:
     write_sweep()
     shutil.rmtree(FOLDER / "5")
     with Lock(FOLDER):
@@ -122,7 +122,7 @@ def test_only_one_process_writes_a_sweep_at_a_time(capsys: pytest.CaptureFixture
     ],
 )
 def test_the_queue_of_a_cluster_decides_which_runs_are_queued(
-    tasks: dict[int, str] | None, state: str, note: str, monkeypatch: pytest.MonkeyPatch
+    tasks: dict[int, str] | None, state: str, note: str, monkeypatch
 ) -> None:
     sweep = replace(write_sweep(), launcher="slurm_array").with_jobs(["12"])
     set_status(3, status="stopped", reason="interrupted (SIGUSR1)")
@@ -137,7 +137,7 @@ def test_the_queue_of_a_cluster_decides_which_runs_are_queued(
     assert asked == [sweep.jobs]
 
 
-def test_a_sweep_of_a_cluster_may_continue_here(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_of_a_cluster_may_continue_here(monkeypatch) -> None:
     sweep = replace(write_sweep(), launcher="slurm_array").with_jobs(["12"])
     shutil.rmtree(FOLDER / "5")
     monkeypatch.setattr(SlurmArray, "queued", lambda self, sweep: {})
@@ -146,13 +146,13 @@ def test_a_sweep_of_a_cluster_may_continue_here(monkeypatch: pytest.MonkeyPatch)
     assert states.states(sweep)[5]["state"] == "missing"
 
 
-def test_a_lone_run_in_the_folder_of_a_sweep_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_lone_run_in_the_folder_of_a_sweep_is_refused(capsys) -> None:
     write_sweep()
     assert main(["train", "problem=helmholtz", f"folder={FOLDER}"]) == 2
     assert f"{FOLDER} holds the runs of a sweep; type folder=ANOTHER" in capsys.readouterr().err
 
 
-def test_a_sweep_of_a_cluster_is_submitted_again_or_continues_here(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_of_a_cluster_is_submitted_again_or_continues_here(monkeypatch) -> None:
     sweep = write_sweep().with_jobs(["12"])
     shutil.rmtree(FOLDER / "5")
     launched, submit = [], array.submit
@@ -167,7 +167,7 @@ def test_a_sweep_of_a_cluster_is_submitted_again_or_continues_here(monkeypatch: 
     assert launched == ["basic", "1:00:00"] * 2
 
 
-def test_a_log_is_printed_and_followed_to_its_end(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_log_is_printed_and_followed_to_its_end(capsys) -> None:
     write_sweep()
     assert main(["logs", "ab/1"]) == 0
     assert capsys.readouterr().out == "problem  helmholtz\nstep 5900/6000  loss 1.0e-03\n"

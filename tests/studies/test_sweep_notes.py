@@ -32,9 +32,7 @@ def told() -> list[tuple[str, str]]:
     return [(entry["state"], entry["note"]) for entry in states.states(Sweep.read("s"))]
 
 
-def test_a_missing_device_is_a_failure_that_is_tried_again(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_missing_device_is_a_failure_that_is_tried_again(monkeypatch, capfd) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert main([*TRAIN, "device=cuda"]) == 2
     assert main([*SWEEP, "device=cuda"]) == 1
@@ -51,15 +49,13 @@ def test_a_missing_device_is_a_failure_that_is_tried_again(
     assert not Path("s/0.failed").exists()
 
 
-def test_a_dry_run_does_not_refuse_a_device_that_a_node_may_have(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_dry_run_does_not_refuse_a_device_that_a_node_may_have(monkeypatch, capsys) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert main([*SWEEP, "device=cuda", "hydra/launcher=slurm_array", "--dry-run"]) == 0
     assert "1 run; " in capsys.readouterr().out
 
 
-def test_short_memory_and_a_full_disk_are_failures(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_short_memory_and_a_full_disk_are_failures(monkeypatch) -> None:
     with monkeypatch.context() as short:
         short.setattr("pinn_cli.configuration.cost.free_memory", lambda device: 10.0)
         assert main(SWEEP) == 1
@@ -78,9 +74,7 @@ def test_short_memory_and_a_full_disk_are_failures(monkeypatch: pytest.MonkeyPat
     assert (state, "s/0 cannot be made (No space left on device)" in note) == ("failed", True)
 
 
-def test_an_error_before_the_first_results_is_a_failure_with_its_message(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_error_before_the_first_results_is_a_failure_with_its_message(monkeypatch, capsys) -> None:
     def broken(parts: object) -> None:
         raise RuntimeError("CUDA error: an illegal instruction\nCompile with TORCH_USE_CUDA_DSA")
 
@@ -94,7 +88,7 @@ def test_an_error_before_the_first_results_is_a_failure_with_its_message(
     assert told() == [("finished", "")]
 
 
-def test_a_signal_during_the_set_up_of_a_run_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_signal_during_the_set_up_of_a_run_starts_nothing(monkeypatch) -> None:
     assemble = start.assemble
 
     def told_meanwhile(*arguments: Any) -> Any:
@@ -108,7 +102,7 @@ def test_a_signal_during_the_set_up_of_a_run_starts_nothing(monkeypatch: pytest.
     assert main(["resume", "s"]) == 0
 
 
-def test_a_started_run_that_cannot_continue_has_failed(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_started_run_that_cannot_continue_has_failed(capfd) -> None:
     assert main(SWEEP) == 0
     whole = Path("s/0/checkpoint.pt").read_bytes()
     Results("s/0/results.h5").attributes(status="stopped", reason="interrupted (SIGTERM)")
@@ -123,9 +117,7 @@ def test_a_started_run_that_cannot_continue_has_failed(capfd: pytest.CaptureFixt
     assert told() == [("finished", "")]
 
 
-def test_a_run_that_another_process_writes_gets_no_note_and_is_tried_again(
-    here: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_that_another_process_writes_gets_no_note_and_is_tried_again(here: Path, capsys) -> None:
     run = Sweep.create("pinn train -m", "basic", [([*TRAIN[1:], "seed=0"], None)], "s").runs[0]
     line = ["train", *run.full_words]
     Path("s/0").mkdir()
@@ -143,9 +135,7 @@ def test_a_run_that_another_process_writes_gets_no_note_and_is_tried_again(
     assert told() == [("stopped", "interrupted (SIGTERM)")]
 
 
-def test_a_requeued_run_waits_for_its_earlier_process_and_continues(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_requeued_run_waits_for_its_earlier_process_and_continues(monkeypatch, capsys) -> None:
     assert main([*TRAIN, "stop.steps=2", "folder=first"]) == 0
     Results("first/results.h5").attributes(status="running")
     assemble, held = start.assemble, Lock("run")
@@ -169,7 +159,7 @@ def test_folder_null_is_a_new_folder() -> None:
     assert find_sweep().runs[0].folder.parent.parent == Path("outputs/sweeps")
 
 
-def test_a_sweep_continues_a_run_that_a_resume_has_changed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_sweep_continues_a_run_that_a_resume_has_changed(capsys) -> None:
     assert main(SWEEP) == 0
     assert main(["resume", "s/0", "stop.steps=3"]) == 0
     assert main(["resume", "s/0", "stop.steps=5", "record.every=2"]) == 0
@@ -192,9 +182,7 @@ def test_a_folder_that_differs_between_runs_gets_one_line(folder: str, here: Pat
 
 
 @pytest.mark.parametrize("place", ["file/x", "shut/x"])
-def test_a_folder_that_cannot_be_made_gets_one_line(
-    place: str, here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_that_cannot_be_made_gets_one_line(place: str, here: Path, capsys, monkeypatch) -> None:
     Path("file").touch()
     Path("shut").mkdir()
     monkeypatch.setattr(run_folder.os, "access", lambda path, mode: path.name != "shut")
