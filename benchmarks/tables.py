@@ -102,6 +102,18 @@ def step_time(report: dict[str, Any]) -> str:
     return f"{upper}\n\n{lower}\n\n{_machine(report['machine'])}"
 
 
+def results_file() -> str:
+    """The layout of the results file: a table each for attributes, datasets, and the datasets of a collection."""
+    head = ["kind", "axes", "unit", "meaning"]
+    attributes = [[f"`{name}`", kind, meaning] for name, (kind, meaning) in layout.ATTRIBUTES.items()]
+    tables = [[["attribute of the file", "kind", "meaning"], *attributes]]
+    for what, entries in (("dataset", layout.DATASETS), ("dataset of a collection", layout.COLLECTION)):
+        axes = [f"({', '.join(entry.axes)})" if entry.axes else "" for entry in entries]
+        rows = [[f"`/{e.name}`", e.kind, a, e.unit, e.sentence] for e, a in zip(entries, axes, strict=True)]
+        tables.append([[what, *head], *rows])
+    return "\n\n".join(typeset.markdown(table, ()) for table in tables)
+
+
 def failure_modes(ours: dict[str, Any], *published: dict[str, Any]) -> str:
     """Plain training, curriculum and windows in time, theirs and ours, beside the default: a row per coefficient."""
     ways = ("plain", "curriculum", "windows")
@@ -202,8 +214,7 @@ for _group, _name in ((group, name) for group, names in PUBLISHED.items() for na
 # The classes of contracts.py as tables of docs/what_methods_see.md: they have no results.
 SOURCE = (ROOT / "pinn_cli" / "methods" / "contracts.py").read_text(encoding="utf-8")
 CONTRACTS = {node.name: node for node in ast.parse(SOURCE).body if isinstance(node, ast.ClassDef)}
-BLOCKS["layout"] = ((), layout.tables, "")  # of the results file
-BLOCKS["layout"] = ((), layout.tables, "")  # of the results file
+BLOCKS["layout"] = ((), results_file, "")
 BLOCKS |= {f"contract-{kind.lower()}": ((), partial(contract, kind), "") for kind in CONTRACTS}
 
 

@@ -60,7 +60,7 @@ class Interruption:
 
 
 @contextmanager
-def stop_waits(first: Callable[[int], None] = lambda number: None) -> Iterator[None]:
+def stop_waits(first: Callable[[int], None]) -> Iterator[None]:
     """Outside runs, Ctrl-C and SIGTERM set `asked_to_stop`; a second Ctrl-C raises KeyboardInterrupt at once.
 
     `first` is called with the number of the first signal.

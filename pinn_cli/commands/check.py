@@ -76,7 +76,7 @@ def _wrapped(line: str, width: int | None) -> list[str]:
 
 
 def _finding(finding: "Finding", points: int | None) -> list[str]:
-    """One line on the constraint, one on its residual for the solution, and one for each warning."""
+    """A line for the constraint, a line for its residual, and a line for each warning."""
     at = f"{points} points" if points is not None else "imposed exactly"
     head = f"{finding.name} on {finding.region}, {at}: {', '.join(finding.symbols)}"
     lines = [f"{'WARN' if finding.warnings or finding.unchecked else 'OK':<6}{head}"]

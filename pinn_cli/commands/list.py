@@ -28,7 +28,10 @@ def run(arguments: Namespace) -> int:
     if kind == "runs":
         _list_runs(arguments.json)
         return 0
-    choices = _counts() if kind is None else catalogue.descriptions(KINDS[kind])
+    choices: dict[str, Any] = (
+        {name: len(catalogue.options(group)) for name, group in KINDS.items()}
+        if kind is None else catalogue.descriptions(KINDS[kind])
+    )  # fmt: skip
     print(json.dumps(choices, indent=2) if arguments.json else _table(choices) or f"no {kind} yet")
     return 0
 
@@ -50,10 +53,6 @@ def _list_runs(in_json: bool) -> None:
         rows = [[os.path.relpath(s["folder"], OUTPUTS), s["status"], *cells(s)] for s in summaries]
         headings = ["run", "status", "steps", "time", "relative L2 error"]
         print(tables.text([headings, *rows], (2, 3), width=terminal_width()))
-
-
-def _counts() -> dict[str, Any]:
-    return {kind: len(catalogue.options(group)) for kind, group in KINDS.items()}
 
 
 def _table(rows: dict[str, Any]) -> str:

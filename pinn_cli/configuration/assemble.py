@@ -46,11 +46,6 @@ class Parts:
     diagnostics: dict[str, Diagnostic] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
-    @property
-    def new_model(self) -> NewModel:
-        """A maker of models that starts at the first initial values of the seed."""
-        return self.new_models()
-
 
 def assemble(config: DictConfig, typed: Collection[str] = (), notes: Collection[str] = ()) -> Parts:
     """Build every part of a run.

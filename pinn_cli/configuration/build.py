@@ -22,10 +22,11 @@ from omegaconf import DictConfig, OmegaConf
 from pinn_cli.basics.errors import UsageError, nearest
 from pinn_cli.configuration.catalogue import CONF
 from pinn_cli.configuration.project import refuse_from_elsewhere
+from pinn_cli.configuration.settings import shown
 
 KINDS = ("architectures", "weightings", "samplers", "optimizers", "strategies", "diagnostics")
 PARTS = ("problems", "derivatives.engines", *(f"methods.{kind}" for kind in KINDS))
-# The modules of the launchers, as pinn's own YAMLs name them; not the pool beside them, whose processes are classes.
+# The modules that pinn's own YAMLs name as launchers. `pool.py` beside them is not one: its classes start processes.
 _YAMLS = sorted((CONF / "hydra" / "launcher").glob("*.yaml"))
 LAUNCHERS = re.findall(r"^_target_: (\S+)\.\w+$", "\n".join(file.read_text("utf-8") for file in _YAMLS), re.MULTILINE)
 # The modules whose classes may be built: parts and launchers.
@@ -149,7 +150,7 @@ def _keywords(cls: type) -> tuple[dict[str, Any], bool]:
 def _check_type(where: str, value: Any, annotation: Any) -> None:
     if not _fits(value, annotation):
         expected = getattr(annotation, "__name__", None) if not get_args(annotation) else None
-        raise UsageError(f"{where}={'null' if value is None else value}: expected {expected or annotation}")
+        raise UsageError(f"{where}={shown(value)}: expected {expected or annotation}")
 
 
 def _fits(value: Any, annotation: Any) -> bool:

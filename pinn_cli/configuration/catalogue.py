@@ -27,8 +27,8 @@ def folders() -> list[Path]:
 
 def groups() -> list[str]:
     """The names of the groups."""
-    names = {folder.name for conf in folders() for folder in conf.iterdir() if _is_group(folder)}
-    return sorted(names - {PUBLISHED, HYDRA})
+    names = {folder.name for conf in folders() for folder in conf.iterdir() if folder.is_dir()}
+    return sorted(name for name in names - {PUBLISHED, HYDRA} if not name.startswith(("_", ".")))
 
 
 def options(group: str) -> list[str]:
@@ -55,7 +55,7 @@ def check(group: str, name: str) -> None:
 
 
 def _place_of_own(group: str, name: str) -> str:
-    """Where the user's own problems lie, said if there is no such folder."""
+    """What to type for a problem of one's own, where there is no ./conf/problem yet."""
     if group != "problem" or Path("conf", group).is_dir():
         return ""
     return f"; your own problems go into ./conf/problem, and there is none in {Path.cwd()}: pinn new problem {name}"
@@ -88,10 +88,6 @@ def read(file: Path) -> str:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{file} cannot be read ({' '.join(str(error).split())})") from None
-
-
-def _is_group(folder: Path) -> bool:
-    return folder.is_dir() and not folder.name.startswith(("_", "."))
 
 
 def _files(group: str) -> list[tuple[str, Path]]:

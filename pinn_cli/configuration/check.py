@@ -23,12 +23,11 @@ from pinn_cli.configuration.trainable import (
 )
 from pinn_cli.derivatives.engines import Autograd, Taylor
 from pinn_cli.derivatives.keys import Key
-from pinn_cli.physics import terms
 from pinn_cli.physics.points import trial_points
 from pinn_cli.physics.problem import Constraint, Problem
 from pinn_cli.physics.references import Reference, reference_of
 from pinn_cli.physics.symbols import Derivative, Normal, Place
-from pinn_cli.physics.terms import rms, supplied, terms_of
+from pinn_cli.physics.terms import order, rms, supplied, terms_of
 
 POINTS = 1024  # at which a residual is evaluated for the solution
 VANISHES = 1e-9  # relative residual of an exact solution; rounding leaves about 1e-15
@@ -82,17 +81,17 @@ def check(problem: Problem) -> Report:
     constraints = trainable_constraints(problem)
     reference = reference_of(problem)
     return Report(
-        type(problem).__name__,
-        (type(problem).__doc__ or "").partition("\n")[0],
-        dict(zip(problem.coordinates, problem.domain.extents, strict=True)),
-        list(problem.fields),
-        coefficients(problem),
-        dict(problem.unknowns),
-        type(getattr(reference, "inner", reference)).__name__ if reference else None,
-        reference.error if reference and isfinite(reference.error) else None,
-        len(reference.at) if reference and reference.at is not None else None,
-        [examine(problem, constraint, reference) for constraint in constraints],
-        streams_of(problem, constraints),
+        problem=type(problem).__name__,
+        equation=(type(problem).__doc__ or "").partition("\n")[0],
+        coordinates=dict(zip(problem.coordinates, problem.domain.extents, strict=True)),
+        fields=list(problem.fields),
+        coefficients=coefficients(problem),
+        unknowns=dict(problem.unknowns),
+        reference=type(getattr(reference, "inner", reference)).__name__ if reference else None,
+        reference_error=reference.error if reference and isfinite(reference.error) else None,
+        reference_points=len(reference.at) if reference and reference.at is not None else None,
+        findings=[examine(problem, constraint, reference) for constraint in constraints],
+        streams=streams_of(problem, constraints),
     )
 
 
@@ -107,7 +106,7 @@ def examine(problem: Problem, constraint: Constraint, reference: Reference | Non
     elif reference.at is None:
         u, X = function_of(reference, problem.fields), trial_points(problem, constraint.region, POINTS)
         _evaluate(finding, problem, constraint, X, u, u, rms(u(trial_points(problem, "interior", POINTS))))
-        _warn(finding, tolerance(reference, order(constraint)))
+        _warn(finding, tolerance(reference, max([2, *(_order(constraint, name) for name in supplied(constraint))])))
     elif derivatives := [name for name in supplied(constraint) if _order(constraint, name)]:
         finding.unchecked = f"a table has no derivatives ({', '.join(derivatives)})"
     else:
@@ -123,7 +122,7 @@ def _fields(problem: Problem, constraint: Constraint) -> list[str]:
 
 def _order(constraint: Constraint, name: str) -> int:
     """The order of the derivative that a symbol stands for; 0 for a value."""
-    return max(terms.order(key) for key in constraint.symbols[name].needs)
+    return max(order(key) for key in constraint.symbols[name].needs)
 
 
 def _compare_with_table(
@@ -190,12 +189,6 @@ def tolerance(reference: Reference, order: int = 2) -> float:
     Derivatives of a reference are less accurate than the reference: by a factor of 1e5 for two of them, 3e7 for three.
     """
     return max(VANISHES, 10 ** (2.5 * order) * reference.error)
-
-
-def order(constraint: Constraint) -> int:
-    """The highest order of its derivatives, and at least two."""
-    keys = [key for symbol in constraint.symbols.values() for key in symbol.needs]
-    return max([2, *(sum(key) for key in keys if isinstance(key, tuple))])
 
 
 def function_of(reference: Reference, fields: Sequence[str]) -> Solution:

@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from pinn_cli.basics.errors import UsageError, nearest
 from pinn_cli.configuration import catalogue, suggestions
-from pinn_cli.configuration.settings import check_settings
+from pinn_cli.configuration.settings import check_settings, shown
 from pinn_cli.records.summary import flat
 
 # Tables with free keys: names of constraints, regions and unknowns, and the settings of one phase of the optimizer.
@@ -121,7 +121,7 @@ def _drop_leftovers(config: DictConfig) -> list[str]:
     for group in catalogue.LISTS:
         for name in [name for name, part in (config.get(group) or {}).items() if "_target_" not in (part or {})]:
             part = OmegaConf.to_container(config[group][name] or {}, resolve=True)
-            settings = "  ".join(f"{key}={'null' if value is None else value}" for key, value in flat(part).items())
+            settings = "  ".join(f"{key}={shown(value)}" for key, value in flat(part).items())
             with open_dict(config):
                 del config[group][name]
             notes.append(f"{group}.{name} is not selected; left out of the recipe:  {settings}")
@@ -132,7 +132,11 @@ def spread(word: str) -> list[str]:
     """One word for each value: `seed=0,1` -> `seed=0`, `seed=1`. Raises UsageError for an unknown name."""
     override = _parse(word)
     _check_first_name(override)
-    words = [f"{_key(override)}={value}" for value in _values(override)] if override.is_sweep_override() else [word]
+    words = [word]
+    if override.is_sweep_override():
+        if not override.is_discrete_sweep():
+            raise UsageError(f"`{word}`: expected a list of values, e.g. {override.key_or_group}=1,2,3")
+        words = [f"{override.get_key_element()}={value!s}" for value in override.sweep_string_iterator()]
     for single in words if is_choice(word) else []:
         _check_choice(_parse(single))
     return words
@@ -259,13 +263,3 @@ def _refuse_key(path: list[str], depth: int, node: DictConfig, base: DictConfig)
     where = ".".join(path[:depth])
     keys = [str(k) for k in node if not str(k).startswith("_")]
     raise UsageError(f"unknown key `{'.'.join(path)}`; in `{where}`: {nearest(name, keys)}")
-
-
-def _key(override: Override) -> str:
-    return override.get_key_element()
-
-
-def _values(override: Override) -> list[str]:
-    if not override.is_discrete_sweep():
-        raise UsageError(f"`{override.input_line}`: expected a list of values, e.g. {override.key_or_group}=1,2,3")
-    return [str(value) for value in override.sweep_string_iterator()]

@@ -12,6 +12,7 @@ from torch import Tensor
 from pinn_cli.basics.errors import MachineError
 from pinn_cli.basics.memory import USABLE, amount, free_memory, measured
 from pinn_cli.configuration.assemble import Parts
+from pinn_cli.derivatives.algebra import unit
 from pinn_cli.derivatives.engines import Taylor
 from pinn_cli.derivatives.keys import Index, Key, Lap
 from pinn_cli.methods.contracts import Stage
@@ -80,16 +81,12 @@ def nested_passes(wanted: Iterable[Key], D: int, F: int) -> int:
     """
     differentiated: set[Index] = set()
     for key in wanted:
-        for index in [_twice(i, D) for i in key.axes] if isinstance(key, Lap) else [key]:
+        for index in [unit(i, D, 2) for i in key.axes] if isinstance(key, Lap) else [key]:
             while any(index):
                 i = next(i for i, n in enumerate(index) if n)
                 index = tuple(n - (i == j) for j, n in enumerate(index))
                 differentiated.add(index)
     return 1 + F * sum(2 ** sum(index) for index in differentiated)
-
-
-def _twice(axis: int, D: int) -> Index:
-    return tuple(2 * int(axis == j) for j in range(D))
 
 
 # --- Memory -----------------------------------------------------------------------------------------------------------

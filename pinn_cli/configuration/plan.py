@@ -10,7 +10,7 @@ from pinn_cli.basics.memory import amount, free_memory
 from pinn_cli.basics.text import LABEL, page, terminal_width, wrap
 from pinn_cli.configuration import device
 from pinn_cli.configuration.assemble import Parts
-from pinn_cli.configuration.cost import SLOW, StepMemory, Streams, factorisation, refuse_too_large, streams_of
+from pinn_cli.configuration.cost import SLOW, StepMemory, factorisation, refuse_too_large, streams_of
 from pinn_cli.methods.contracts import Stage
 from pinn_cli.training.finite import refuse_not_finite
 from pinn_cli.training.objective import Objective
@@ -56,7 +56,8 @@ def text(config: DictConfig, name: str, parts: Parts, objective: Objective, comp
     lines = [
         ("problem", f"{name}  {_pairs(parts.problem.coefficients)}"),
         *_constraints(parts, objective, width),
-        ("network", f"{type(objective.model.network).__name__}  {size} parameters  {_network(config)}"),
+        ("network", f"{type(objective.model.network).__name__}  {size} parameters  {_settings(config.architecture)}"
+                    f"  inputs scaled: {config.scaling}"),
         ("train", f"{_schedule(config)}  {rows} residuals  seed {config.seed}"),
         *(("strategy", f"{name}  {_settings(node)}") for name, node in (config.get("strategy") or {}).items()),
         ("stop", _stop(config)),
@@ -102,21 +103,14 @@ def _constraints(parts: Parts, objective: Objective, width: int | None) -> list[
     for name, c in objective.constraints.items():
         points, weight = f"{len(objective.batch[name]):>6} points", f"weight {objective.base[name]:g}"
         head = f"{name:<{name_width}}  {c.region:<{region_width}}  {points}  {weight}"
-        tail = f"{', '.join(c.symbols)}  {_cost(streams[name])}"
+        count = streams[name].taylor
+        tail = f"{', '.join(c.symbols)}  {count} stream{'s' if count > 1 else ''}"
         if room is None or len(head) + 2 + len(tail) <= room:
             lines.append(f"{head}  {tail}")
         else:
             lines += [head, *(indent + row for row in wrap(tail, max(1, room - len(indent))))]
     imposed = getattr(objective.model, "imposed", ())
     return [("", line) for line in lines] + ([("", f"{', '.join(imposed)}: exact by construction")] if imposed else [])
-
-
-def _cost(streams: Streams) -> str:
-    return f"{streams.taylor} streams" if streams.taylor > 1 else "1 stream"
-
-
-def _network(config: DictConfig) -> str:
-    return f"{_settings(config.architecture)}  inputs scaled: {config.scaling}"
 
 
 def _settings(node: DictConfig) -> str:

@@ -22,14 +22,14 @@ _INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib",
 _entered: dict[Path, int] = {}  # the projects of this process, and when it last looked for changed files there (ns)
 
 
-def enter(folder: Path | None = None) -> None:
-    """Let ``problems.mine`` and the user's other modules be imported from a project (default: the working directory).
+def enter() -> None:
+    """Let ``problems.mine`` and the user's other modules be imported from the working directory.
 
     Processes started from here find them too. A console script has no working directory on its path; it comes last
     there, so that nothing installed is shadowed, but before other projects. A ``problems.mine`` that was imported from
     another project is forgotten, and so are all modules of this one if a file of theirs was edited since.
     """
-    place = (folder or Path.cwd()).resolve()
+    place = Path.cwd().resolve()
     _forget(place)
     sys.path[:] = _placed([entry for entry in sys.path if entry != str(place)], place)
     carried = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry not in ("", str(place))]
@@ -72,7 +72,7 @@ def of_run(about: Mapping[str, Any], config: DictConfig, run: Path) -> Path:
     """The project folder of the run in the folder `run`: the recorded one, or the working directory.
 
     The results file may come from somebody else, and importing a module runs it. So the recorded folder counts only if
-    it belongs to this user. Raises UsageError where the modules are not to be had.
+    it belongs to this user. Raises UsageError if the modules are not available.
     """
     here, modules, recorded = Path.cwd(), own_modules(config), about.get("project")
     if not modules or not isinstance(recorded, str) or not os.path.isabs(recorded) or not recorded.isprintable():

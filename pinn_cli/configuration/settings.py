@@ -93,9 +93,9 @@ def check_settings(config: DictConfig) -> None:
         _check_parts(f"optimizer.{name}.sampler", "sampler", phase.get("sampler"))
         if not _or_null(_count)(phase.get("steps")):
             raise UsageError(f"optimizer.{name}.steps={shown(phase.steps)}: expected a whole number above 0, or null")
-    for key in ("stop", "record"):
+    for key, first in (("stop", "steps"), ("record", "every")):
         if not OmegaConf.is_dict(config[key]):
-            raise UsageError(f"{key}={shown(config[key])}: expected {key}.<setting>=..., e.g. {key}.{_first(key)}=100")
+            raise UsageError(f"{key}={shown(config[key])}: expected {key}.<setting>=..., e.g. {key}.{first}=100")
     for key, (accepts, expected) in SETTINGS.items():
         value = OmegaConf.select(config, key)
         if not accepts(value):
@@ -144,10 +144,6 @@ def check_names(config: DictConfig, names: Iterable[str]) -> None:
 def shown(value: Any) -> str:
     """A value as it is typed."""
     return "null" if value is None else str(value)
-
-
-def _first(table: str) -> str:
-    return next(key.partition(".")[2] for key in SETTINGS if key.startswith(f"{table}."))
 
 
 def _tables(config: DictConfig, kind: str) -> list[tuple[str, Any]]:

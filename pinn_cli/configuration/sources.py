@@ -34,10 +34,10 @@ def _text(module: str) -> str:
     refuse_foreign(module, f"_target_={module}")
     try:
         spec = find_spec(module)
-    except Exception as error:  # to find it, Python imports the package around it, which may raise anything
-        if not isinstance(error, ImportError | ValueError):
-            raise UsageError(f"{module}: {type(error).__name__}: {' '.join(str(error).split())}") from error
+    except (ImportError, ValueError):
         spec = None
+    except Exception as error:  # Python imports the package around the module, which may raise anything
+        raise UsageError(f"{module}: {type(error).__name__}: {' '.join(str(error).split())}") from error
     if spec is None:
         path = module.replace(".", "/")
         raise UsageError(f"there is no {path}.py in {Path.cwd()}; cd to the folder where the run was started")

@@ -15,7 +15,7 @@ from pinn_cli.basics.errors import UsageError
 from pinn_cli.physics.ansatz import written_ansatz
 from pinn_cli.physics.points import trial_points
 from pinn_cli.physics.problem import Constraint, Problem
-from pinn_cli.physics.references.table import Columns, refuse_what_is_no_number
+from pinn_cli.physics.references.table import Columns, refuse_non_numbers
 from pinn_cli.physics.symbols import Place
 from pinn_cli.physics.terms import supplied
 
@@ -70,7 +70,7 @@ def _check_measurements(problem: Problem) -> None:
     shapes = {name: tuple(column.shape) for name, column in columns.items()}
     if len(set(shapes.values())) > 1 or any(len(shape) != 1 for shape in shapes.values()):
         raise UsageError(f"{where}: columns of shapes {shapes}; expected (N,), all of one length")
-    refuse_what_is_no_number(columns, where)
+    refuse_non_numbers(columns, where)
     points = problem.data[:, : len(problem.coordinates)]
     for row in (~problem.domain.contains(points)).nonzero()[:1, 0].tolist():
         raise UsageError(f"{where}: row {row + 1}: {_outside(problem, points[row])}")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-from pinn_cli.derivatives.algebra import Algebra
+from pinn_cli.derivatives.algebra import Algebra, unit
 from pinn_cli.derivatives.jet import Jet, Tape
 from pinn_cli.derivatives.keys import Index, Key, Lap
 
@@ -56,7 +56,7 @@ class Autograd:
 
     def _derivative(self, key: Key, known: dict[Index, Tensor], X: Tensor) -> Tensor:
         if isinstance(key, Lap):
-            seconds = [tuple(2 * int(i == j) for j in range(key.dimension)) for i in key.axes]
+            seconds = [unit(i, key.dimension, 2) for i in key.axes]
             return sum((self._derivative(a, known, X) for a in seconds[1:]), self._derivative(seconds[0], known, X))
         if key not in known:
             i = next(i for i, n in enumerate(key) if n)

@@ -17,6 +17,7 @@ from typing import Protocol
 
 from torch import Tensor
 
+from pinn_cli.derivatives.algebra import unit
 from pinn_cli.derivatives.keys import Index, Lap
 
 
@@ -72,16 +73,13 @@ class Normal:
     axes: tuple[int, ...]
     dimension: int
 
-    def _first(self, axis: int) -> Index:
-        return tuple(int(i == axis) for i in range(self.dimension))
-
     @property
     def needs(self) -> frozenset[Index | Lap]:
-        return frozenset(self._first(axis) for axis in self.axes)
+        return frozenset(unit(axis, self.dimension) for axis in self.axes)
 
     def read(self, at: Place) -> Tensor:
         assert at.normals is not None
-        terms = [at.normals[:, i] * at.values[self._first(i)][:, self.field] for i in self.axes]
+        terms = [at.normals[:, i] * at.values[unit(i, self.dimension)][:, self.field] for i in self.axes]
         return sum(terms[1:], terms[0])
 
 

@@ -36,13 +36,12 @@ NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL)  # what a f
 class Lock:
     """``with Lock(folder): ...`` while a run writes there.
 
-    `patience`: seconds to wait for another writer; by default those of the environment variable PATIENCE, or none.
     Raises BusyError if another process writes, TrainingError if the lock cannot be written, UsageError as `check_own`.
     """
 
-    def __init__(self, folder: str | Path, patience: float | None = None):
+    def __init__(self, folder: str | Path):
         self.path = Path(folder) / NAME
-        self.patience = patience if patience is not None else float(os.environ.get(PATIENCE, 0.0))
+        self.patience = float(os.environ.get(PATIENCE, 0.0))
         self._lock: BaseFileLock = FileLock(self.path, thread_local=False, fallback_to_soft=False)
         self._left = threading.Event()
         self._beating = threading.Thread(target=self._beat, name="touches the lock", daemon=True)
@@ -147,7 +146,7 @@ class _Name(NamedTuple):
 
     @property
     def is_silent(self) -> bool:
-        """Also of a file from the future, which has been copied here."""
+        """Whether nobody has touched the file for a while; also for a time in the future, as in a copied file."""
         return abs(time.time() - self.touched) >= SILENCE
 
     @property

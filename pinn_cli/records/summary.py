@@ -28,27 +28,26 @@ class _Yaml(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc
 def summary(folder: Path) -> dict[str, Any]:
     """A run as plain values: status, steps, seconds, errors, verdict. The status of an unreadable file is damaged."""
     try:
-        overview = Results(folder / RESULTS).overview()
-        return _summary(folder, **{name.replace("/", "_"): values for name, values in overview.items()})
+        return _summary(folder, Results(folder / RESULTS).overview())
     except (UsageError, TypeError, ValueError) as error:
-        return _summary(folder, {"status": Status.DAMAGED, "reason": str(error)}, {}, {}, {}, {}, {}, {})
+        return _summary(folder, {"about": {"status": Status.DAMAGED, "reason": str(error)}})
 
 
-def _summary(
-    folder: Path, about: dict, last: dict, error: dict, metrics: dict, unknowns: dict, timing_duration: dict,
-    guard_verdict: dict,
-) -> dict[str, Any]:
+def _summary(folder: Path, overview: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    about, last = overview["about"], overview.get("last", {})
+    numbers = {kind: {name: float(value) for name, value in overview.get(kind, {}).items()}
+               for kind in ("error", "metrics", "unknowns")}  # fmt: skip
     return {
         "folder": str(folder),
         **{name: about.get(name) for name in ("problem", "seed", "device", "dtype", "started", "finished", "reason")},
         "status": _status(folder, about.get("status")),
         "steps": max(int(last.get("step", 0)), int(about.get("steps", 0))),  # it may have stopped between two rows
-        "seconds": float(timing_duration.get("", last.get("time", 0.0))),
+        "seconds": float(overview.get("timing/duration", {}).get("", last.get("time", 0.0))),
         "loss": last.get("loss/total"),
-        "errors": {name: float(value) for name, value in error.items()},
-        "metrics": {name: float(value) for name, value in metrics.items()},
-        "unknowns": {name: float(value) for name, value in unknowns.items()},
-        "verdict": guard_verdict.get("", ""),
+        "errors": numbers["error"],
+        "metrics": numbers["metrics"],
+        "unknowns": numbers["unknowns"],
+        "verdict": overview.get("guard/verdict", {}).get("", ""),
     }
 
 

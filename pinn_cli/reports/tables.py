@@ -13,6 +13,7 @@ from pinn_cli.basics.text import words, wrap
 
 Rows = Sequence[Sequence[str]]
 Places = Collection[tuple[int, int]]
+NONE = "–"  # in the place of a value that is missing
 ON, OFF = "\033[1m", "\033[0m"  # bold on a terminal
 POWER = re.compile(r"(-?\d+(?:\.\d+)?)e([+-])0*(\d+)")
 SPECIAL = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"} | {

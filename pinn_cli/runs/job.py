@@ -83,7 +83,7 @@ class Job:
         return Run(
             problem=self.parts.problem,
             strategy=self.parts.strategy,
-            new_model=self.parts.new_model,
+            new_model=self.parts.new_models(),
             weighting=self.parts.weighting,
             engine=self.parts.engine,
             weights=self.parts.weights,
@@ -157,7 +157,7 @@ def _is_expected(error: Exception) -> bool:
 
 
 def _line(error: Exception) -> str:
-    """One line on the error that ended a run."""
+    """The error that ended a run, in one line."""
     text = (str(error).strip() or type(error).__name__).splitlines()[0]
     if isinstance(error, torch.OutOfMemoryError) or "not enough memory" in text:
         return f"out of memory ({text}); type fewer points, e.g. points.interior=512, or a smaller architecture.width"

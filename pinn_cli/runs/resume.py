@@ -81,7 +81,7 @@ def _refuse_limits_passed(folder: Path, changes: Mapping[str, Any], step: int, s
     """Refuse a new limit that the run has already reached (UsageError)."""
     for key, done in (("stop.steps", step), ("stop.seconds", seconds)):
         if changes.get(key) is not None and changes[key] <= done:
-            raise UsageError(f"{key}={changes[key]}: {folder} is at {done:.6g} already, all its lives together")
+            raise UsageError(f"{key}={changes[key]}: {folder} is at {done:.6g} already, all resumes counted")
 
 
 def _return_to_checkpoint(folder: Path, step: int, new_configuration: str | None) -> None:

@@ -19,7 +19,6 @@ from pinn_cli.studies.sweep import PlannedRun, Sweep, sweep_of
 
 PARTS = ("weighting", "sampler", "optimizer", "strategy", "architecture", "derivatives")  # groups of parts
 UNIMPORTANT = ("folder", "figures", "record", "diagnostics")  # they do not change what is trained
-SEED = "seed"
 KINDS = ("errors", "metrics", "unknowns")  # tables of numbers that a run has
 Settings = dict[str, Any]
 
@@ -30,12 +29,13 @@ def compare(folders: Sequence[Path]) -> dict[str, Any]:
     Each entry has its `problem`, and as `settings` those that differ between the runs of this problem.
     """
     sweep = _common_sweep(folders)
-    entries = _runs(folders) if sweep is None else _runs_of(sweep, folders)
+    entries = [runs.summary(f) | {"run": label(f)} for f in folders] if sweep is None else _runs_of(sweep, folders)
     comparison: dict[str, Any] = {"sweep": None if sweep is None else str(sweep.folder)}
     comparison |= {kind: list[dict[str, Any]]() for kind in ("runs", "groups", "unstarted")}
     for problem in dict.fromkeys(one["problem"] for one in entries):
         own = [one for one in entries if one["problem"] == problem]
-        for one, settings in zip(own, _settings(own) if sweep is None else _typed(sweep, own), strict=True):
+        shown = _typed(sweep, own) if sweep else differences([runs.settings(Path(one["folder"])) for one in own])
+        for one, settings in zip(own, shown, strict=True):
             one["settings"] = settings
         started = [one for one in own if "folder" in one]
         groups = _groups(started)
@@ -53,7 +53,7 @@ def rank(entry: Mapping[str, Any]) -> float:
 
 
 def differences(settings: Sequence[Settings]) -> list[Settings]:
-    """By key what differs, for each run. Settings of a part that not all runs have are left out: the part is named."""
+    """The settings of each run that differ. A part that not all runs have is one setting, without those of its own."""
     named = [_named(own) for own in settings]
     keys = dict.fromkeys(key for own in named for key in own)
     kept = [key for key in keys if key.split(".")[0] not in UNIMPORTANT and _differs(key, named)]
@@ -61,16 +61,10 @@ def differences(settings: Sequence[Settings]) -> list[Settings]:
 
 
 def typed_settings(planned: Sequence[PlannedRun]) -> dict[int, Settings]:
-    """By number the words of each run that not all of these runs have, as settings: the same keys for every run."""
+    """The settings of each run, by its number, that differ in the typed words; every run has the same keys."""
     typed = varied(planned)
     kept = [key for key in dict.fromkeys(key for own in typed.values() for key in own) if key not in UNIMPORTANT]
     return {number: {key: own.get(key) for key in kept} for number, own in typed.items()}
-
-
-def spread(values: Sequence[float]) -> dict[str, float]:
-    """Median, mean, least and greatest of some numbers, and the standard deviation of several."""
-    numbers = {"median": median(values), "mean": fmean(values), "least": min(values), "greatest": max(values)}
-    return numbers | ({"deviation": stdev(values)} if len(values) > 1 else {})
 
 
 def why(run: Mapping[str, Any]) -> str:
@@ -79,50 +73,36 @@ def why(run: Mapping[str, Any]) -> str:
 
 
 def _common_sweep(folders: Sequence[Path]) -> Sweep | None:
-    """The sweep that has all of these runs, if there is one: then the typed words are the settings, also a recipe."""
+    """The sweep to which all of these runs belong, if there is one; then the settings are the words typed for it."""
     places = {sweep_of(folder) for folder in folders}
     place = places.pop() if len(places) == 1 else None
     return None if place is None else Sweep.read(place)
 
 
-def _runs(folders: Sequence[Path]) -> list[dict[str, Any]]:
-    return [runs.summary(folder) | {"run": label(folder)} for folder in folders]
-
-
 def _runs_of(sweep: Sweep, folders: Sequence[Path]) -> list[dict[str, Any]]:
-    """The runs in the order of the sweep, then those of the whole sweep that have not started."""
+    """The runs in the order of the sweep, and after all started runs those that have not started."""
     ordered = sorted(folders, key=lambda folder: int(folder.name))
     entries = [runs.summary(f) | {"run": label(f), "number": int(f.name)} for f in ordered]
     problems = _problems(sweep)
     usual = next((one["problem"] for one in entries if one["problem"]), None)  # no word names the default problem
-    entries += _unstarted(sweep) if _is_whole(sweep, folders) else []
+    started = {run.number for run in sweep.wanted if (run.folder / RESULTS).exists()}
+    if started <= {int(f.name) for f in folders}:
+        entries += _unstarted(sweep)
     return [one | {"problem": problems.get(one["number"]) or one.get("problem") or usual} for one in entries]
 
 
 def _problems(sweep: Sweep) -> dict[int, str]:
-    """By number the problem that is among the words of a run."""
+    """The problem that is named in the words of a run, by the number of the run."""
     words = [(run.number, word) for run in sweep.runs for word in run.words]
     return {number: word.partition("=")[2] for number, word in words if word.startswith("problem=")}
 
 
-def _is_whole(sweep: Sweep, folders: Sequence[Path]) -> bool:
-    """Whether all runs that have started are asked for."""
-    started = {run.number for run in sweep.wanted if (run.folder / RESULTS).exists()}
-    return started <= {int(folder.name) for folder in folders}
-
-
 def _unstarted(sweep: Sweep) -> list[dict[str, Any]]:
     """The runs that were refused, or have not started (`reason` None)."""
-    unstarted = [run for run in sweep.runs if run.refused or not (run.folder / RESULTS).exists()]
     return [
         {"number": run.number, "status": Status.REFUSED if run.refused else Status.NOT_STARTED, "reason": run.refused}
-        for run in unstarted
-    ]
-
-
-def _settings(entries: Sequence[Mapping[str, Any]]) -> list[Settings]:
-    """What differs between the configurations of these runs."""
-    return differences([runs.settings(Path(one["folder"])) for one in entries])
+        for run in sweep.runs if run.refused or not (run.folder / RESULTS).exists()
+    ]  # fmt: skip
 
 
 def _typed(sweep: Sweep, entries: Sequence[Mapping[str, Any]]) -> list[Settings]:
@@ -145,10 +125,11 @@ def _combinations(unstarted: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]
 
 
 def _joined(groups: Sequence[dict[str, Any]], one: Mapping[str, Any]) -> bool:
-    """Whether runs that have not started belong to a group with other seeds; they are then named there."""
-    for group in (group for group in groups if group["settings"] == one["settings"]):
-        group["others"] |= {str(number): why(one) for number in one["numbers"]}
-        return True
+    """Add runs that have not started to the group of the same settings; False if there is no such group."""
+    for group in groups:
+        if group["settings"] == one["settings"]:
+            group["others"] |= {str(number): why(one) for number in one["numbers"]}
+            return True
     return False
 
 
@@ -175,13 +156,18 @@ def _group(members: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _without_seed(run: Mapping[str, Any]) -> Settings:
-    return {key: value for key, value in run["settings"].items() if key != SEED}
+    return {key: value for key, value in run["settings"].items() if key != "seed"}
 
 
 def _spreads(numbers: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
-    names = dict.fromkeys(name for own in numbers for name in own)
-    known = {name: [own[name] for own in numbers if name in own and isfinite(own[name])] for name in names}
-    return {name: spread(values) for name, values in known.items() if values}
+    """Median, mean, least and greatest of the finite numbers of each name, and the standard deviation of several."""
+    spreads: dict[str, dict[str, float]] = {}
+    for name in dict.fromkeys(name for own in numbers for name in own):
+        if values := [own[name] for own in numbers if name in own and isfinite(own[name])]:
+            ends = {"least": min(values), "greatest": max(values)}
+            spreads[name] = {"median": median(values), "mean": fmean(values), **ends}
+            spreads[name] |= {"deviation": stdev(values)} if len(values) > 1 else {}
+    return spreads
 
 
 def _named(settings: Settings) -> Settings:

@@ -6,10 +6,9 @@ from typing import Any, NamedTuple
 
 from pinn_cli.basics.text import duration, ranges, scientific, shortest
 from pinn_cli.records.status import Status
-from pinn_cli.reports.tables import Reasons
+from pinn_cli.reports.tables import NONE, Reasons
 from pinn_cli.studies.compare import KINDS, why
 
-NONE = "–"
 OURS = ("run", "time", "steps", "status", "seeds", "runs", "note", "mean", "problem")  # headings that are no settings
 SPREAD = ("median", "mean", "least", "greatest", "deviation")
 FULL = {"errors": "error/{}", "metrics": "metric/{}", "unknowns": "unknown/{}"}  # headings in a file
@@ -80,8 +79,8 @@ def in_full(comparison: Entry, grouped: bool) -> Rows:
 def legend(group: Entry) -> str:
     """The name of a group in a legend: its settings, or its one run where nothing differs."""
     titles = headings(list(group["settings"]))
-    named = [f"{title}={_text(value)}" for title, value in zip(titles, group["settings"].values(), strict=True)]
-    return ", ".join(named) or group["runs"][0]
+    values = [NONE if value is None else value for value in group["settings"].values()]
+    return ", ".join(f"{title}={value}" for title, value in zip(titles, values, strict=True)) or group["runs"][0]
 
 
 def names(entries: Iterable[Entry], kind: str) -> list[str]:
@@ -176,7 +175,7 @@ def _rows(columns: Sequence[Column], entries: Iterable[Entry], none: str) -> Row
 
 
 def _smallest(columns: Sequence[Column], entries: Sequence[Entry]) -> set[tuple[int, int]]:
-    """The places of the smallest number of each column that has one to be seen first, and more than one number."""
+    """The places of the smallest number of each column with `best` that has more than one number."""
     places = set()
     for k, column in enumerate(columns):
         values = {row: column.read(one) for row, one in enumerate(entries, 1)} if column.best else {}
@@ -186,17 +185,13 @@ def _smallest(columns: Sequence[Column], entries: Sequence[Entry]) -> set[tuple[
     return places
 
 
-def _text(value: Any) -> str:
-    return NONE if value is None else str(value)
-
-
 def _numbers(one: Entry) -> list[str]:
     """The runs of an entry by their numbers in the sweep, or by their names."""
     return list(map(str, one["numbers"])) if "numbers" in one else [run.rpartition("/")[2] for run in one["runs"]]
 
 
 def _name(comparison: Entry, one: Entry) -> str:
-    """A run of the one sweep that is shown goes by its number."""
+    """The name of a run: its number where only one sweep is shown."""
     if "numbers" in one:
         return ranges(one["numbers"])
     return str(one["run"].rpartition("/")[2] if comparison["sweep"] is not None else one["run"])

@@ -30,41 +30,40 @@ from pinn_cli.studies.sweep import PlannedRun, Sweep, sweep_of
 LATEST, BEST = "latest", "best"
 
 
-def find(text: str = LATEST, root: Path = OUTPUTS) -> Path:
+def find(text: str = LATEST) -> Path:
     """The folder of the run that `text` names. Raises UsageError if there is none, or if several begin like that."""
     if _asks_for_best(text):
-        return best(_candidates(text, root), text)
-    return _runs(text, root)[-1]
+        return best(_candidates(text), text)
+    return _runs(text)[-1]
 
 
-def find_all(texts: Sequence[str], root: Path = OUTPUTS) -> list[Path]:
+def find_all(texts: Sequence[str]) -> list[Path]:
     """The runs that several names stand for, each run once; a folder of runs stands for every run in it."""
-    runs = [run for text in texts for run in ([find(text, root)] if _asks_for_best(text) else _runs(text, root))]
+    runs = [run for text in texts for run in ([find(text)] if _asks_for_best(text) else _runs(text))]
     return list({run.resolve(): run for run in runs}.values())
 
 
-def find_sweep(text: str = LATEST, root: Path = OUTPUTS) -> Sweep:
+def find_sweep(text: str = LATEST) -> Sweep:
     """The sweep that `text` names; `latest` is the newest sweep. Raises UsageError if there is none, or several."""
-    sweeps = [place for place in _places(root) if _is_sweep(place)]
-    if text == LATEST:
-        place = sweeps[-1] if sweeps else None
-    else:
-        place = _at_path(text, root) or _beginning(text, sweeps, root)
+    sweeps = [place for place in _places(OUTPUTS) if _is_sweep(place)]
+    newest = sweeps[-1] if sweeps else None
+    place = newest if text == LATEST else _at_path(text) or _beginning(text, sweeps)
     if place is not None and _is_sweep(place):
         return Sweep.read(place)
-    known = f"the latest is {sweeps[-1]}" if sweeps else "there is none yet; start one: pinn train -m ... seed=0,1,2"
-    raise UsageError(f"there is no sweep `{text}` in {root}/; {known}")
+    known = f"the latest is {newest}" if newest else "there is none yet; start one: pinn train -m ... seed=0,1,2"
+    raise UsageError(f"there is no sweep `{text}` in {OUTPUTS}/; {known}")
 
 
-def find_sweep_or_run(text: str = LATEST, root: Path = OUTPUTS) -> Sweep | Path:
+def find_sweep_or_run(text: str = LATEST) -> Sweep | Path:
     """The sweep that `text` names, or the folder of the run. Raises UsageError if there is neither."""
-    place = _place(text, root)
-    return Sweep.read(place) if place is not None and _is_sweep(place) else find(text, root)
+    place = _place(text)
+    return Sweep.read(place) if place is not None and _is_sweep(place) else find(text)
 
 
 def every(root: Path = OUTPUTS) -> list[Path]:
     """The folders of all runs at or below `root`; the run that was started last comes last."""
-    return _by_start({path.parent for path in root.rglob(RESULTS)} if root.is_dir() else ())
+    folders = {path.parent for path in root.rglob(RESULTS)} if root.is_dir() else set()
+    return sorted(folders, key=lambda f: (_began(f), int(f.name) if f.name.isdecimal() else -1, f.name))
 
 
 def best(folders: Sequence[Path], asked: str = BEST) -> Path:
@@ -94,39 +93,39 @@ def _asks_for_best(text: str) -> bool:
     return text.rpartition("/")[2] == BEST and not Path(text).exists()
 
 
-def _candidates(text: str, root: Path) -> list[Path]:
+def _candidates(text: str) -> list[Path]:
     """The runs of which `best` or `NAME/best` asks for the best."""
     name = text.rpartition("/")[0]
     try:
-        return _runs(name, root) if name else every(root)
+        return _runs(name) if name else every()
     except UsageError:
-        if "/" not in name and (runs := _of_problem(name, every(root))):  # a problem that has run in sweeps only
+        if "/" not in name and (runs := _of_problem(name, every())):  # a problem that has run in sweeps only
             return runs
         raise
 
 
-def _runs(text: str, root: Path) -> list[Path]:
+def _runs(text: str) -> list[Path]:
     """All runs that a name stands for, at least one; the last one started comes last. Raises UsageError."""
-    place = _place(text, root)
+    place = _place(text)
     if place is None:
-        return _in_sweep(text, root)
+        return _in_sweep(text)
     runs = [run for run in every(place) if not _is_sweep(place) or run.parent == place]
     if runs:
         return runs
     raise UsageError(f"no run of {place} has started; pinn status {place}")
 
 
-def _place(text: str, root: Path) -> Path | None:
+def _place(text: str) -> Path | None:
     """The run, the sweep or the folder of runs that a name stands for. Raises UsageError if it may be several."""
     if text == LATEST:
-        return next(reversed(_places(root)), None)
-    return _at_path(text, root) or _beginning(text, _places(root), root)
+        return next(reversed(_places(OUTPUTS)), None)
+    return _at_path(text) or _beginning(text, _places(OUTPUTS))
 
 
-def _at_path(text: str, root: Path) -> Path | None:
-    """The folder at a path, from here or below `root`; `FOLDER/latest` is the newest run or sweep in that folder."""
+def _at_path(text: str) -> Path | None:
+    """The folder at a path, from here or below ./outputs; `FOLDER/latest` is the newest run or sweep in that folder."""
     path = Path(text).parent if Path(text).name == RESULTS else Path(text)
-    for place in (path, root / path):
+    for place in (path, OUTPUTS / path):
         if place.name == LATEST and (place.is_symlink() or not place.is_dir()):
             if newest := _places(place.parent)[-1:]:
                 return newest[0]
@@ -135,9 +134,9 @@ def _at_path(text: str, root: Path) -> Path | None:
     return None
 
 
-def _beginning(text: str, places: Sequence[Path], root: Path) -> Path | None:
+def _beginning(text: str, places: Sequence[Path]) -> Path | None:
     """The one folder whose name, short id or path begins like that, or is that. Raises UsageError for several."""
-    names = {place: (place.name, place.name.rpartition("-")[2], os.path.relpath(place, root)) for place in places}
+    names = {place: (place.name, place.name.rpartition("-")[2], os.path.relpath(place, OUTPUTS)) for place in places}
     exact = [place for place, own in names.items() if text in own]
     matches = exact or [place for place, own in names.items() if text and any(name.startswith(text) for name in own)]
     if len(matches) > 1:
@@ -147,17 +146,17 @@ def _beginning(text: str, places: Sequence[Path], root: Path) -> Path | None:
     return matches[0] if matches else None
 
 
-def _in_sweep(text: str, root: Path) -> list[Path]:
+def _in_sweep(text: str) -> list[Path]:
     """The runs that `SWEEP/17` or `SWEEP/PROBLEM` means. Raises UsageError if there are none."""
     name, _, part = text.rpartition("/")
-    if not name or not (part.isdecimal() or _place(name, root)):
-        if not every(root):
-            raise UsageError(f"there is no run `{text}`, and none at all in {Path.cwd() / root}; cd to the folder "
+    if not name or not (part.isdecimal() or _place(name)):
+        if not every():
+            raise UsageError(f"there is no run `{text}`, and none at all in {Path.cwd() / OUTPUTS}; cd to the folder "
                              "where you typed pinn train, or start one, e.g. pinn train problem=helmholtz")  # fmt: skip
-        raise UsageError(f"there is no run `{text}` in {root}/; `pinn list runs` shows what there is")
+        raise UsageError(f"there is no run `{text}` in {OUTPUTS}/; `pinn list runs` shows what there is")
     if part.isdecimal():
-        return [_numbered(find_sweep(name, root), int(part), name)]
-    runs = _runs(name, root)
+        return [_numbered(find_sweep(name), int(part), name)]
+    runs = _runs(name)
     if own := _of_problem(part, runs):
         return own
     problems = dict.fromkeys(str(summary(run)["problem"]) for run in runs)
@@ -199,23 +198,14 @@ def _places(root: Path) -> list[Path]:
 
 
 def _is_linked(place: Path) -> bool:
-    """Whether the link `latest` leads there; of two folders made in one second it tells the newer."""
+    """Whether the link `latest` leads there, which is the newer of two folders made in one second."""
     with suppress(OSError):
         return (place.parent / LATEST).readlink().name == place.name
     return False
 
 
-def _by_start(folders: Iterable[Path]) -> list[Path]:
-    """Runs in the order in which they were started."""
-    return sorted(folders, key=lambda folder: (_began(folder), _number(folder), folder.name))
-
-
-def _number(folder: Path) -> int:
-    return int(folder.name) if folder.name.isdecimal() else -1
-
-
 def _began(place: Path) -> float:
-    """When a run was started or a sweep was made, in seconds; where its file does not say, when that was written."""
+    """When a run was started or a sweep was made, in seconds; if its file does not say, when the file was written."""
     file = place / (MANIFEST if _is_sweep(place) else RESULTS)
     try:
         if file.name == MANIFEST:

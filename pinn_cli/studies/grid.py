@@ -25,9 +25,12 @@ def combinations(words: Sequence[str]) -> list[Combination]:
         columns = [spread(word) for word in words]
         fixed = [column for column in columns if len(column) == 1 or is_choice(column[0])]
         values = [word for column in columns if column not in fixed for word in column]
-        base = _first_composed(fixed) if values else None
+        configs = (_composed(parts)[0] for parts in product(*fixed))
+        base = next((config for config in configs if config is not None), None) if values else None
         wrong = _wrong(values, base) if base is not None else {}
-        kept = [column if column in fixed else _right(column, wrong) for column in columns]
+        right = [[word for word in column if word not in wrong] or column for column in columns]
+        # One value of a setting stands for all of them.
+        kept = [column if column in fixed else few[:1] for column, few in zip(columns, right, strict=True)]
         reasons = {parts: _composed(parts)[1] for parts in product(*kept)}
     runs: list[Combination] = []
     for combination in product(*columns):
@@ -47,13 +50,8 @@ def _composed(words: Sequence[str]) -> tuple[DictConfig | None, str | None]:
         return None, str(error)
 
 
-def _first_composed(columns: Sequence[list[str]]) -> DictConfig | None:
-    configs = (_composed(words)[0] for words in product(*columns))
-    return next((config for config in configs if config is not None), None)
-
-
 def _wrong(words: Sequence[str], config: DictConfig) -> dict[str, str]:
-    """The settings that cannot have the typed value, whatever else is chosen, and why."""
+    """The words whose value is wrong whatever else is chosen, and why."""
     reasons = {}
     for word in words:
         changed = deepcopy(config)
@@ -65,13 +63,8 @@ def _wrong(words: Sequence[str], config: DictConfig) -> dict[str, str]:
     return reasons
 
 
-def _right(column: list[str], wrong: dict[str, str]) -> list[str]:
-    """The one value that stands for all of a setting."""
-    return [word for word in column if word not in wrong][:1] or column[:1]
-
-
 def varied(runs: Sequence[PlannedRun]) -> dict[int, dict[str, str]]:
-    """By the number of a run its settings whose values are not the same in all runs, in the order typed.
+    """The settings of each run, by its number, whose values differ between the runs, in the order typed.
 
     Runs with labels, as those of a published table, have their label and their seed.
     """
@@ -82,7 +75,7 @@ def varied(runs: Sequence[PlannedRun]) -> dict[int, dict[str, str]]:
 
 
 def labels(runs: Sequence[PlannedRun]) -> dict[int, str]:
-    """By the number of a run what `varied` tells of it, with the shortest keys: ``nu=0.01 seed=3``."""
+    """The settings of `varied` as text with the shortest keys, by the number of a run: ``nu=0.01 seed=3``."""
     settings = varied(runs)
     keys = list(dict.fromkeys(key for own in settings.values() for key in own))
     short = dict(zip(keys, shortest(keys), strict=True))

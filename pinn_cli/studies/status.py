@@ -73,6 +73,11 @@ def counts(entries: Sequence[dict[str, Any]]) -> dict[str, int]:
     return {state: numbers[state] for state in Status if numbers[state]}
 
 
+def goes_on(entries: Sequence[dict[str, Any]]) -> bool:
+    """Whether a run is running or queued."""
+    return any(entry["state"] in UNDERWAY for entry in entries)
+
+
 def refuse_busy(sweep: Sweep) -> None:
     """Raise UsageError if runs of this sweep are running or queued."""
     for entry in states(sweep):
@@ -137,7 +142,7 @@ def _change(entry: dict[str, Any], task: str | None) -> dict[str, Any]:
 
 
 def _speed(folder: Path, summary: dict[str, Any]) -> dict[str, Any]:
-    """Of a running run: its limit on steps, its steps per second lately, and an estimate of the seconds to its end."""
+    """The limit on steps of a running run, its recent steps per second, and the estimated seconds to its end."""
     results, limits = Results(folder / RESULTS), _limits(folder)
     steps, times = (results.read(f"history/{name}").get("", [0]) for name in ("step", "time"))
     rows = min(len(steps), len(times))

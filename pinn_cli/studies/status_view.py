@@ -3,7 +3,7 @@
 import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from math import inf
 from typing import Any
@@ -15,15 +15,15 @@ from rich.text import Text
 
 from pinn_cli.basics import text
 from pinn_cli.basics.text import duration, ranges, rate, scientific, terminal_width
-from pinn_cli.records.status import COMPLETE, UNDERWAY, Status
+from pinn_cli.records.status import COMPLETE, Status
 from pinn_cli.reports import tables as typeset
-from pinn_cli.reports.tables import Reasons
-from pinn_cli.studies.status import counts, seconds_left, states
-from pinn_cli.studies.sweep import Sweep
+from pinn_cli.reports.tables import NONE, Reasons
+from pinn_cli.studies.status import counts, goes_on, seconds_left, states
+from pinn_cli.studies.sweep import Sweep, counted
 
 FEW = 30  # a sweep of at most so many runs is shown whole, of a larger one the runs that go on or need attention
 SURROUNDINGS = 8  # lines of a picture without a run
-NONE = "–"
+WIDTH = 60  # characters of the bar
 QUIET = (*COMPLETE, Status.QUEUED, Status.MISSING)  # runs that are left out of a large sweep
 HEADINGS = ("run", "state", "step", "error", "steps/s", "eta", "time", "settings")
 NUMERIC = (0, 2, 4, 5, 6)  # columns set to the right
@@ -76,78 +76,63 @@ def _refusals(entries: Sequence[dict[str, Any]], most: float) -> list[str]:
     return [f"{NONE} {len(own)} refused ({ranges(own)}): {note}" for note, own in numbers.items()]
 
 
-def tally(counts: dict[str, int], left: float | None) -> str:
+def tally(entries: Sequence[dict[str, Any]]) -> str:
     """``200 runs: 150 finished, 3 running, 47 queued; about 12:30 left``."""
-    total = sum(counts.values())
-    states = ", ".join(f"{number} {state}" for state, number in counts.items())
-    return f"{total} run{'s' if total != 1 else ''}: {states}" + (f"; about {duration(left)} left" if left else "")
+    states = ", ".join(f"{number} {state}" for state, number in counts(entries).items())
+    left = seconds_left(entries)
+    return f"{counted(len(entries), 'run')}: {states}" + (f"; about {duration(left)} left" if left else "")
 
 
 def page(sweep: Sweep, most: float = FEW) -> str:
     """The sweep, its command, the counts, the table, and the command that most likely comes next."""
     entries, width = states(sweep), terminal_width()
     by = f"{sweep.launcher}, jobs {' '.join(sweep.jobs)}" if sweep.jobs else sweep.launcher
-    known = counts(entries)
-    about = [("sweep", f"{sweep.folder}  ({by})"), ("command", sweep.command),
-             ("runs", tally(known, seconds_left(entries)))]  # fmt: skip
+    about = [("sweep", f"{sweep.folder}  ({by})"), ("command", sweep.command), ("runs", tally(entries))]
     rows, below = table(entries, most, width)
     ending = []
-    if not any(state in known for state in UNDERWAY):
-        rest = any(state not in COMPLETE for state in known)
+    if not goes_on(entries):
+        rest = any(entry["state"] not in COMPLETE for entry in entries)
         ending = ["", f"next     pinn {'resume' if rest else 'compare'} {sweep.folder}"]
     return "\n".join([text.page(about, width), *(["", rows] if rows else []), *below, *ending])
 
 
-def picture(title: str, entries: Sequence[dict[str, Any]], counts: dict[str, int], left: float | None) -> Group:
+def picture(title: str, entries: Sequence[dict[str, Any]]) -> Group:
     """The title, a bar with a part for each state, the counts, and a table of the runs that need attention."""
     size = shutil.get_terminal_size()
     rows, below = table(entries, min(FEW, size.lines - SURROUNDINGS), size.columns)
     body = Text(rows)
     for state in Status:
         body.highlight_regex(rf"(?m)^ *\d+  {state}\b", state.colour)
-    return Group(Text(title, "bold"), bar(counts), Text(tally(counts, left)), Text(), body,
+    return Group(Text(title, "bold"), bar(entries), Text(tally(entries)), Text(), body,
                  *(Text(line, "dim") for line in below))  # fmt: skip
 
 
-def bar(counts: dict[str, int], width: int = 60) -> Text:
+def bar(entries: Sequence[dict[str, Any]]) -> Text:
     """The share of each state in its colour, at least one character long."""
-    total, drawn = sum(counts.values()), Text()
-    for state, number in counts.items():
-        drawn.append("━" * max(1, round(width * number / max(total, 1))), Status(state).colour)
+    drawn = Text()
+    for state, number in counts(entries).items():
+        drawn.append("━" * max(1, round(WIDTH * number / len(entries))), Status(state).colour)
     return drawn
 
 
 def watch_sweep(sweep: Sweep, interval: float) -> None:
-    """Show how the sweep stands until no run is running or queued; `interval` is in seconds."""
-    seen: dict[int, dict[str, Any]] = {}
-    known: dict[str, int] = {}
-
-    def look() -> Group | str:
-        entries = states(Sweep.read(sweep.folder), seen)  # a run may be refused only when it starts
-        known.clear()
-        known.update(counts(entries))
-        about = known, seconds_left(entries)
-        return picture(str(sweep.folder), entries, *about) if live() else tally(*about)
-
-    watch(look, lambda: any(state in known for state in UNDERWAY), interval)
-
-
-def watch(look: Callable[[], Group | str], goes_on: Callable[[], bool], interval: float) -> None:
-    """Show what `look` returns, again and again while runs go on; Ctrl-C ends the watching only.
+    """Show every `interval` seconds how the sweep stands, until no run is running or queued, or until Ctrl-C.
 
     On a terminal a picture replaces the one before; elsewhere a line is printed when it has changed.
     """
+    seen: dict[int, dict[str, Any]] = {}
+    before = ""
     try:
         with Live(console=rich.console.Console(highlight=False), auto_refresh=False) if live() else nullcontext() as on:
-            before: Group | str = ""
             while True:
-                now = look()
+                entries = states(Sweep.read(sweep.folder), seen)  # a run may be refused only when it starts
+                line = tally(entries)
                 if on is not None:
-                    on.update(now, refresh=True)
-                elif now != before:
-                    print(now, flush=True)
-                before = now
-                if not goes_on():
+                    on.update(picture(str(sweep.folder), entries), refresh=True)
+                elif line != before:
+                    print(line, flush=True)
+                before = line
+                if not goes_on(entries):
                     return
                 time.sleep(interval)
     except KeyboardInterrupt:

@@ -11,9 +11,9 @@ from pinn_cli.basics.errors import TrainingError
 from pinn_cli.records.lock import writer
 from pinn_cli.studies.launchers import choose
 from pinn_cli.studies.launchers.base import Launcher, NotHereError
+from pinn_cli.studies.launchers.pool import AGAIN
 from pinn_cli.studies.sweep import Sweep
 
-AGAIN = 5.0  # seconds between two requests: a process may have missed one while Python started
 PATIENCE = 300.0  # seconds for runs to finish their step and save
 PAUSE = 0.1  # seconds between two looks
 QUEUE = 60.0  # seconds for a queue to drop what has ended
@@ -27,7 +27,7 @@ def cancel(sweep: Sweep) -> bool:
     launcher = choose.of(sweep) if sweep.jobs else None
     if not _dequeued(sweep, launcher) and not writers(sweep):
         return False
-    _tell(sweep)
+    _stop_here(sweep)
     end = time.monotonic() + QUEUE
     while launcher is not None and launcher.queued(sweep) and time.monotonic() < end:
         time.sleep(10 * PAUSE)
@@ -41,7 +41,7 @@ def writers(sweep: Sweep) -> set[tuple[int, str]]:
 
 
 def _dequeued(sweep: Sweep, launcher: Launcher | None) -> bool:
-    """Whether jobs were taken out of a queue. One that is not here is passed over if the sweep has gone on here."""
+    """Whether jobs were taken out of a queue; a queue that is not installed here is ignored if processes run here."""
     try:
         return launcher is not None and launcher.cancel(sweep)
     except NotHereError:
@@ -50,19 +50,19 @@ def _dequeued(sweep: Sweep, launcher: Launcher | None) -> bool:
         return False
 
 
-def _tell(sweep: Sweep) -> None:
+def _stop_here(sweep: Sweep) -> None:
     """Ask every process of the sweep on this machine to save and stop, and wait until it has ended."""
-    told: dict[int, float] = {}  # when, by process
+    asked: dict[int, float] = {}  # when, by process
     end = time.monotonic() + PATIENCE
     while there := writers(sweep):
         now = time.monotonic()
         for pid in sorted(_here(there)):
-            if pid not in told:
+            if pid not in asked:
                 print(f"process {pid} is asked to save and stop", flush=True)
-            if now >= told.get(pid, 0.0) + AGAIN:
+            if now >= asked.get(pid, 0.0) + AGAIN:
                 with suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGTERM)
-                told[pid] = now
+                asked[pid] = now
         if not _here(there) and sweep.jobs:
             return  # they are on other machines, where the cluster stops them
         if not _here(there) or now > end:

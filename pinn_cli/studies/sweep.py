@@ -47,13 +47,13 @@ class PlannedRun:
 
     @property
     def refused(self) -> str | None:
-        """Why it is never to be run: its words make no run, or it was refused when it started and has no results."""
+        """Why it will never run: its words make no run, or it was refused when it started and has no results."""
         begun = self.invalid is None and (self.folder / RESULTS).exists()
         return self.invalid if self.invalid is not None or begun else _noted(self.folder, REFUSED)
 
     @property
     def failed(self) -> str | None:
-        """Why it failed when it was last started; its results file may not know."""
+        """Why it failed when it was last started, also where it has no results file."""
         return _noted(self.folder, FAILED)
 
     @property
@@ -94,7 +94,8 @@ class Sweep:
         else:
             planned = cls.planned(Path(chosen or NEW), command, launcher, runs)
             folder = unique(OUTPUTS / "sweeps") if chosen is None else make(Path(chosen), may_exist=True)
-            sweep = planned.moved(folder)
+            moved = [replace(run, folder=folder / str(run.number)) for run in planned.runs]
+            sweep = replace(planned, folder=folder, runs=tuple(moved))
         sweep.write()
         return sweep
 
@@ -133,11 +134,6 @@ class Sweep:
         """The runs that are not refused."""
         return tuple(run for run in self.runs if run.refused is None)
 
-    @property
-    def numbers(self) -> dict[Path, int]:
-        """The number of a run by its resolved folder."""
-        return {run.folder.resolve(): run.number for run in self.runs}
-
     def counts(self) -> str:
         """`9 runs (and 1 refused)`."""
         wanted, refused = len(self.wanted), len(self.runs) - len(self.wanted)
@@ -148,11 +144,6 @@ class Sweep:
         """Where its runs are started: in the frozen copy of the user's code, or in the folder where it was typed."""
         frozen = self.folder / "code"
         return frozen if frozen.is_dir() else Path(self.cwd)
-
-    def moved(self, folder: Path) -> "Sweep":
-        """The same sweep in another folder; nothing is written."""
-        runs = tuple(replace(run, folder=folder / str(run.number)) for run in self.runs)
-        return replace(self, folder=folder, runs=runs)
 
     def with_jobs(self, jobs: Sequence[str]) -> "Sweep":
         """The same sweep, with these numbers of a cluster's jobs added to its manifest."""
@@ -193,7 +184,7 @@ def sweep_of(folder: Path) -> Path | None:
 def note(folder: Path, end: str, reason: str) -> None:
     """Note that the run of this folder was REFUSED when it started, or has FAILED; nothing for a lone run."""
     if sweep_of(folder) is not None:
-        with suppress(TrainingError):  # on a full disk the line on the screen must do
+        with suppress(TrainingError):  # on a full disk only the screen shows the reason
             files.write(_note(folder, end), f"{reason}\n")
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
-from torch import Tensor
 
 from pinn_cli.physics.points import fresh_points
 from pinn_cli.physics.problem import Problem
@@ -38,7 +37,7 @@ def conclude(
     `seams` are the windows in time after the first, with the conditions that tie each to the one before.
     """
     reference = reference_of(problem)
-    results.replace({"network": network(objective)})  # first, because what follows may fail
+    results.replace({"network": objective.model.state_dict()})  # first, because what follows may fail
     with clock("evaluation"):
         measured = final_errors(objective, reference)
         metrics = own_metrics(problem, objective)
@@ -82,11 +81,8 @@ def _noted(e: Errors, reference: Reference | None) -> Noted:
 def fields(objective: Objective, reference: Reference | None) -> dict[str, Any]:
     """Every field and observable at the points of comparison or on a grid, and the reference if there is one."""
     problem = objective.problem
-    X = (
-        problem.domain.grid(_per_axis(problem))
-        if reference is None
-        else points_of_comparison(problem.domain, reference)
-    )
+    domain = problem.domain
+    X = domain.grid(_per_axis(problem)) if reference is None else points_of_comparison(domain, reference)
     names = [*problem.fields, *problem.observables()]
     out: dict[str, Any] = {
         "points": Noted(X, {"coordinates": list(problem.coordinates)}),
@@ -116,11 +112,6 @@ def jumps(seams: Sequence[Objective], seed: int) -> dict[str, list[float]]:
             with torch.no_grad():
                 out.setdefault(name, []).append(float(seam.residual(name, fresh).abs().max()))
     return out
-
-
-def network(objective: Objective) -> dict[str, Tensor]:
-    """Every parameter and buffer of the model by name."""
-    return dict(objective.model.state_dict())
 
 
 def _per_axis(problem: Problem) -> int:

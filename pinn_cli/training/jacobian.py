@@ -139,18 +139,10 @@ def _through(
 
 def row_by_row(F: Tensor, parameters: Sequence[Tensor]) -> Tensor:
     """J (N, P) by one backward pass per row: slow, without rules; tests compare everything above with it."""
-    rows = []
-    for f in F.unbind():
-        grads = torch.autograd.grad(f, parameters, retain_graph=True, allow_unused=True)
-        rows.append(
-            torch.cat(
-                [
-                    torch.zeros_like(p).flatten() if g is None else g.flatten()
-                    for p, g in zip(parameters, grads, strict=True)
-                ]
-            )
-        )
-    return torch.stack(rows)
+    def row(f: Tensor) -> Tensor:
+        return flat(torch.autograd.grad(f, parameters, retain_graph=True, allow_unused=True), parameters)
+
+    return torch.stack([row(f) for f in F.unbind()])
 
 
 def flat(tensors: Sequence[Tensor | None], parameters: Sequence[Tensor]) -> Tensor:

@@ -5,7 +5,7 @@ Rows are written before the checkpoint of the same step, so that no row at or be
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,9 @@ from pinn_cli.records import checkpoint
 from pinn_cli.records.results import Results
 from pinn_cli.training.console import Console
 from pinn_cli.training.diagnostic_records import DiagnosticRecords
+from pinn_cli.training.finish import final_errors
 from pinn_cli.training.loop import Run
-from pinn_cli.training.metrics import errors, own_metrics, points_of_comparison
+from pinn_cli.training.metrics import own_metrics
 from pinn_cli.training.objective import Objective
 
 FLUSH = 2.0  # seconds between batches of rows
@@ -35,14 +36,12 @@ class Recorder:
     results: Results
     console: Console
     checkpoint: Path
-    reference_of: Callable[[Problem], Reference | None] = reference_of
     every: int | None = None
     diagnostics: DiagnosticRecords | None = None
-    now: Callable[[], float] = time.monotonic
     rows: list[dict[str, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._flushed, self._saved = self.now(), -math.inf  # the first step is always saved
+        self._flushed, self._saved = time.monotonic(), -math.inf  # the first step is always saved
         steps = list(self.results.read_history().get("step", []))
         self._last_row = int(steps[-1]) if len(steps) else 0
         self._compared: tuple[Problem | None, Reference | None] = (None, None)  # a problem and its reference
@@ -60,7 +59,7 @@ class Recorder:
         columns = self._diagnose(run, objective, ends)
         if progress.step != self._last_row and (ends or progress.step % every == 0):
             self._row(run, stage, objective, columns)
-        now = self.now()
+        now = time.monotonic()
         if last or (now - self._saved >= SAVE and not run.ended(stage)):  # the last step is saved with its row
             self.save(run, stage)
         elif now - self._flushed >= FLUSH:
@@ -80,7 +79,7 @@ class Recorder:
             )
         with run.clock("writing"):
             checkpoint.save(self.checkpoint, run.state(stage))
-        self._saved = self.now()
+        self._saved = time.monotonic()
 
     def flush(self, run: Run) -> None:
         """Write the rows and records that are not yet written."""
@@ -88,7 +87,7 @@ class Recorder:
             self.results.append(self.rows)
             if self.diagnostics is not None:
                 self.diagnostics.flush()
-        self.rows, self._flushed = [], self.now()
+        self.rows, self._flushed = [], time.monotonic()
 
     def _diagnose(self, run: Run, objective: Objective, ends: bool) -> Mapping[str, float]:
         """Take the records of the diagnostics that are due; return their columns of the history."""
@@ -116,16 +115,13 @@ class Recorder:
     def _reference(self, problem: Problem) -> Reference | None:
         """The reference of the problem of this stage; computed once."""
         if self._compared[0] is not problem:
-            self._compared = (problem, self.reference_of(problem))
+            self._compared = (problem, reference_of(problem))
         return self._compared[1]
 
 
 def measure(reference: Reference | None, objective: Objective) -> dict[str, float]:
     """Relative L2 errors by field; none without a reference."""
-    if reference is None:
-        return {}
-    X = points_of_comparison(objective.problem.domain, reference).to(objective.device, objective.dtype)
-    return {name: e.relative_l2 for name, e in errors(reference, objective.evaluate, X).items()}
+    return {name: e.relative_l2 for name, e in final_errors(objective, reference).items()}
 
 
 def row(stage: Stage, objective: Objective, weighting: Weighting) -> dict[str, float]:

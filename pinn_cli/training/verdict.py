@@ -13,6 +13,7 @@ from pinn_cli.physics.terms import rms
 from pinn_cli.training.objective import Objective
 
 SMALL = 1e-2  # the equation counts as satisfied if its held-out residual / its largest term is below this
+FRESH = 8  # held-out points for each training point
 
 
 @dataclass(frozen=True)
@@ -21,10 +22,6 @@ class Verdict:
 
     ratio: dict[str, float]
     relative: dict[str, float]
-
-    @property
-    def sound(self) -> bool:
-        return not self.broken and not self.large
 
     @property
     def broken(self) -> list[str]:
@@ -54,7 +51,7 @@ def worst(verdicts: Sequence[Verdict]) -> Verdict:
     return Verdict(largest([v.ratio for v in verdicts]), largest([v.relative for v in verdicts]))
 
 
-def examine(problem: Problem, objective: Objective, seed: int = 0, candidates: float = 8.0) -> Verdict:
+def examine(problem: Problem, objective: Objective, seed: int = 0) -> Verdict:
     """Compare residuals on fresh points with those on the training points. This cannot prove a solution right."""
     generator = torch.Generator("cpu").manual_seed(seed * 7919 + 2)
     ratio, relative = {}, {}
@@ -62,7 +59,7 @@ def examine(problem: Problem, objective: Objective, seed: int = 0, candidates: f
         c = objective.constraints[name]
         if c.kind == "data":  # measurements have noise, and no fresh points
             continue
-        fresh = fresh_points(problem, c.region, int(candidates * len(X)), generator, X)
+        fresh = fresh_points(problem, c.region, FRESH * len(X), generator, X)
         with torch.no_grad():
             held_out, trained = rms(objective.residual(name, fresh)), rms(objective.residual(name, X))
         ratio[name] = held_out / max(trained, 1e-300)

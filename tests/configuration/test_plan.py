@@ -64,8 +64,8 @@ def test_a_name_counts_more_than_its_region_and_a_region_more_than_its_kind():
 def test_initial_values_depend_on_the_seed_alone():
     first, same, other = (assemble(compose(["problem=helmholtz", f"seed={s}"])) for s in (0, 0, 1))
     torch.manual_seed(7)
-    weights = [next(parts.new_model(parts.problem).parameters()) for parts in (first, same, other)]
+    weights = [next(parts.new_models()(parts.problem).parameters()) for parts in (first, same, other)]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
-    new_model = first.new_model
+    new_model = first.new_models()
     assert not torch.equal(*(next(new_model(first.problem).parameters()) for _ in range(2)))

@@ -138,10 +138,9 @@ def test_the_verdict_tells_a_broken_solution_from_a_sound_one():
 def test_a_sound_verdict_needs_a_small_ratio_and_small_residuals():
     """q = 1 holds for any underfitted run: the residual must also be small against the equation's terms."""
     verdict = Verdict({"pde": 1.0}, {"pde": 0.4})
-    assert not verdict.sound
     assert "not satisfied yet" in str(verdict)
-    assert Verdict({"pde": 1.2}, {"pde": 1e-5}).sound
-    assert not Verdict({"pde": float("nan")}, {"pde": 1e-5}).sound
+    assert "as small as" in str(Verdict({"pde": 1.2}, {"pde": 1e-5}))
+    assert "broken" in str(Verdict({"pde": float("nan")}, {"pde": 1e-5}))
 
 
 def test_the_guard_accepts_a_residual_that_is_not_finite_between_the_points():

@@ -147,11 +147,14 @@ def test_a_name_without_a_run_gets_one_line(words: str, says: str, one_line) -> 
     assert says in one_line()
 
 
-def test_without_any_run_or_sweep_the_line_says_what_to_type() -> None:
+def test_without_any_run_or_sweep_the_line_says_what_to_type(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match="start one: pinn train -m"):
-        find_sweep("latest", Path("empty"))
+        find_sweep("latest")
     with pytest.raises(UsageError, match="and none at all in"):
-        find("latest", Path("empty"))
+        find("latest")
 
 
 def test_best_is_the_run_with_the_smallest_of_its_largest_errors_and_never_a_failed_one() -> None:

@@ -3,7 +3,7 @@
 from pinn_cli.basics.errors import UsageError
 
 
-def counted(name: str, **numbers: int) -> None:
+def refuse_below_one(name: str, **numbers: int) -> None:
     """Refuse settings of the diagnostic `name` below 1 (UsageError)."""
     for key, value in numbers.items():
         if value < 1:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from pinn_cli.methods.contracts import Diagnostic, Objective
-from pinn_cli.methods.diagnostics import counted
+from pinn_cli.methods.diagnostics import refuse_below_one
 from pinn_cli.methods.diagnostics.weighted_terms import gradients, weighted
 
 
@@ -27,7 +27,7 @@ class GradientAlignment(Diagnostic):
     }
 
     def __init__(self, every: int = 100) -> None:
-        counted("gradient_alignment", every=every)
+        refuse_below_one("gradient_alignment", every=every)
         self.every = every
 
     def __call__(self, objective: Objective) -> dict[str, Tensor | float]:

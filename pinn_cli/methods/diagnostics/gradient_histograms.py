@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pinn_cli.methods.contracts import Diagnostic, Objective
-from pinn_cli.methods.diagnostics import counted
+from pinn_cli.methods.diagnostics import refuse_below_one
 from pinn_cli.methods.diagnostics.weighted_terms import gradients, weighted
 
 STACK = re.compile(r"(^|\.)layers\.\d+\.weight$")  # matrices of the main stack, no encoders
@@ -34,7 +34,7 @@ class GradientHistograms(Diagnostic):
     }
 
     def __init__(self, every: int = 10000) -> None:
-        counted("gradient_histograms", every=every)
+        refuse_below_one("gradient_histograms", every=every)
         self.every = every
 
     def __call__(self, objective: Objective) -> dict[str, Tensor | float]:

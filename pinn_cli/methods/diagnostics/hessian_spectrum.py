@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.methods.contracts import Diagnostic, Objective
-from pinn_cli.methods.diagnostics import counted
+from pinn_cli.methods.diagnostics import refuse_below_one
 from pinn_cli.methods.diagnostics.lanczos import extremes
 from pinn_cli.methods.diagnostics.ntk_spectrum import eigenvalues
 from pinn_cli.methods.diagnostics.weighted_terms import gradients, weighted
@@ -34,7 +34,7 @@ class HessianSpectrum(Diagnostic):
     def __init__(
         self, every: int = 1000, dense_below: int = 2000, tolerance: float = 1e-6, iterations: int = 200
     ) -> None:
-        counted("hessian_spectrum", every=every, iterations=iterations)
+        refuse_below_one("hessian_spectrum", every=every, iterations=iterations)
         if not 0 < tolerance < 1 or dense_below < 0:
             found = f"diagnostics.hessian_spectrum: found tolerance={tolerance:g}, dense_below={dense_below}"
             raise UsageError(f"{found}; expected 0 < tolerance < 1, dense_below >= 0")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.methods.contracts import Diagnostic, Objective
-from pinn_cli.methods.diagnostics import counted
+from pinn_cli.methods.diagnostics import refuse_below_one
 from pinn_cli.methods.diagnostics.hessian_spectrum import products, start
 from pinn_cli.methods.diagnostics.lanczos import Ritz, lanczos
 from pinn_cli.methods.diagnostics.weighted_terms import weighted
@@ -50,7 +50,7 @@ class LossLandscape(Diagnostic):
     def __init__(
         self, every: int = 10000, directions: str = "hessian", n: int = 21, extent: float = 1.0, iterations: int = 100
     ) -> None:
-        counted("loss_landscape", every=every)
+        refuse_below_one("loss_landscape", every=every)
         for key, good, expected in (
             (f"directions={directions}", directions in DIRECTIONS, f"one of {', '.join(DIRECTIONS)}"),
             (f"n={n}", n > 1, "a whole number above 1"),

@@ -1,11 +1,10 @@
 """Eigenvalues of the neural tangent kernel, constraint by constraint (Wang, Yu and Perdikaris, arXiv:2007.14527)."""
 
-
 import torch
 from torch import Tensor
 
 from pinn_cli.methods.contracts import Diagnostic, Objective
-from pinn_cli.methods.diagnostics import counted
+from pinn_cli.methods.diagnostics import refuse_below_one
 
 MEMORY = 5e8  # bytes that rows of J may take at a time
 
@@ -25,7 +24,7 @@ class NTKSpectrum(Diagnostic):
     }
 
     def __init__(self, every: int = 1000, points: int = 256) -> None:
-        counted("ntk_spectrum", every=every, points=points)
+        refuse_below_one("ntk_spectrum", every=every, points=points)
         self.every, self.points = every, points
 
     def __call__(self, objective: Objective) -> dict[str, Tensor | float]:

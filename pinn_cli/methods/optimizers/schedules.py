@@ -36,7 +36,6 @@ class Constant(Schedule):
     """1."""
 
     def __call__(self, step: int) -> float:
-        """The factor on the learning rate at this step."""
         return 1.0
 
 
@@ -53,7 +52,6 @@ class Exponential(Schedule):
         _positive("every", self.every)
 
     def __call__(self, step: int) -> float:
-        """The factor on the learning rate at this step."""
         periods = step / self.every
         return self.factor ** (floor(periods) if self.staircase else periods)
 
@@ -70,7 +68,6 @@ class Cosine(Schedule):
         _positive("steps", self.steps)
 
     def __call__(self, step: int) -> float:
-        """The factor on the learning rate at this step."""
         half_turn = (1 + cos(pi * min(step / self.steps, 1.0))) / 2
         return self.last + (1 - self.last) * half_turn**self.exponent
 
@@ -86,19 +83,15 @@ class WarmUp(Schedule):
         _positive("steps", self.steps)
 
     def __call__(self, step: int) -> float:
-        """The factor on the learning rate at this step."""
         return (step + 1) / self.steps if step < self.steps else self.then(step - self.steps)
 
     def observe(self, loss: Tensor) -> None:
-        """See the loss of the step just taken."""
         self.then.observe(loss)
 
     def state_dict(self) -> dict[str, Any]:
-        """All that a resumed run needs besides the step."""
         return self.then.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore a saved state."""
         self.then.load_state_dict(state)
 
 
@@ -120,11 +113,9 @@ class Plateau(Schedule):
         self.value, self.best, self.waited = 1.0, inf, 0
 
     def __call__(self, step: int) -> float:
-        """The factor on the learning rate at this step."""
         return self.value
 
     def observe(self, loss: Tensor) -> None:
-        """See the loss of the step just taken."""
         now = float(loss)
         better = now < self.best * (1 - self.threshold)
         self.best, self.waited = (now, 0) if better else (self.best, self.waited + 1)
@@ -132,11 +123,9 @@ class Plateau(Schedule):
             self.value, self.waited = max(self.value * self.factor, self.last), 0
 
     def state_dict(self) -> dict[str, Any]:
-        """All that a resumed run needs besides the step."""
         return {"value": self.value, "best": self.best, "waited": self.waited}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore a saved state."""
         self.value, self.best, self.waited = float(state["value"]), float(state["best"]), int(state["waited"])
 
 

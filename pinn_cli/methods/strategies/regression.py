@@ -65,12 +65,13 @@ class Fit(Wrapped):
 def _known(problem: Problem) -> Reference:
     """The reference of the problem. Raises ValueError if it cannot be fitted."""
     known = reference_of(problem)
-    found = "" if known is not None else "no reference"
-    if known is not None and known.at is not None:
-        found = f"a reference at {len(known.at)} points of its own"
-    if known is not None and (others := set(known.fields) - set(problem.fields)):
-        found = f"a reference for {', '.join(sorted(others))}"
-    if known is None or found:
-        expected = f"values of {', '.join(problem.fields)} everywhere"
-        raise ValueError(f"strategy.regression: {type(problem).__name__} has {found}; expected {expected}")
-    return known
+    if known is None:
+        what = "no reference"
+    elif others := set(known.fields) - set(problem.fields):
+        what = f"a reference for {', '.join(sorted(others))}"
+    elif known.at is not None:
+        what = f"a reference at {len(known.at)} points of its own"
+    else:
+        return known
+    expected = f"values of {', '.join(problem.fields)} everywhere"
+    raise ValueError(f"strategy.regression: {type(problem).__name__} has {what}; expected {expected}")

@@ -155,6 +155,6 @@ def _blocks(gradients: list[Tensor], layers: list[slice]) -> Blocks:
     return [total[layer] for layer in layers]
 
 
-def _among(what: str, found: str, known: Sequence[str] | Mapping[str, Any]) -> None:
-    if found not in known:
-        raise UsageError(f"lr_annealing: unknown {what} {found!r}: expected one of {', '.join(known)}")
+def _among(what: str, name: str, known: Sequence[str] | Mapping[str, Any]) -> None:
+    if name not in known:
+        raise UsageError(f"lr_annealing: unknown {what} {name!r}: expected one of {', '.join(known)}")

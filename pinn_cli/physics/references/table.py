@@ -59,11 +59,11 @@ class Table:
             raise UsageError(
                 f"{self.path}: shapes {sorted(shapes)}; expected equal columns, or fields on a grid {grid}."
             )
-        refuse_what_is_no_number(axes | fields, self.path)
+        refuse_non_numbers(axes | fields, self.path)
         return {name: torch.from_numpy(a.astype(np.float64).ravel()) for name, a in (axes | fields).items()}
 
 
-def refuse_what_is_no_number(columns: Mapping[str, Any], where: object) -> None:
+def refuse_non_numbers(columns: Mapping[str, Any], where: object) -> None:
     """Refuse a column with a value that is no finite number, naming the first such row (UsageError)."""
     for name, column in columns.items():
         for row, value in enumerate(np.asarray(column).ravel().tolist(), 1):

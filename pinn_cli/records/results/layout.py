@@ -8,7 +8,7 @@ D coordinates, K stages, S runs of a sweep; "..." stands for any further axes.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -26,10 +26,6 @@ class Entry:
     axes: tuple[str, ...]
     unit: str
     sentence: str
-
-    def fits(self, name: str) -> bool:
-        """Whether a dataset of this name is described by this entry."""
-        return fits(self.name, name)
 
 
 ROW, ROWS, POINTS, RUNS = ("R",), ("R", "..."), ("N", "D"), ("S",)
@@ -125,13 +121,13 @@ def fits(pattern: str, name: str) -> bool:
 @cache
 def entry(name: str) -> Entry | None:
     """The entry of a dataset; None for a name that is not in the layout."""
-    return next((one for one in (*DATASETS, *COLLECTION) if one.fits(name)), None)
+    return next((one for one in (*DATASETS, *COLLECTION) if fits(one.name, name)), None)
 
 
 def describe(name: str) -> dict[str, str]:
     """The attributes `description` and `units` of the dataset called `name`; {} if it is not in the layout."""
-    found = entry(name)
-    return {} if found is None else described(found.sentence, found.unit)
+    known = entry(name)
+    return {} if known is None else described(known.sentence, known.unit)
 
 
 def described(sentence: str, unit: str = "1") -> dict[str, str]:
@@ -144,26 +140,7 @@ def described_by(datasets: Mapping[str, str], name: str) -> dict[str, str]:
     return next((described(sentence) for pattern, sentence in datasets.items() if fits(pattern, name)), {})
 
 
-def tables() -> str:
-    """The layout as the tables of docs/results_file.md."""
-    attributes = [[f"`{name}`", kind, sentence] for name, (kind, sentence) in ATTRIBUTES.items()]
-    return "\n\n".join([
-        _markdown(["attribute of the file", "kind", "meaning"], attributes),
-        _markdown(["dataset", "kind", "axes", "unit", "meaning"], map(_cells, DATASETS)),
-        _markdown(["dataset of a collection", "kind", "axes", "unit", "meaning"], map(_cells, COLLECTION)),
-    ])  # fmt: skip
-
-
 @cache
 def _expression(pattern: str) -> re.Pattern[str]:
     return re.compile("".join(".+" if part.startswith("<") else re.escape(part)
                               for part in re.split(r"(<[^>]+>)", pattern)))  # fmt: skip
-
-
-def _cells(one: Entry) -> list[str]:
-    return [f"`/{one.name}`", one.kind, f"({', '.join(one.axes)})" if one.axes else "", one.unit, one.sentence]
-
-
-def _markdown(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [headings, ["---"] * len(headings), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

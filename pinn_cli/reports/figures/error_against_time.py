@@ -15,9 +15,7 @@ OTHERS = "#BDBDBD"  # groups beyond the colours that can be told apart
 Curve = tuple[np.ndarray, np.ndarray]  # seconds and errors, (R,) each
 
 
-def write_comparison(
-    problems: Mapping[str, Mapping[str, Sequence[str | Path]]], path: Path, resolution: int = 200
-) -> bool:
+def write_comparison(problems: Mapping[str, Mapping[str, Sequence[str | Path]]], path: Path) -> bool:
     """Draw the runs (folders) of each group of each problem, best group first; False if no run has two errors.
 
     The run of a group with the median error at its end has a thick line, the others have thin lines.
@@ -38,7 +36,7 @@ def write_comparison(
                 axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.03), borderaxespad=0.0, handlelength=1.6)
         axes.set_xlabel("seconds")
         path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=resolution)
+        figure.savefig(path, dpi=200)
     return True
 
 

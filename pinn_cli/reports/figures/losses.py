@@ -64,7 +64,7 @@ def _draw(
 
 
 def mark_stages(panels: list[Axes], history: dict[str, np.ndarray], names: list[str]) -> None:
-    """Where there are several stages: a thin line at the start of each, and its name above."""
+    """Draw a thin line at the start of each stage with its name above; nothing for a single stage."""
     stage, steps = history.get("stage", np.zeros(0)), history["step"]
     starts = [k for k in range(1, len(stage)) if stage[k] != stage[k - 1]]
     for k in starts:

@@ -19,7 +19,7 @@ DEFAULT = "basic"
 
 
 def is_setting(word: str) -> bool:
-    """Whether a word speaks of the launcher, and not of the runs."""
+    """Whether a word is a setting of the launcher, not of the runs."""
     return word.lstrip("+~").startswith(("hydra.", "hydra/"))
 
 

@@ -1,6 +1,7 @@
 """A pool of processes on this machine: several commands at a time, until all have ended or a signal asks to stop."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -41,6 +42,12 @@ class Watcher(Protocol):
 
     def stopping(self, reason: str, running: int) -> None:
         """The commands that run are asked to save and stop."""
+
+
+def parsed(line: str) -> Command:
+    """The command of a line of a script, ``pinn train WORDS folder=FOLDER``."""
+    words = tuple(shlex.split(line))
+    return Command(words, Path(words[-1].removeprefix("folder=").strip("'")))
 
 
 def train(run: PlannedRun) -> Command:

@@ -29,12 +29,12 @@ def records(table: Table) -> dict[str, dict[int, Record]]:
 
 
 def folders(table: Table) -> dict[str, dict[int, Path]]:
-    """By cell and seed the folder of every run of the table that has a results file."""
-    found: dict[str, dict[int, Path]] = {name: {} for name in table.cells}
+    """The folder of every run of the table that has a results file, by cell and seed."""
+    folders: dict[str, dict[int, Path]] = {name: {} for name in table.cells}
     for run in Sweep.read(table.folder).runs if (table.folder / MANIFEST).exists() else ():
-        if run.label in found and (run.folder / RESULTS).exists():
-            found[run.label][seed_of(run)] = run.folder
-    return found
+        if run.label in folders and (run.folder / RESULTS).exists():
+            folders[run.label][seed_of(run)] = run.folder
+    return folders
 
 
 def seed_of(run: PlannedRun) -> int:
@@ -109,12 +109,9 @@ def refuse_others(table: Table) -> None:
         for seed, folder in own.items():
             config = composed(table.cells[name].words)
             config.seed, config.folder = seed, str(folder)
-            if differences := runs.differences(folder, _plain(config)):
+            plain: Any = OmegaConf.to_container(config, resolve=True)
+            if differences := runs.differences(folder, plain):
                 raise UsageError(f"{folder} is not the run of {name} ({differences}); move {table.folder} elsewhere")
-
-
-def _plain(config: DictConfig) -> Any:
-    return OmegaConf.to_container(config, resolve=True)
 
 
 @cache

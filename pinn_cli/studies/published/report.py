@@ -7,7 +7,7 @@ from typing import Any
 
 from pinn_cli.records.status import Status
 from pinn_cli.studies.published.measured import Record
-from pinn_cli.studies.published.table import Cell, Note, Table
+from pinn_cli.studies.published.table import Cell, Table
 
 AGREES, DIFFERS, ONE, QUICK = "agrees", "differs", "one seed", "quick"
 
@@ -68,17 +68,14 @@ def _cell(table: Table, cell: Cell, records: Mapping[int, Record]) -> dict[str, 
         results[name] = result(quantity.paper.get(cell.name), [*values.values()]) | {"count": len(values), "rest": rest}
         if table.quick and values:
             results[name] |= {"ratio": None, "verdict": QUICK}
+    own = [cell.row in note.rows and cell.column in note.columns for note in table.notes]
     return {
         "row": cell.row,
         "column": cell.column,
         "results": results,
-        "notes": [chr(97 + i) for i, note in enumerate(table.notes) if _concerns(note, cell)],
+        "notes": [chr(97 + i) for i, is_own in enumerate(own) if is_own],
         "runs": {str(seed): record for seed, record in records.items()},
     }
-
-
-def _concerns(note: Note, cell: Cell) -> bool:
-    return cell.row in note.rows and cell.column in note.columns
 
 
 def _ratios(table: Table, cells: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from pinn_cli.studies import launch
 from pinn_cli.studies.launchers import choose
 from pinn_cli.studies.published.measured import composed, seed_of
 from pinn_cli.studies.published.table import Cell, Table
-from pinn_cli.studies.status import states
+from pinn_cli.studies.status import goes_on, states
 from pinn_cli.studies.sweep import PlannedRun, Sweep, counted
 
 
@@ -62,7 +62,7 @@ def start(sweep: Sweep, todo: Sequence[PlannedRun], settings: Sequence[str], com
     """
     project.enter()
     name, launcher = choose.named(settings)
-    if name != sweep.launcher and any(entry["state"] in UNDERWAY for entry in states(sweep)):
+    if name != sweep.launcher and goes_on(states(sweep)):
         way = f"type --launcher {sweep.launcher}, or wait"
         raise UsageError(f"{sweep.launcher} still has runs of {sweep.folder}; {way}")
     sweep = replace(sweep, launcher=name, command=command)

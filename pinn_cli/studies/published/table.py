@@ -175,7 +175,9 @@ def _cells(
     words = {(row, column): [*every, *columns[column], *rows[row], *more.get(f"{row}_{column}", ())]
              for row in rows for column in columns}  # fmt: skip
     cells = [_cell(*place, own) for place, own in words.items()]
-    _check_patterns(without, [cell.name for cell in cells])
+    for pattern in without:
+        if not any(fnmatchcase(cell.name, pattern) for cell in cells):
+            raise UsageError(f"no cell fits `{pattern}`; {nearest(pattern, [cell.name for cell in cells])}")
     kept = {cell.name: cell for cell in cells if not any(fnmatchcase(cell.name, pattern) for pattern in without)}
     _check_names(more, kept)
     return kept
@@ -235,12 +237,6 @@ def _check_counts(*counts: Any) -> None:
     for count in counts:
         if type(count) is not int or not 0 < count <= MOST:
             raise UsageError(f"seeds: {count}; expected a whole number from 1 to {MOST}")
-
-
-def _check_patterns(patterns: Iterable[str], known: Sequence[str]) -> None:
-    for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in known):
-            raise UsageError(f"no cell fits `{pattern}`; {nearest(pattern, known)}")
 
 
 def _check_names(names: Iterable[str], known: Iterable[str]) -> None:

@@ -10,9 +10,9 @@ import numpy as np
 from pinn_cli.basics.text import scientific
 from pinn_cli.records.status import Status
 from pinn_cli.reports import tables as typeset
+from pinn_cli.reports.tables import NONE
 from pinn_cli.studies.published.report import AGREES, DIFFERS, ONE
 
-NONE = "–"
 HEAD = ["cell", "paper", "ours", "mean", "[min, max]", "seeds", "ratio", ""]
 COMPARABLE = "paper: {number}; ours: median{mean} [least, greatest] over the seeds; ratio: ours / paper"
 OURS = "median [least, greatest] over the seeds"
@@ -56,7 +56,8 @@ def tables(report: dict[str, Any], empty: bool = True) -> str:
 def rows(report: dict[str, Any], quantity: str, empty: bool = True) -> Rows:
     """Headings, then a row per cell; means stand beside medians where the paper prints means."""
     cells = [(name, cell) for name, cell in report["cells"].items() if quantity in cell["results"]]
-    kept = [k for k, title in enumerate(HEAD) if title not in _left_out(report)]
+    left_out = (set() if _of_means(report) else {"mean"}) | ({"paper", "ratio"} if _is_ours(report) else set())
+    kept = [k for k, title in enumerate(HEAD) if title not in left_out]
     head = ["median" if title == "ours" and _is_ours(report) else title for title in HEAD]
     lines = [_row(report, quantity, *one) for one in cells if empty or one[1]["results"][quantity]["count"]]
     return [[row[k] for k in kept] for row in (head, *lines)]
@@ -110,11 +111,6 @@ def _row(report: dict[str, Any], quantity: str, name: str, cell: dict[str, Any])
 def _caption(report: dict[str, Any]) -> str:
     caption = QUICK if report["quick"] else OURS if _is_ours(report) else COMPARABLE
     return caption.format(**report, mean=", mean and" if _of_means(report) else "")
-
-
-def _left_out(report: dict[str, Any]) -> set[str]:
-    """The columns that this table does not need."""
-    return (set() if _of_means(report) else {"mean"}) | ({"paper", "ratio"} if _is_ours(report) else set())
 
 
 def _is_ours(report: dict[str, Any]) -> bool:

@@ -1,7 +1,6 @@
 """The launcher `slurm_array`: a sweep submitted as arrays of Slurm."""
 
 import re
-import shlex
 import shutil
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from pinn_cli.basics.errors import FINISHED, MachineError, UsageError
+from pinn_cli.studies.launchers import pool
 from pinn_cli.studies.launchers.base import Launcher
 from pinn_cli.studies.launchers.slurm import commands as slurm
 from pinn_cli.studies.launchers.slurm.commands import largest_array, submit
@@ -93,7 +93,8 @@ class SlurmArray(Settings, Launcher):
             keep(folder, [word for run in runs for word in run.words])
         place = next(p for n in count(1) if not (p := folder / (f"slurm-{n}" if n > 1 else "slurm")).exists())
         place.mkdir()
-        (place / "runs.txt").write_text("".join(f"{_command(run)}\n" for run in runs), encoding="utf-8")
+        commands = [replace(run, folder=run.folder.absolute()).command for run in runs]  # as one types them anywhere
+        (place / "runs.txt").write_text("".join(f"{command}\n" for command in commands), encoding="utf-8")
         (place / "array.sh").write_text(text(self, sweep, place), encoding="utf-8")
         return place / "array.sh"
 
@@ -109,24 +110,15 @@ class SlurmArray(Settings, Launcher):
         return f"{counted(sum(tasks for _, tasks in arrays), 'task')}{each}{several}"
 
 
-def _command(run: PlannedRun) -> str:
-    """The run as one types it, from anywhere."""
-    return replace(run, folder=run.folder.absolute()).command
-
-
 def _numbers(sweep: Sweep, task: slurm.Task) -> Collection[int]:
     """The runs that a task carries out, which are lines of its runs.txt; all runs if that cannot be read."""
-    runs = sweep.numbers
+    runs = {run.folder.resolve(): run.number for run in sweep.runs}
     try:
         script, first = task.command
         place, line = sweep.folder / Path(script).parent.name, int(first) - 1
         each = int(re.findall(r"^runs_per_task=(\d+)", (place / "array.sh").read_text("utf-8"), re.MULTILINE)[0])
         begin = line + int(task.number) * each
         lines = (place / "runs.txt").read_text("utf-8").splitlines()[begin : begin + each]
-        return [runs[_folder(line)] for line in lines]
+        return [runs[pool.parsed(line).folder.resolve()] for line in lines]
     except (OSError, ValueError, LookupError):
         return runs.values()
-
-
-def _folder(command: str) -> Path:
-    return Path(shlex.split(command)[-1].removeprefix("folder=").strip("'")).resolve()

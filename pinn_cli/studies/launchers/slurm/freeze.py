@@ -57,12 +57,9 @@ def _reached(names: set[str]) -> list[Path]:
         path = next((path for path in (Path.cwd() / name, Path.cwd() / f"{name}.py") if path.exists()), None)
         if path is not None and name not in modules:
             modules[name] = path
-            names |= {root for file in _files(path) for root in _imports(file)}
+            files = [path] if path.is_file() else [file for file in path.rglob("*.py") if file.is_file()]
+            names |= {root for file in files for root in _imports(file)}
     return list(modules.values())
-
-
-def _files(path: Path) -> list[Path]:
-    return [path] if path.is_file() else [file for file in path.rglob("*.py") if file.is_file()]
 
 
 def _imports(file: Path) -> set[str]:

@@ -42,7 +42,7 @@ class Task:
         _say(shlex.join(command.words))
 
     def ended(self, command: pool.Command, code: int, errors: str) -> None:
-        """Write down how a run has ended. One that was stopped or killed goes on in the next life of the task."""
+        """Write down how a run has ended. One that was stopped or killed goes on when the task is requeued."""
         line = shlex.join(command.words)
         if code == STOPPED or code < 0 or (self.reason and code not in (FINISHED, USAGE)):
             self.unfinished = True
@@ -72,10 +72,10 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--failed", help="the exit code of a set-up that has ended the task")
     given = parser.parse_args(words)
     lines = (given.place / "runs.txt").read_text(encoding="utf-8").splitlines()
-    commands = [_command(line) for line in lines[given.first - 1 : given.first - 1 + given.count]]
+    commands = [pool.parsed(line) for line in lines[given.first - 1 : given.first - 1 + given.count]]
     if given.failed is not None:
         for command in commands:
-            _note(command.folder, f"setup ended with {given.failed}{_last_words(given.place)}")
+            _note(command.folder, f"setup ended with {given.failed}{_last_of_log(given.place)}")
         return int(given.failed)
     if RESTARTS in os.environ:
         os.environ[PATIENCE] = str(WAIT)
@@ -110,11 +110,6 @@ def _ask(*words: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(words, stdout=subprocess.PIPE, text=True, check=False)
 
 
-def _command(line: str) -> pool.Command:
-    words = tuple(shlex.split(line))
-    return pool.Command(words, Path(words[-1].removeprefix("folder=").strip("'")))
-
-
 def _note(folder: Path, reason: str) -> None:
     """Note why a run has failed, unless it has noted that itself."""
     run = PlannedRun(0, (), None, folder)
@@ -122,8 +117,8 @@ def _note(folder: Path, reason: str) -> None:
         note(folder, FAILED_NOTE, reason)
 
 
-def _last_words(place: Path) -> str:
-    """The last line of this task's log that is not ours."""
+def _last_of_log(place: Path) -> str:
+    """The last line of this task's log."""
     name = "_".join(os.environ.get(f"SLURM_ARRAY_{part}_ID", "") for part in ("JOB", "TASK"))
     line = last_line(place / f"{name}.log")
     return f": {line}" if line else ""
