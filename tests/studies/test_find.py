@@ -150,7 +150,8 @@ def test_a_name_without_a_run_gets_one_line(words: str, says: str, one_line) -> 
 def test_without_any_run_or_sweep_the_line_says_what_to_type(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
     with pytest.raises(UsageError, match="start one: pinn train -m"):
         find_sweep("latest")
     with pytest.raises(UsageError, match="and none at all in"):
