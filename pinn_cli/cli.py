@@ -23,9 +23,9 @@ COMMANDS = {
     "collect": "a sweep in one HDF5 file:  pinn collect SWEEP",
     "logs": "what a run has printed:  pinn logs SWEEP/17 [--follow]",
     "cancel": "stop a sweep; its runs save first:  pinn cancel SWEEP",
-    "diagnose": "look into a trained network, its gradients and curvatures:  pinn diagnose RUN",
+    "diagnose": "gradients and curvatures of a trained network:  pinn diagnose RUN",
     "predict": "evaluate a trained network:  pinn predict RUN --grid 200x200 --out f.npz",
-    "reproduce": "run a published table, and print ours beside theirs:  pinn reproduce [NAME]",
+    "reproduce": "run a published table, ours beside theirs:  pinn reproduce [NAME]",
     "check": "look at a problem before training it:  pinn check problem=helmholtz",
     "new": "write a problem to start from:  pinn new problem NAME",
 }
@@ -79,8 +79,8 @@ def usage() -> str:
             "",
             *lines,
             "",
-            "RUN is a folder, how its name begins, SWEEP/17, latest, best, or a problem's name for its latest run;",
-            "SWEEP likewise.  pinn COMMAND --help says more.",
+            "RUN is a folder, the beginning of its name, SWEEP/17, latest, best, or the name",
+            "of a problem for its latest run; SWEEP likewise. pinn COMMAND --help says more.",
         ]
     )
 

@@ -96,10 +96,11 @@ def words(text: str) -> list[str]:
 
 def page(lines: Iterable[tuple[str, str]], width: int | None = None) -> str:
     """A label and a text on each line; a text too long for the width continues below its own beginning."""
-    rows = []
+    rows, lines = [], list(lines)
+    indent = max([LABEL, *(len(label) + 2 for label, _ in lines)])
     for label, text in lines:
-        first, *rest = wrap(text, width and max(1, width - LABEL))
-        rows += [f"{label:<{LABEL}}{first}", *(" " * LABEL + line for line in rest)]
+        first, *rest = wrap(text, width and max(1, width - indent))
+        rows += [f"{label:<{indent}}{first}", *(" " * indent + line for line in rest)]
     return "\n".join(row.rstrip() for row in rows)
 
 

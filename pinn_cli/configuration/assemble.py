@@ -1,5 +1,6 @@
 """The parts of one run, built from its configuration and checked against each other; nothing is made on disk."""
 
+import inspect
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from itertools import count, pairwise
@@ -82,8 +83,13 @@ def assemble(config: DictConfig, typed: Collection[str] = (), notes: Collection[
 def build_problem(config: DictConfig, builder: Builder) -> Problem:
     """The problem of a configuration (Raises UsageError)."""
     target = str(config.problem.get("_target_"))
-    if not issubclass(permitted_class(target, "problem"), Problem):
-        raise UsageError(f"problem._target_={target}: expected a subclass of pinn_cli.physics.problem.Problem")
+    cls = permitted_class(target, "problem")
+    if not issubclass(cls, Problem):
+        raise UsageError(f"problem._target_={target}: expected a subclass of pinn_cli.Problem")
+    own = inspect.get_annotations(cls).keys() - inspect.get_annotations(Problem).keys()
+    if own and "__dataclass_fields__" not in vars(cls):
+        typed = ", ".join(sorted(own))
+        raise UsageError(f"{cls.__name__} types {typed} and is no dataclass; write @dataclass above the class")
     problem = builder.part(config.problem, "problem")()
     for coordinate in config.periodic:
         if coordinate not in problem.coordinates:

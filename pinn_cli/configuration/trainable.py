@@ -6,6 +6,7 @@ influence the residual at another one: an exact Jacobian and weights per point r
     N = points   F = fields
 """
 
+import traceback
 from typing import Any
 
 import torch
@@ -105,7 +106,14 @@ def evaluated(where: str, constraint: Constraint, values: Values) -> Any:
     try:
         return constraint.residual(**values)
     except Exception as error:  # a method of the user may raise anything
-        raise UsageError(f"{where}: {type(error).__name__}: {error}") from error
+        line = traceback.extract_tb(error.__traceback__)[:2][-1]  # of the method, or of this call
+        way = ""
+        if isinstance(error, NameError):
+            way = f"; add `{error.name}` to the parameters of `{constraint.name}` if it is a symbol or coefficient"
+        elif "converted to Python scalars" in str(error):
+            way = "; use the functions of torch (torch.sin, torch.exp ...), not those of math"
+        place = f"line {line.lineno} of {line.filename}"
+        raise UsageError(f"{where}: {type(error).__name__}: {error} ({place}){way}") from error
 
 
 def trial_values(problem: Problem, constraint: Constraint) -> Values:

@@ -68,7 +68,14 @@ class Job:
                 with nullcontext() if saved is None else _checkpoint_fits(run, saved):
                     stage, objective, stop = train(run, recorder)
                 self._end(folder, run, stage, objective, stop, screen)
+            except KeyboardInterrupt:  # a second Ctrl-C
+                raise TrainingError(f"interrupted at once; pinn resume {folder} continues from the last save") from None
             except Exception as error:
+                if interruption.reason and compilation.advice(error):  # Ctrl-C reaches the compiler too, and ends it
+                    reason = f"interrupted ({interruption.reason}) while the step was compiled"
+                    results.attributes(status=Status.STOPPED, reason=reason, finished=now())
+                    screen.plan(f"stopped  {reason}\nnext     pinn resume {folder}")
+                    return STOPPED
                 line = _line(error)
                 with suppress(TrainingError):  # on a full disk only the screen shows the reason
                     recorder.flush(run)  # the rows that led to the error

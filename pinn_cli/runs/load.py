@@ -122,7 +122,8 @@ class Prediction:
         """The axis of each coordinate, and each value asked for (n1, n2, ...); NaN outside the domain."""
         if len(nodes) != len(self.coordinates) or min(nodes) < 2:
             typed, example = ("x".join(map(str, n)) for n in (nodes, [200] * len(self.coordinates)))
-            raise UsageError(f"grid {typed}: expected {len(self.coordinates)} whole numbers above 1, e.g. {example}")
+            names = ", ".join(self.coordinates)
+            raise UsageError(f"grid {typed}: expected a whole number above 1 for each of {names}, e.g. {example}")
         values = 2 * len(nodes) + len(derivatives or self.fields)  # the points twice, as they are made and as one array
         way = f"type a smaller grid than {'x'.join(map(str, nodes))}"
         refuse_too_many(prod(nodes), values, torch.device("cpu"), way)

@@ -29,7 +29,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pinn_cli.basics import pace
-from pinn_cli.basics.text import duration, rate, scientific, trend
+from pinn_cli.basics.text import duration, page, rate, scientific, trend
 
 LINE_INTERVAL = 3.0  # seconds between two lines of a log
 LIVE_INTERVAL = 0.2  # seconds between two pictures of the live table
@@ -74,6 +74,7 @@ class View(Protocol):
     """A way to show a run: lines or a live picture."""
 
     interval: float  # seconds between two pictures or lines
+    width: int | None  # columns; None: no limit
 
     def show(self, state: "State") -> None:
         """Show the present state."""
@@ -179,13 +180,11 @@ class Console:
 
     def finish(self, summary: Summary) -> None:
         """Show the last row, then errors, duration, reason, verdict, the results file and the next command."""
-        lines = summary.lines()
-        width = max(len(label) for label, _ in lines)
         for view in self._views:
             if self._state.values:
                 view.show(self._state)
             view.close()
-            view.write("\n".join(f"{label:<{width}}  {text}" for label, text in lines))
+            view.write(page(summary.lines(), view.width))
 
 
 def _opened(log: Path) -> IO[str]:
@@ -205,6 +204,7 @@ class Lines:
     """Plain lines, flushed one by one. A closed pipe (``| head``) or a full disk does not stop the run."""
 
     interval = LINE_INTERVAL
+    width: int | None = None
 
     def __init__(self, stream: IO[str]):
         self.stream, self.last = stream, ""
@@ -240,6 +240,7 @@ class Picture:
 
     def __init__(self, terminal: rich.console.Console):
         self.terminal = terminal
+        self.width: int | None = terminal.width
         self.live: Live | None = None
 
     def show(self, state: State) -> None:

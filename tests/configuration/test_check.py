@@ -245,7 +245,11 @@ REFUSED = {
     "nothing": (lambda self, u: None, r"has type NoneType; expected \(16,\)"),
     "no field": (lambda self, x, t: x - t, "no field changes the residual"),
     "a field that is cancelled": (lambda self, u: u - u, "no field changes the residual"),
-    "a mistake": (lambda self, u: u + undefined, r"Mine\.pde: NameError"),  # noqa: F821
+    "a function of math": (lambda self, x: math.sin(x), r"Mine\.pde: .*use the functions of torch"),
+    "a name that is no parameter": (
+        lambda self, u: u + undefined,  # noqa: F821
+        r"Mine\.pde: NameError.*line \d+ of .*test_check\.py.*add `undefined` to the parameters",
+    ),
     "an unknown symbol": (lambda self, u_z: u_z, "u_z"),
     "an unknown region": (None, "no region `lid`"),
 }
@@ -418,3 +422,11 @@ class Mixed(Problem):
     def pde(self, u, lap_u):
         return lap_u + u - u.mean()
 """
+
+
+def test_typed_coefficients_without_a_dataclass_are_told_to_become_one(own_folder, capsys):
+    assert main(["new", "problem", "mine"]) == 0
+    file = Path("problems/mine.py")
+    file.write_text(file.read_text().replace("@dataclass\n", ""))
+    assert main(["check", "problem=mine"]) == 2
+    assert "is no dataclass; write @dataclass above the class" in capsys.readouterr().err

@@ -126,7 +126,7 @@ def test_pinn_predict_writes_a_grid(run: Path, name: str, capsys) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--grid", "5", "--out", "f.h5"], "expected 2 whole numbers above 1, e.g. 200x200"),
+        (["--grid", "5", "--out", "f.h5"], "expected a whole number above 1 for each of x, y, e.g. 200x200"),
         (["--grid", "5x-1", "--out", "f.h5"], "expected whole numbers with an x between them; type --grid 200x200"),
         (["--grid", "5,7", "--out", "f.h5"], "type --grid 5x7"),
         (["--grid", "5x5", "--out", "f.txt"], "ends in .npz or .h5"),

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from omegaconf import OmegaConf
+from torch._dynamo.exc import BackendCompilerFailed
 
 from pinn_cli import cli
 from pinn_cli.records.results import Results
@@ -203,3 +204,18 @@ def test_a_checkpoint_that_no_such_run_has_saved_gets_one_line(
     state[table][name] = value
     torch.save(state, mine / "checkpoint.pt")
     refused(["resume", "mine", "stop.steps=4"], "the checkpoint does not fit the run", capsys)
+
+
+def test_a_ctrl_c_that_ends_the_compiler_leaves_a_stopped_run_that_can_be_resumed(monkeypatch, capsys):
+    """The terminal sends Ctrl-C to the compiler as well, whose error then says nothing about the run."""
+
+    def ended(run, recorder):
+        run.interruption.reason = "Ctrl-C"
+        raise BackendCompilerFailed(lambda: None, RuntimeError("the compiler was killed"), None)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pinn_cli.runs.job.train", ended)
+        assert cli.main([*SHORT, "stop.steps=2", "folder=run"]) == cli.STOPPED
+    assert "next     pinn resume run" in capsys.readouterr().out
+    assert cli.main(["resume", "run"]) == 0
+    assert Results("run/results.h5").read_attributes()["status"] == "finished"
