@@ -224,7 +224,7 @@ def test_ctrl_c_stops_a_table_and_the_same_command_resumes_it(tiny, capfd):
     assert reproduce(*words) == cli.STOPPED
     thread.join()
     errors = capfd.readouterr().err
-    assert "Ctrl-C: 1 run finish their step and save" in errors
+    assert "Ctrl-C: waiting for 1 run to save" in errors
     assert "the same command goes on from here" in errors
     run = place("2x8_plain")
     assert Results(run / "results.h5").read_attributes()["status"] == "stopped"

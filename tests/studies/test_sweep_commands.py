@@ -69,7 +69,7 @@ def test_resume_starts_missing_interrupted_and_failed_runs_only(capfd) -> None:
     assert main(["resume", "../s"]) == 0
     out = capfd.readouterr().out
     os.chdir("..")
-    assert [int(number) for number in re.findall(r"^run (\d+) \(", out, re.MULTILINE)] == [1, 2, 3]
+    assert [int(number) for number in re.findall(r"^\(\d of 3\) run (\d+)", out, re.MULTILINE)] == [1, 2, 3]
     assert told("s") == ["finished"] * 4
     assert Path("s/0/config.yaml").stat().st_mtime_ns == began[0]
     for number, before in whole.items():

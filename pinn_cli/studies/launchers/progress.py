@@ -37,8 +37,7 @@ class Progress:
 
     def stopping(self, reason: str, running: int) -> None:
         """The runs that are running are asked to save and stop."""
-        print(f"{reason}: {counted(running, 'run')} finish their step and save; Ctrl-C again ends them at once",
-              flush=True)  # fmt: skip
+        print(f"{reason}: waiting for {counted(running, 'run')} to save; Ctrl-C again ends all at once", flush=True)
 
     def conclude(self) -> int:
         """Print how every run that did not finish stands, and what to type next; the exit code."""
