@@ -98,7 +98,7 @@ def _constraints(parts: Parts, objective: Objective, width: int | None) -> list[
     streams = {name: s for s in streams_of(parts.problem, objective.constraints.values()) for name in s.constraints}
     names, regions = objective.constraints, {c.region for c in objective.constraints.values()}
     name_width, region_width = max(map(len, names), default=0), max(map(len, regions), default=0)
-    room, indent = width and width - LABEL, " " * (name_width + 2)
+    room, indent = width and width - LABEL - 1, " " * (name_width + 2)  # `strategy` is one column longer
     lines = []
     for name, c in objective.constraints.items():
         points, weight = f"{len(objective.batch[name]):>6} points", f"weight {objective.base[name]:g}"

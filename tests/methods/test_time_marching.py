@@ -340,7 +340,7 @@ def test_an_inverse_problem_shows_its_unknowns(here, capsys) -> None:
     assert cli.main(["train", *made]) == 0
     shown = capsys.readouterr().out
     assert "unknown   kappa" in shown
-    assert "strategy time_marching  windows=2  start=warm" in shown
+    assert "strategy  time_marching  windows=2  start=warm" in shown
     kappa = Results(Path("run/results.h5")).read("unknowns")["kappa"]
     assert load("run").unknowns["kappa"] == kappa != 1.0
     assert len(Results(Path("run/results.h5")).read("collocation")["measured"]) == 200
