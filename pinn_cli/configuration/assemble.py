@@ -86,10 +86,11 @@ def build_problem(config: DictConfig, builder: Builder) -> Problem:
     cls = permitted_class(target, "problem")
     if not issubclass(cls, Problem):
         raise UsageError(f"problem._target_={target}: expected a subclass of pinn_cli.Problem")
-    own = inspect.get_annotations(cls).keys() - inspect.get_annotations(Problem).keys()
-    if own and "__dataclass_fields__" not in vars(cls):
-        typed = ", ".join(sorted(own))
-        raise UsageError(f"{cls.__name__} types {typed} and is no dataclass; write @dataclass above the class")
+    own = {n: kind for n, kind in inspect.get_annotations(cls).items() if n not in inspect.get_annotations(Problem)}
+    typed = [n for n, kind in own.items() if not n.startswith("_") and "ClassVar" not in str(kind)]
+    if typed and "__dataclass_fields__" not in vars(cls):
+        names = ", ".join(typed)
+        raise UsageError(f"{cls.__name__} gives {names} a type but is no dataclass; write @dataclass above the class")
     problem = builder.part(config.problem, "problem")()
     for coordinate in config.periodic:
         if coordinate not in problem.coordinates:

@@ -430,3 +430,16 @@ def test_typed_coefficients_without_a_dataclass_are_told_to_become_one(own_folde
     file.write_text(file.read_text().replace("@dataclass\n", ""))
     assert main(["check", "problem=mine"]) == 2
     assert "is no dataclass; write @dataclass above the class" in capsys.readouterr().err
+
+
+def test_typed_class_variables_and_private_attributes_need_no_dataclass(own_folder, capsys):
+    Path("conf/problem").mkdir(parents=True)
+    Path("conf/problem/plain.yaml").write_text("_target_: problems.plain.Plain\n")
+    Path("problems").mkdir()
+    Path("problems/plain.py").write_text(
+        "from typing import ClassVar\nfrom pinn_cli import Box, Problem, on\n\n\nclass Plain(Problem):\n"
+        "    coordinates, fields = ('x',), ('u',)\n    domain = Box(x=(0, 1))\n"
+        "    factor: ClassVar[float] = 2.0\n    _shift: float = 1.0\n\n"
+        "    @on('interior')\n    def pde(self, u_x):\n        return u_x - self.factor - self._shift\n"
+    )
+    assert main(["check", "problem=plain"]) == 0, capsys.readouterr().err
