@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slurm
 HERE = Path(__file__).resolve().parents[1]
 LARGEST = 5  # MaxArraySize of this Slurm: small, so that a sweep soon exceeds it
 SMALL = ["problem=helmholtz", "points.interior=32", "points.face=8", "compile=off", "threads=1"]
-LONG = [*SMALL, "stop.steps=1000"]  # half a minute or more: time enough to be disturbed
+LONG = [*SMALL, "stop.steps=2500"]  # a minute or more: the queue takes a while to disturb a run
 ARRAY = "hydra/launcher=slurm_array"
 NOBODY = "nobody"
 TABLE = f"""# A tiny table
