@@ -1,5 +1,7 @@
 """Provenance: the attributes of a results file that say what made it, where, when and how."""
 
+import hashlib
+import json
 import platform
 import shlex
 from collections.abc import Mapping, Sequence
@@ -35,6 +37,12 @@ def provenance(
         "started": now(),
         "command": shlex.join(["pinn", "train", *words]),
     }
+
+
+def short_hash(sources: Mapping[str, str], data: Mapping[str, str] | None = None) -> str:
+    """The attribute `source`: eight hexadecimal digits for these texts by module and SHA-256 sums by data file."""
+    content = json.dumps([sorted(sources.items()), sorted((data or {}).items())])
+    return hashlib.sha256(content.encode()).hexdigest()[:8]
 
 
 def now() -> str:

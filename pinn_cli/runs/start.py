@@ -15,7 +15,7 @@ from pinn_cli.records import folder as run_folder
 from pinn_cli.records import summary as runs
 from pinn_cli.records.folder import RESULTS
 from pinn_cli.records.lock import Lock
-from pinn_cli.records.provenance import provenance
+from pinn_cli.records.provenance import provenance, short_hash
 from pinn_cli.records.results import Results
 from pinn_cli.records.status import Status
 from pinn_cli.runs.job import Job, surroundings
@@ -42,8 +42,9 @@ def start(request: Request) -> tuple[int, Path]:
             if not (folder / RESULTS).exists():  # otherwise another process has started this run in the meantime
                 files.clear(folder)
                 yaml = OmegaConf.to_yaml(config, resolve=True)
+                texts = sources(config)
                 about = provenance(config, name, job.parts.device, request.words) | project.attributes(config)
-                Results(folder / RESULTS).create(about, yaml, sources(config))
+                Results(folder / RESULTS).create(about | {"source": short_hash(texts)}, yaml, texts)
                 files.write(folder / "config.yaml", yaml)
                 return job.train(folder, clock, f"{plan}\nfolder   {folder}"), folder
     return _again(folder, config), folder

@@ -48,12 +48,14 @@ ATTRIBUTES = {  # of the file: the kind of the value, and what it is
     "finished": (TEXT, "time at which it last ended (ISO 8601)"),
     "command": (TEXT, "the command that started the run"),
     "project": (TEXT, "the folder of the user's own modules, if the run has some"),
+    "source": (TEXT, "short hash of everything in /source and /data: runs of one hash had the same text and data"),
 }
 
 DATASETS = (  # problems are dimensionless as typed, so only times have a unit other than 1
     Entry("config", TEXT, (), "", "resolved configuration of the run (YAML)"),
     Entry("begun", TEXT, (), "", "configuration before `pinn resume RUN key=value` changed it (YAML)"),
     Entry("source/<module>", TEXT, (), "", "source of a module outside the package; attribute sha256"),
+    Entry("data", TEXT, (), "", "data files that the run has read: SHA-256 and path, a line each (as of sha256sum)"),
     Entry("stages", TEXT, ("K",), "", "names of the stages; history/stage is an index into them"),
     Entry("history/step", INTEGER, ROW, "1", "accepted steps of the run, all stages together"),
     Entry("history/time", NUMBER, ROW, "s", "duration of the run: training from the first step on, all resumes added"),
