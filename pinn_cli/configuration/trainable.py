@@ -7,6 +7,9 @@ influence the residual at another one: an exact Jacobian and weights per point r
 """
 
 import traceback
+from collections.abc import Mapping
+from math import isfinite, isnan
+from numbers import Real
 from typing import Any
 
 import torch
@@ -16,7 +19,7 @@ from pinn_cli.basics.errors import UsageError
 from pinn_cli.physics.ansatz import written_ansatz
 from pinn_cli.physics.points import trial_points
 from pinn_cli.physics.problem import Constraint, Problem
-from pinn_cli.physics.references.table import Columns, refuse_non_numbers
+from pinn_cli.physics.references.table import Columns, place_of, refuse_non_numbers, refuse_text
 from pinn_cli.physics.symbols import Place
 from pinn_cli.physics.terms import supplied
 
@@ -31,7 +34,10 @@ def trainable_constraints(problem: Problem) -> list[Constraint]:
     names the method and what is wrong with it.
     """
     try:
+        _check_unknowns(problem)
         constraints = problem.constraints()
+        _check_coefficients(problem, constraints)
+        _refuse_names_of_regions(problem, constraints)
         if any(constraint.region == "data" for constraint in constraints):
             _check_measurements(problem)
     except TypeError as error:
@@ -44,6 +50,35 @@ def trainable_constraints(problem: Problem) -> list[Constraint]:
         _check_residual(problem, constraint)
     _check_ansatz(problem)
     return constraints
+
+
+def _check_unknowns(problem: Problem) -> None:
+    """Require a dict of start values, each a finite number (UsageError)."""
+    where, unknowns = f"{type(problem).__name__}.unknowns", problem.unknowns
+    if not isinstance(unknowns, Mapping):
+        raise UsageError(f"{where} = {unknowns!r}: expected start values by name, e.g. {{'k': 1.0}}")
+    for name, value in unknowns.items():
+        if not isinstance(value, Real) or isinstance(value, bool) or not isfinite(value):
+            raise UsageError(f"{where}: `{name}` starts at {value!r}; expected a finite number")
+
+
+def _check_coefficients(problem: Problem, constraints: list[Constraint]) -> None:
+    """Refuse a coefficient that is NaN, and one without bound that a residual names (UsageError)."""
+    named = {name for c in constraints for name in c.symbols}
+    for name, value in coefficients(problem).items():
+        if isnan(value) or (name in named and not isfinite(value)):
+            raise UsageError(f"{type(problem).__name__}: {name} = {value:g}; expected a finite number")
+
+
+def _refuse_names_of_regions(problem: Problem, constraints: list[Constraint]) -> None:
+    """Refuse a constraint with the name of another region or kind: `points.NAME` would mean both (UsageError)."""
+    for c in constraints:
+        others = {"interior", "face", "data"}.union(*({o.region, o.kind} for o in constraints if o is not c))
+        if c.name in others - {c.region, c.kind}:
+            raise UsageError(
+                f"{type(problem).__name__}.{c.name} has the name of another region, so `weights.{c.name}` would "
+                "mean both; choose another name"
+            )
 
 
 def _check_residual(problem: Problem, constraint: Constraint) -> None:
@@ -68,13 +103,16 @@ def _check_measurements(problem: Problem) -> None:
     columns = problem.data_columns
     where = f"{type(problem).__name__}.measurements"
     where += f" ({columns.path})" if isinstance(columns, Columns) else ""
+    refuse_text(columns, where)
     shapes = {name: tuple(column.shape) for name, column in columns.items()}
     if len(set(shapes.values())) > 1 or any(len(shape) != 1 for shape in shapes.values()):
         raise UsageError(f"{where}: columns of shapes {shapes}; expected (N,), all of one length")
     refuse_non_numbers(columns, where)
+    if not len(problem.data):
+        raise UsageError(f"{where}: no rows; expected at least one")
     points = problem.data[:, : len(problem.coordinates)]
     for row in (~problem.domain.contains(points)).nonzero()[:1, 0].tolist():
-        raise UsageError(f"{where}: row {row + 1}: {_outside(problem, points[row])}")
+        raise UsageError(f"{where}: {place_of(columns, row)}: {_outside(problem, points[row])}")
 
 
 def _outside(problem: Problem, point: Tensor) -> str:

@@ -11,12 +11,14 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from pinn_cli.physics.domains.base import Domain
+from pinn_cli.physics.names import OneOfEachName, is_marked, refuse_clashes
 from pinn_cli.physics.symbols import Grammar, Symbol
 
 
@@ -41,6 +43,7 @@ def on(region: str) -> Callable:
 
     def mark(method: Callable) -> Callable:
         method._build = lambda problem, name: problem._constraint(name, region)  # type: ignore[attr-defined]
+        method._region = region  # type: ignore[attr-defined]
         return method
 
     return mark
@@ -62,7 +65,7 @@ def observable(method: Callable) -> Callable:
     return method
 
 
-class Problem:
+class Problem(metaclass=OneOfEachName):
     """Base of all problems: a dataclass with `coordinates`, `fields`, a `domain`, and residuals marked by `on`.
 
     Coefficients are dataclass fields, ``nu: float = 0.1``; `unknowns` are start values of those that are trained.
@@ -85,7 +88,8 @@ class Problem:
     domain: Domain
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Refuse a number without a type (TypeError), because a dataclass would not make it a coefficient."""
+        """Refuse a number without a type, because a dataclass would not make it a coefficient, and residuals of one
+        name in two bases, because Python would take the first (TypeError)."""
         super().__init_subclass__(**options)
         typed = inspect.get_annotations(cls)
         for name, value in vars(cls).items():
@@ -95,12 +99,22 @@ class Problem:
                     f"{cls.__name__}: `{name} = {value!r}` has no type, so it can be neither overridden nor used as a "
                     f"symbol; write `{name}: {kind} = {value!r}`"
                 )
+        for name in {name for base in cls.__mro__[1:] for name, member in vars(base).items() if is_marked(member)}:
+            first, *others = [base for base in cls.__mro__ if name in vars(base)]
+            if rival := next((base for base in others if not issubclass(first, base)), None):
+                raise TypeError(
+                    f"{cls.__name__}: {first.__name__} and {rival.__name__} both have `{name}`; rename one of them"
+                )
 
     @property
     def coefficients(self) -> dict[str, float]:
         """The numbers of the problem that may be used as symbols, by name."""
-        own = {k: v for k, v in vars(self).items() if isinstance(v, int | float) and not isinstance(v, bool)}
-        return own | {k: float(v) for k, v in self.unknowns.items()}
+        return self._numbers | {k: float(v) for k, v in self.unknowns.items()}
+
+    @property
+    def _numbers(self) -> dict[str, Any]:
+        """The attributes that are numbers, those of numpy too."""
+        return {k: v for k, v in vars(self).items() if isinstance(v, Real) and not isinstance(v, bool)}
 
     def with_(self, **changes: Any) -> "Problem":
         """A changed copy: ``problem.with_(nu=0.1)``."""
@@ -118,13 +132,40 @@ class Problem:
             found = "no domain" if sides is None else f"the sides {', '.join(sides)}"
             expected = f"self.domain = Box({', '.join(f'{c}=(0, 1)' for c in self.coordinates)}) in __post_init__"
             raise TypeError(f"{type(self).__name__}: found {found}; expected {expected}, sides in this order")
-        columns = [c for c in self.data_columns if c not in self.coordinates]
-        return Grammar(self.coordinates, self.fields, tuple(self.coefficients), tuple(columns), self.domain.time)
+        measured = tuple(c for c in self.data_columns if c not in self.coordinates)
+        grammar = Grammar(
+            self.coordinates, self.fields, tuple(self.coefficients), measured, self.domain.time, tuple(self._measured)
+        )
+        kinds = {
+            "coordinate": self.coordinates,
+            "field": self.fields,
+            "coefficient": self._numbers,
+            "unknown": self.unknowns,
+            "measured column": measured,
+            "observable": self._marked("_observable"),
+            "constraint": self._marked("_build"),
+        }
+        refuse_clashes(type(self), kinds, grammar.is_derivative)
+        return grammar
 
     @cached_property
-    def data_columns(self) -> dict[str, Tensor]:
-        """The columns of `measurements`, by name; none without that method."""
-        return self.measurements() if hasattr(self, "measurements") else {}
+    def _measured(self) -> dict[str, Any]:
+        """What `measurements` returns; {} without that method."""
+        columns = self.measurements() if hasattr(self, "measurements") else {}
+        if not isinstance(columns, dict):
+            found = type(columns).__name__
+            raise TypeError(f"{type(self).__name__}.measurements: found {found}; expected a dict of columns by name")
+        return columns
+
+    @cached_property
+    def data_columns(self) -> dict[str, Any]:
+        """The columns of `measurements` by name: the coordinates, and those that a residual on `data` asks for."""
+        residuals = [name for name, region in self._marked("_region").items() if region == "data"]
+        asked = {n for name in residuals for n in inspect.signature(getattr(self, name)).parameters}
+        columns = copy.copy(self._measured)
+        for name in self._measured.keys() - asked - set(self.coordinates):
+            del columns[name]
+        return columns
 
     @property
     def data(self) -> Tensor:
@@ -162,12 +203,18 @@ class Problem:
 
     def _symbols(self, name: str, region: str) -> dict[str, Symbol]:
         where, parameters = f"{type(self).__name__}.{name}", inspect.signature(getattr(self, name)).parameters
+        for n, parameter in parameters.items():
+            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
+                raise TypeError(f"{where}: found `{parameter}`; expected symbols, each by its name")
+            if parameter.default is not parameter.empty:
+                raise TypeError(f"{where}: `{n}` has a default, which no symbol has; write the name alone")
+            if n in vars(self) and n not in self.grammar.symbols:
+                found = f"a {type(vars(self)[n]).__name__}"
+                raise TypeError(f"{where}: `{n}` is {found}; a coefficient is a number, e.g. {n}: float = 1.0")
         has_normal = region != "data" and self.domain.has_normal(region)
         return {n: self.grammar.parse(n, where, region, has_normal) for n in parameters}
 
     def _constraint(self, name: str, region: str, against: Callable[[Tensor], Tensor] | None = None) -> Constraint:
-        if hasattr(Problem, name):
-            raise TypeError(f"{type(self).__name__}.{name}: every problem has `{name}` already; choose another name")
         assert self.grammar  # raises if the domain is missing or does not fit, before it is used
         try:
             symbols = self._symbols(name, region)

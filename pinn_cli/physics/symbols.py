@@ -19,6 +19,7 @@ from torch import Tensor
 
 from pinn_cli.derivatives.algebra import unit
 from pinn_cli.derivatives.keys import Index, Lap
+from pinn_cli.physics.names import refuse_no_name
 
 
 @dataclass
@@ -103,18 +104,35 @@ class Grammar:
     coefficients: tuple[str, ...] = ()
     measured: tuple[str, ...] = ()
     time: str | None = None
+    columns: tuple[str, ...] = ()  # all of a table, also those that no residual asks for
 
     def __post_init__(self) -> None:
+        for kind, names in (("coordinates", self.coordinates), ("fields", self.fields)):
+            if isinstance(names, str) or not names:
+                raise TypeError(f'{kind} = {names!r}: expected a tuple of names, e.g. {kind} = ("{names or "u"}",)')
         for c in self.coordinates:
+            refuse_no_name("coordinate", c)
             if len(c) != 1 or c == "n":
                 raise TypeError(f"coordinate `{c}`: expected one letter other than n (u_n is the normal derivative)")
         for f in self.fields:
+            refuse_no_name("field", f)
             if "_" in f or f == "lap" or f in self.coordinates:
                 raise TypeError(f"field `{f}`: expected a name without underscore that is no coordinate and not `lap`")
 
     @property
     def space(self) -> tuple[int, ...]:
         return tuple(i for i, c in enumerate(self.coordinates) if c != self.time)
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The names that are symbols as they stand; derivatives are made from them."""
+        return (*self.coordinates, *self.fields, *self.coefficients, *self.measured)
+
+    def is_derivative(self, name: str) -> bool:
+        """Whether a name means a derivative of a field, such as `u_xx`, `lap_u` or, on a face, `u_n`."""
+        field, _, suffix = name.partition("_")
+        known = set(suffix) <= {*self.coordinates, "n"} and bool(suffix)
+        return (field == "lap" and suffix in self.fields) or (field in self.fields and known)
 
     def parse(self, name: str, where: str, region: str, has_normal: bool = False) -> Symbol:
         """The symbol called `name` in the residual `where` on `region`. Raises TypeError if there is none."""
@@ -126,6 +144,9 @@ class Grammar:
         if name in self.coefficients:
             return Coefficient(name)
         field, _, suffix = name.partition("_")
+        if field == "lap" and suffix in self.fields and not self.space:
+            way = f"write e.g. `{suffix}_{self.time}{self.time}`"
+            raise TypeError(f"{where}: `{name}` is the Laplacian in space, and the only coordinate is time; {way}")
         if field == "lap" and suffix in self.fields:
             return Derivative(self.fields.index(suffix), Lap(self.space, D))
         if field in self.fields and suffix == "n" and has_normal:
@@ -140,5 +161,6 @@ class Grammar:
         known += [f"a derivative such as `{u}_{x}`, `{u}_{x}{x}` or `lap_{u}`"]
         known += [f"a normal derivative `{u}_n`"] * has_normal
         known += [f"a coefficient ({', '.join(self.coefficients)})"] * bool(self.coefficients)
-        known += [f"a measured column ({', '.join(self.measured)})"] * bool(self.measured and region == "data")
+        columns = [c for c in self.columns or self.measured if c not in self.coordinates]
+        known += [f"a measured column ({', '.join(columns)})"] * bool(columns and region == "data")
         return f"is no symbol of the region `{region}`; expected {', '.join(known[:-1])} or {known[-1]}"

@@ -316,7 +316,7 @@ def test_a_measured_row_outside_the_domain_names_its_file(tmp_path):
 
     file = tmp_path / "probe.csv"
     file.write_text("x, t, v\n0.5, 0.5, 1\n-2, 3, 1\n")
-    expected = r"measurements \(.*probe\.csv\): row 2: x = -2, t = 3 lies .* expected 0 <= x <= 1, 0 <= t <= 1$"
+    expected = r"measurements \(.*probe\.csv\): line 3: x = -2, t = 3 lies .* expected 0 <= x <= 1, 0 <= t <= 1$"
     with pytest.raises(UsageError, match=expected):
         trainable_constraints(Measured())
 

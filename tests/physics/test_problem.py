@@ -126,8 +126,8 @@ def vanishing(region):
     ("members", "message"),
     [
         ({"wall": vanishing("top")}, r"Bad\.wall: no region `top`; expected one of: interior, boundary, initial, lid"),
-        ({"data": vanishing("interior")}, "every problem has `data` already"),
-        ({"domain": PINNED, "slope": on("gauge")(lambda self, u_n: u_n)}, "`u_n` is no symbol of the region `gauge`"),
+        ({"data": vanishing("interior")}, "the constraint `data` has the name of a method"),
+        ({"domain": PINNED, "tilt": on("gauge")(lambda self, u_n: u_n)}, "`u_n` is no symbol of the region `gauge`"),
         ({"domain": Box(y=(0, 2), x=(0, 1), t=(0, 1))}, r"the sides y, x, t; expected self\.domain = Box\(x=\(0, 1\)"),
         ({"domain": None}, r"found no domain; expected self\.domain = Box"),
         ({"seam": periodic("z")(lambda self, u: u)}, r"@periodic\('z'\); expected a coordinate \(x, y, t\)"),

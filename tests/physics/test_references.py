@@ -16,7 +16,7 @@ from pinn_cli.physics.references import cache, reference_of
 from pinn_cli.physics.references.base import CachedReference
 from pinn_cli.physics.references.cole_hopf import ColeHopf
 from pinn_cli.physics.references.exact import Exact
-from pinn_cli.physics.references.table import Table, read_table
+from pinn_cli.physics.references.table import Table
 
 POINTS = [(0.3, 0.5), (-0.01, 0.51), (0.001, 0.9), (0.7, 0.05), (1e-3, 1 / pi), (-0.99, 1.0), (0.5, 1e-6)]
 
@@ -187,18 +187,6 @@ def test_a_damaged_or_absent_file_gets_one_clear_line(name, tmp_path):
     assert "\n" not in str(error.value)
     with pytest.raises(UsageError, match=r"expected one of \.csv"):
         Table(tmp_path / "a.mat", ("x",), ("u",))
-
-
-@pytest.mark.parametrize(
-    ("cells", "message"),
-    [("0.5, dry", "row 2: u is `dry`; expected a number"), ("0.5,", "row 2: u is ``; expected a number"),
-     ("0.5", "row 2 has 1 values; expected 2")],
-)  # fmt: skip
-def test_a_csv_with_a_value_that_is_no_number_names_the_row(cells, message, tmp_path):
-    file = tmp_path / "probe.csv"
-    file.write_text(f"# measured in May\nx, u\n0.1, 1e-3\n{cells}\n")
-    with pytest.raises(UsageError, match=rf"probe\.csv: cannot be read as \.csv: {message}"):
-        read_table(file)
 
 
 # --- Cache ------------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ gauge       one point given a name of its own
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isfinite, nan
 
 import torch
 from torch import Tensor
@@ -41,15 +42,24 @@ class Box(Domain):
         points: Mapping[str, Sequence[float]] | None = None,
         **sides: tuple[float, float],
     ):
+        if not sides:
+            raise ValueError("Box(): expected at least one side, e.g. Box(x=(0, 1))")
+        ends = {c: _ends_of(c, side) for c, side in sides.items()}
         self.coordinates = tuple(sides)
-        self.lower = tuple(float(low) for low, _ in sides.values())
-        self.upper = tuple(float(high) for _, high in sides.values())
+        self.lower = tuple(low for low, _ in ends.values())
+        self.upper = tuple(high for _, high in ends.values())
         self.time = time if time in sides else None
         self.names = {name: list(faces) for name, faces in (names or {}).items()}
         self.points = {name: tuple(map(float, point)) for name, point in (points or {}).items()}
         for c, (low, high) in zip(self.coordinates, self.extents, strict=True):
             if not low < high:
                 raise ValueError(f"side {c}=({low:g}, {high:g}): expected the lower end first and a positive length")
+        own = ["interior", "boundary", "initial", "data", *self.regions[-2 * self.dimension :]]
+        for name, faces in (names or {}).items():
+            if name in own:
+                raise ValueError(f"name {name}: there is a region of this name already; choose another")
+            if isinstance(faces, str):
+                raise ValueError(f"name {name}: expected a list of faces, e.g. [{faces!r}]")
         for name, point in self.points.items():
             if self.regions.count(name) > 1:
                 raise ValueError(f"point {name}: there is a region of this name already; choose another")
@@ -187,16 +197,28 @@ class Box(Domain):
         return torch.tensor([self.lower, self.upper], dtype=like.dtype, device=like.device)
 
     def _spell(self, axis: int, end: int) -> str:
-        return f"{self.coordinates[axis]}={(self.lower, self.upper)[end][axis]:g}"
+        low, high = self.extents[axis]
+        at = (low, high)[end]
+        return f"{self.coordinates[axis]}={at}" if f"{low:g}" == f"{high:g}" else f"{self.coordinates[axis]}={at:g}"
 
     def _parse(self, region: str) -> Face:
         coordinate, _, value = region.partition("=")
         if coordinate in self.coordinates and value:
             i = self.coordinates.index(coordinate)
-            for end, at in enumerate((self.lower[i], self.upper[i])):
-                if value.strip() == f"{at:g}" or _number(value) == at:
+            for end, at in enumerate(self.extents[i]):
+                if f"{coordinate}={value.strip()}" == self._spell(i, end) or _number(value) == at:
                     return i, end
         raise ValueError(f"no region `{region}`; expected one of: {', '.join(self.regions)}")
+
+
+def _ends_of(coordinate: str, side: object) -> tuple[float, float]:
+    try:
+        low, high = (float(end) for end in side)  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        low = high = nan
+    if not isfinite(low) or not isfinite(high):
+        raise ValueError(f"side {coordinate}={side!r}: expected two finite numbers, the lower end first")
+    return low, high
 
 
 def _number(text: str) -> float | None:

@@ -1,6 +1,6 @@
 """Reference values or measurements from a file."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,19 @@ import torch
 from torch import Tensor
 
 from pinn_cli.basics.errors import UsageError
+from pinn_cli.physics.references.delimited import Text, read_delimited
 
 
-class Columns(dict[str, np.ndarray]):
-    """Arrays by column name, and the `path` of the file that holds them."""
+class Columns(dict[str, Any]):
+    """Arrays by column name, and the `path` of the file that holds them.
 
-    def __init__(self, columns: dict[str, np.ndarray], path: str | Path) -> None:
+    A column of text that is not all numbers is a `Text`, which matters only if it is asked for. `lines` are the numbers
+    of the lines of its rows.
+    """
+
+    def __init__(self, columns: Mapping[str, Any], path: str | Path, lines: Sequence[int] = ()) -> None:
         super().__init__(columns)
-        self.path = path
+        self.path, self.lines = path, lines
 
 
 class Table:
@@ -38,6 +43,7 @@ class Table:
         columns = read_table(path)
         if missing := [name for name in (*coordinates, *fields) if name not in columns]:
             raise UsageError(f"{path}: no column {', '.join(missing)}; found {', '.join(columns)}.")
+        refuse_text({name: columns[name] for name in (*coordinates, *fields)}, path)
         flat = self._flat({c: columns[c] for c in coordinates}, {f: columns[f] for f in fields})
         self.at: Tensor = torch.stack([flat[c] for c in coordinates], 1)
         self.values = {f: flat[f] for f in fields}
@@ -65,40 +71,44 @@ class Table:
 
 def refuse_non_numbers(columns: Mapping[str, Any], where: object) -> None:
     """Refuse a column with a value that is no finite number, naming the first such row (UsageError)."""
+    refuse_text(columns, where)
     for name, column in columns.items():
-        for row, value in enumerate(np.asarray(column).ravel().tolist(), 1):
+        for row, value in enumerate(np.asarray(column).ravel().tolist()):
             if not isinstance(value, int | float) or not isfinite(value):
-                raise UsageError(f"{where}: row {row}: {name} is `{value}`; expected a finite number")
+                raise UsageError(f"{where}: {place_of(columns, row)}: {name} is `{value}`; expected a finite number")
+
+
+def refuse_text(columns: Mapping[str, Any], where: object) -> None:
+    """Refuse a column of a text file that is not all numbers, naming the first such line (UsageError)."""
+    for name, column in columns.items():
+        if isinstance(column, Text):
+            raise UsageError(f"{where}: {column.fault(name)}")
+
+
+def place_of(columns: Mapping[str, Any], row: int) -> str:
+    """Where a row, counted from 0, is: its line in a text file, or its number from 1 on."""
+    lines = getattr(columns, "lines", ())
+    return f"line {lines[row]}" if lines else f"row {row + 1}"
 
 
 def read_table(path: str | Path) -> Columns:
     """Arrays by column name. Raises UsageError if the file is missing, unreadable, or of an unknown kind."""
     suffix = Path(path).suffix.lower()
     if suffix not in READERS:
-        raise UsageError(f"{path}: kind {suffix or 'unknown'}; expected one of {', '.join(READERS)}.")
+        hint = "; in the spreadsheet choose Save As, CSV UTF-8" if suffix in (".xlsx", ".xls", ".ods") else ""
+        raise UsageError(f"{path}: kind {suffix or 'unknown'}; expected one of {', '.join(READERS)}{hint}.")
     if not Path(path).is_file():
         raise UsageError(f"{path}: no such file (looked from {Path.cwd()}).")
     try:
-        return Columns(READERS[suffix](Path(path)), path)
+        columns = READERS[suffix](Path(path))
     except Exception as error:  # each reader raises errors of its own
         raise UsageError(f"{path}: cannot be read as {suffix}: {error}") from error
+    return Columns(columns, path, getattr(columns, "lines", ()))
 
 
-def _csv(path: Path) -> dict[str, np.ndarray]:
-    """First line the column names, comma-separated; lines that begin with # are comments."""
-    lines = [line for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")]
-    names, *rows = [[cell.strip() for cell in line.split(",")] for line in lines]
-    for number, row in enumerate(rows, 1):
-        if len(row) != len(names):
-            raise ValueError(f"row {number} has {len(row)} values; expected {len(names)}, one for each name")
-    return {name: np.array([_number(row[k], name, n) for n, row in enumerate(rows, 1)]) for k, name in enumerate(names)}
-
-
-def _number(cell: str, name: str, row: int) -> float:
-    try:
-        return float(cell)
-    except ValueError:
-        raise ValueError(f"row {row}: {name} is `{cell}`; expected a number") from None
+def _text(path: Path) -> Columns:
+    columns, lines = read_delimited(path)
+    return Columns(columns, path, lines)
 
 
 def _npz(path: Path) -> dict[str, np.ndarray]:
@@ -111,8 +121,10 @@ def _hdf5(path: Path) -> dict[str, np.ndarray]:
         return {name: item[()] for name, item in file.items() if isinstance(item, h5py.Dataset)}
 
 
-READERS: dict[str, Callable[[Path], dict[str, np.ndarray]]] = {
-    ".csv": _csv,
+READERS: dict[str, Callable[[Path], Mapping[str, Any]]] = {
+    ".csv": _text,
+    ".tsv": _text,
+    ".txt": _text,
     ".npz": _npz,
     ".h5": _hdf5,
     ".hdf5": _hdf5,
