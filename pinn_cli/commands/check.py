@@ -37,7 +37,7 @@ def run(arguments: Namespace) -> int:
     project.enter()
     request = read(arguments.overrides)
     parts = assemble(request.config, request.typed, request.notes)
-    report = check(parts.problem)
+    report = check(parts.problem, request.config.periodic)
     points = {name: len(X) for name, X in preview(parts).batch.items()}
     if arguments.json:
         print(json.dumps(asdict(report) | {"points": points, "ok": report.ok}, indent=2))
@@ -59,6 +59,7 @@ def page(report: "Report", points: dict[str, int], colour: bool = False, width: 
         f"  reference     {_reference(report)}",
         "",
         *(line for finding in report.findings for line in _finding(finding, points.get(finding.name))),
+        *([f"WARN  {report.undetermined}"] if report.undetermined else []),
         "OK    one number per point, no point looks at another, a field changes every residual",
         "",
         *_cost(report, points),

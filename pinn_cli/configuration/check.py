@@ -5,7 +5,7 @@ vanish, and how large are its terms? A table of values has no derivatives, so it
 at its own points. `trainable.py` has refused residuals that cannot be trained before.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 
@@ -23,6 +23,7 @@ from pinn_cli.configuration.trainable import (
 )
 from pinn_cli.derivatives.engines import Autograd, Taylor
 from pinn_cli.derivatives.keys import Key
+from pinn_cli.physics.determinacy import undetermined
 from pinn_cli.physics.points import trial_points
 from pinn_cli.physics.problem import Constraint, Problem
 from pinn_cli.physics.references import Reference, reference_of
@@ -66,20 +67,22 @@ class Report:
     reference_points: int | None  # of a table
     findings: list[Finding]
     streams: list[Streams]
+    undetermined: str | None = None  # what the constraints leave undetermined, in words
 
     @property
     def ok(self) -> bool:
         """Whether nothing is wrong. A residual that cannot be checked is not wrong."""
-        return not any(finding.warnings for finding in self.findings)
+        return self.undetermined is None and not any(finding.warnings for finding in self.findings)
 
 
-def check(problem: Problem) -> Report:
-    """Evaluate every residual for the solution.
+def check(problem: Problem, periodic: Collection[str] = ()) -> Report:
+    """Evaluate every residual for the solution; `periodic` are the coordinates in which every model is periodic.
 
     Raises UsageError for a residual that cannot be trained, with the name of its method and the reason.
     """
     constraints = trainable_constraints(problem)
     reference = reference_of(problem)
+    free = undetermined(problem, periodic)
     return Report(
         problem=type(problem).__name__,
         equation=(type(problem).__doc__ or "").partition("\n")[0],
@@ -92,6 +95,7 @@ def check(problem: Problem) -> Report:
         reference_points=len(reference.at) if reference and reference.at is not None else None,
         findings=[examine(problem, constraint, reference) for constraint in constraints],
         streams=streams_of(problem, constraints),
+        undetermined=str(free) if free else None,
     )
 
 

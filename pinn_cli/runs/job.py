@@ -16,6 +16,7 @@ from pinn_cli.configuration import plan
 from pinn_cli.configuration.assemble import Parts
 from pinn_cli.configuration.settings import switch
 from pinn_cli.methods.contracts import Stage
+from pinn_cli.physics.determinacy import Undetermined, undetermined
 from pinn_cli.physics.references import reference_of
 from pinn_cli.records.folder import CHECKPOINT, LOG, RESULTS
 from pinn_cli.records.provenance import now
@@ -42,12 +43,18 @@ class Job:
     name: str
     parts: Parts
     compiled: bool = field(init=False, default=False)
+    undetermined: Undetermined | None = field(init=False, default=None)  # what the constraints leave open
 
     def plan(self) -> str:
-        """Evaluate every residual once, decide whether the step is compiled, and return the plan as text."""
+        """Evaluate every residual once, decide whether the step is compiled, and return the plan as text.
+
+        A note says what the constraints leave undetermined.
+        """
         objective, first = plan.preview(self.parts), plan.first_stage(self.parts)
         setting, steps = switch(self.config.compile), first.steps or self.config.stop.steps  # each stage compiles anew
         self.compiled = compilation.decide(setting, first.optimizer, steps, self.parts.engine, self.parts.notes.append)
+        self.undetermined = undetermined(self.parts.problem, self.config.periodic)
+        self.parts.notes.extend([str(self.undetermined)] if self.undetermined else [])
         return plan.text(self.config, self.name, self.parts, objective, self.compiled)
 
     def train(self, folder: Path, clock: Clock, text: str, saved: dict[str, Any] | None = None) -> int:

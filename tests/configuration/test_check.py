@@ -43,6 +43,10 @@ class Advection(Problem):
     def initial(self, x, u):
         return u - sin(x)
 
+    @on("x=0")
+    def inflow(self, t, u, c):
+        return u + sin(c * t)
+
 
 def finding(problem, name="pde"):
     return next(f for f in check(problem).findings if f.name == name)
@@ -54,6 +58,15 @@ def test_a_sound_problem_passes():
     assert (report.problem, report.equation, report.reference) == ("Advection", "u_t + c u_x = 0.", "Exact")
     assert finding(Advection()).residual < 1e-14
     assert finding(Advection()).terms["u_t"] == pytest.approx(finding(Advection()).terms["u_x"])
+
+
+def test_a_problem_that_is_not_determined_gets_a_warning():
+    class NoInflow(Advection):
+        inflow = None
+
+    report = check(NoInflow())
+    assert not report.ok
+    assert "WARN  the constraints do not determine u; add a boundary or initial condition" in page(report, {})
 
 
 def test_a_wrong_sign_gets_a_warning_and_the_size_of_the_residual():
@@ -98,6 +111,10 @@ def test_a_solution_without_taylor_rules_is_differentiated_by_autograd():
         @on("initial")
         def initial(self, x, u):
             return u - torch.special.entr(x + 3)
+
+        @on("x=0")
+        def inflow(self, t, u, c):
+            return u - torch.special.entr(3 - c * t)
 
     assert check(Odd()).ok
     assert finding(Odd()).engine == "autograd"
@@ -199,6 +216,10 @@ def test_a_reference_checks_the_constraints_of_the_fields_that_it_knows():
         @on("initial")
         def other(self, v):
             return v
+
+        @on("interior")
+        def still(self, v_t):
+            return v_t
 
     exact = Pair().exact
     Half = type("Half", (Pair,), {"exact": None, "reference": lambda self: Known(("u",), exact)})
@@ -368,7 +389,7 @@ def test_the_page_shows_a_warning_in_colour_on_a_terminal():
 
 def test_the_exit_code_is_1_if_something_is_wrong(monkeypatch, capsys):
     wrong = check(with_residual(lambda self, u_t, u_x: u_t - u_x))
-    monkeypatch.setattr("pinn_cli.configuration.check.check", lambda problem: wrong)
+    monkeypatch.setattr("pinn_cli.configuration.check.check", lambda *_: wrong)
     assert main(["check", "problem=helmholtz"]) == 1
     assert main(["check", "problem=helmholtz", "--json"]) == 1
     assert '"ok": false' in capsys.readouterr().out
@@ -440,6 +461,7 @@ def test_typed_class_variables_and_private_attributes_need_no_dataclass(own_fold
         "from typing import ClassVar\nfrom pinn_cli import Box, Problem, on\n\n\nclass Plain(Problem):\n"
         "    coordinates, fields = ('x',), ('u',)\n    domain = Box(x=(0, 1))\n"
         "    factor: ClassVar[float] = 2.0\n    _shift: float = 1.0\n\n"
-        "    @on('interior')\n    def pde(self, u_x):\n        return u_x - self.factor - self._shift\n"
+        "    @on('interior')\n    def pde(self, u_x):\n        return u_x - self.factor - self._shift\n\n"
+        "    @on('x=0')\n    def start(self, u):\n        return u\n"
     )
     assert main(["check", "problem=plain"]) == 0, capsys.readouterr().err

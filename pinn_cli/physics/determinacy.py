@@ -1,0 +1,216 @@
+"""Whether the constraints of a problem determine its solution: the rank of their linearisation.
+
+    N = points   D = coordinates   F = fields   K = changes: one for each field and function of a basis
+
+Every constraint is linearised at a smooth trial state u0, for changes c of the fields in the span of smooth functions
+(Legendre polynomials of the scaled coordinates, sines and cosines of periodic ones): dr = sum_s dr/ds s[c] over the
+symbols s of the fields. A change that alters no residual is one that the constraints leave undetermined. It shows as a
+singular value near zero.
+
+The answer must not depend on units or on stiffness: exp(-20 t) alters an initial value by little at t = 1. So each
+term is scaled to be of order 1 for a gentle function on the domain. It keeps its sign and how it varies.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from itertools import product
+from math import comb, pi, prod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pinn_cli.derivatives.engines import Autograd, Taylor
+from pinn_cli.derivatives.keys import Key, Lap
+from pinn_cli.physics.ansatz import written_ansatz
+from pinn_cli.physics.points import trial_points
+from pinn_cli.physics.problem import Constraint, Problem
+from pinn_cli.physics.symbols import Derivative, Normal, Place
+from pinn_cli.physics.terms import rms
+
+CHANGES = 300  # at most
+DEGREE = 12  # of the basis, at most
+POINTS = 600  # of a region
+ZERO = 1e-3  # singular values below this count as zero; a level fixed at a corner leaves 5e-3, other problems 0.1
+SAME = 2e-2  # the part of a change of an unknown that changes of the fields do not balance; below: undetermined
+WEAKEST = 0.5  # the smallest term of a residual relative to its largest one, after scaling
+STEP = 1e-6  # of the difference that linearises an ansatz
+
+
+@dataclass(frozen=True)
+class Undetermined:
+    """The fields and unknowns that may change while no residual changes.
+
+    `up_to` is the kind of these changes, if all are of one kind: a constant, or a function of time.
+    """
+
+    names: tuple[str, ...]
+    up_to: str = ""
+
+    def __str__(self) -> str:
+        names = ", ".join(self.names)
+        if self.up_to:
+            return f"the constraints determine {names} only up to {self.up_to}; add a condition on the level of {names}"
+        return f"the constraints do not determine {names}; add a boundary or initial condition, or data, for {names}"
+
+
+def undetermined(problem: Problem, periodic: Collection[str] = ()) -> Undetermined | None:
+    """What the constraints leave undetermined; None if nothing is found.
+
+    `periodic` are the coordinates in which every model of the run is periodic. Only smooth changes of one trial state
+    are tried. A residual that is not finite there is no answer: None.
+    """
+    trial = _Trial(problem, periodic)
+    rows = torch.cat([trial.rows(constraint) for constraint in problem.constraints()])
+    if not rows.isfinite().all():
+        return None
+    of_fields, of_unknowns = rows[:, : trial.size], rows[:, trial.size :]
+    enough = torch.cat([of_fields, of_fields.new_zeros(max(0, trial.size - len(rows)), trial.size)])
+    U, sizes, V = torch.linalg.svd(enough, full_matrices=False)
+    U = U[: len(rows)]
+    null = V[sizes < ZERO].T
+    left = of_unknowns - U @ (U.T @ of_unknowns)
+    _, sizes, V = torch.linalg.svd(left, full_matrices=False)
+    unknowns = [n for n, row in zip(problem.unknowns, V[sizes < SAME].T, strict=True) if row.norm() > 0.1]
+    return trial.named(null, unknowns) if null.shape[1] or unknowns else None
+
+
+class _Trial:
+    """The trial state, and changes of it that are orthonormal on the domain."""
+
+    def __init__(self, problem: Problem, periodic: Collection[str]):
+        self.problem, self.ansatz = problem, written_ansatz(problem)
+        self.scale, self.shift = problem.domain.scaling(1.0)
+        self.periodic = [c in periodic for c in problem.coordinates]
+        D = problem.domain.dimension
+        degree = max(d for d in range(1, DEGREE + 1) if d == 1 or comb(D + d, d) * len(problem.fields) <= CHANGES)
+        self.powers = [p for p in product(range(degree + 1), repeat=D) if sum(p) <= degree]
+        self.points = trial_points(problem, "interior", POINTS)
+        self.changes = self._split(self._fields(self.points))[1] / POINTS**0.5  # (N, F, K)
+        self._regions: dict[tuple[str, bool], dict[Key, tuple[Tensor, Tensor]]] = {}
+        self.normalise = torch.linalg.pinv(torch.linalg.qr(self.changes.flatten(0, 1)).R)
+
+    def rows(self, constraint: Constraint) -> Tensor:
+        """d residual / d change (N, K + unknowns) of one constraint, over sqrt(N), scaled to be of order 1."""
+        X = trial_points(self.problem, constraint.region, POINTS)[: 2 * POINTS]
+        rows = self._one_sided(constraint, X, False)
+        if constraint.against is not None:
+            rows = rows - self._one_sided(constraint, constraint.against(X), True)
+        return rows / len(X) ** 0.5
+
+    @property
+    def size(self) -> int:
+        """K."""
+        return len(self.normalise)
+
+    def named(self, null: Tensor, unknowns: list[str]) -> Undetermined:
+        """The fields that the changes `null` (K, count) alter, their kind, and these unknowns."""
+        fields = self.changes @ (self.normalise @ null)  # (N, F, count)
+        energy = fields.square().sum((0, 2))
+        names = [n for n, e in zip(self.problem.fields, energy.tolist(), strict=True) if e > 1e-2 * energy.sum()]
+        time = self.problem.domain.time
+        kinds: dict[str, list[str | None]] = {"a constant": [], f"a function of {time}": [time]}
+        if self.problem.domain.dimension == 1:
+            del kinds[f"a function of {time}"]
+        known = [kind for kind, free in kinds.items() if names and self._depend_only_on(free, fields.flatten(1))]
+        return Undetermined((*names, *unknowns), known[0] if known and not unknowns else "")
+
+    def _depend_only_on(self, coordinates: list[str | None], values: Tensor) -> bool:
+        """Whether functions (N, M) on the domain are polynomials of these coordinates alone."""
+        free = [c in coordinates for c in self.problem.coordinates]
+        own = [i for i, p in enumerate(self.powers) if all(ok or not k for ok, k in zip(free, p, strict=True))]
+        basis = torch.stack(self._basis(self.points), 1)[:, own]
+        rest = values - basis @ torch.linalg.lstsq(basis, values).solution
+        return bool(rest.norm() < 1e-2 * values.norm())
+
+    def _one_sided(self, constraint: Constraint, X: Tensor, opposite: bool) -> Tensor:
+        points = X[:, : self.problem.domain.dimension]
+        symbols = {n: s for n, s in constraint.symbols.items() if isinstance(s, Derivative | Normal)}
+        split = self._values(constraint.region, opposite, points)
+        has_normal = constraint.region != "data" and self.problem.domain.has_normal(constraint.region)
+        normals = self.problem.domain.normal(constraint.region, points) if has_normal else None
+        state = Place({key: u0 for key, (u0, _) in split.items()}, X, normals, self._coefficients(X))
+        slopes = _slopes(constraint, {n: s.read(state) for n, s in constraint.symbols.items()})
+        sizes = {n: rms(slopes[n]) * max(map(self._gentle, s.needs)) for n, s in symbols.items()}
+        largest = max(sizes.values())
+        rows = X.new_zeros(len(X), len(self.normalise))
+        for name, symbol in symbols.items():
+            if not sizes[name] <= 1e-12 * largest:
+                change = {key: c[:, symbol.field] for key, (_, c) in split.items()}  # (N, K)
+                every: Any = replace(symbol, field=slice(None))  # type: ignore[arg-type]
+                s = every.read(Place(change, X, None if normals is None else normals[:, :, None], {}))
+                rows += (max(sizes[name] / largest, WEAKEST) / sizes[name] * slopes[name])[:, None] * s
+        unknowns = [slopes.get(n, X.new_zeros(len(X))) for n in self.problem.unknowns]
+        return torch.cat([rows @ self.normalise, *(c[:, None] / (rms(c) or 1.0) for c in unknowns)], 1)
+
+    def _coefficients(self, X: Tensor) -> dict[str, Tensor]:
+        """Coefficients; of an unknown the value written in the problem, or else the start of its search, or else 1."""
+        trained = {k: float(getattr(self.problem, k, v) or v or 1.0) for k, v in self.problem.unknowns.items()}
+        return {k: X.new_full((len(X),), v) for k, v in (self.problem.coefficients | trained).items()}
+
+    def _gentle(self, key: Key) -> float:
+        """The size of a derivative of a function of size 1 that varies over half the extent of each coordinate."""
+        if isinstance(key, Lap):
+            return sum(float(self.scale[axis]) ** 2 for axis in key.axes)
+        return prod(float(scale) ** k for scale, k in zip(self.scale, key, strict=True))
+
+    def _values(self, region: str, opposite: bool, X: Tensor) -> dict[Key, tuple[Tensor, Tensor]]:
+        """The trial state and its changes by derivative, for all constraints of a region."""
+        if (region, opposite) not in self._regions:
+            needs = [s.needs for c in self.problem.constraints() if c.region == region for s in c.symbols.values()]
+            wanted = {(0,) * X.shape[1]}.union(*needs)
+            try:
+                values = Taylor(wanted)(self._fields, X)
+            except (NotImplementedError, AttributeError):  # an ansatz may use an operation without a rule for jets
+                values = Autograd(wanted)(self._fields, X)
+            self._regions[region, opposite] = {key: self._split(v.detach()) for key, v in values.items()}
+        return self._regions[region, opposite]
+
+    def _fields(self, X: Any) -> Any:
+        """The trial state, and its K changes: (N, F + K F), the fields running fastest."""
+        basis, F = self._basis(X), len(self.problem.fields)
+        smooth = [f for f, p in zip(basis, self.powers, strict=True) if sum(p) in (1, 2)]
+        state = [1 + sum(0.3 / len(smooth) * (-1) ** (i * (k + 1)) * f for i, f in enumerate(smooth)) for k in range(F)]
+        nothing = 0 * X[:, 0]
+        if self.ansatz is None:
+            changes = [f if g == k else nothing for k in range(F) for f in basis for g in range(F)]
+            return torch.stack([*state, *changes], 1)
+        u0 = self.ansatz(X, torch.stack(state, 1))
+        moved = [self.ansatz(X, torch.stack([state[g] + STEP * f if g == k else state[g] for g in range(F)], 1))
+                 for k in range(F) for f in basis]  # fmt: skip
+        return torch.cat([u0, *((u - u0) * (1 / STEP) for u in moved)], 1)
+
+    def _split(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """The trial state (N, F), and its changes (N, F, K)."""
+        F = len(self.problem.fields)
+        return values[:, :F], values[:, F:].unflatten(1, (-1, F)).transpose(1, 2)
+
+    def _basis(self, X: Any) -> list[Any]:
+        """Smooth functions of the points X, each (N,): products of functions of one coordinate."""
+        z = [X[:, i] * float(self.scale[i]) + float(self.shift[i]) for i in range(len(self.periodic))]
+        degree = max(map(max, self.powers))
+        single = [(_waves if turns else _legendre)(c, degree) for c, turns in zip(z, self.periodic, strict=True)]
+        return [prod((single[i][k] for i, k in enumerate(p)), start=1.0) for p in self.powers]
+
+
+def _slopes(constraint: Constraint, values: dict[str, Tensor]) -> dict[str, Tensor]:
+    """dr/ds (N,) for every symbol."""
+    at = {n: v.detach().clone().requires_grad_() for n, v in values.items()}
+    with torch.enable_grad():
+        r = constraint.residual(**at)
+        slopes = torch.autograd.grad(r.sum(), list(at.values()), allow_unused=True, materialize_grads=True)
+    return dict(zip(at, slopes, strict=True))
+
+
+def _legendre(z: Any, degree: int) -> list[Any]:
+    """Legendre polynomials of z in [-1, 1], of mean square 1."""
+    P = [1 + 0 * z, z]
+    for k in range(1, degree):
+        P.append(((2 * k + 1) * z * P[k] - k * P[k - 1]) * (1 / (k + 1)))
+    return [(2 * k + 1) ** 0.5 * p for k, p in enumerate(P)]
+
+
+def _waves(z: Any, degree: int) -> list[Any]:
+    """1, cos(pi z), sin(pi z), cos(2 pi z), ... of mean square 1; z in [-1, 1] is one period."""
+    waves = [(torch.cos, torch.sin)[(k + 1) % 2](z * (pi * ((k + 1) // 2))) * 2**0.5 for k in range(1, degree + 1)]
+    return [1 + 0 * z, *waves]

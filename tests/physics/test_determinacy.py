@@ -1,0 +1,150 @@
+"""What the constraints of a problem leave undetermined is found before training, and nothing else is."""
+
+from math import pi
+
+import pytest
+import torch
+
+from pinn_cli import Box, Problem, on, periodic
+from pinn_cli.configuration.assemble import assemble
+from pinn_cli.configuration.catalogue import options
+from pinn_cli.configuration.compose import compose
+from pinn_cli.physics.determinacy import undetermined
+
+STRIP, SQUARE = Box(x=(0, 1), t=(0, 1)), Box(x=(0, 1), y=(0, 1))
+ONE_U, ONE_V = on("initial")(lambda self, u: u - 1), on("initial")(lambda self, v: v - 1)
+HEAT = on("interior")(lambda self, u_t, u_xx: u_t - 0.01 * u_xx)
+WAVE = on("interior")(lambda self, u_tt, u_xx: u_tt - 100 * u_xx)
+WALL = on("boundary")(lambda self, u: u)
+WALL_V = on("boundary")(lambda self, v: v)
+SLOPE = on("boundary")(lambda self, u_n: u_n)
+START = on("initial")(lambda self, x, u: u - torch.sin(pi * x))
+REST = on("initial")(lambda self, u_t: u_t)
+SEAM = periodic("x")(lambda self, u: u)
+SEAM_X = periodic("x")(lambda self, u_x: u_x)
+PLATE = on("interior")(lambda self, u_xxxx, u_xxyy, u_yyyy: u_xxxx + 2 * u_xxyy + u_yyyy - 1)
+NAVIER_STOKES = {
+    "x_momentum": on("interior")(lambda self, u, v, u_x, u_y, p_x, lap_u: u * u_x + v * u_y + p_x - 0.01 * lap_u),
+    "y_momentum": on("interior")(lambda self, u, v, v_x, v_y, p_y, lap_v: u * v_x + v * v_y + p_y - 0.01 * lap_v),
+    "mass": on("interior")(lambda self, u_x, v_y: u_x + v_y),
+    "wall": WALL, "wall_v": WALL_V,
+}  # fmt: skip
+UNSTEADY = NAVIER_STOKES | {
+    "x_momentum": on("interior")(lambda self, u_t, u, u_x, p_x, lap_u: u_t + u * u_x + p_x - 0.01 * lap_u),
+    "y_momentum": on("interior")(lambda self, v_t, v, v_y, p_y, lap_v: v_t + v * v_y + p_y - 0.01 * lap_v),
+    "start": ONE_U, "start_v": ONE_V,
+}  # fmt: skip
+INVERSE = on("interior")(lambda self, u_t, u_xx, nu: u_t - nu * u_xx)
+
+
+def problem(domain, constraints, fields=("u",), **more):
+    cls = type("Given", (Problem,), {"coordinates": domain.coordinates, "fields": fields, **constraints, **more})
+    made = cls()
+    made.domain = domain
+    return made
+
+
+LEFT_OPEN = {
+    "heat without initial value": (STRIP, {"heat": HEAT, "wall": WALL}, ("u",), {}, "do not determine u;"),
+    "heat without a wall": (STRIP, {"heat": HEAT, "start": START}, ("u",), {}, "do not determine u;"),
+    "heat with one seam of two": (STRIP, {"heat": HEAT, "seam": SEAM, "start": START}, ("u",), {}, "not determine u;"),
+    "heat in three coordinates": (
+        Box(x=(0, 1), y=(0, 1), t=(0, 1)),
+        {"heat": on("interior")(lambda self, u_t, lap_u: u_t - 0.01 * lap_u), "wall": WALL}, ("u",), {}, "determine u;",
+    ),
+    "Poisson with slopes alone": (
+        SQUARE, {"poisson": on("interior")(lambda self, lap_u: lap_u - 1), "slope": SLOPE}, ("u",), {},
+        "u only up to a constant",
+    ),
+    "wave without velocity": (STRIP, {"wave": WAVE, "wall": WALL, "start": START}, ("u",), {}, "not determine u;"),
+    "first-order equation with nothing": (
+        Box(t=(0, 86400)), {"decay": on("interior")(lambda self, u, u_t: u_t + 1e-3 * u)}, ("u",), {}, "determine u;",
+    ),
+    "a field without a condition": (
+        STRIP, {"heat": HEAT, "wall": WALL, "start": START,
+                "other": on("interior")(lambda self, v_t, v_xx, u: v_t - v_xx - u)}, ("u", "v"), {}, "determine v;",
+    ),
+    "a field without an equation": (
+        STRIP, {"heat": on("interior")(lambda self, u_t, u_xx, v: u_t - u_xx - v), "wall": WALL, "start": START},
+        ("u", "v"), {}, "determine v;",
+    ),
+    "a plate that is not clamped": (SQUARE, {"plate": PLATE, "wall": WALL}, ("u",), {}, "not determine u;"),
+    "pressure": (SQUARE, NAVIER_STOKES, ("u", "v", "p"), {}, "p only up to a constant"),
+    "pressure in time": (
+        Box(x=(0, 1), y=(0, 1), t=(0, 1)), UNSTEADY, ("u", "v", "p"), {}, "p only up to a function of t",
+    ),
+    "an unknown without data": (
+        STRIP, {"heat": INVERSE, "wall": WALL, "start": START}, ("u",), {"unknowns": {"nu": 1.0}}, "determine nu;",
+    ),
+    "an ansatz without initial value": (
+        STRIP, {"heat": HEAT}, ("u",), {"ansatz": lambda self, x, t, u: x * (1 - x) * u}, "not determine u;",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", LEFT_OPEN)
+def test_what_is_left_open_is_named(case):
+    domain, constraints, fields, more, words = LEFT_OPEN[case]
+    assert words in str(undetermined(problem(domain, constraints, fields, **more)))
+
+
+def test_few_measurements_leave_the_field_open():
+    here = {"x": torch.tensor([0.5]), "u_data": torch.tensor([1.0])}
+    given = problem(Box(x=(0, 1)), {"bend": on("interior")(lambda self, u_xx: u_xx),
+                                    "measured": on("data")(lambda self, u, u_data: u - u_data)},
+                    measurements=lambda self: here)  # fmt: skip
+    assert "do not determine u;" in str(undetermined(given))
+
+
+CLOSED = {
+    "stiff reaction": (
+        Box(t=(0, 1)), {"grow": on("interior")(lambda self, u, u_t: u_t - 50 * u * (1 - u)), "start": ONE_U},
+        ("u",), {},
+    ),
+    "boundary layer": (
+        Box(x=(0, 1)), {"flow": on("interior")(lambda self, u_x, u_xx: u_x - 1e-4 * u_xx - 1), "wall": WALL},
+        ("u",), {},
+    ),
+    "fast waves": (STRIP, {"wave": WAVE, "wall": WALL, "start": START, "rest": REST}, ("u",), {}),
+    "a thin rod for a long time": (
+        Box(x=(0, 1e-3), t=(0, 1e5)),
+        {"heat": on("interior")(lambda self, u_t, u_xx: u_t - 1e-12 * u_xx), "wall": WALL, "start": ONE_U}, ("u",), {},
+    ),
+    "periodic heat": (STRIP, {"heat": HEAT, "seam": SEAM, "seam_x": SEAM_X, "start": START}, ("u",), {}),
+    "clamped plate": (SQUARE, {"plate": PLATE, "wall": WALL, "slope": SLOPE}, ("u",), {}),
+    "first-order waves": (
+        STRIP, {"flow": on("interior")(lambda self, u_x, u_t: u_t + 30 * u_x), "start": START,
+                "inflow": on("x=0")(lambda self, u: u)}, ("u",), {},
+    ),
+    "eikonal": (
+        SQUARE, {"eikonal": on("interior")(lambda self, u_x, u_y: u_x**2 + u_y**2 - 1), "wall": WALL}, ("u",), {},
+    ),
+    "pressure with a level": (
+        Box(x=(0, 1), y=(0, 1), points={"gauge": (0, 0)}),
+        NAVIER_STOKES | {"level": on("gauge")(lambda self, p: p)}, ("u", "v", "p"), {},
+    ),
+    "three dimensions": (
+        Box(x=(0, 1), y=(0, 1), z=(0, 1)),
+        {"poisson": on("interior")(lambda self, lap_u: lap_u - 1), "wall": WALL}, ("u",), {},
+    ),
+    "an ansatz with everything": (
+        STRIP, {"heat": HEAT}, ("u",), {"ansatz": lambda self, x, t, u: torch.sin(pi * x) + t * x * (1 - x) * u},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CLOSED)
+def test_a_determined_problem_is_not_warned_of(case):
+    domain, constraints, fields, more = CLOSED[case]
+    assert undetermined(problem(domain, constraints, fields, **more)) is None
+
+
+def test_a_periodic_network_counts_as_a_condition():
+    given = problem(STRIP, {"heat": HEAT, "start": START})
+    assert undetermined(given, periodic=["x"]) is None
+    assert "not determine u;" in str(undetermined(problem(STRIP, {"heat": HEAT}), periodic=["x"]))
+
+
+@pytest.mark.parametrize("name", options("problem"))
+def test_no_problem_of_the_catalogue_is_undetermined(name):
+    assert undetermined(assemble(compose([f"problem={name}"])).problem) is None
