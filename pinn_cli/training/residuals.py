@@ -45,7 +45,8 @@ class Residuals:
         imposed = getattr(model, "imposed", ())  # a plain module imposes nothing and has no unknowns
         self.unknowns: dict[str, Tensor] = dict(getattr(model, "unknowns", {}))
         self.constraints = {c.name: c for c in problem.constraints() if c.name not in imposed}
-        self._zero = (0,) * len(problem.coordinates)
+        self.dimension = len(problem.coordinates)
+        self._zero = (0,) * self.dimension
         self._engines: dict[Group, Derivatives] = {}
         self._graphs: dict[tuple[Group, ...], Graph] = {}
 
@@ -89,8 +90,8 @@ class Residuals:
     def terms(self, name: str, X: Tensor) -> dict[str, float]:
         """The rms size over X of each term of an equation by symbol; `source` is the part without the fields."""
         c = self.constraints[name]
-        at = self._place(self._plan((name,)), c.region, X)
-        inside = self.problem.domain.grid(max(2, round(1000 ** (1 / len(self.problem.coordinates))))).to(X)
+        at = self.place((name,), X)
+        inside = self.problem.domain.grid(max(2, round(1000 ** (1 / self.dimension)))).to(X)
         values = {n: s.read(at).detach() for n, s in c.symbols.items()}
         return terms_of(self.problem, c, values, rms(self.model(inside)))
 
@@ -114,9 +115,12 @@ class Residuals:
 
     def symbols(self, name: str, X: Tensor) -> dict[str, Tensor]:
         """The values (N,) of the symbols of one constraint at points X of its region."""
-        c = self.constraints[name]
-        at = self._place(self._plan((name,)), c.region, X)
-        return {symbol: s.read(at) for symbol, s in c.symbols.items()}
+        at = self.place((name,), X)
+        return {symbol: s.read(at) for symbol, s in self.constraints[name].symbols.items()}
+
+    def place(self, names: Group, X: Tensor, tape: Tape | None = None) -> Place:
+        """What the symbols of constraints of one region are read from, at points X of that region."""
+        return self._place(self._plan(names), self.constraints[names[0]].region, X, tape)
 
     def _graph(self, groups: tuple[Group, ...]) -> Graph:
         for names in groups:
@@ -142,7 +146,7 @@ class Residuals:
         return graph
 
     def _one_sided(self, names: Group, X: Tensor, tape: Tape | None) -> Batch:
-        at = self._place(self._plan(names), self.constraints[names[0]].region, X, tape)
+        at = self.place(names, X, tape)
         out = {}
         for name in names:
             c = self.constraints[name]
@@ -162,7 +166,7 @@ class Residuals:
         return self._engines[names]
 
     def _place(self, derivatives: Derivatives, region: str, X: Tensor, tape: Tape | None = None) -> Place:
-        points = X[:, : len(self.problem.coordinates)]
+        points = X[:, : self.dimension]
         values = derivatives(self.model, points, tape)
         has_normal = region != "data" and self.problem.domain.has_normal(region)
         normals = self.problem.domain.normal(region, points) if has_normal else None
@@ -173,6 +177,10 @@ class Residuals:
         fixed = {k: X.new_full((len(X),), v) for k, v in self.problem.coefficients.items() if k not in trained}
         return fixed | {k: tape.per_point(p, len(X)) if tape else p.expand(len(X)) for k, p in trained.items()}
 
+    def inside(self, symbols: Iterable[Symbol], X: Tensor) -> Place:
+        """What symbols are read from at any points X of the domain."""
+        return self._place(self.engine({self._zero}.union(*(s.needs for s in symbols))), "interior", X)
+
     def _read(self, parsed: Mapping[str, Symbol], X: Tensor) -> dict[str, Tensor]:
-        at = self._place(self.engine({self._zero}.union(*(s.needs for s in parsed.values()))), "interior", X)
+        at = self.inside(parsed.values(), X)
         return {name: s.read(at) for name, s in parsed.items()}
