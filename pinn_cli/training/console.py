@@ -167,9 +167,7 @@ class Console:
         for view in self._views:
             view.write(text)
 
-    def row(
-        self, step: int, total: int | None, values: Mapping[str, float], seconds_left: float | None = None
-    ) -> None:
+    def row(self, step: int, total: int | None, values: Mapping[str, float], seconds_left: float | None = None) -> None:
         """Show this row if it is time to: `step` of `total` (None: open end), values by their names in the history."""
         now = self._clock()
         self._state.update(now, step, total, values, seconds_left)

@@ -139,6 +139,7 @@ def _through(
 
 def row_by_row(F: Tensor, parameters: Sequence[Tensor]) -> Tensor:
     """J (N, P) by one backward pass per row: slow, without rules; tests compare everything above with it."""
+
     def row(f: Tensor) -> Tensor:
         return flat(torch.autograd.grad(f, parameters, retain_graph=True, allow_unused=True), parameters)
 

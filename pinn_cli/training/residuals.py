@@ -1,6 +1,6 @@
 """Residuals of a problem for a model, at any points, eager or as one compiled graph.
 
-    N = points of one constraint   D = coordinates   F = fields
+N = points of one constraint   D = coordinates   F = fields
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
