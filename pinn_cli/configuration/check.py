@@ -28,7 +28,7 @@ from pinn_cli.physics.points import trial_points
 from pinn_cli.physics.problem import Constraint, Problem
 from pinn_cli.physics.references import Reference, reference_of
 from pinn_cli.physics.symbols import Derivative, Normal, Place
-from pinn_cli.physics.terms import order, rms, supplied, terms_of
+from pinn_cli.physics.terms import Scales, order_of, rms, scales_of, supplied, terms_of
 
 POINTS = 1024  # at which a residual is evaluated for the solution
 VANISHES = 1e-9  # relative residual of an exact solution; rounding leaves about 1e-15
@@ -109,9 +109,9 @@ def examine(problem: Problem, constraint: Constraint, reference: Reference | Non
         finding.unchecked = f"the reference does not know {', '.join(sorted(unknown))}"
     elif reference.at is None:
         u, X = function_of(reference, problem.fields), trial_points(problem, constraint.region, POINTS)
-        _evaluate(finding, problem, constraint, X, u, u, rms(u(trial_points(problem, "interior", POINTS))))
-        _warn(finding, tolerance(reference, max([2, *(_order(constraint, name) for name in supplied(constraint))])))
-    elif derivatives := [name for name in supplied(constraint) if _order(constraint, name)]:
+        _evaluate(finding, problem, constraint, X, u, u, scales_of(u(trial_points(problem, "interior", POINTS))))
+        _warn(finding, tolerance(reference, max([2, *(order_of(constraint, name) for name in supplied(constraint))])))
+    elif derivatives := [name for name in supplied(constraint) if order_of(constraint, name)]:
         finding.unchecked = f"a table has no derivatives ({', '.join(derivatives)})"
     else:
         _compare_with_table(finding, problem, constraint, reference, reference.at)
@@ -122,11 +122,6 @@ def _fields(problem: Problem, constraint: Constraint) -> list[str]:
     """The fields whose values or derivatives a residual uses."""
     symbols = [s for s in constraint.symbols.values() if isinstance(s, Derivative | Normal)]
     return [problem.fields[s.field] for s in symbols]
-
-
-def _order(constraint: Constraint, name: str) -> int:
-    """The order of the derivative that a symbol stands for; 0 for a value."""
-    return max(order(key) for key in constraint.symbols[name].needs)
 
 
 def _compare_with_table(
@@ -142,8 +137,7 @@ def _compare_with_table(
         finding.unchecked = f"no point of the table lies on {constraint.region}"
         return
     here, opposite = values[rows[0, there]], values[rows[-1, there]]
-    size = rms(values[:, [problem.fields.index(name) for name in _fields(problem, constraint)]])
-    _evaluate(finding, problem, constraint, X[there], lambda _: here, lambda _: opposite, size)
+    _evaluate(finding, problem, constraint, X[there], lambda _: here, lambda _: opposite, scales_of(values))
     _warn(finding, max(DIGITS, 10 * reference.error) if isfinite(reference.error) else ROUGH)
 
 
@@ -158,11 +152,17 @@ def _row_of(X: Tensor, at: Tensor, problem: Problem) -> Tensor:
 
 
 def _evaluate(
-    finding: Finding, problem: Problem, constraint: Constraint, X: Tensor, here: Solution, there: Solution, size: float
+    finding: Finding,
+    problem: Problem,
+    constraint: Constraint,
+    X: Tensor,
+    here: Solution,
+    there: Solution,
+    scales: Scales,
 ) -> None:
     """Residual and terms at points X, where the solution is `here`, and `there` at the other end of a periodic pair."""
     values, finding.engine = symbols_of(problem, constraint, here, X)
-    finding.terms = terms_of(problem, constraint, values, size)
+    finding.terms = terms_of(problem, constraint, values, scales)
     r = constraint.residual(**values)
     if constraint.against is not None:
         r = r - constraint.residual(**symbols_of(problem, constraint, there, constraint.against(X))[0])

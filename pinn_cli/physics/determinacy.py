@@ -26,7 +26,7 @@ from pinn_cli.physics.ansatz import written_ansatz
 from pinn_cli.physics.points import trial_points
 from pinn_cli.physics.problem import Constraint, Problem
 from pinn_cli.physics.symbols import Derivative, Normal, Place
-from pinn_cli.physics.terms import rms
+from pinn_cli.physics.terms import order_of, rms, slopes_of, steepness
 
 CHANGES = 300  # at most
 DEGREE = 12  # of the basis, at most
@@ -130,8 +130,9 @@ class _Trial:
         has_normal = constraint.region != "data" and self.problem.domain.has_normal(constraint.region)
         normals = self.problem.domain.normal(constraint.region, points) if has_normal else None
         state = Place({key: u0 for key, (u0, _) in split.items()}, X, normals, self._coefficients(X))
-        slopes = _slopes(constraint, {n: s.read(state) for n, s in constraint.symbols.items()})
-        sizes = {n: rms(slopes[n]) * max(map(self._gentle, s.needs)) for n, s in symbols.items()}
+        slopes = slopes_of(constraint, {n: s.read(state) for n, s in constraint.symbols.items()}, all_symbols=True)
+        half = {n: 2.0 ** order_of(constraint, n) * steepness(self.problem, constraint, n) for n in symbols}
+        sizes = {n: rms(slopes[n]) * half[n] for n in symbols}
         largest = max(sizes.values())
         rows = X.new_zeros(len(X), len(self.normalise))
         for name, symbol in symbols.items():
@@ -147,12 +148,6 @@ class _Trial:
         """Coefficients; of an unknown the value written in the problem, or else the start of its search, or else 1."""
         trained = {k: float(getattr(self.problem, k, v) or v or 1.0) for k, v in self.problem.unknowns.items()}
         return {k: X.new_full((len(X),), v) for k, v in (self.problem.coefficients | trained).items()}
-
-    def _gentle(self, key: Key) -> float:
-        """The size of a derivative of a function of size 1 that varies over half the extent of each coordinate."""
-        if isinstance(key, Lap):
-            return sum(float(self.scale[axis]) ** 2 for axis in key.axes)
-        return prod(float(scale) ** k for scale, k in zip(self.scale, key, strict=True))
 
     def _values(self, region: str, opposite: bool, X: Tensor) -> dict[Key, tuple[Tensor, Tensor]]:
         """The trial state and its changes by derivative, for all constraints of a region."""
@@ -191,15 +186,6 @@ class _Trial:
         degree = max(map(max, self.powers))
         single = [(_waves if turns else _legendre)(c, degree) for c, turns in zip(z, self.periodic, strict=True)]
         return [prod((single[i][k] for i, k in enumerate(p)), start=1.0) for p in self.powers]
-
-
-def _slopes(constraint: Constraint, values: dict[str, Tensor]) -> dict[str, Tensor]:
-    """dr/ds (N,) for every symbol."""
-    at = {n: v.detach().clone().requires_grad_() for n, v in values.items()}
-    with torch.enable_grad():
-        r = constraint.residual(**at)
-        slopes = torch.autograd.grad(r.sum(), list(at.values()), allow_unused=True, materialize_grads=True)
-    return dict(zip(at, slopes, strict=True))
 
 
 def _legendre(z: Any, degree: int) -> list[Any]:

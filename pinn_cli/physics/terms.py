@@ -1,31 +1,90 @@
 """The size of the terms of an equation, which its residual is compared with."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import isfinite, prod
 
 import torch
 from torch import Tensor
 
-from pinn_cli.derivatives.keys import Lap
+from pinn_cli.derivatives.keys import Key, Lap
 from pinn_cli.physics.problem import Constraint, Problem
 from pinn_cli.physics.symbols import Derivative, Normal
 
+CONSTANT = 1e-6  # the smallest deviation of a field relative to its mean
+COUPLED = 1e-3  # the smallest deviation relative to the one at which its terms equal the others of its equations
 
-def terms_of(problem: Problem, constraint: Constraint, values: Mapping[str, Tensor], size: float) -> dict[str, float]:
-    """rms of s dr/ds for every symbol s of a field, and of the residual with all of them zero (`source`).
 
-    `values` are the symbols (N,) by name, `size` is the rms of the solution. A symbol that vanishes on the region gets
-    the size of a derivative of such a function: size / L^order, L the largest extent of the domain.
+@dataclass(frozen=True)
+class Scales:
+    """The mean of every field on the domain, and the size of its deviation from the mean, each (F,)."""
+
+    mean: Tensor
+    deviation: Tensor
+
+
+def scales_of(values: Tensor) -> Scales:
+    """The scales of fields with these values (N, F) on the domain. A constant field gets a small part of its mean."""
+    mean = values.detach().mean(0)
+    return Scales(mean, (values.detach() - mean).square().mean(0).sqrt().maximum(CONSTANT * mean.abs()))
+
+
+def terms_of(
+    problem: Problem, constraint: Constraint, values: Mapping[str, Tensor], scales: Scales
+) -> dict[str, float]:
+    """rms of (s - s0) dr/ds for every symbol s of a field, and of the residual where all symbols are s0 (`source`).
+
+    s0 is the symbol of a constant field at its mean: the mean itself, and 0 for a derivative. So an offset (300 K) is
+    no term of T - 300, while all of k T is one. `values` are the symbols (N,) by name. A symbol that vanishes on the
+    region gets the size that a function of the field's deviation has if it varies over the extents of the domain.
     """
-    leaves = {n: values[n].detach().clone().requires_grad_() for n in supplied(constraint)}
+    terms, constant = {}, {}
+    for name, slope in slopes_of(constraint, values).items():
+        field, level = field_of(constraint, name), _level(constraint, name, scales)
+        usual = float(scales.deviation[field]) * steepness(problem, constraint, name)
+        constant[name] = torch.full_like(values[name], level)
+        terms[name] = max(rms(slope * (values[name] - level)), rms(slope) * usual)
+    source = rms(constraint.residual(**{**values, **constant}))
+    return terms | {"source": source if isfinite(source) else 0.0}  # 1 / u may be infinite for a constant field
+
+
+def coupled(problem: Problem, scales: Scales, values: Mapping[str, Mapping[str, Tensor]]) -> Scales:
+    """The scales, where a field that vanishes (v = 0 in a channel) gets a small part of what its equations allow.
+
+    That is the smallest deviation, over the equations in the interior, whose term is as large as the largest one of
+    the other fields and the source. `values` are the symbols (N,) of each equation at points of the interior.
+    """
+    allowed: dict[int, list[float]] = {}
+    for constraint in problem.constraints():
+        if constraint.name in values:
+            at = values[constraint.name]
+            terms = terms_of(problem, constraint, at, scales)
+            slopes = slopes_of(constraint, at)
+            for field in {field_of(constraint, name) for name in slopes}:
+                own = [name for name in slopes if field_of(constraint, name) == field]
+                response = max(rms(slopes[name]) * steepness(problem, constraint, name) for name in own)
+                others = max(size for name, size in terms.items() if name not in own)
+                if response > 0:
+                    allowed.setdefault(field, []).append(others / response)
+    least = [COUPLED * min(allowed.get(k, [0.0])) for k in range(len(problem.fields))]
+    return replace(scales, deviation=scales.deviation.maximum(scales.deviation.new_tensor(least)))
+
+
+def slopes_of(
+    constraint: Constraint, values: Mapping[str, Tensor], all_symbols: bool = False
+) -> dict[str, Tensor]:
+    """dr/ds (N,) for every symbol s of a field, or for all symbols, at these values of all of them."""
+    names = list(constraint.symbols) if all_symbols else supplied(constraint)
+    leaves = {n: values[n].detach().clone().requires_grad_() for n in names}
     with torch.enable_grad():
         r = constraint.residual(**{**values, **leaves})
-        slopes = torch.autograd.grad(r.sum(), list(leaves.values()), allow_unused=True)
-    terms = {}
-    for name, slope in zip(leaves, slopes, strict=True):
-        usual = size / problem.domain.length ** max(order(key) for key in constraint.symbols[name].needs)
-        terms[name] = 0.0 if slope is None else max(rms(slope * values[name]), rms(slope) * usual)
-    source = constraint.residual(**{**values, **{name: torch.zeros_like(leaf) for name, leaf in leaves.items()}})
-    return terms | {"source": rms(source.detach())}
+        slopes = torch.autograd.grad(r.sum(), list(leaves.values()), allow_unused=True, materialize_grads=True)
+    return dict(zip(leaves, slopes, strict=True))
+
+
+def _level(constraint: Constraint, name: str, scales: Scales) -> float:
+    """The value of a symbol for a constant field at its mean."""
+    return float(scales.mean[field_of(constraint, name)]) if order_of(constraint, name) == 0 else 0.0
 
 
 def supplied(constraint: Constraint) -> list[str]:
@@ -33,9 +92,28 @@ def supplied(constraint: Constraint) -> list[str]:
     return [name for name, symbol in constraint.symbols.items() if isinstance(symbol, Derivative | Normal)]
 
 
-def order(key: tuple[int, ...] | Lap) -> int:
-    """The order of a derivative."""
-    return 2 if isinstance(key, Lap) else sum(key)
+def order_of(constraint: Constraint, name: str) -> int:
+    """The order of the derivative that a symbol stands for; 0 for a value."""
+    return max(2 if isinstance(key, Lap) else sum(key) for key in constraint.symbols[name].needs)
+
+
+def field_of(constraint: Constraint, name: str) -> int:
+    """The position of the field that a symbol stands for."""
+    symbol = constraint.symbols[name]
+    assert isinstance(symbol, Derivative | Normal)
+    return symbol.field
+
+
+def steepness(problem: Problem, constraint: Constraint, name: str) -> float:
+    """The size of the derivative of a function of size 1 that varies over the extents of the domain."""
+    lengths = [high - low for low, high in problem.domain.extents]
+
+    def of(key: Key) -> float:
+        if isinstance(key, Lap):
+            return sum(lengths[axis] ** -2 for axis in key.axes)
+        return prod(length**-k for length, k in zip(lengths, key, strict=True))
+
+    return max(map(of, constraint.symbols[name].needs))
 
 
 def rms(x: Tensor) -> float:

@@ -3,7 +3,7 @@
 N = points of one constraint   D = coordinates   F = fields
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from pinn_cli.derivatives import Tape
 from pinn_cli.derivatives.keys import Key
 from pinn_cli.methods.contracts import Batch
+from pinn_cli.physics.points import trial_points
 from pinn_cli.physics.problem import Problem
 from pinn_cli.physics.symbols import Place, Symbol
-from pinn_cli.physics.terms import rms, terms_of
+from pinn_cli.physics.terms import Scales, coupled, scales_of, terms_of
 
 Derivatives = Callable[..., Mapping[Key, Tensor]]  # (model, X (N, D), tape or None) -> values (N, F) by derivative
 Group = tuple[str, ...]  # constraints that share their points and one pass through the network
@@ -33,18 +34,18 @@ class Engine(Protocol):
 
 
 class Residuals:
-    """r (N,) of every constraint of `problem` for `model`, except those that the model satisfies exactly.
+    """r (N,) of every constraint of `problem` for `model`, except those `imposed` (None: as the model says).
 
     Derivatives come from `engine`. With `compiling`, a call is one compiled graph; the context is entered while it is
     compiled.
     """
 
-    def __init__(self, problem: Problem, model: nn.Module, engine: Engine):
+    def __init__(self, problem: Problem, model: nn.Module, engine: Engine, imposed: Collection[str] | None = None):
         self.problem, self.model, self.engine = problem, model, engine
         self.compiling: Callable[[], AbstractContextManager[None]] | None = None
-        imposed = getattr(model, "imposed", ())  # a plain module imposes nothing and has no unknowns
+        met = getattr(model, "imposed", ()) if imposed is None else imposed  # a plain module imposes nothing
         self.unknowns: dict[str, Tensor] = dict(getattr(model, "unknowns", {}))
-        self.constraints = {c.name: c for c in problem.constraints() if c.name not in imposed}
+        self.constraints = {c.name: c for c in problem.constraints() if c.name not in met}
         self.dimension = len(problem.coordinates)
         self._zero = (0,) * self.dimension
         self._engines: dict[Group, Derivatives] = {}
@@ -86,14 +87,17 @@ class Residuals:
             groups.setdefault((id(X), c.region, name if c.against else None), []).append(name)
         return tuple(map(tuple, groups.values()))
 
-    @torch.no_grad()
-    def terms(self, name: str, X: Tensor) -> dict[str, float]:
+    def terms(self, name: str, X: Tensor, scales: Scales) -> dict[str, float]:
         """The rms size over X of each term of an equation by symbol; `source` is the part without the fields."""
-        c = self.constraints[name]
-        at = self.place((name,), X)
-        inside = self.problem.domain.grid(max(2, round(1000 ** (1 / self.dimension)))).to(X)
-        values = {n: s.read(at).detach() for n, s in c.symbols.items()}
-        return terms_of(self.problem, c, values, rms(self.model(inside)))
+        return terms_of(self.problem, self.constraints[name], self.symbols(name, X), scales)
+
+    @torch.no_grad()
+    def scales(self, like: Tensor) -> Scales:
+        """The mean and the deviation of every field on the domain, in the precision of `like`."""
+        inside = trial_points(self.problem, "interior", 1000).to(like)
+        equations = [c.name for c in self.constraints.values() if c.region == "interior"]
+        scales = scales_of(self.model(inside))
+        return coupled(self.problem, scales, {name: self.symbols(name, inside) for name in equations})
 
     @torch.no_grad()
     def evaluate(self, symbols: Sequence[str], X: Tensor) -> dict[str, Tensor]:
@@ -116,7 +120,7 @@ class Residuals:
     def symbols(self, name: str, X: Tensor) -> dict[str, Tensor]:
         """The values (N,) of the symbols of one constraint at points X of its region."""
         at = self.place((name,), X)
-        return {symbol: s.read(at) for symbol, s in self.constraints[name].symbols.items()}
+        return {symbol: s.read(at).detach() for symbol, s in self.constraints[name].symbols.items()}
 
     def place(self, names: Group, X: Tensor, tape: Tape | None = None) -> Place:
         """What the symbols of constraints of one region are read from, at points X of that region."""
