@@ -59,7 +59,7 @@ def page(report: "Report", points: dict[str, int], colour: bool = False, width: 
         f"  reference     {_reference(report)}",
         "",
         *(line for finding in report.findings for line in _finding(finding, points.get(finding.name))),
-        *([f"WARN  {report.undetermined}"] if report.undetermined else []),
+        *(f"WARN  {doubt}" for doubt in report.doubts),
         "OK    one number per point, no point looks at another, a field changes every residual",
         "",
         *_cost(report, points),

@@ -23,7 +23,7 @@ from pinn_cli.configuration.trainable import (
 )
 from pinn_cli.derivatives.engines import Autograd, Taylor
 from pinn_cli.derivatives.keys import Key
-from pinn_cli.physics.determinacy import undetermined
+from pinn_cli.physics.doubts import doubts
 from pinn_cli.physics.points import trial_points
 from pinn_cli.physics.problem import Constraint, Problem
 from pinn_cli.physics.references import Reference, reference_of
@@ -67,12 +67,12 @@ class Report:
     reference_points: int | None  # of a table
     findings: list[Finding]
     streams: list[Streams]
-    undetermined: str | None = None  # what the constraints leave undetermined, in words
+    doubts: list[str] = field(default_factory=list)  # of the problem as a whole
 
     @property
     def ok(self) -> bool:
         """Whether nothing is wrong. A residual that cannot be checked is not wrong."""
-        return self.undetermined is None and not any(finding.warnings for finding in self.findings)
+        return not self.doubts and not any(finding.warnings for finding in self.findings)
 
 
 def check(problem: Problem, periodic: Collection[str] = ()) -> Report:
@@ -82,7 +82,6 @@ def check(problem: Problem, periodic: Collection[str] = ()) -> Report:
     """
     constraints = trainable_constraints(problem)
     reference = reference_of(problem)
-    free = undetermined(problem, periodic)
     return Report(
         problem=type(problem).__name__,
         equation=(type(problem).__doc__ or "").partition("\n")[0],
@@ -95,7 +94,7 @@ def check(problem: Problem, periodic: Collection[str] = ()) -> Report:
         reference_points=len(reference.at) if reference and reference.at is not None else None,
         findings=[examine(problem, constraint, reference) for constraint in constraints],
         streams=streams_of(problem, constraints),
-        undetermined=str(free) if free else None,
+        doubts=doubts(problem, periodic),
     )
 
 

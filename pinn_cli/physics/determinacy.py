@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from pinn_cli.derivatives.engines import Autograd, Taylor
-from pinn_cli.derivatives.keys import Key, Lap
+from pinn_cli.derivatives.keys import Key
 from pinn_cli.physics.ansatz import written_ansatz
 from pinn_cli.physics.points import trial_points
 from pinn_cli.physics.problem import Constraint, Problem

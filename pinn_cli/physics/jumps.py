@@ -32,8 +32,8 @@ class Jump:
 
     def __str__(self) -> str:
         return (
-            f"the coefficient of {self.symbol} in {self.constraint} jumps near {self.coordinate} = {self.position:.4g}, "
-            "where no condition joins the two sides"
+            f"the factor of {self.symbol} in {self.constraint} jumps near {self.coordinate} = {self.position:.4g}; "
+            "a network keeps the slope continuous there, not the flux: make the coefficient smooth"
         )
 
 
@@ -61,8 +61,9 @@ def _axes(problem: Problem, constraint: Constraint, name: str) -> list[int]:
     same = [n for n in supplied(constraint) if constraint.symbols[n].field == field]  # type: ignore[attr-defined]
     if order_of(constraint, name) < max(2, *(order_of(constraint, n) for n in same)):
         return []
-    keys = constraint.symbols[name].needs
-    return sorted({i for key in keys for i in (key.axes if isinstance(key, Lap) else [i for i, k in enumerate(key) if k])})
+    axes = [key.axes if isinstance(key, Lap) else [i for i, k in enumerate(key) if k]
+            for key in constraint.symbols[name].needs]  # fmt: skip
+    return sorted({i for some in axes for i in some})
 
 
 def _jump(problem: Problem, constraint: Constraint, name: str, axis: int) -> Tensor | None:
@@ -74,7 +75,7 @@ def _jump(problem: Problem, constraint: Constraint, name: str, axis: int) -> Ten
     nodes = begin + share * (end - begin)  # (NODES, LINES, D)
     values = _coefficient(problem, constraint, name, nodes.flatten(0, 1)).view(NODES, LINES)
     steps = values.diff(dim=0).abs()
-    step, line = divmod(int(steps.nan_to_num(0.0).argmax()), LINES)
+    step, line = divmod(int(steps.nan_to_num(0.0, 0.0).argmax()), LINES)
     low, high = nodes[step, line], nodes[step + 1, line]
     for _ in range(HALVINGS):
         middle = (low + high) / 2
@@ -82,7 +83,7 @@ def _jump(problem: Problem, constraint: Constraint, name: str, axis: int) -> Ten
         low, high = (low, middle) if (ends[1] - ends[0]).abs() > (ends[2] - ends[1]).abs() else (middle, high)
     last = _coefficient(problem, constraint, name, torch.stack([low, high])).diff().abs()
     inside = bool(problem.domain.contains(high[None]).all())
-    return high if inside and float(last) > JUMP * float(values.nan_to_num(0.0).abs().max()) else None
+    return high if inside and float(last) > JUMP * float(values.nan_to_num(0.0, 0.0).abs().max()) else None
 
 
 def _coefficient(problem: Problem, constraint: Constraint, name: str, X: Tensor) -> Tensor:

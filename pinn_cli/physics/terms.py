@@ -94,7 +94,12 @@ def supplied(constraint: Constraint) -> list[str]:
 
 def order_of(constraint: Constraint, name: str) -> int:
     """The order of the derivative that a symbol stands for; 0 for a value."""
-    return max(2 if isinstance(key, Lap) else sum(key) for key in constraint.symbols[name].needs)
+    return max(map(order, constraint.symbols[name].needs))
+
+
+def order(key: Key) -> int:
+    """The order of a derivative."""
+    return 2 if isinstance(key, Lap) else sum(key)
 
 
 def field_of(constraint: Constraint, name: str) -> int:

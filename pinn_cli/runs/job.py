@@ -16,7 +16,7 @@ from pinn_cli.configuration import plan
 from pinn_cli.configuration.assemble import Parts
 from pinn_cli.configuration.settings import switch
 from pinn_cli.methods.contracts import Stage
-from pinn_cli.physics.determinacy import Undetermined, undetermined
+from pinn_cli.physics.doubts import doubts
 from pinn_cli.physics.references import reference_of
 from pinn_cli.records.folder import CHECKPOINT, LOG, RESULTS
 from pinn_cli.records.provenance import now
@@ -43,18 +43,18 @@ class Job:
     name: str
     parts: Parts
     compiled: bool = field(init=False, default=False)
-    undetermined: Undetermined | None = field(init=False, default=None)  # what the constraints leave open
+    doubts: list[str] = field(init=False, default_factory=list)  # of the problem, before it is trained
 
     def plan(self) -> str:
         """Evaluate every residual once, decide whether the step is compiled, and return the plan as text.
 
-        A note says what the constraints leave undetermined.
+        Notes say what is doubtful about the problem.
         """
         objective, first = plan.preview(self.parts), plan.first_stage(self.parts)
         setting, steps = switch(self.config.compile), first.steps or self.config.stop.steps  # each stage compiles anew
         self.compiled = compilation.decide(setting, first.optimizer, steps, self.parts.engine, self.parts.notes.append)
-        self.undetermined = undetermined(self.parts.problem, self.config.periodic)
-        self.parts.notes.extend([str(self.undetermined)] if self.undetermined else [])
+        self.doubts = doubts(self.parts.problem, self.config.periodic)
+        self.parts.notes.extend(self.doubts)
         return plan.text(self.config, self.name, self.parts, objective, self.compiled)
 
     def train(self, folder: Path, clock: Clock, text: str, saved: dict[str, Any] | None = None) -> int:
@@ -115,7 +115,7 @@ class Job:
         summary = Summary(status, reason, run.progress.step, run.clock.seconds, str(folder / RESULTS))
         if objective.batch:  # nothing was trained if the signal came before the first step
             objective, seams = run.whole(stage, objective)
-            conclusion = conclude(results, run.problem, objective, run.clock, self.config.seed, seams)
+            conclusion = conclude(results, run.problem, objective, run.clock, self.config.seed, seams, self.doubts)
             summary.errors = {name: error.relative_l2 for name, error in conclusion.errors.items()}
             summary.metrics = conclusion.metrics
             summary.held_out, summary.verdict = conclusion.verdict.relative, str(conclusion.verdict)

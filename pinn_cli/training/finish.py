@@ -12,9 +12,10 @@ from pinn_cli.physics.references import Reference, reference_of
 from pinn_cli.physics.time_window import Window
 from pinn_cli.records.results import Noted, Results
 from pinn_cli.training.clock import Clock
+from pinn_cli.training.error_estimate import estimate
 from pinn_cli.training.metrics import Errors, errors, own_metrics, points_of_comparison
 from pinn_cli.training.objective import Objective
-from pinn_cli.training.verdict import Verdict, examine, worst
+from pinn_cli.training.verdict import Verdict, examine, relative_errors, worst
 
 NODES = 10_000  # of the grids on which fields and residuals are kept
 
@@ -29,26 +30,43 @@ class Conclusion:
 
 
 def conclude(
-    results: Results, problem: Problem, objective: Objective, clock: Clock, seed: int, seams: Sequence[Objective] = ()
+    results: Results,
+    problem: Problem,
+    objective: Objective,
+    clock: Clock,
+    seed: int,
+    seams: Sequence[Objective] = (),
+    doubts: Sequence[str] = (),
 ) -> Conclusion:
     """Write errors, metrics, fields, residuals, points, verdict, network, unknowns and times.
 
     Errors and metrics are those of `problem`, the problem of the run, even if the run ends in a stage of another one.
-    `seams` are the windows in time after the first, with the conditions that tie each to the one before.
+    `seams` are the windows in time after the first, with the conditions that tie each to the one before. `doubts` were
+    known of the problem before its training.
     """
     reference = reference_of(problem)
     results.replace({"network": objective.model.state_dict()})  # first, because what follows may fail
     with clock("evaluation"):
         measured = final_errors(objective, reference)
         metrics = own_metrics(problem, objective)
-        verdict = worst([examine(part.problem, part, seed) for part in (objective, *seams)])
+        estimated = estimate(objective, problem.domain.grid(_per_axis(problem)), seed, problem)
+        verdict = worst([
+            examine(problem, objective, seed),
+            *(examine(seam.problem, seam, seed, only=seam.batch) for seam in seams),
+            Verdict(estimated=relative_errors(problem, objective, estimated.correction), doubts=doubts),
+        ])  # fmt: skip
         groups = {
             "error": {name: _noted(e, reference) for name, e in measured.items()},
             "metrics": metrics,
             "fields": fields(objective, reference),
             "residuals": residuals(objective),
             "collocation": dict(objective.batch),
-            "guard": {"verdict": str(verdict), "ratio": verdict.ratio, "relative": verdict.relative},
+            "guard": {
+                "verdict": str(verdict),
+                "ratio": verdict.ratio,
+                "relative": {**verdict.relative, **verdict.measured},
+                "estimated": verdict.estimated,
+            },
             "unknowns": unknowns_of(objective),
             "seams": jumps(seams, seed),
         }

@@ -87,6 +87,9 @@ class Objective:
         self.check()
         return self.at(self.batch)
 
+    def terms(self, name: str, X: Tensor) -> dict[str, float]:
+        return self.at.terms(name, X, self.at.scales(X))
+
     def evaluate(self, symbols: Sequence[str], X: Tensor) -> dict[str, Tensor]:
         return self.at.evaluate(symbols, X)
 

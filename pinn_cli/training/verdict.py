@@ -1,27 +1,47 @@
-"""The verdict on a trained model, from residuals at points that the training has not seen."""
+"""The verdict on a trained model, from residuals at points that the training has not seen, and from estimated errors.
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+It states what it has measured. It does not prove that the solution is right: docs/verdict.md shows what it cannot see.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from math import inf, isnan
 
 import torch
+from torch import Tensor
 
 from pinn_cli.methods.contracts import RATIO
 from pinn_cli.physics.points import fresh_points
 from pinn_cli.physics.problem import Problem
 from pinn_cli.physics.terms import rms
 from pinn_cli.training.objective import Objective
+from pinn_cli.training.residuals import Residuals
 
-SMALL = 1e-2  # the equation counts as satisfied if its held-out residual / its largest term is below this
+SMALL = 1e-2  # a constraint counts as satisfied if its held-out residual / its largest term is below this
+FITTED = 0.5  # measurements count as fitted if their residual / their variation is below this: they have noise
+ACCURATE = 2e-2  # a field counts as accurate if its estimated error / its variation is below this
 FRESH = 8  # held-out points for each training point
+UNTRAINED = 128  # held-out points / FRESH of a constraint that has no training points
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """By constraint: `ratio` of held-out to trained residuals, and `relative`, held-out residual / largest term."""
+    """What was measured, by constraint or by field. `str` is one line: `ok`, or what is wrong and what to do.
 
-    ratio: dict[str, float]
-    relative: dict[str, float]
+    ratio      held-out residual / residual at the training points
+    relative   held-out residual / largest term, of every constraint of the problem, whatever its weight or points
+    measured   residual of measurements / their variation
+    estimated  estimated error / variation, by field
+    points     training points of a constraint on each part of its region
+    doubts     what was said of the problem before its training (`physics/doubts.py`)
+    """
+
+    ratio: Mapping[str, float] = field(default_factory=dict)
+    relative: Mapping[str, float] = field(default_factory=dict)
+    measured: Mapping[str, float] = field(default_factory=dict)
+    estimated: Mapping[str, float] = field(default_factory=dict)
+    points: Mapping[str, int] = field(default_factory=dict)
+    doubts: Sequence[str] = ()
 
     @property
     def broken(self) -> list[str]:
@@ -31,37 +51,89 @@ class Verdict:
     def large(self) -> list[str]:
         return [name for name, size in self.relative.items() if not size < SMALL]
 
+    @property
+    def ok(self) -> bool:
+        """Whether nothing of what was measured is wrong."""
+        return str(self).startswith("ok")
+
     def __str__(self) -> str:
         if self.broken:
-            q = ", ".join(f"{name} {self.ratio[name]:.3g} times" for name in self.broken)
-            return f"broken between the points: the held-out residual is {q} the trained one; more points are needed"
+            more = " ".join(f"points.{name}={2 * self.points[name]}" for name in self.broken if name in self.points)
+            times = _list(self.ratio, self.broken, " times", 3)
+            return (
+                f"broken between the points: the held-out residual is {times} the trained one; more points are needed"
+                f"{f': type {more}' if more else ''}"
+            )
         if self.large:
-            sizes = ", ".join(f"{name} {self.relative[name]:.1g}" for name in self.large)
-            return f"the equation is not satisfied yet: held-out residual relative to its largest term {sizes}"
-        return "residuals on unseen points are as small as on the training points"
+            return (
+                "the equation is not satisfied yet: held-out residual relative to its largest term "
+                f"{_list(self.relative, self.large)}; train longer: type a larger stop.steps"
+            )
+        if unfitted := [name for name, size in self.measured.items() if not size < FITTED]:
+            return (
+                "the measurements are not fitted: residual relative to their variation "
+                f"{_list(self.measured, unfitted)}; type a larger weights.data"
+            )
+        if self.doubts:
+            return f"not decided: {self.doubts[0]}"
+        if wrong := [name for name, size in self.estimated.items() if not size < ACCURATE]:
+            return (
+                f"not accurate yet: estimated error relative to the variation {_list(self.estimated, wrong)}; "
+                "train longer: type a larger stop.steps"
+            )
+        return "ok: residuals at unseen points are as small as at the training points"
 
 
 def worst(verdicts: Sequence[Verdict]) -> Verdict:
     """One verdict on all: for each constraint the largest number of all; NaN counts as the largest."""
 
-    def largest(tables: list[dict[str, float]]) -> dict[str, float]:
+    def largest(tables: list[Mapping[str, float]]) -> dict[str, float]:
         sizes = {name: [t[name] for t in tables if name in t] for name in dict.fromkeys(n for t in tables for n in t)}
         return {name: max(values, key=lambda q: inf if isnan(q) else q) for name, values in sizes.items()}
 
-    return Verdict(largest([v.ratio for v in verdicts]), largest([v.relative for v in verdicts]))
+    return Verdict(
+        ratio=largest([v.ratio for v in verdicts]),
+        relative=largest([v.relative for v in verdicts]),
+        measured=largest([v.measured for v in verdicts]),
+        estimated=largest([v.estimated for v in verdicts]),
+        points={name: n for v in verdicts for name, n in v.points.items()},
+        doubts=[doubt for v in verdicts for doubt in v.doubts],
+    )
 
 
-def examine(problem: Problem, objective: Objective, seed: int = 0) -> Verdict:
-    """Compare residuals on fresh points with those on the training points. This cannot prove a solution right."""
-    generator = torch.Generator("cpu").manual_seed(seed * 7919 + 2)
-    ratio, relative = {}, {}
-    for name, X in objective.batch.items():
-        c = objective.constraints[name]
-        if c.kind == "data":  # measurements have noise, and no fresh points
+@torch.no_grad()
+def examine(problem: Problem, objective: Objective, seed: int = 0, only: Collection[str] | None = None) -> Verdict:
+    """Look at the model of an objective as a solution of `problem`, which the last stage may have changed.
+
+    Every constraint of the problem counts, also one that is imposed by construction, has weight 0 or no points; with
+    `only`, these alone.
+    """
+    at = Residuals(problem, objective.model, objective.engine, imposed=())
+    generator, like = torch.Generator("cpu").manual_seed(seed * 7919 + 2), objective.parameters[0]
+    scales = at.scales(like)
+    ratio, relative, measured, points = {}, {}, {}, {}
+    for name, c in at.constraints.items():
+        if only is not None and name not in only:
             continue
-        fresh = fresh_points(problem, c.region, FRESH * len(X), generator, X)
-        with torch.no_grad():
-            held_out, trained = rms(objective.residual(name, fresh)), rms(objective.residual(name, X))
-        ratio[name] = held_out / max(trained, 1e-300)
-        relative[name] = held_out / max(max(objective.terms(name, fresh).values()), 1e-300)
-    return Verdict(ratio, relative)
+        X = objective.batch.get(name)
+        count = FRESH * (UNTRAINED if X is None else len(X))
+        fresh = problem.data.to(like) if c.kind == "data" else fresh_points(problem, c.region, count, generator, like)
+        relative[name] = rms(at.at((name,), fresh)[name]) / max(max(at.terms(name, fresh, scales).values()), 1e-300)
+        if c.kind == "data":
+            measured[name] = relative.pop(name)
+        elif X is not None:
+            ratio[name] = rms(objective.residual(name, fresh)) / max(rms(objective.residual(name, X)), 1e-300)
+            points[name] = max(1, len(X) // len(problem.domain.parts(c.region)))
+    return Verdict(ratio, relative, measured, points=points)
+
+
+def relative_errors(problem: Problem, objective: Objective, correction: Mapping[str, Tensor]) -> dict[str, float]:
+    """The estimated error (N,) of each field over its variation, the larger of those before and after correction."""
+    scales = Residuals(problem, objective.model, objective.engine, imposed=()).scales(objective.parameters[0])
+    sizes = dict(zip(problem.fields, scales.deviation.tolist(), strict=True))
+    return {name: rms(d) / max(sizes[name], float(d.std(correction=0)), 1e-300) for name, d in correction.items()
+            if name in sizes}  # fmt: skip
+
+
+def _list(table: Mapping[str, float], names: Sequence[str], unit: str = "", digits: int = 1) -> str:
+    return ", ".join(f"{name} {table[name]:.{digits}g}{unit}" for name in names)

@@ -128,11 +128,12 @@ def test_a_restored_sampler_continues_bit_for_bit():
 
 def test_the_verdict_tells_a_broken_solution_from_a_sound_one():
     broken = "broken between the points: the held-out residual is misfit"
-    small = "residuals on unseen points are as small"
+    small = "ok: residuals at unseen points are as small as at the training points"
     for size, words in ((1.0, broken), (0.0, small)):
         problem, objective = objective_with(size)
         objective.begin(Nodes().batch)
         assert words in str(examine(problem, objective))
+        assert examine(problem, objective).ok is (size == 0.0)
 
 
 def test_a_sound_verdict_needs_a_small_ratio_and_small_residuals():

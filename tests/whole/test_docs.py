@@ -259,12 +259,15 @@ def test_a_wrong_sign_looks_as_the_page_shows_it(workshop, capsys):
 
 
 def test_verdicts_are_quoted_as_a_run_prints_them():
-    good, broken, large = Verdict({}, {}), Verdict({"pde": 9.0}, {}), Verdict({}, {"pde": 1.0})
-    page = (ROOT / "docs" / "my_error_stays_near_1.md").read_text()
-    quoted = re.findall(r"^\| `([^`]+)` \|", page.partition("| verdict |")[2], re.MULTILINE)
-    assert [str(verdict).partition(":")[0] for verdict in (broken, large, good)] == quoted
-    for name in ("methods.md", "failure_modes.md"):
-        assert f"`{good}`" in (ROOT / "docs" / name).read_text()
+    verdicts = [
+        Verdict(ratio={"pde": 9.0}), Verdict(relative={"pde": 1.0}), Verdict(measured={"seen": 1.0}),
+        Verdict(doubts=["u is free"]), Verdict(estimated={"u": 1.0}), Verdict(),
+    ]  # fmt: skip
+    for name in ("my_error_stays_near_1.md", "verdict.md"):
+        page = (ROOT / "docs" / name).read_text()
+        quoted = re.findall(r"^\| `([^`]+)` \|", page.partition("| verdict |")[2].partition("\n\n")[0], re.MULTILINE)
+        assert [str(verdict).partition(":")[0] for verdict in verdicts] == quoted
+    assert f"`{Verdict()}`" in (ROOT / "docs" / "verdict.md").read_text()
 
 
 def named_files(text: str) -> set[str]:

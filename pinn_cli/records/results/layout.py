@@ -90,6 +90,7 @@ DATASETS = (  # problems are dimensionless as typed, so only times have a unit o
     Entry("guard/verdict", TEXT, (), "", "what the residuals at held-out points say about the solution"),
     Entry("guard/ratio/<constraint>", NUMBER, (), "1", "held-out over trained rms residual of this constraint"),
     Entry("guard/relative/<constraint>", NUMBER, (), "1", "held-out residual relative to the largest term"),
+    Entry("guard/estimated/<field>", NUMBER, (), "1", "estimated error relative to the variation of the field"),
     Entry("unknowns/<name>", NUMBER, (), "1", "trained coefficient"),
     Entry("seams/time", NUMBER, ("K-1",), "1", "times at which one window ends and the next one starts"),
     Entry("seams/<condition>", NUMBER, ("K-1",), "1", "largest jump there in this initial condition"),
