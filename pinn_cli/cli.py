@@ -5,6 +5,7 @@ import sys
 from argparse import ArgumentParser
 from importlib import import_module
 from types import ModuleType
+from typing import NoReturn
 
 from pinn_cli import __version__
 from pinn_cli.basics.errors import FAILED, STOPPED, USAGE, TrainingError, UsageError, nearest
@@ -85,8 +86,16 @@ def usage() -> str:
     )
 
 
+class Parser(ArgumentParser):
+    """Answers words that it does not take in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise UsageError."""
+        raise UsageError(f"{message}; {self.prog} --help says what it takes")
+
+
 def _parser(name: str, command: ModuleType) -> ArgumentParser:
-    parser = ArgumentParser(prog=f"pinn {name}", description=command.__doc__)
+    parser = Parser(prog=f"pinn {name}", description=command.__doc__)
     command.add(parser)
     return parser
 

@@ -8,7 +8,7 @@ from pinn_cli.configuration.catalogue import groups, options
 from pinn_cli.configuration.compose import as_setting, compose
 from pinn_cli.studies import launch
 from pinn_cli.studies.launchers.basic import carry_out
-from pinn_cli.studies.launchers.choose import is_setting
+from pinn_cli.studies.launchers.choose import is_of_launcher, is_setting, named
 
 SWEEP = ("-m", "--multirun")
 DRY = "--dry-run"
@@ -43,6 +43,7 @@ def run_words(words: list[str]) -> int:
             raise UsageError(f"`{others[0]}` does not go with -m; expected pinn train -m [{DRY}] key=value ...")
         return launch.run(settings, ["pinn", "train", *words], dry=DRY in flags)
     if launchers := [word for word in settings if is_setting(word)]:
+        named([word for word in launchers if not is_of_launcher(word)])  # refuses the others of Hydra's
         raise UsageError(f"`{launchers[0]}` starts the runs of a sweep; type pinn train -m ... (one run is one too)")
     if DRY in flags:
         raise UsageError(f"{DRY} shows the runs of a sweep; type pinn train -m {DRY} ... (or --cfg job for one run)")
@@ -61,7 +62,9 @@ def _split(words: list[str]) -> tuple[list[str], list[str]]:
             settings.append(word)
             continue
         if word not in (*SWEEP, DRY, *CONFIGURATION):
-            raise UsageError(f"unknown flag `{word}`; settings have no dashes: {_setting(word, words)}")
+            way = _setting(word, words)
+            known = f"pinn train has {SWEEP[0]}, {DRY}, {CONFIGURATION[0]} job and --help"
+            raise UsageError(f"unknown flag `{word}`; {f'settings have no dashes: {way}' if way else known}")
         if word in CONFIGURATION and next(rest, None) != "job":
             raise UsageError(f"`{word}`: expected {word} job, which prints the configuration of a run")
         flags.append(word)
@@ -69,11 +72,12 @@ def _split(words: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _setting(flag: str, words: list[str]) -> str:
-    """What to type instead of a flag and the word after it."""
+    """What to type instead of a flag and the word after it; "" if no setting has its name."""
     name, _, value = flag.partition("=")
     after = words[words.index(flag) + 1 :][:1]
     settings = [word for word in words if "=" in word and not word.startswith("-")]
-    return as_setting(name, value or next((word for word in after if "=" not in word), "..."), settings)
+    way = as_setting(name, value or next((word for word in after if "=" not in word), "..."), settings)
+    return way if name.strip("-") and way.startswith("type ") else ""
 
 
 def _help() -> str:

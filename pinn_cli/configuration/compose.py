@@ -5,8 +5,9 @@ name. Nothing here imports torch.
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,18 +15,19 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, OverrideType
+from hydra.core.override_parser.types import Glob, Override, OverrideType, RangeSweep
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from pinn_cli.basics.errors import UsageError, nearest
 from pinn_cli.configuration import catalogue, suggestions
-from pinn_cli.configuration.settings import check_settings, shown
+from pinn_cli.configuration.settings import SETTINGS, check_settings, shown
 from pinn_cli.records.summary import flat
 
 # Tables with free keys: names of constraints, regions and unknowns, and the settings of one phase of the optimizer.
-FREE = re.compile(r"(points|weights|problem\.unknowns|optimizer\.[^.=]+\.(points|sampler))\.")
+FREE = re.compile(r"(points|weights|problem\.unknowns|optimizer\.[^.=]+\.(points|sampler))[.=]")
+MOST = 100_000  # values of one word of a sweep, and runs of a sweep
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,13 @@ def compose(words: Sequence[str]) -> DictConfig:
 def read(words: Sequence[str]) -> Request:
     """The run that these words of `pinn train` describe (Raises UsageError)."""
     suggestions.refuse_spaces(words)
-    overrides = [_parse(word) for word in words]
+    overrides = [_parse(word, words[k + 1 :]) for k, word in enumerate(words)]
     chosen = [override for override in overrides if override.key_or_group in catalogue.groups()]
     settings = [override for override in overrides if override not in chosen]
     for override in overrides:
         _check_first_name(override, chosen)
+        _check_one_value(override)
+        _check_removal(override)
     for override in chosen:
         _check_choice(override)
     try:
@@ -119,8 +123,11 @@ def _drop_leftovers(config: DictConfig) -> list[str]:
     """Drop what a recipe sets for parts that are not selected; one line for each part, with these settings."""
     notes = []
     for group in catalogue.LISTS:
-        for name in [name for name, part in (config.get(group) or {}).items() if "_target_" not in (part or {})]:
-            part = OmegaConf.to_container(config[group][name] or {}, resolve=True)
+        parts = config.get(group)
+        tables = {name: part for name, part in (parts.items() if OmegaConf.is_dict(parts) else ())
+                  if OmegaConf.is_dict(part) and "_target_" not in part}  # fmt: skip
+        for name, table in tables.items():
+            part = OmegaConf.to_container(table)
             settings = "  ".join(f"{key}={shown(value)}" for key, value in flat(part).items())
             with open_dict(config):
                 del config[group][name]
@@ -128,18 +135,36 @@ def _drop_leftovers(config: DictConfig) -> list[str]:
     return notes
 
 
-def spread(word: str) -> list[str]:
-    """One word for each value: `seed=0,1` -> `seed=0`, `seed=1`. Raises UsageError for an unknown name."""
-    override = _parse(word)
+def spread(word: str, after: Sequence[str] = ()) -> list[str]:
+    """One word for each value: `seed=0,1` -> `seed=0`, `seed=1`; `after` are the words after it.
+
+    Raises UsageError for an unknown name, and for no value or a range of more than MOST.
+    """
+    override = _parse(word, after)
     _check_first_name(override)
     words = [word]
     if override.is_sweep_override():
-        if not override.is_discrete_sweep():
-            raise UsageError(f"`{word}`: expected a list of values, e.g. {override.key_or_group}=1,2,3")
-        words = [f"{override.get_key_element()}={value!s}" for value in override.sweep_string_iterator()]
+        try:
+            words = [f"{override.get_key_element()}={value}" for value in _values(override)]
+        except (HydraException, ValueError, TypeError) as error:  # range(0,3,0), sort(1,a)
+            raise UsageError(f"cannot read `{word}` ({str(error).splitlines()[0]})") from None
+        if not words:
+            raise UsageError(f"`{word}` has no value; expected a list of values, e.g. {override.key_or_group}=1,2,3")
     for single in words if is_choice(word) else []:
         _check_choice(_parse(single))
     return words
+
+
+def _values(override: Override) -> Iterable[str]:
+    """The values of a sweep: those typed, or with `glob(...)` the parts of the group. Raises UsageError."""
+    value, key = override.value(), override.key_or_group
+    if isinstance(value, Glob) and key in catalogue.groups():
+        return value.filter(catalogue.options(key))
+    if not override.is_discrete_sweep() or isinstance(value, Glob):
+        raise UsageError(f"`{override.input_line}`: expected a list of values, e.g. {key}=1,2,3")
+    if isinstance(value, RangeSweep) and abs((value.stop or 0) - (value.start or 0)) > MOST * abs(value.step):
+        raise UsageError(f"`{override.input_line}` has more than {MOST} values")
+    return map(str, override.sweep_string_iterator())
 
 
 def is_choice(word: str) -> bool:
@@ -153,15 +178,28 @@ def value_of(word: str) -> tuple[str, Any]:
     return override.key_or_group, override.value()
 
 
-def _parse(word: str) -> Override:
+def _parse(word: str, after: Sequence[str] = ()) -> Override:
+    """One word; `after` are the words behind it, into which a shell may have cut it. Raises UsageError."""
     try:
         with hydra_loader() as loader:
             return OverridesParser.create(config_loader=loader).parse_override(word)
     except HydraException as error:
         reason = str(error).splitlines()[0]
-        key = word.partition("=")[0]
-        hint = f"expected key=value, e.g. problem={word}" if key == word else f"quote it for the shell: '{word}'"
-        raise UsageError(f"cannot read `{word}` ({reason}); {hint}") from None
+        raise UsageError(f"cannot read `{word}` ({reason}); {_readable(word, after)}") from None
+
+
+def _readable(word: str, after: Sequence[str]) -> str:
+    """What to type instead of a word that cannot be read; what is named can be read."""
+    key, equals, value = word.partition("=")
+    joined = [" ".join([word, *after[: k + 1]]) for k in range(len(after))]
+    quoted = [] if not equals or re.search(r"[\[\](){}$,]|^=", value) else [f'{key}="{value}"']
+    for whole in joined + quoted:
+        with suppress(HydraException):
+            OverridesParser.create().parse_override(whole)
+            return f"quote it for the shell: {shlex.quote(whole)}"
+    if not equals or not key.strip():
+        return f"expected key=value, e.g. problem={word.strip('= ') or 'helmholtz'}"
+    return f"expected {key}=VALUE; close each bracket and quote, and put double quotes around a text of special signs"
 
 
 @contextmanager
@@ -185,18 +223,30 @@ def _compose(words: Sequence[str]) -> tuple[DictConfig, str]:
         with open_dict(config):
             del config["hydra"]
         OmegaConf.to_container(config, resolve=True)  # raises for a reference ${...} to nothing or to itself
+        OmegaConf.resolve(config)  # the parts are built apart from each other
         return config, problem
-    except (HydraException, OmegaConfBaseException, RecursionError) as error:
+    except (HydraException, OmegaConfBaseException, RecursionError, ValueError) as error:
         cause = error.__cause__ or error
-        line = " ".join(str(error).split()) if "problem" in str(error) else " ".join(str(cause).split())
+        whole = str(error) if re.search("problem|full_key", str(error)) else str(cause)
+        line = " ".join(whole.split())
         if "You must specify 'problem'" in line:
             raise UsageError("no problem named; type e.g. problem=helmholtz (pinn list problems)") from None
-        raise UsageError(line) from None
+        raise UsageError(_named_key(line)) from None
+
+
+def _named_key(line: str) -> str:
+    """A message of OmegaConf, with the key first: `seed: Interpolation key 'nope' not found`."""
+    message, known, rest = line.partition(" full_key: ")
+    if "Cannot merge" in message:
+        message = "found a list where a table is expected, or a table where a list is"
+    return f"{rest.split()[0]}: {message}" if known else line
 
 
 def _check_first_name(override: Override, chosen: Sequence[Override] = ()) -> None:
     key = override.key_or_group
-    if key.split(".")[0].split("/")[0] not in (*suggestions.first_names(), "hydra"):
+    if not key:
+        raise UsageError(f"`{override.input_line}`: expected key=value, e.g. problem=helmholtz")
+    if re.split("[./]", key)[0] not in (*suggestions.first_names(), "hydra"):
         value = (override.input_line or "").partition("=")[2]
         raise UsageError(f"unknown key `{key}`; {_suggestion(key, value, chosen)}")
 
@@ -209,10 +259,36 @@ def _suggestion(key: str, value: str, chosen: Sequence[Override]) -> str:
     return suggestions.for_key(key, value, config)
 
 
+def _check_one_value(override: Override) -> None:
+    """Refuse several values, which are for a sweep, and settings of Hydra's (UsageError)."""
+    line, key = override.input_line, override.key_or_group
+    if re.match(r"hydra\b", key):
+        raise UsageError(f"`{line}`: a run has no settings of Hydra's; a sweep has hydra/launcher=NAME")
+    if override.is_sweep_override():
+        raise UsageError(f"`{line}` has several values: type pinn train -m ... for a run of each, {key}=[a,b] for a "
+                         f"list, or {key}='\"a,b\"' for one text")  # fmt: skip
+
+
+def _check_removal(override: Override) -> None:
+    """Refuse to remove a part or a setting with `~key`: a run has them all (UsageError)."""
+    key = override.key_or_group
+    if override.type != OverrideType.DEL:
+        return
+    first = next((name for name in SETTINGS if f"{name}.".startswith(f"{key}.")), None)
+    if key in catalogue.groups():
+        way = f"{key}={catalogue.options(key)[0]} (pinn list {catalogue.plural(key)})"
+    elif first is not None:
+        accepts, expected = SETTINGS[first]
+        way = f"{first}=null" if accepts(None) else f"{first}=VALUE ({expected})"
+    elif key in suggestions.TABLES:
+        way = f"{key}.interior=1"
+    else:
+        return
+    raise UsageError(f"`{override.input_line}`: this cannot be removed; type e.g. {way}")
+
+
 def _check_choice(override: Override) -> None:
     group = override.key_or_group
-    if override.type == OverrideType.DEL:
-        return
     value = override.value()
     if isinstance(value, dict) or value is None or value == "":
         raise UsageError(f"`{override.input_line}`: expected a name, e.g. {group}={catalogue.options(group)[0]}")
@@ -237,9 +313,11 @@ def _check_keys(overrides: Sequence[Override], base: DictConfig) -> None:
 def _check_key(override: Override, base: DictConfig) -> None:
     """Refuse a key that the chosen parts do not have (UsageError)."""
     key = override.key_or_group
-    if key.startswith(("hydra.", "hydra/")) or FREE.match(f"{key}."):
-        return
     path = key.split(".")
+    if FREE.match(f"{key}."):
+        if path[0] == "optimizer":
+            _check_phase(path, base)
+        return
     node: Any = base
     for depth, name in enumerate(path):
         if not OmegaConf.is_dict(node):
@@ -249,6 +327,18 @@ def _check_key(override: Override, base: DictConfig) -> None:
                 return  # a keyword that the YAML does not list; the part's constructor checks it
             _refuse_key(path, depth, node, base)
         node = node[name] if not OmegaConf.is_missing(node, name) else None
+
+
+def _check_phase(path: list[str], base: DictConfig) -> None:
+    """Refuse points or a sampler's setting of a phase that is not selected, or of such a sampler (UsageError)."""
+    phase, *rest = path[1:]
+    if phase not in (base.optimizer or {}):
+        _refuse_key(path, 1, base.optimizer, base)
+    own = base.optimizer[phase].get("sampler")
+    if rest[0] != "sampler" or len(rest) < 3 or not OmegaConf.is_dict(own):
+        return
+    if not any("_target_" in (table.get(rest[1]) or {}) for table in (own, base.sampler)):
+        _refuse_key(rest, 1, base.sampler, base)
 
 
 def _refuse_key(path: list[str], depth: int, node: DictConfig, base: DictConfig) -> None:

@@ -11,8 +11,11 @@ from yaml import YAMLError
 
 from pinn_cli.basics.errors import UsageError, nearest
 from pinn_cli.configuration.catalogue import LISTS, plural
+from pinn_cli.records.summary import flat
 
 ONE_PART = ("problem", "architecture", "derivatives")  # groups that take one part
+NOT_TEXT = re.compile(r"[-+.\d][-+.\deE]*|true|false|null|nan|inf", re.IGNORECASE)
+THREADS = 4096  # torch crashes where it is told of many more
 SWITCHES = {True: "on", False: "off", "true": "on", "false": "off"}  # YAML reads `on` as true, a shell as a word
 
 
@@ -49,11 +52,12 @@ def _is_names(value: Any) -> bool:
 
 
 SETTINGS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "seed": (lambda value: _integer(value) and 0 <= value < 2**63, "a whole number from 0 on"),
+    "seed": (lambda value: _integer(value) and 0 <= value < 2**63, "a whole number from 0 to 2^63 - 1"),
     "device": (_is_device, "auto | cpu | cuda | cuda:1"),
     "dtype": _one_of("float64", "float32"),
     "compile": _one_of("auto", "on", "off"),
-    "threads": (_or_null(_count), "a whole number above 0, or null"),
+    "threads": (_or_null(lambda value: _count(value) and value <= THREADS), f"a whole number from 1 to {THREADS}, or "
+                "null"),
     "constraints": _one_of("soft", "exact"),
     "scaling": _one_of("none", "unit", "standard"),
     "periodic": (_is_names, "a list of coordinates, e.g. periodic=[x]"),
@@ -96,6 +100,9 @@ def check_settings(config: DictConfig) -> None:
     for key, first in (("stop", "steps"), ("record", "every")):
         if not OmegaConf.is_dict(config[key]):
             raise UsageError(f"{key}={shown(config[key])}: expected {key}.<setting>=..., e.g. {key}.{first}=100")
+        known = [name.removeprefix(f"{key}.") for name in SETTINGS if name.startswith(f"{key}.")]
+        for name in set(config[key]) - set(known):
+            raise UsageError(f"unknown key `{key}.{name}`; in `{key}`: {nearest(str(name), known)}")
     for key, (accepts, expected) in SETTINGS.items():
         value = OmegaConf.select(config, key)
         if not accepts(value):
@@ -108,6 +115,9 @@ def check_settings(config: DictConfig) -> None:
         for name, weight in table.items():
             if not _number(weight) or weight < 0:
                 raise UsageError(f"{where}.{name}={shown(weight)}: expected a number from 0 on")
+    for key, value in flat(OmegaConf.to_container(config)).items():
+        if isinstance(value, float) and not isfinite(value):
+            raise UsageError(f"{key}={shown(value)}: expected a finite number")
 
 
 def _check_parts(where: str, group: str, parts: Any) -> None:
@@ -142,7 +152,9 @@ def check_names(config: DictConfig, names: Iterable[str]) -> None:
 
 
 def shown(value: Any) -> str:
-    """A value as it is typed."""
+    """A value as it is typed; a text that reads like a number or a word of YAML has quotes."""
+    if isinstance(value, str) and NOT_TEXT.fullmatch(value):
+        return f'"{value}"'
     return "null" if value is None else str(value)
 
 

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from copy import deepcopy
 from itertools import product
+from math import prod
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.basics.text import shortest
-from pinn_cli.configuration.compose import compose, hydra_loader, is_choice, spread, value_of
+from pinn_cli.configuration.compose import MOST, compose, hydra_loader, is_choice, spread, value_of
 from pinn_cli.configuration.settings import check_settings
 from pinn_cli.studies.sweep import PlannedRun
 
@@ -22,7 +24,9 @@ def combinations(words: Sequence[str]) -> list[Combination]:
     composed once and every value is checked once: a thousand seeds cost little more than a few.
     """
     with hydra_loader():
-        columns = [spread(word) for word in words]
+        columns = [spread(word, words[k + 1 :]) for k, word in enumerate(words)]
+        if (count := prod(map(len, columns))) > MOST:
+            raise UsageError(f"these are {count} runs; expected at most {MOST}")
         fixed = [column for column in columns if len(column) == 1 or is_choice(column[0])]
         values = [word for column in columns if column not in fixed for word in column]
         configs = (_composed(parts)[0] for parts in product(*fixed))
@@ -57,9 +61,10 @@ def _wrong(words: Sequence[str], config: DictConfig) -> dict[str, str]:
         changed = deepcopy(config)
         OmegaConf.update(changed, *value_of(word), force_add=True)
         try:
+            OmegaConf.resolve(changed)
             check_settings(changed)
-        except UsageError as error:
-            reasons[word] = str(error)
+        except (UsageError, OmegaConfBaseException) as error:
+            reasons[word] = str(error).splitlines()[0]
     return reasons
 
 

@@ -89,12 +89,14 @@ def _unmake(sweep: Sweep) -> None:
 
 def _folder(words: list[str]) -> tuple[str | None, list[str]]:
     """The folder chosen for the sweep, and the other words. Raises UsageError for one that differs between runs."""
-    typed = [word for word in words if word.startswith("folder=")]
+    typed = [word for word in words if word.lstrip("+").startswith("folder=")]
     if not typed:
         return None, words
     if "${" in typed[-1] or len(spread(typed[-1])) > 1:
         raise UsageError(f"`{typed[-1]}` differs between runs; the runs of a sweep lie in its folder: type folder=NAME")
     chosen = value_of(typed[-1])[1]
+    if chosen == "":
+        raise UsageError(f"`{typed[-1]}`: expected the name of a folder, or null")
     return None if chosen is None else str(chosen), [word for word in words if word not in typed]
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pinn_cli.methods.architectures.layers import activation as named
-from pinn_cli.methods.architectures.layers import dense
+from pinn_cli.methods.architectures.layers import stack
 
 
 class Fourier(nn.Module):
@@ -34,7 +34,7 @@ class Fourier(nn.Module):
         self.unit = pi if modes else 1.0
         B = _every_mode(modes, inputs) if modes else scale * torch.randn(features, inputs)
         self.register_buffer("frequencies", B)
-        self.layers = dense([2 * len(B) + inputs * keep_inputs, *[width] * depth, outputs], initialiser)
+        self.layers = stack(2 * len(B) + inputs * keep_inputs, width, depth, outputs, initialiser)
 
     def forward(self, X: Tensor) -> Tensor:
         """The fields (N, outputs) at the points X (N, inputs)."""

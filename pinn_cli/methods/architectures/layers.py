@@ -50,6 +50,14 @@ def initialiser(name: str) -> Initialiser:
     return _named("initialiser", name, INITIALISERS)
 
 
+def stack(inputs: int, width: int, depth: int, outputs: int, name: str) -> nn.ModuleList:
+    """Linear layers inputs -> width -> ... -> outputs with `depth` hidden ones. Raises UsageError without a hidden one:
+    such a network is linear, and the second derivatives of its fields are zero."""
+    if depth < 1:
+        raise UsageError(f"architecture.depth={depth}: expected a whole number above 0")
+    return dense([inputs, *[width] * depth, outputs], name)
+
+
 def dense(sizes: list[int], name: str) -> nn.ModuleList:
     """Linear layers sizes[0] -> sizes[1] -> ..., with initial weights by the initialiser called `name`."""
     if min(sizes) < 1:

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from pinn_cli.methods.architectures.layers import activation as named
-from pinn_cli.methods.architectures.layers import dense
+from pinn_cli.methods.architectures.layers import stack
 
 
 class MLP(nn.Module):
@@ -17,7 +17,7 @@ class MLP(nn.Module):
                  activation: str = "tanh", initialiser: str = "glorot_normal") -> None:
         super().__init__()
         self.activation = named(activation)
-        self.layers = dense([inputs, *[width] * depth, outputs], initialiser)
+        self.layers = stack(inputs, width, depth, outputs, initialiser)
 
     def forward(self, X: Tensor) -> Tensor:
         """The fields (N, outputs) at the points X (N, inputs)."""

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.methods.architectures.layers import activation as named
-from pinn_cli.methods.architectures.layers import dense
+from pinn_cli.methods.architectures.layers import dense, stack
 
 
 class ModifiedMLP(nn.Module):
@@ -33,7 +33,7 @@ class ModifiedMLP(nn.Module):
             raise UsageError(f"unknown gate {gate!r}: expected one of {', '.join(gates)}, e.g. architecture.gate=paper")
         self.gate = gate
         self.activation = named(activation)
-        self.layers = dense([inputs, *[width] * depth, outputs], initialiser)
+        self.layers = stack(inputs, width, depth, outputs, initialiser)
         self.encoders = nn.ModuleList([*dense([inputs, width], initialiser), *dense([inputs, width], initialiser)])
         if gate != "paper":
             for encoder in self.encoders:

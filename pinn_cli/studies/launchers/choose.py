@@ -1,5 +1,6 @@
 """From the words `hydra/launcher=NAME hydra.launcher.KEY=VALUE` to a launcher."""
 
+import re
 import shlex
 from collections.abc import Sequence
 
@@ -19,15 +20,21 @@ DEFAULT = "basic"
 
 
 def is_setting(word: str) -> bool:
-    """Whether a word is a setting of the launcher, not of the runs."""
-    return word.lstrip("+~").startswith(("hydra.", "hydra/"))
+    """Whether a word is a setting of the launcher, or another one of Hydra's, not of the runs."""
+    return re.match(r"[+~]*hydra\b", word) is not None
+
+
+def is_of_launcher(word: str) -> bool:
+    """Whether a word is a setting of the launcher."""
+    return word.lstrip("+~").startswith((f"{GROUP}=", f"{TABLE}."))
 
 
 def named(settings: Sequence[str]) -> tuple[str, Launcher]:
     """The name of the launcher that these words choose, and the launcher. Raises UsageError."""
     for word in settings:
-        if len(spread(word)) > 1 or not word.lstrip("+~").startswith((f"{GROUP}=", f"{TABLE}.")):
-            raise UsageError(f"`{word}`: a sweep expects {GROUP}=NAME and {TABLE}.KEY=VALUE, one value each")
+        if not is_of_launcher(word) or len(spread(word)) > 1:
+            raise UsageError(f"`{word}`: of Hydra's settings a sweep expects {GROUP}=NAME and {TABLE}.KEY=VALUE, "
+                             "one value each")  # fmt: skip
     pairs = [(word, *value_of(word)) for word in settings]
     name = str(next((value for _, key, value in reversed(pairs) if key == GROUP), DEFAULT))
     node = _read(name)
