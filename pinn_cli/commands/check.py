@@ -32,13 +32,17 @@ def run(arguments: Namespace) -> int:
     from pinn_cli.configuration.assemble import assemble
     from pinn_cli.configuration.check import check
     from pinn_cli.configuration.compose import read
+    from pinn_cli.configuration.contradictions import refuse_contradictions
     from pinn_cli.configuration.plan import preview
+    from pinn_cli.physics.references import reference_of
 
     project.enter()
     request = read(arguments.overrides)
     parts = assemble(request.config, request.typed, request.notes)
+    objective = preview(parts)
+    refuse_contradictions(request.config, parts, objective, reference_of(parts.problem))
+    points = {name: len(X) for name, X in objective.batch.items()}
     report = check(parts.problem, request.config.periodic)
-    points = {name: len(X) for name, X in preview(parts).batch.items()}
     if arguments.json:
         print(json.dumps(asdict(report) | {"points": points, "ok": report.ok}, indent=2))
     else:
@@ -57,6 +61,7 @@ def page(report: "Report", points: dict[str, int], colour: bool = False, width: 
         f"  coefficients  {_pairs(report.coefficients)}",
         f"  unknowns      {_pairs(report.unknowns)}{' (where the search starts)' if report.unknowns else ''}",
         f"  reference     {_reference(report)}",
+        *(f"                {note.partition(': ')[2]}" for note in report.coverage),
         "",
         *(line for finding in report.findings for line in _finding(finding, points.get(finding.name))),
         *(f"WARN  {doubt}" for doubt in report.doubts),

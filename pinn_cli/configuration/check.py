@@ -26,7 +26,7 @@ from pinn_cli.derivatives.keys import Key
 from pinn_cli.physics.doubts import doubts
 from pinn_cli.physics.points import trial_points
 from pinn_cli.physics.problem import Constraint, Problem
-from pinn_cli.physics.references import Reference, reference_of
+from pinn_cli.physics.references import Reference, coverage, reference_of
 from pinn_cli.physics.symbols import Derivative, Normal, Place
 from pinn_cli.physics.terms import Scales, order_of, rms, scales_of, supplied, terms_of
 
@@ -67,6 +67,7 @@ class Report:
     reference_points: int | None  # of a table
     findings: list[Finding]
     streams: list[Streams]
+    coverage: list[str] = field(default_factory=list)  # what the reference does not say of the domain
     doubts: list[str] = field(default_factory=list)  # of the problem as a whole
 
     @property
@@ -89,11 +90,12 @@ def check(problem: Problem, periodic: Collection[str] = ()) -> Report:
         fields=list(problem.fields),
         coefficients=coefficients(problem),
         unknowns=dict(problem.unknowns),
-        reference=type(getattr(reference, "inner", reference)).__name__ if reference else None,
+        reference=_name(reference) if reference else None,
         reference_error=reference.error if reference and isfinite(reference.error) else None,
         reference_points=len(reference.at) if reference and reference.at is not None else None,
         findings=[examine(problem, constraint, reference) for constraint in constraints],
         streams=streams_of(problem, constraints),
+        coverage=coverage(reference, problem) if reference else [],
         doubts=doubts(problem, periodic),
     )
 
@@ -121,6 +123,12 @@ def _fields(problem: Problem, constraint: Constraint) -> list[str]:
     """The fields whose values or derivatives a residual uses."""
     symbols = [s for s in constraint.symbols.values() if isinstance(s, Derivative | Normal)]
     return [problem.fields[s.field] for s in symbols]
+
+
+def _name(reference: Reference) -> str:
+    """The class of a reference, without what is wrapped around it."""
+    whole = getattr(reference, "whole", reference)
+    return type(getattr(whole, "inner", whole)).__name__
 
 
 def _compare_with_table(

@@ -38,7 +38,7 @@ def derive(problem: Problem) -> tuple[Ansatz | None, list[str]]:
 
     Raises UsageError for conditions that contradict each other.
     """
-    given = [g for c in problem.constraints() if (g := _given(problem, c)) is not None]
+    given = [g for c in problem.constraints() if (g := prescribed(problem, c)) is not None]
     parts = [problem.domain.interpolate([g for g in given if g.field == k]) for k in range(len(problem.fields))]
     met = [g for g in given if any(g is other for part in parts for other in part.met)]
     if not met:
@@ -74,7 +74,7 @@ def _refuse_contradiction(problem: Problem, g: Given, lift: Function) -> None:
         )
 
 
-def _given(problem: Problem, c: Constraint) -> Given | None:
+def prescribed(problem: Problem, c: Constraint) -> Given | None:
     """What a constraint prescribes, if its residual is `scale * (value - g)` in a single field's value or slope."""
     derivatives = {n: s for n, s in c.symbols.items() if isinstance(s, Derivative)}
     others = all(isinstance(s, Column) for n, s in c.symbols.items() if n not in derivatives)

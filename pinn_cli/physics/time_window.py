@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from pinn_cli.derivatives.engines import Autograd, Taylor
 from pinn_cli.physics.problem import Constraint, Problem
-from pinn_cli.physics.references.base import counts
+from pinn_cli.physics.references.base import ReferenceRows
 from pinn_cli.physics.symbols import Derivative, Normal, Place, Symbol
 from pinn_cli.physics.wrapped import Wrapped
 
@@ -122,23 +122,6 @@ class Window(Wrapped):
             return reference
         rows = self._inside(reference.at[:, self._time])
         return ReferenceRows(reference, rows) if rows.any() else None
-
-
-class ReferenceRows:
-    """The rows of a tabulated reference that lie in a window."""
-
-    def __init__(self, whole: Any, rows: Tensor):
-        self.whole, self.rows, self.at = whole, rows, whole.at[rows]
-        self.fields, self.error = whole.fields, whole.error
-
-    def counts(self, X: Tensor) -> Tensor:
-        return counts(self.whole, X)
-
-    def __call__(self, X: Tensor) -> dict[str, Tensor]:
-        """Values (N,) by name at X, which must be `at`."""
-        whole = self.whole.at.to(X, copy=True)
-        whole[self.rows] = X
-        return {name: value[self.rows] for name, value in self.whole(whole).items()}
 
 
 def is_initial(problem: Problem, c: Constraint) -> bool:

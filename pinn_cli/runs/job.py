@@ -14,10 +14,11 @@ from pinn_cli.basics.errors import FINISHED, STOPPED, TrainingError, UsageError
 from pinn_cli.basics.signals import Interruption
 from pinn_cli.configuration import plan
 from pinn_cli.configuration.assemble import Parts
+from pinn_cli.configuration.contradictions import refuse_contradictions, refuse_unknown_error
 from pinn_cli.configuration.settings import switch
 from pinn_cli.methods.contracts import Stage
 from pinn_cli.physics.doubts import doubts
-from pinn_cli.physics.references import reference_of
+from pinn_cli.physics.references import coverage, reference_of
 from pinn_cli.records.folder import CHECKPOINT, LOG, RESULTS
 from pinn_cli.records.provenance import now
 from pinn_cli.records.results import Results
@@ -51,6 +52,10 @@ class Job:
         Notes say what is doubtful about the problem.
         """
         objective, first = plan.preview(self.parts), plan.first_stage(self.parts)
+        problem = self.parts.problem
+        exact = reference_of(problem) if hasattr(problem, "exact") else None  # another reference may take minutes
+        refuse_contradictions(self.config, self.parts, objective, exact)
+        self.parts.notes.extend(coverage(exact, problem) if exact else [])
         setting, steps = switch(self.config.compile), first.steps or self.config.stop.steps  # each stage compiles anew
         self.compiled = compilation.decide(setting, first.optimizer, steps, self.parts.engine, self.parts.notes.append)
         self.doubts = doubts(self.parts.problem, self.config.periodic)
@@ -71,7 +76,7 @@ class Job:
             every = self.config.record.every
             recorder = Recorder(results, screen, folder / CHECKPOINT, every=every, diagnostics=diagnostics)
             try:
-                reference_of(self.parts.problem)  # raises here, and not at the first row, if it cannot be computed
+                self._look_at_reference(screen)
                 with nullcontext() if saved is None else _checkpoint_fits(run, saved):
                     stage, objective, stop = train(run, recorder)
                 self._end(folder, run, stage, objective, stop, screen)
@@ -91,6 +96,13 @@ class Job:
                     raise TrainingError(line) from error
                 raise
         return STOPPED if stop.resumable else FINISHED
+
+    def _look_at_reference(self, screen: Console) -> None:
+        """Compute the reference here, and not at the first row, as it may fail; say what a table does not cover."""
+        reference = reference_of(self.parts.problem)
+        refuse_unknown_error(self.config, reference is not None)
+        for note in coverage(reference, self.parts.problem) if reference and reference.at is not None else []:
+            screen.plan(f"note     {note}")
 
     def _run(self, clock: Clock, interruption: Interruption, saved: dict[str, Any] | None) -> Run:
         torch.manual_seed(self.config.seed)

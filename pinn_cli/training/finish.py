@@ -91,9 +91,8 @@ def final_errors(objective: Objective, reference: Reference | None) -> dict[str,
 
 def _noted(e: Errors, reference: Reference | None) -> Noted:
     assert reference is not None
-    return Noted(
-        e.relative_l2, {"mean_absolute": e.mean, "max_absolute": e.maximum, "reference_error": reference.error}
-    )
+    absolute = {"mean_absolute": e.mean, "max_absolute": e.maximum}
+    return Noted(e.relative_l2, {**absolute, "reference_error": reference.error, "points": e.points})
 
 
 def fields(objective: Objective, reference: Reference | None) -> dict[str, Any]:

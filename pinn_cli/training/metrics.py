@@ -20,11 +20,12 @@ NODES = 10_000  # at least this many points; 100 x 100 in two dimensions
 
 @dataclass(frozen=True)
 class Errors:
-    """relative_l2 = |u - v|_2 / |v|_2 (Euclidean norms over all points), mean and maximum of |u - v|; v the truth."""
+    """relative_l2 = |u - v|_2 / |v|_2 (Euclidean norms over `points`), mean and maximum of |u - v|; v the truth."""
 
     relative_l2: float
     mean: float
     maximum: float
+    points: int
 
 
 def points_of_comparison(domain: Domain, reference: Reference) -> Tensor:
@@ -40,14 +41,18 @@ def errors(
     """Errors of every field or observable the reference knows, at X (N, D); computed in float64 on the CPU.
 
     `evaluate(names, X)` gives the prediction, {name: (N,)}, as `Objective.evaluate` does. Only points that count enter
-    (`Reference.counts`, if it has one; UsageError if none does). A field that is zero everywhere has no relative error:
-    NaN.
+    (`Reference.counts`, if it has one, and where the reference is finite; UsageError if none does). A field that is
+    zero everywhere has no relative error: NaN.
     """
     at = X.cpu().double()
     truth, values, counted = reference(at), evaluate(list(reference.fields), X), _counted(reference, at)
-    return {
-        name: compare(values[name].detach().cpu().double()[counted], truth[name][counted]) for name in reference.fields
-    }
+    out = {}
+    for name in reference.fields:
+        rows = counted & truth[name].isfinite()
+        if not rows.any():
+            raise UsageError(f"reference: {name} is finite at none of {len(rows)} points; expected some")
+        out[name] = compare(values[name].detach().cpu().double()[rows], truth[name][rows])
+    return out
 
 
 def _counted(reference: Reference, X: Tensor) -> Tensor:
@@ -105,4 +110,5 @@ def compare(value: Tensor, truth: Tensor) -> Errors:
         raise ValueError(f"prediction {tuple(value.shape)} and reference {tuple(truth.shape)} have different shapes.")
     difference, size = (value - truth).abs(), float(torch.linalg.vector_norm(truth))
     distance = float(torch.linalg.vector_norm(difference))
-    return Errors(distance / size if size else float("nan"), float(difference.mean()), float(difference.max()))
+    relative = distance / size if size else float("nan")
+    return Errors(relative, float(difference.mean()), float(difference.max()), len(value))

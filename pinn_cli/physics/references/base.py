@@ -44,6 +44,23 @@ class CachedReference:
         return dict(self._values)
 
 
+class ReferenceRows:
+    """Some rows of a tabulated reference: those in the domain, or in a window in time."""
+
+    def __init__(self, whole: Any, rows: Tensor):
+        self.whole, self.rows, self.at = whole, rows, whole.at[rows]
+        self.fields, self.error = whole.fields, whole.error
+
+    def counts(self, X: Tensor) -> Tensor:
+        return counts(self.whole, X)
+
+    def __call__(self, X: Tensor) -> dict[str, Tensor]:
+        """Values (N,) by name at X, which must be `at`."""
+        whole = self.whole.at.to(X, copy=True)
+        whole[self.rows] = X
+        return {name: value[self.rows] for name, value in self.whole(whole).items()}
+
+
 def counts(reference: Any, X: Tensor) -> Tensor:
     """Which points (N,) enter the errors: all, unless the reference has a method of this name."""
     own = getattr(reference, "counts", None)

@@ -85,7 +85,7 @@ DATASETS = (  # problems are dimensionless as typed, so only times have a unit o
     Entry("collocation/<constraint>", NUMBER, POINTS, "1", "last training points of this constraint"),
     Entry("error/<field>", NUMBER, (), "1",
           "relative L2 error |u - reference| / |reference| on the reference points; attributes mean_absolute, "
-          "max_absolute, reference_error (error of the reference itself)"),
+          "max_absolute, reference_error (error of the reference itself), points (how many counted)"),
     Entry("metrics/<name>", NUMBER, (), "1", "metric of the problem"),
     Entry("guard/verdict", TEXT, (), "", "what the residuals at held-out points say about the solution"),
     Entry("guard/ratio/<constraint>", NUMBER, (), "1", "held-out over trained rms residual of this constraint"),

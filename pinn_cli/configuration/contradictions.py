@@ -1,0 +1,187 @@
+"""What a run cannot do, although each of its parts is sound: refused before the first step.
+
+An unknown that no residual reaches, coordinates or fields whose rounding matters, and settings that contradict the
+problem.
+"""
+
+import dis
+from collections.abc import Callable
+
+import torch
+from omegaconf import DictConfig
+from torch import Tensor
+
+from pinn_cli.basics.errors import UsageError
+from pinn_cli.configuration.assemble import Parts
+from pinn_cli.configuration.trainable import trial_values
+from pinn_cli.physics.ansatz import prescribed
+from pinn_cli.physics.points import trial_points
+from pinn_cli.physics.problem import Constraint, Problem
+from pinn_cli.physics.references import Reference
+from pinn_cli.training.objective import Objective
+
+COARSE = 1e-4  # the largest rounding of a coordinate or a field, relative to its length or deviation
+PERIOD = 1e-6  # relative difference of a periodic solution between both ends
+
+
+def refuse_contradictions(config: DictConfig, parts: Parts, objective: Objective, reference: Reference | None) -> None:
+    """Refuse a run that would give a wrong answer in silence (UsageError).
+
+    `objective` is that of the first stage with its first points, `reference` that of the problem, None if it has none
+    or if it is not yet computed.
+    """
+    if not any(objective.base.values()):
+        raise UsageError("weights: all are 0, so nothing would be trained; type e.g. weights.interior=1")
+    refuse_unknown_error(config, any(getattr(parts.problem, name, None) for name in ("exact", "reference")))
+    for name in objective.unknowns:
+        _refuse_fixed(parts.problem, name)
+        _refuse_unreached(objective, name)
+    _refuse_coarse_coordinates(objective.problem, parts.dtype)
+    _refuse_coarse_fields(parts.problem, reference, parts.dtype)
+    for coordinate in config.periodic:
+        _refuse_broken_period(parts.problem, coordinate, reference)
+
+
+def refuse_unknown_error(config: DictConfig, known: bool) -> None:
+    """Refuse to stop at an error that is never measured (UsageError)."""
+    if config.stop.error is not None and not known:
+        raise UsageError(
+            f"stop.error={config.stop.error:g}: the problem has no `exact` and no `reference`, so no error is "
+            "measured; type stop.loss=... or give it one"
+        )
+
+
+# --- unknowns ---------------------------------------------------------------------------------------------------------
+
+
+def _refuse_fixed(problem: Problem, name: str) -> None:
+    """Refuse `self.NAME` in a residual or an observable: it is a fixed number, and not the unknown."""
+    methods = {c.name: c.residual for c in problem.constraints()}
+    methods |= {observable: method for observable, (method, _) in problem.observables().items()}
+    for method, function in methods.items():
+        if _reads_attribute(function, name):
+            raise UsageError(
+                f"{type(problem).__name__}.{method}: self.{name} is a fixed number, and `{name}` is an unknown; "
+                f"add `{name}` to the parameters of `{method}` and write {name} in place of self.{name}"
+            )
+
+
+def _reads_attribute(function: Callable, name: str) -> bool:
+    code = getattr(function, "__code__", None)
+    loads = ("LOAD_ATTR", "LOAD_METHOD")
+    return code is not None and any(i.opname in loads and i.argval == name for i in dis.get_instructions(code))
+
+
+def _refuse_unreached(objective: Objective, name: str) -> None:
+    """Refuse an unknown that changes no residual which has points and a weight."""
+    where = f"{type(objective.problem).__name__}.unknowns: no residual changes with `{name}`"
+    naming = {n: c for n, c in objective.constraints.items() if name in c.symbols}
+    trained = {n: c for n, c in naming.items() if objective.base[n] and len(objective.batch.get(n, ()))}
+    if not naming:
+        raise UsageError(f"{where}; add `{name}` to the parameters of the residual in which it stands")
+    if not trained:
+        first = next(iter(naming))
+        raise UsageError(f"{where}: `{first}` has the weight 0 or no points; type weights.{first}=1")
+    if any(_slope(objective.problem, c, name, 0.0) for c in trained.values()):
+        return
+    if any(_slope(objective.problem, c, name, 0.1) for c in trained.values()):
+        at = objective.problem.coefficients[name]
+        raise UsageError(f"{where} where it starts, at {at:g}; write another start value, e.g. {name!r}: {at + 0.1:g}")
+    raise UsageError(f"{where}, although {', '.join(trained)} names it")
+
+
+def _slope(problem: Problem, c: Constraint, name: str, shift: float) -> bool:
+    """Whether a residual of random symbols changes with one of its coefficients, shifted from its start value."""
+    values = trial_values(problem, c)
+    start = torch.full_like(values[name], problem.coefficients[name] + shift).requires_grad_()
+    with torch.enable_grad():
+        r = c.residual(**values | {name: start})
+        (slope,) = torch.autograd.grad(r.sum(), start, allow_unused=True) if r.requires_grad else (None,)
+    return slope is not None and bool(slope.any())
+
+
+# --- rounding ---------------------------------------------------------------------------------------------------------
+
+
+def _refuse_coarse_coordinates(problem: Problem, dtype: torch.dtype) -> None:
+    """Refuse a coordinate whose rounding eps |x| is large against the length of the domain."""
+    for name, (low, high) in zip(problem.coordinates, problem.domain.extents, strict=True):
+        rounding = torch.finfo(dtype).eps * max(abs(low), abs(high)) / (high - low)
+        if rounding > COARSE:
+            raise UsageError(
+                f"dtype={_word(dtype)} rounds {name} near {low:g} to {rounding:.1g} of its length {high - low:g}; "
+                + _way(dtype, f"measure {name} from there")
+            )
+
+
+def _refuse_coarse_fields(problem: Problem, reference: Reference | None, dtype: torch.dtype) -> None:
+    """Refuse a field whose rounding eps |u| is large against its deviation, where values of it are known."""
+    for name, values in _known_values(problem, reference).items():
+        values = values[values.isfinite()].double()
+        deviation = float(values.std(correction=0)) if len(values) else 0.0
+        rounding = torch.finfo(dtype).eps * float(values.abs().max()) / deviation if deviation else 0.0
+        if 1 > rounding > COARSE:  # a constant deviates by rounding alone
+            raise UsageError(
+                f"dtype={_word(dtype)} rounds {name} near {float(values.mean()):.6g} to {rounding:.1g} of its "
+                f"deviation {deviation:.2g}; " + _way(dtype, "take its difference from there as the field")
+            )
+
+
+def _known_values(problem: Problem, reference: Reference | None) -> dict[str, Tensor]:
+    """Values (N,) of fields and measured columns, from the reference, the measurements and the conditions on faces."""
+    known: dict[str, list[Tensor]] = {}
+    if reference is not None:
+        X = trial_points(problem, "interior", 64) if reference.at is None else reference.at
+        for name, values in reference(X).items():
+            if not values.isfinite().any():
+                raise UsageError(f"{type(problem).__name__}: the reference of {name} is finite at none of {len(X)} points")
+            known.setdefault(name, []).append(values.detach())
+    for g in [g for c in problem.constraints() if (g := prescribed(problem, c)) is not None and not any(g.index)]:
+        X = trial_points(problem, g.region, 64)
+        value = torch.as_tensor(g.value(list(X.unbind(1))), dtype=torch.float64, device="cpu").expand(len(X))
+        known.setdefault(problem.fields[g.field], []).append(value)
+    if any(c.region == "data" for c in problem.constraints()):
+        columns = problem.data[:, len(problem.coordinates) :].unbind(1)
+        known |= {name: [column] for name, column in zip(problem.grammar.measured, columns, strict=True)}
+    return {name: torch.cat(values) for name, values in known.items()}
+
+
+def _word(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _way(dtype: torch.dtype, otherwise: str) -> str:
+    return f"type dtype=float64, or {otherwise}" if dtype == torch.float32 else otherwise
+
+
+# --- periods ----------------------------------------------------------------------------------------------------------
+
+
+def _refuse_broken_period(problem: Problem, coordinate: str, reference: Reference | None) -> None:
+    """Refuse a period of the network where conditions, or the reference, tell both ends of the coordinate apart."""
+    where, axis = f"periodic=[{coordinate}]", problem.coordinates.index(coordinate)
+    extent = problem.domain.extents[axis]
+    held: dict[float, str] = {}  # a condition by the end of the coordinate that it holds at
+    for c in problem.constraints():
+        if c.kind != "face" or c.against is not None:
+            continue
+        if coordinate == problem.domain.time and problem.domain.is_initial(c.region):
+            raise UsageError(f"{where}: `{c.name}` says how the solution begins, so {coordinate} has no period")
+        x = trial_points(problem, c.region, 64)[:, axis]
+        held |= {end: c.name for end in extent if (x == end).any()}
+    if len(held) == 2:
+        names = " and ".join(f"`{name}`" for name in dict.fromkeys(held.values()))
+        raise UsageError(f"{where}: {names} hold at both ends of {coordinate}, which would be one point")
+    if reference is None or reference.at is not None:
+        return
+    low, high = (_moved(trial_points(problem, "interior", 64), axis, end) for end in extent)
+    at_low, at_high = reference(low), reference(high)
+    for name, values in at_low.items():
+        gap = float((values - at_high[name]).abs().max())
+        if gap > PERIOD * float(values.abs().max()):
+            raise UsageError(f"{where}: {name} of the reference differs by {gap:.2g} between both ends of {coordinate}")
+
+
+def _moved(X: Tensor, axis: int, end: float) -> Tensor:
+    X[:, axis] = end
+    return X
