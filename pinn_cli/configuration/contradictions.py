@@ -134,7 +134,8 @@ def _known_values(problem: Problem, reference: Reference | None) -> dict[str, Te
         X = trial_points(problem, "interior", 64) if reference.at is None else reference.at
         for name, values in reference(X).items():
             if not values.isfinite().any():
-                raise UsageError(f"{type(problem).__name__}: the reference of {name} is finite at none of {len(X)} points")
+                where = type(problem).__name__
+                raise UsageError(f"{where}: the reference of {name} is finite at none of {len(X)} points")
             known.setdefault(name, []).append(values.detach())
     for g in [g for c in problem.constraints() if (g := prescribed(problem, c)) is not None and not any(g.index)]:
         X = trial_points(problem, g.region, 64)
