@@ -32,9 +32,20 @@ class Marched(nn.Module):
         self.register_buffer("windows", torch.tensor(windows, dtype=torch.float64, device="cpu"))
 
     @property
-    def unknowns(self) -> Any:
-        """The unknown coefficients of the last window."""
-        return self.pieces[-1].unknowns
+    def unknowns(self) -> dict[str, Tensor]:
+        """One value of each unknown coefficient: the mean of its values in all windows, weighted by their lengths.
+
+        The values of the windows should agree. If they do not, the equation with the mean is not satisfied anywhere.
+        """
+        begins = self.windows[:, 0]
+        lengths = torch.diff(begins, append=self.windows[-1:, 1])
+        return {k: ((v * lengths).sum() / lengths.sum()).to(v) for k, v in self.window_unknowns.items()}
+
+    @property
+    def window_unknowns(self) -> dict[str, Tensor]:
+        """The values (K,) of each unknown coefficient in the windows."""
+        first: Any = getattr(self.pieces[0], "unknowns", {})
+        return {name: torch.stack([getattr(p, "unknowns")[name].detach() for p in self.pieces]) for name in first}  # noqa: B009
 
     @property
     def imposed(self) -> Sequence[str]:

@@ -22,6 +22,7 @@ def facts(folder: Path) -> dict[str, Any]:
         "guard": {name: value for name, value in results.read("guard").items() if name != "verdict"},
         "timing": results.read("timing"),
         "unknowns": {name: value for name, value in results.read("unknowns").items() if isinstance(value, float)},
+        "windows": {name: list(map(float, values)) for name, values in results.read("windows").items()},
         "stages": results.read("stages").get("", []),
         "summary": summary(folder),
     }
@@ -42,6 +43,7 @@ def text(facts: dict[str, Any]) -> str:
         *(("error", _error(name, value, facts["error"].get(name, {}))) for name, value in run["errors"].items()),
         *(("metric", f"{name} {scientific(value)}") for name, value in run["metrics"].items()),
         *(("unknown", f"{name} = {value:.6g}") for name, value in facts["unknowns"].items()),
+        *(("windows", f"{n} = {', '.join(f'{v:.6g}' for v in values)}") for n, values in facts["windows"].items()),
         ("guard", run["verdict"]),
         *(("held out", f"{name} {scientific(value)} of the largest term") for name, value in held_out.items()),
         *(("loss", _loss(name, facts["last"])) for name in facts["last"] if name.startswith("loss/")),

@@ -27,7 +27,7 @@ from pinn_cli.training import compilation
 from pinn_cli.training.clock import COMPILATION, Clock
 from pinn_cli.training.console import Console, Summary
 from pinn_cli.training.diagnostic_records import DiagnosticRecords
-from pinn_cli.training.finish import conclude, unknowns_of
+from pinn_cli.training.finish import conclude, spreads_of, unknowns_of
 from pinn_cli.training.loop import Run, train
 from pinn_cli.training.objective import Objective
 from pinn_cli.training.recorder import Recorder
@@ -131,7 +131,7 @@ class Job:
             summary.errors = {name: error.relative_l2 for name, error in conclusion.errors.items()}
             summary.metrics = conclusion.metrics
             summary.held_out, summary.verdict = conclusion.verdict.relative, str(conclusion.verdict)
-            summary.unknowns = unknowns_of(objective)
+            summary.unknowns = unknowns_of(objective) | spreads_of(objective)
         summary.apart = {phase: run.clock.phases[phase] for phase in APART if phase in run.clock.phases}
         if switch(self.config.figures) == "on":
             summary.figures = _draw(folder, screen)

@@ -67,7 +67,8 @@ def conclude(
                 "relative": {**verdict.relative, **verdict.measured},
                 "estimated": verdict.estimated,
             },
-            "unknowns": unknowns_of(objective),
+            "unknowns": unknowns_of(objective) | spreads_of(objective),
+            "windows": getattr(objective.model, "window_unknowns", {}),
             "seams": jumps(seams, seed),
         }
     with clock("writing"):
@@ -79,6 +80,12 @@ def conclude(
 def unknowns_of(objective: Objective) -> dict[str, float]:
     """The trained coefficients by name."""
     return {name: float(p.detach()) for name, p in objective.unknowns.items()}
+
+
+def spreads_of(objective: Objective) -> dict[str, float]:
+    """After time marching, the largest minus the smallest value that a coefficient has in the windows, ``k spread``."""
+    values = getattr(objective.model, "window_unknowns", {})
+    return {f"{name} spread": float(v.max() - v.min()) for name, v in values.items()}
 
 
 def final_errors(objective: Objective, reference: Reference | None) -> dict[str, Errors]:

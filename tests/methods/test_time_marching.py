@@ -1,5 +1,6 @@
 """Time marching: windows, seams, the solution over all windows as one function, resumes, refusals."""
 
+import json
 from dataclasses import dataclass
 from math import pi
 from pathlib import Path
@@ -318,7 +319,7 @@ def test_a_killed_run_is_predicted_from_its_checkpoint(here) -> None:
 
 
 def test_every_window_sees_its_own_measurements_and_unknowns_keep_their_values() -> None:
-    parts, stages, whole = marched("heat_inverse")
+    parts, stages, _ = marched("heat_inverse")
     data = [stage.problem.data for stage in stages]
     assert sum(map(len, data)) == 200
     assert torch.equal(torch.cat(data).sort(0).values, parts.problem.data.sort(0).values)
@@ -330,19 +331,42 @@ def test_every_window_sees_its_own_measurements_and_unknowns_keep_their_values()
     with torch.no_grad():
         first.unknowns["kappa"].fill_(0.37)
     assert float(next(march).model.unknowns["kappa"].detach()) == 0.37
-    with torch.no_grad():
-        stages[-1].model.unknowns["kappa"].fill_(0.2)
-    assert float(whole.unknowns["kappa"].detach()) == 0.2
+
+
+def test_the_value_for_all_windows_is_their_mean_weighted_by_length() -> None:
+    _, stages, _ = marched("heat_inverse")
+    values = [0.2, 0.1, 0.3][: len(stages)]
+    for stage, value in zip(stages, values, strict=True):
+        with torch.no_grad():
+            stage.model.unknowns["kappa"].fill_(value)
+    spans = [(0.0, 0.5), (0.25, 1.0), (0.75, 1.0)]  # the first two overlap the next
+    whole = Marched([stage.model for stage in stages], spans, 1)
+    assert whole.window_unknowns["kappa"].tolist() == values
+    assert float(whole.unknowns["kappa"]) == pytest.approx((0.2 + 2 * 0.1 + 0.3) / 4)
 
 
 def test_an_inverse_problem_shows_its_unknowns(here, capsys) -> None:
+    """One value for all, its spread and the value of every window: on the screen, in the file, show, JSON, compare."""
     made = words("heat_inverse", f"{MARCH}.windows=2", f"{MARCH}.steps=2", *QUICK, "folder=run")
     assert cli.main(["train", *made]) == 0
     shown = capsys.readouterr().out
     assert "unknown   kappa" in shown
     assert "strategy  time_marching  windows=2  start=warm" in shown
-    kappa = Results(Path("run/results.h5")).read("unknowns")["kappa"]
-    assert load("run").unknowns["kappa"] == kappa != 1.0
+    results = Results(Path("run/results.h5"))
+    kappa, windows = results.read("unknowns")["kappa"], results.read("windows")["kappa"]
+    assert load("run").unknowns == {"kappa": kappa}
+    assert kappa == pytest.approx(windows.mean(), rel=1e-12)
+    assert windows[0] != windows[1]
+    assert results.read("unknowns")["kappa spread"] == pytest.approx(abs(windows[1] - windows[0]), rel=1e-12)
+    shown = {}
+    for command in (["show", "run"], ["show", "run", "--json"], ["compare", "run"], ["compare", "run", "--json"]):
+        assert cli.main(command) == 0
+        shown[" ".join(command)] = capsys.readouterr().out
+    assert f"windows   kappa = {windows[0]:.6g}, {windows[1]:.6g}" in shown["show run"]
+    assert "kappa spread = " in shown["show run"]
+    assert json.loads(shown["show run --json"])["windows"] == {"kappa": windows.tolist()}
+    assert "kappa spread" in shown["compare run"]
+    assert "kappa spread" in shown["compare run --json"]
     assert len(Results(Path("run/results.h5")).read("collocation")["measured"]) == 200
 
 

@@ -42,7 +42,8 @@ FINAL = ("error", "metrics", "unknowns", "timing/duration", "guard/verdict")  # 
 LAST = ("step", "time", "loss/total")  # columns in an overview
 NEEDED = ("problem", "status", "seed", "threads")  # attributes that a resume needs
 AT_THE_END = (
-    "network", "error", "metrics", "fields", "residuals", "collocation", "guard", "unknowns", "seams", "timing",
+    "network", "error", "metrics", "fields", "residuals", "collocation", "guard", "unknowns", "windows", "seams",
+    "timing",
 )  # fmt: skip
 PATIENCE = 4  # attempts of a reader whose file is being appended to
 

@@ -91,7 +91,10 @@ DATASETS = (  # problems are dimensionless as typed, so only times have a unit o
     Entry("guard/ratio/<constraint>", NUMBER, (), "1", "held-out over trained rms residual of this constraint"),
     Entry("guard/relative/<constraint>", NUMBER, (), "1", "held-out residual relative to the largest term"),
     Entry("guard/estimated/<field>", NUMBER, (), "1", "estimated error relative to the variation of the field"),
-    Entry("unknowns/<name>", NUMBER, (), "1", "trained coefficient"),
+    Entry("unknowns/<name>", NUMBER, (), "1",
+          "trained coefficient; after time marching the mean over the windows, weighted by their lengths, and as "
+          "`<name> spread` the largest minus the smallest value in a window"),
+    Entry("windows/<name>", NUMBER, ("K",), "1", "after time marching: this trained coefficient in each window"),
     Entry("seams/time", NUMBER, ("K-1",), "1", "times at which one window ends and the next one starts"),
     Entry("seams/<condition>", NUMBER, ("K-1",), "1", "largest jump there in this initial condition"),
     Entry("network/windows", NUMBER, ("K", "..."), "1", "after time marching: where each window starts and ends"),
