@@ -1,0 +1,191 @@
+"""Defect correction: what has to be added to a frozen model so that its equations hold, by linear least squares.
+
+    minimise  sum_k mean_n ((r_k + J_k c)_n / s_k)^2        du = sum_j c_j phi_j
+
+phi_j are random features, s_k is the unit of constraint k. `error_estimate.py` says what this is good for.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from pinn_cli.derivatives.algebra import unit
+from pinn_cli.methods.contracts import Batch
+from pinn_cli.methods.linear_algebra import Triangle, triangle
+from pinn_cli.physics.domains.base import Domain
+from pinn_cli.physics.terms import rms
+from pinn_cli.training.correction import Basis, Correction, Equations
+from pinn_cli.training.model import Features
+from pinn_cli.training.random_features import RandomFeatures, along, isotropic
+from pinn_cli.training.residuals import Residuals
+
+SHARES = {1.0: 0.1, 2.0: 0.1, 4.0: 0.15, 8.0: 0.15}  # of the features by scale; the rest follows the fronts
+ROWS = 4.0  # residuals in the interior for each column
+UNSEEN = 1000  # points in the interior at which a correction is judged
+FACE = {0: 1, 1: 200, 2: 300, 3: 500}  # points on each part of the boundary, by its dimension
+RIDGE = 1e-20  # relative to the squared length of a column
+STEPS = 2  # of Newton's method at most
+BENT = 0.1  # another step is taken if the residual differs by this share from what the linearised equations predict
+NOISE = 16  # samples of the noise of measurements
+
+
+class DefectCorrection:
+    """The `correction` of a model that a number of columns gives, by one or two steps of Newton's method.
+
+    `before` and `after` are |F(u)| and |F(u + du)|, F = (r_k / s_k), at points that the solve has not seen, without the
+    measurements: their noise is no error of the model. `noise` has samples of the change of du that such noise causes.
+    """
+
+    def __init__(self, residuals: Residuals, columns: int, seed: int, before: Correction | None):
+        self.residuals, self.problem = residuals, residuals.problem
+        self.size = self._sizes()
+        features = self._features(max(20, columns // len(self.size)), seed)
+        self.basis = Basis(residuals, features, len(features.bias))
+        self.correction = Correction(self.basis, torch.zeros(self.basis.columns, dtype=torch.float64, device="cpu"))
+        self.equations = [n for n, c in residuals.constraints.items() if c.kind != "data"]
+        self.noise: list[Correction] = []
+        inside = sum(c.kind == "interior" for c in residuals.constraints.values())
+        rows = math.ceil(ROWS * self.basis.columns / max(1, inside))
+        self._solve(*(Sample(self.basis, *draw(residuals, n, seed + k), before) for k, n in enumerate((rows, UNSEEN))))
+
+    def unknowns(self) -> list[tuple[str, Tensor, Tensor]]:
+        """Name, change and value of each trained coefficient."""
+        return [(n, d, self.residuals.unknowns[n]) for n, d in self.correction.unknowns.items()]
+
+    def _features(self, K: int, seed: int) -> RandomFeatures:
+        """Isotropic features of every scale, and features along the fronts of the fields where residuals are large."""
+        turns = getattr(getattr(self.residuals.model, "features", None), "turns", {})
+        inputs = Features(self.problem.domain, "unit", [self.problem.coordinates[i] for i in turns])
+        generator = torch.Generator("cpu").manual_seed(seed)
+        w = isotropic(inputs, {scale: round(share * K) for scale, share in SHARES.items()}, generator)
+        anywhere = sobol(self.problem.domain, "interior", len(w), seed)
+        X = focused(self.residuals, max(2, K - len(w)), seed)[0]
+        D, G = self.residuals.dimension, len(self.size)
+        first = [unit(i, D) for i in range(D)]
+        table = self.residuals.engine(first)(self.residuals.model, X)
+        slopes = torch.stack([table[key].detach() for key in first], 2)
+        follows = torch.arange(len(X)) % G  # which field each feature follows
+        fronts = along(inputs, X, slopes[range(len(X)), follows] / self.size[follows, None], generator)
+        self.gentle = slice(1, 1 + round(SHARES[min(SHARES)] * K))
+        return RandomFeatures(inputs, torch.cat([w, fronts]), torch.cat([anywhere, X]))
+
+    def _solve(self, solved: "Sample", unseen: "Sample") -> None:
+        J, F = solved.equations.rows(self.correction), solved.equations.values(self.correction)
+        units = self._units(J)
+        sizes = {n: float((r * solved.weights[n]).norm()) / units[n] for n, r in F.items()}
+        balance = math.hypot(*(sizes[n] for n in self.equations))  # noise counts no more than the equations
+        factor = {n: (1.0 if n in self.equations else min(1.0, balance / max(sizes[n], 1e-300))) / units[n] for n in F}
+        scale = torch.cat([self.size.repeat_interleave(self.basis.count), self._unknown_sizes()])
+
+        def norm(sample: Sample, at: Correction | None) -> float:
+            r = sample.equations.values(at)
+            return math.hypot(*(float((r[n] * sample.weights[n]).norm()) / units[n] for n in self.equations))
+
+        w = {n: solved.weights[n] * factor[n] for n in F}
+
+        def stacked(blocks: Mapping[str, Tensor]) -> Tensor:
+            return torch.cat([b.mul_(w[n] if b.ndim == 1 else w[n][:, None]) for n, b in blocks.items()])
+
+        self.before, self.after = norm(unseen, None), math.inf
+        at = self.correction
+        for step in range(STEPS):
+            if step:
+                J, F = solved.equations.rows(at), solved.equations.values(at)
+            A, b = stacked(J) * scale, stacked(F)
+            solution = triangle(A, -b).with_ridge(RIDGE)
+            c = solution.solve()[:, 0]
+            at, predicted = Correction(self.basis, at.c + c * scale), b + A @ c
+            after = norm(unseen, at)
+            if not after < self.after:
+                break
+            self.correction, self.after = at, after
+            F = solved.equations.values(at)
+            self.noise = self._noise(solution, A.split([len(r) for r in F.values()]), F, w, scale)
+            if (stacked(F) - predicted).norm() < BENT * predicted.norm():
+                break
+
+    def _noise(
+        self, solution: Triangle, A: Sequence[Tensor], F: Mapping[str, Tensor], w: Mapping[str, Tensor], scale: Tensor
+    ) -> list[Correction]:
+        """Changes of the correction by noise of the measurements, whose size is that of their residuals."""
+        generator = torch.Generator("cpu").manual_seed(0)
+        right = torch.zeros(self.basis.columns, NOISE, dtype=torch.float64, device="cpu")
+        measured = [(rows, n) for rows, n in zip(A, F, strict=True) if n not in self.equations]
+        for rows, n in measured:
+            normal = torch.randn(len(rows), NOISE, generator=generator, dtype=torch.float64, device="cpu")
+            right += rows.T @ (rms(F[n]) * w[n][:, None] * normal)
+        if not measured:
+            return []
+        return [Correction(self.basis, c * scale) for c in solution.covariance_times(right).unbind(1)]
+
+    def _units(self, J: Mapping[str, Tensor]) -> dict[str, float]:
+        """The rms response of every constraint to a gentle feature of rms 1 in every field, times the field's size."""
+        G, K = len(self.size), self.basis.count
+        feature = rms(self.basis.features(self._grid())[:, self.gentle])
+        units = {}
+        for name, rows in J.items():
+            fields = rows[:, : G * K].view(len(rows), G, K)[:, :, self.gentle]
+            units[name] = rms(fields * self.size[:, None]) * math.sqrt(G) / feature or 1.0
+        return units
+
+    def _sizes(self) -> Tensor:
+        """The deviation (G,) of every field from its mean; that of the others for a field that is constant."""
+        u = self.residuals.model(self._grid())
+        size = (u - u.mean(0)).square().mean(0).sqrt()
+        known = size > 1e-10 * u.abs().max()
+        return torch.where(known, size, size[known].mean() if known.any() else torch.ones_like(size))
+
+    def _unknown_sizes(self) -> Tensor:
+        sizes = [abs(float(value)) or 1.0 for value in self.residuals.unknowns.values()]
+        return torch.tensor(sizes, dtype=torch.float64, device="cpu")
+
+    def _grid(self) -> Tensor:
+        return self.problem.domain.grid(max(2, round(1000 ** (1 / self.residuals.dimension))))
+
+
+class Sample:
+    """The equations at points, and the weights w (N,) of each constraint: |w r|^2 is the mean of r^2 on its region."""
+
+    def __init__(self, basis: Basis, batch: Batch, shares: Mapping[str, Tensor], before: Correction | None):
+        self.equations = Equations(basis, batch, before)
+        self.weights = {name: (share / max(1, len(share))).sqrt() for name, share in shares.items()}
+
+
+def draw(residuals: Residuals, n: int, seed: int) -> tuple[Batch, dict[str, Tensor]]:
+    """Points of every constraint, n of them inside, and their shares (N,) of the region; on `data` all measurements."""
+    problem, shared = residuals.problem, dict[str, tuple[Tensor, Tensor]]()
+    for c in residuals.constraints.values():
+        if c.kind == "interior":
+            shared.setdefault(c.region, focused(residuals, n, seed))
+        else:
+            of_face = FACE.get(len(problem.domain.parts(c.region)[0]), UNSEEN) if c.kind == "face" else 0
+            X = sobol(problem.domain, c.region, of_face, seed) if c.kind == "face" else problem.data
+            shared.setdefault(c.region, (X, torch.ones_like(X[:, 0])))
+    names = {name: shared[c.region] for name, c in residuals.constraints.items()}
+    return {name: X for name, (X, _) in names.items()}, {name: share for name, (_, share) in names.items()}
+
+
+def focused(residuals: Residuals, n: int, seed: int) -> tuple[Tensor, Tensor]:
+    """n points of the interior and their shares (n,), on average about 1.
+
+    Half of them lie evenly, half with a density like the size of the residuals, so that thin layers are seen.
+    """
+    X = sobol(residuals.problem.domain, "interior", 3 * n, seed)
+    names = tuple(name for name, c in residuals.constraints.items() if c.kind == "interior")
+    if not names:
+        return X[:n], torch.ones_like(X[:n, 0])
+    sizes = [r.abs() / r.abs().mean().clamp_min(1e-300) for r in residuals.at(names, X).values()]
+    density = (torch.stack(sizes).mean(0) + 1e-9).detach()
+    even, generator = n // 2, torch.Generator("cpu").manual_seed(seed)
+    chosen = even + torch.multinomial(density[even:], n - even, generator=generator)
+    rows = torch.cat([torch.arange(even), chosen])
+    return X[rows], 2 / (1 + density[rows])
+
+
+def sobol(domain: Domain, region: str, n: int, seed: int) -> Tensor:
+    """n scrambled Sobol points (Owen 1998) on each part of a region."""
+    D, parts = domain.dimension, len(domain.parts(region))
+    engines = [torch.quasirandom.SobolEngine(D, scramble=True, seed=seed + 10 * k) for k in range(parts)]
+    return domain.sample(region, torch.stack([e.draw(n, dtype=torch.float64) for e in engines], 1).flatten(0, 1))
