@@ -6,7 +6,10 @@ from typing import Any
 
 from pinn_cli.basics.errors import UsageError, nearest
 
-USUAL = ("config", "stages", "history", "error", "metrics", "guard", "timing", "unknowns", "seams", "network")
+USUAL = (
+    "config", "stages", "history", "error", "error_estimate", "metrics", "guard", "timing", "unknowns", "seams",
+    "network",
+)  # fmt: skip
 LARGE = ("fields", "residuals", "collocation", "diagnostics", "source")  # only with --with
 
 

@@ -36,7 +36,7 @@ def summary(folder: Path) -> dict[str, Any]:
 def _summary(folder: Path, overview: dict[str, dict[str, Any]]) -> dict[str, Any]:
     about, last = overview["about"], overview.get("last", {})
     numbers = {kind: {name: float(value) for name, value in overview.get(kind, {}).items()}
-               for kind in ("error", "metrics", "unknowns")}  # fmt: skip
+               for kind in ("error", "error_estimate/error", "metrics", "unknowns")}  # fmt: skip
     return {
         "folder": str(folder),
         **{name: about.get(name) for name in ("problem", "seed", "device", "dtype", "started", "finished", "reason")},
@@ -45,6 +45,8 @@ def _summary(folder: Path, overview: dict[str, dict[str, Any]]) -> dict[str, Any
         "seconds": float(overview.get("timing/duration", {}).get("", last.get("time", 0.0))),
         "loss": last.get("loss/total"),
         "errors": numbers["error"],
+        "estimated": numbers["error_estimate/error"],
+        "explained": overview.get("error_estimate/explained", {}).get("", None),
         "metrics": numbers["metrics"],
         "unknowns": numbers["unknowns"],
         "verdict": overview.get("guard/verdict", {}).get("", ""),

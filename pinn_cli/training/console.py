@@ -12,7 +12,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -54,6 +54,7 @@ class Summary:
     unknowns: Mapping[str, float] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     apart: Mapping[str, float] = field(default_factory=dict)  # seconds of set-up and compilation, by phase
+    estimated: Sequence[str] = ()  # lines on the estimated errors
 
     def lines(self) -> list[tuple[str, str]]:
         """Pairs of a label and a text, in the order in which they are shown."""
@@ -67,7 +68,8 @@ class Summary:
         rest = [("guard", self.verdict), *files, ("next", self.next)]
         apart = ", ".join(f"{phase} {duration(seconds)}" for phase, seconds in self.apart.items())
         rest = [("before", apart), *rest]
-        return [head, *(errors or held_out), *shown, *unknowns, *(pair for pair in rest if pair[1])]
+        estimated = [("", line) for line in self.estimated]
+        return [head, *(errors or held_out), *estimated, *shown, *unknowns, *(pair for pair in rest if pair[1])]
 
 
 class View(Protocol):

@@ -98,7 +98,7 @@ class DefectCorrection:
             c = solution.solve()[:, 0]
             at, predicted = Correction(self.basis, at.c + c * scale), b + A @ c
             after = norm(unseen, at)
-            if not after < self.after:
+            if step and not after < self.after:
                 break
             self.correction, self.after = at, after
             F = solved.equations.values(at)

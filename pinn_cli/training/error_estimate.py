@@ -15,9 +15,9 @@ their linearisation, and at points that the solve has not seen:
 
     explained = 1 - |F(u + du)| / |F(u)|
 
-What remains belongs to errors that the features cannot express; where it is most of the residual, the estimate is a
-lower bound. It does not see another solution of the same equations far away (a wrong branch), and if the equations do
-not hold for u + du better than for u, there is no estimate: the linearisation is not valid over the distance |du|.
+What remains belongs to errors that the features cannot express: where it is most of the residual, the estimate is a
+lower bound. It does not see another solution of the same equations far away (a wrong branch). If the residual of u + du
+is no smaller than that of u, the linearised equations are no guide over the distance |du|, and this is said.
 """
 
 import copy
@@ -51,6 +51,7 @@ NOISE_POINTS = 300  # points at which the effect of noise is measured
 class Estimate:
     """Estimated errors |du| / |u + du| by field, and how far they can be trusted.
 
+    `explained` is the share of the residual that du removes; 0 or less: the equations hold no better for u + du.
     `centred` has |du| over the deviation of u + du from its mean, `unknowns` |change| / |value| of each trained
     coefficient, `correction` du (N,) at the points asked for. `why` tells why there is no estimate; "" if there is one.
     """
@@ -68,12 +69,19 @@ class Estimate:
         return not self.explained >= POOR
 
     def lines(self) -> list[str]:
-        """One line for each field, or the reason why there is none."""
+        """One line for each field and unknown, or the reason why there is none."""
         if self.why:
-            return [f"none: {self.why}"]
+            return [f"estimated error: none ({self.why})"]
         share = f"{100 * self.explained:.0f} % of the residual explained"
-        bound = f"a lower bound: only {share}" if self.is_bound else share
-        return [f"{name} {e:.0e} (relative L2; {bound})" for name, e in self.error.items()]
+        if not self.explained > 0:
+            share = "a lower bound at best: the corrected solution has no smaller residual"
+        elif self.is_bound:
+            share = f"a lower bound: only {share}"
+        kinds = {**dict.fromkeys(self.error, "relative L2"), **dict.fromkeys(self.unknowns, "relative")}
+        return [
+            f"estimated error {name} {e:.0e} ({kinds[name]}; {share})"
+            for name, e in {**self.error, **self.unknowns}.items()
+        ]
 
 
 def estimate(
@@ -101,8 +109,6 @@ def _estimate(pieces: Sequence[Residuals], problem: Problem, names: Sequence[str
     for piece in pieces:
         parts.append(_best(piece, len(pieces) ** -0.5, seed, parts[-1].correction if parts else None))
     before, after = (math.hypot(*sizes) for sizes in zip(*((p.before, p.after) for p in parts), strict=True))
-    if not after < before:
-        return Estimate(why="no correction of the linearised equations lowers the residual")
     u, du = changes(parts, [p.correction for p in parts], problem, X, names)
     noise = _noise(parts, problem, X[:: max(1, len(X) // NOISE_POINTS)], names)
     whole = {name: u[name] + du[name] for name in names}

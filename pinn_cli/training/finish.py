@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
+from torch import Tensor
 
 from pinn_cli.physics.points import fresh_points
 from pinn_cli.physics.problem import Problem
@@ -12,7 +13,7 @@ from pinn_cli.physics.references import Reference, reference_of
 from pinn_cli.physics.time_window import Window
 from pinn_cli.records.results import Noted, Results
 from pinn_cli.training.clock import Clock
-from pinn_cli.training.error_estimate import estimate
+from pinn_cli.training.error_estimate import Estimate, estimate
 from pinn_cli.training.metrics import Errors, errors, own_metrics, points_of_comparison
 from pinn_cli.training.objective import Objective
 from pinn_cli.training.verdict import Verdict, examine, relative_errors, worst
@@ -22,9 +23,10 @@ NODES = 10_000  # of the grids on which fields and residuals are kept
 
 @dataclass(frozen=True)
 class Conclusion:
-    """Errors by field, the metrics of the problem, and the verdict of the held-out points."""
+    """Errors by field, estimated errors, the metrics of the problem, and the verdict of the held-out points."""
 
     errors: dict[str, Errors]
+    estimate: Estimate
     metrics: dict[str, float]
     verdict: Verdict
 
@@ -38,7 +40,7 @@ def conclude(
     seams: Sequence[Objective] = (),
     doubts: Sequence[str] = (),
 ) -> Conclusion:
-    """Write errors, metrics, fields, residuals, points, verdict, network, unknowns and times.
+    """Write errors, estimated errors, metrics, fields, residuals, points, verdict, network, unknowns and times.
 
     Errors and metrics are those of `problem`, the problem of the run, even if the run ends in a stage of another one.
     `seams` are the windows in time after the first, with the conditions that tie each to the one before. `doubts` were
@@ -46,10 +48,12 @@ def conclude(
     """
     reference = reference_of(problem)
     results.replace({"network": objective.model.state_dict()})  # first, because what follows may fail
+    X = points_of_fields(problem, reference)
+    with clock("estimate"):
+        estimated = estimate(objective, X, seed, problem, _derived(problem, reference))
     with clock("evaluation"):
         measured = final_errors(objective, reference)
         metrics = own_metrics(problem, objective)
-        estimated = estimate(objective, problem.domain.grid(_per_axis(problem)), seed, problem)
         verdict = worst([
             examine(problem, objective, seed),
             *(examine(seam.problem, seam, seed, only=seam.batch) for seam in seams),
@@ -57,8 +61,15 @@ def conclude(
         ])  # fmt: skip
         groups = {
             "error": {name: _noted(e, reference) for name, e in measured.items()},
+            "error_estimate": {
+                "error": estimated.error,
+                "unknown": estimated.unknowns,
+                "correction": estimated.correction,
+                **({} if estimated.why else {"explained": estimated.explained}),
+                "lines": estimated.lines(),
+            },
             "metrics": metrics,
-            "fields": fields(objective, reference),
+            "fields": fields(objective, reference, X),
             "residuals": residuals(objective),
             "collocation": dict(objective.batch),
             "guard": {
@@ -74,7 +85,7 @@ def conclude(
     with clock("writing"):
         results.replace({name: group for name, group in groups.items() if group})
     results.replace({"timing": {**clock.phases, "duration": clock.seconds}})
-    return Conclusion(measured, metrics, verdict)
+    return Conclusion(measured, estimated, metrics, verdict)
 
 
 def unknowns_of(objective: Objective) -> dict[str, float]:
@@ -102,11 +113,20 @@ def _noted(e: Errors, reference: Reference | None) -> Noted:
     return Noted(e.relative_l2, {**absolute, "reference_error": reference.error, "points": e.points})
 
 
-def fields(objective: Objective, reference: Reference | None) -> dict[str, Any]:
-    """Every field and observable at the points of comparison or on a grid, and the reference if there is one."""
-    problem = objective.problem
+def points_of_fields(problem: Problem, reference: Reference | None) -> Tensor:
+    """The points (N, D) at which fields are kept: those of comparison, or a grid."""
     domain = problem.domain
-    X = domain.grid(_per_axis(problem)) if reference is None else points_of_comparison(domain, reference)
+    return domain.grid(_per_axis(problem)) if reference is None else points_of_comparison(domain, reference)
+
+
+def _derived(problem: Problem, reference: Reference | None) -> list[str]:
+    """The observables that the reference knows."""
+    return [] if reference is None else [name for name in reference.fields if name not in problem.fields]
+
+
+def fields(objective: Objective, reference: Reference | None, X: Tensor) -> dict[str, Any]:
+    """Every field and observable at points X, and the reference if there is one."""
+    problem = objective.problem
     names = [*problem.fields, *problem.observables()]
     out: dict[str, Any] = {
         "points": Noted(X, {"coordinates": list(problem.coordinates)}),

@@ -44,7 +44,7 @@ def test_an_error_that_the_features_express_is_found():
     assert found.explained > 0.99
     assert found.error["u"] == pytest.approx(float(true.norm() / problem.exact(*X.T).norm()), rel=0.01)
     assert (found.correction["u"] + true).norm() < 0.01 * true.norm()
-    assert found.lines() == [f"u {found.error['u']:.0e} (relative L2; 100 % of the residual explained)"]
+    assert found.lines() == [f"estimated error u {found.error['u']:.0e} (relative L2; 100 % of the residual explained)"]
 
 
 def test_an_error_that_the_features_cannot_express_is_called_a_lower_bound():

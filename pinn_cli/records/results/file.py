@@ -38,12 +38,15 @@ from pinn_cli.records.status import Status
 
 RESERVE = 64 * 1024  # bytes that must stay free beside a write, for the bookkeeping of HDF5
 ABOUT = ("problem", "seed", "device", "dtype", "status", "reason", "steps", "started", "finished")  # in an overview
-FINAL = ("error", "metrics", "unknowns", "timing/duration", "guard/verdict")  # groups in an overview
+FINAL = (  # groups in an overview
+    "error", "metrics", "unknowns", "error_estimate/error", "error_estimate/explained", "timing/duration",
+    "guard/verdict",
+)  # fmt: skip
 LAST = ("step", "time", "loss/total")  # columns in an overview
 NEEDED = ("problem", "status", "seed", "threads")  # attributes that a resume needs
 AT_THE_END = (
-    "network", "error", "metrics", "fields", "residuals", "collocation", "guard", "unknowns", "windows", "seams",
-    "timing",
+    "network", "error", "error_estimate", "metrics", "fields", "residuals", "collocation", "guard", "unknowns",
+    "windows", "seams", "timing",
 )  # fmt: skip
 PATIENCE = 4  # attempts of a reader whose file is being appended to
 
