@@ -209,6 +209,7 @@ def _over(below: DictConfig, above: DictConfig | None) -> DictConfig:
 def _sampler(stack: DictConfig, points: DictConfig, seed: int, builder: Builder) -> Callable[[], Sampler]:
     """Makes the first sampler of the list and wraps the others around it; entries without a class are ignored."""
     chosen = [str(name) for name, node in stack.items() if "_target_" in node]
+    _refuse_order(stack, chosen)
     first, *others = [builder.part(stack[name], f"sampler.{name}", Sampler) for name in chosen]
     table = OmegaConf.to_object(points)
 
@@ -219,3 +220,13 @@ def _sampler(stack: DictConfig, points: DictConfig, seed: int, builder: Builder)
         return sampler
 
     return make
+
+
+def _refuse_order(stack: DictConfig, chosen: list[str]) -> None:
+    """Require one sampler that draws points, and behind it those that wrap it (UsageError)."""
+    for k, name in enumerate(chosen):
+        cls = permitted_class(str(stack[name]._target_), f"sampler.{name}")
+        if ("points" in inspect.signature(cls).parameters) != (k == 0):
+            what = "draws points itself, as the first does" if k else "wraps a sampler that draws points"
+            expected = "one that draws, then those that wrap it, e.g. sampler=[grid_subset,held_out]"
+            raise UsageError(f"sampler=[{','.join(chosen)}]: {name} {what}; expected {expected}")

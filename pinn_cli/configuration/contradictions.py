@@ -33,6 +33,8 @@ def refuse_contradictions(config: DictConfig, parts: Parts, objective: Objective
     if not any(objective.base.values()):
         raise UsageError("weights: all are 0, so nothing would be trained; type e.g. weights.interior=1")
     refuse_unknown_error(config, any(getattr(parts.problem, name, None) for name in ("exact", "reference")))
+    if config.constraints == "exact" and hasattr(parts.problem, "ansatz"):
+        raise UsageError("constraints=exact: the problem has its own `ansatz`, which counts; type constraints=soft")
     for name in objective.unknowns:
         _refuse_fixed(parts.problem, name)
         _refuse_unreached(objective, name)

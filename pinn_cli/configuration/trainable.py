@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pinn_cli.basics.errors import UsageError
+from pinn_cli.basics.errors import UsageError, nearest
 from pinn_cli.physics.ansatz import written_ansatz
 from pinn_cli.physics.points import trial_points
 from pinn_cli.physics.problem import Constraint, Problem
@@ -49,6 +49,10 @@ def trainable_constraints(problem: Problem) -> list[Constraint]:
     for constraint in constraints:
         _check_residual(problem, constraint)
     _check_ansatz(problem)
+    if wrong := [name for name in problem.imposes if name not in {c.name for c in constraints}]:
+        raise UsageError(
+            f"{type(problem).__name__}.imposes: no constraint `{wrong[0]}`; {nearest(wrong[0], [c.name for c in constraints])}"
+        )
     return constraints
 
 

@@ -74,15 +74,15 @@ def test_a_run_folder_holds_what_outputs_readme_says():
 
 
 def test_a_sweep_runs_what_is_not_refused(capsys):
-    words = ["stop.steps=1", "seed=0,1", "problem.a1=1.0,nan"]
+    words = ["stop.steps=1", "seed=0,1", "architecture.width=4,20000"]
     assert cli.main([*SHORT, "-m", *words]) == 0
     assert [Results(run / "results.h5").read_attributes()["status"] for run in runs()] == ["finished", "finished"]
     out, err = capsys.readouterr()
     reasons = [line.partition(f"pinn: run {n}: ")[2] for line, n in zip(err.splitlines(), (1, 3), strict=True)]
-    assert reasons == ["Helmholtz: a1 = nan; expected a finite number"] * 2
+    assert reasons == ["architecture.width=20000: expected at most 10000"] * 2
     shown = " ".join(out.split())  # long lines are wrapped
     for seed in (0, 1):
-        assert f"run {2 * seed + 1} refused seed={seed} a1=nan ({reasons[seed]})" in shown
+        assert f"run {2 * seed + 1} refused seed={seed} width=20000 ({reasons[seed]})" in shown
     there = {path.name for path in Path("outputs/sweeps/latest").resolve().iterdir() if path.name != ".lock"}
     assert there == {"0", "1.refused", "2", "3.refused", "sweep.json"}
     assert sorted(path.name for path in Path().iterdir()) == ["outputs"]
