@@ -49,10 +49,10 @@ def trainable_constraints(problem: Problem) -> list[Constraint]:
     for constraint in constraints:
         _check_residual(problem, constraint)
     _check_ansatz(problem)
-    if wrong := [name for name in problem.imposes if name not in {c.name for c in constraints}]:
-        raise UsageError(
-            f"{type(problem).__name__}.imposes: no constraint `{wrong[0]}`; {nearest(wrong[0], [c.name for c in constraints])}"
-        )
+    names = [c.name for c in constraints]
+    for name in problem.imposes:
+        if name not in names:
+            raise UsageError(f"{type(problem).__name__}.imposes: no constraint `{name}`; {nearest(name, names)}")
     return constraints
 
 
