@@ -14,6 +14,7 @@ from pinn_cli.configuration.cost import SLOW, StepMemory, factorisation, refuse_
 from pinn_cli.methods.contracts import Stage
 from pinn_cli.training.finite import refuse_not_finite
 from pinn_cli.training.objective import Objective
+from pinn_cli.training.verdict import SMALL, examine
 
 
 def preview(parts: Parts) -> Objective:
@@ -39,6 +40,17 @@ def preview(parts: Parts) -> Objective:
         way = "type fewer points, e.g. points.interior=512, or a smaller architecture.width"
         raise MachineError(f"the first step does not fit the memory ({str(error).splitlines()[0]}); {way}") from error
     return objective
+
+
+def left_out(objective: Objective) -> list[str]:
+    """A line for each constraint that is said to be imposed and is not, and for each that has weight 0."""
+    met = [c.name for c in objective.problem.constraints() if c.name not in objective.constraints]
+    sizes = examine(objective.problem, objective, only=met).relative
+    return [
+        *(f"`{name}` is not imposed: the network leaves {size:.1g} of its largest term; remove it from `imposes`"
+          for name, size in sizes.items() if not size < SMALL),
+        *(f"`{name}` has weight 0: it is not trained" for name, weight in objective.base.items() if weight == 0),
+    ]  # fmt: skip
 
 
 def first_stage(parts: Parts) -> Stage:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from math import isfinite, prod
+from math import prod
 
 import torch
 from torch import Tensor
@@ -45,7 +45,8 @@ def terms_of(
         constant[name] = torch.full_like(values[name], level)
         terms[name] = max(rms(slope * (values[name] - level)), rms(slope) * usual)
     source = rms(constraint.residual(**{**values, **constant}))
-    return terms | {"source": source if isfinite(source) else 0.0}  # 1 / u may be infinite for a constant field
+    most = rms(constraint.residual(**values)) + sum(terms.values())  # 1 / u may be infinite for a constant field
+    return terms | {"source": source if source <= most else most}
 
 
 def coupled(problem: Problem, scales: Scales, values: Mapping[str, Mapping[str, Tensor]]) -> Scales:

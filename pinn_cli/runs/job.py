@@ -59,7 +59,7 @@ class Job:
         setting, steps = switch(self.config.compile), first.steps or self.config.stop.steps  # each stage compiles anew
         self.compiled = compilation.decide(setting, first.optimizer, steps, self.parts.engine, self.parts.notes.append)
         self.doubts = doubts(self.parts.problem, self.config.periodic)
-        self.parts.notes.extend(self.doubts)
+        self.parts.notes.extend([*self.doubts, *plan.left_out(objective)])
         return plan.text(self.config, self.name, self.parts, objective, self.compiled)
 
     def train(self, folder: Path, clock: Clock, text: str, saved: dict[str, Any] | None = None) -> int:

@@ -1,0 +1,627 @@
+"""Equations on which the verdict is tried: right ones, and ones that are stated or trained wrongly on purpose."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from math import cosh, pi
+
+import numpy as np
+import torch
+from torch import Tensor, cos, exp, sin
+
+from pinn_cli import Box, Problem, on, periodic
+from pinn_cli.physics.references.circle.reaction_diffusion import ETDRK4
+
+
+class Spectral:
+    """u_t = L u + N(u), periodic in x, by Fourier modes and ETDRK4; known at the nodes of a grid in x and t.
+
+    `linear` maps wave numbers to L, `nonlinear` wave numbers and u to the coefficients of N. Its error is the relative
+    distance to half the time step and twice the modes.
+    """
+
+    fields = ("u",)
+
+    def __init__(self, x: tuple[float, float], end: float, start: Callable, linear: Callable, nonlinear: Callable):
+        self.x, self.end, self.start, self.linear, self.nonlinear = x, end, start, linear, nonlinear
+        coarse, fine = self._solve(256, 2000), self._solve(512, 4000)[:, ::2]
+        self.error = float(np.linalg.norm(coarse - fine) / np.linalg.norm(fine))
+        nodes = x[0] + (x[1] - x[0]) * torch.arange(256, dtype=torch.float64) / 256
+        self.at = torch.cartesian_prod(torch.linspace(0, end, 51, dtype=torch.float64), nodes)[:, [1, 0]]
+        self.values = torch.from_numpy(fine).flatten()
+
+    def __call__(self, X: Tensor) -> dict[str, Tensor]:
+        return {"u": self.values.to(X)}
+
+    def _solve(self, n: int, steps: int) -> np.ndarray:
+        length = self.x[1] - self.x[0]
+        k = 2j * pi / length * np.fft.rfftfreq(n, 1 / n)
+        step = ETDRK4(np.asarray(self.linear(k)).real, self.end / steps)
+        v = np.fft.rfft(self.start(self.x[0] + length * np.arange(n) / n))
+        states = [v]
+        for i in range(steps):
+            v = step(v, lambda w: self.nonlinear(k, np.fft.irfft(w, n)))
+            states += [v] if (i + 1) % (steps // 50) == 0 else []
+        return np.array([np.fft.irfft(s, n) for s in states])
+
+
+class Line(Problem):
+    """Base of problems on [0, 1]."""
+
+    coordinates, fields = ("x",), ("u",)
+
+    def __post_init__(self) -> None:
+        self.domain = Box(x=(0, 1))
+
+
+class Strip(Problem):
+    """Base of problems on [0, 1] x [0, 1]."""
+
+    coordinates, fields = ("x", "t"), ("u",)
+
+    def __post_init__(self) -> None:
+        self.domain = Box(x=(0, 1), t=(0, 1))
+
+
+class Square(Problem):
+    """Base of problems on the unit square."""
+
+    coordinates, fields = ("x", "y"), ("u",)
+
+    def __post_init__(self) -> None:
+        self.domain = Box(x=(0, 1), y=(0, 1), points={"corner": (0, 0)})
+
+
+class Time(Problem):
+    """Base of problems in time alone."""
+
+    coordinates, fields = ("t",), ("u",)
+    end = 1.0
+
+    def __post_init__(self) -> None:
+        self.domain = Box(t=(0, self.end))
+
+
+# --- an offset --------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Kelvin(Strip):
+    """T_t = a T_xx, T = base at both ends, base + sin(pi x) at first: a rod near room temperature."""
+
+    fields = ("T",)
+    a: float = 0.1
+    base: float = 300.0
+
+    def exact(self, x, t):
+        return self.base + sin(pi * x) * exp(-self.a * pi**2 * t)
+
+    @on("interior")
+    def heat(self, T_t, T_xx, a):
+        return T_t - a * T_xx
+
+    @on("boundary")
+    def ends(self, T, base):
+        return T - base
+
+    @on("initial")
+    def start(self, x, T, base):
+        return T - base - sin(pi * x)
+
+
+@dataclass
+class KelvinImposed(Kelvin):
+    """The same with an ansatz that adds the offset."""
+
+    def ansatz(self, x, t, T):
+        return self.base + T
+
+
+@dataclass
+class Constant(Strip):
+    """u_t = u_xx, u = 300 everywhere: a field that is constant."""
+
+    def exact(self, x, t):
+        return 300 + 0 * x
+
+    @on("interior")
+    def heat(self, u_t, u_xx):
+        return u_t - u_xx
+
+    @on("boundary")
+    def wall(self, u):
+        return u - 300
+
+    @on("initial")
+    def start(self, u):
+        return u - 300
+
+
+@dataclass
+class Decay(Time):
+    """u_t = -k u over a day in seconds, u(0) = 300."""
+
+    k: float = 2e-5
+    end = 86400.0
+
+    def exact(self, t):
+        return 300 * exp(-self.k * t)
+
+    @on("interior")
+    def decay(self, u, u_t, k):
+        return u_t + k * u
+
+    @on("initial")
+    def start(self, u):
+        return u - 300
+
+
+# --- smooth problems that are well stated -----------------------------------------------------------------------------
+
+
+@dataclass
+class Robin(Line):
+    """u_xx = -pi^2 sin(pi x), u_n + u = -pi at both ends: u = sin(pi x)."""
+
+    def exact(self, x):
+        return sin(pi * x)
+
+    @on("interior")
+    def poisson(self, x, u_xx):
+        return u_xx + pi**2 * sin(pi * x)
+
+    @on("boundary")
+    def exchange(self, u, u_n):
+        return u_n + u + pi
+
+
+@dataclass
+class Pendulum(Time):
+    """u_tt = -u, u(0) = 1, u_t(0) = 0, over one period."""
+
+    end = 2 * pi
+
+    def exact(self, t):
+        return cos(t)
+
+    @on("interior")
+    def swing(self, u, u_tt):
+        return u_tt + u
+
+    @on("initial")
+    def start(self, u):
+        return u - 1
+
+    @on("initial")
+    def rest(self, u_t):
+        return u_t
+
+
+@dataclass
+class Oscillators(Time):
+    """u_t = v, v_t = -25 u, u(0) = 1, v(0) = 0: two fields of different size."""
+
+    fields = ("u", "v")
+    end = 2.0
+
+    def exact(self, t):
+        return cos(5 * t), -5 * sin(5 * t)
+
+    @on("interior")
+    def velocity(self, u_t, v):
+        return u_t - v
+
+    @on("interior")
+    def force(self, v_t, u):
+        return v_t + 25 * u
+
+    @on("initial")
+    def start(self, u):
+        return u - 1
+
+    @on("initial")
+    def rest(self, v):
+        return v
+
+
+@dataclass
+class Channel(Square):
+    """Stokes flow in a channel: u = y (1 - y), v = 0, p = 2 - 2 x; a field that vanishes."""
+
+    fields = ("u", "v", "p")
+
+    def exact(self, x, y):
+        return y * (1 - y), 0 * x, 2 - 2 * x
+
+    @on("interior")
+    def x_momentum(self, p_x, lap_u):
+        return p_x - lap_u
+
+    @on("interior")
+    def y_momentum(self, p_y, lap_v):
+        return p_y - lap_v
+
+    @on("interior")
+    def mass(self, u_x, v_y):
+        return u_x + v_y
+
+    @on("boundary")
+    def wall_u(self, y, u):
+        return u - y * (1 - y)
+
+    @on("boundary")
+    def wall_v(self, v):
+        return v
+
+    @on("corner")
+    def level(self, p):
+        return p - 2
+
+
+@dataclass
+class ChannelWithoutLevel(Channel):
+    """The same without the level of the pressure."""
+
+    level = None
+
+
+@dataclass
+class Diffusivity(Line):
+    """(k u_x)_x = f with k = 1 + x^2: u = sin(pi x)."""
+
+    def exact(self, x):
+        return sin(pi * x)
+
+    @on("interior")
+    def flux(self, x, u_x, u_xx):
+        f = -(pi**2) * (1 + x**2) * sin(pi * x) + 2 * pi * x * cos(pi * x)
+        return (1 + x**2) * u_xx + 2 * x * u_x - f
+
+    @on("boundary")
+    def ends(self, u):
+        return u
+
+
+@dataclass
+class Membrane(Square):
+    """lap u - u^3 = f, u = 0: u = sin(pi x) sin(pi y)."""
+
+    def exact(self, x, y):
+        return sin(pi * x) * sin(pi * y)
+
+    @on("interior")
+    def balance(self, x, y, u, lap_u):
+        s = sin(pi * x) * sin(pi * y)
+        return lap_u - u**3 + 2 * pi**2 * s + s**3
+
+    @on("boundary")
+    def wall(self, u):
+        return u
+
+
+# --- wrongly stated ---------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Layers(Line):
+    """(k u_x)_x = 0 with k = 1 for x < 1/2 and 10 beyond, u(0) = 0, u(1) = 1, written as k u_xx = 0."""
+
+    def exact(self, x):
+        return torch.where(x < 0.5, 20 * x / 11, 1 - 2 * (1 - x) / 11)
+
+    @on("interior")
+    def flux(self, x, u_xx):
+        return torch.where(x < 0.5, 1.0, 10.0) * u_xx
+
+    @on("boundary")
+    def ends(self, x, u):
+        return u - x
+
+
+@dataclass
+class Plates(Square):
+    """(k u_x)_x + k u_yy = 0 with k that jumps at x = 1/2, written with k lap u."""
+
+    def exact(self, x, y):
+        return torch.where(x < 0.5, 20 * x / 11, 1 - 2 * (1 - x) / 11)
+
+    @on("interior")
+    def flux(self, x, lap_u):
+        return torch.where(x < 0.5, 1.0, 10.0) * lap_u
+
+    @on("boundary")
+    def wall(self, x, u):
+        return u - torch.where(x < 0.5, 20 * x / 11, 1 - 2 * (1 - x) / 11)
+
+
+@dataclass
+class Heat(Strip):
+    """u_t = 0.1 u_xx, u = 0 at the ends, u = sin(pi x) at first."""
+
+    def exact(self, x, t):
+        return sin(pi * x) * exp(-0.1 * pi**2 * t)
+
+    @on("interior")
+    def heat(self, u_t, u_xx):
+        return u_t - 0.1 * u_xx
+
+    @on("boundary")
+    def wall(self, u):
+        return u
+
+    @on("initial")
+    def start(self, x, u):
+        return u - sin(pi * x)
+
+
+@dataclass
+class HeatWithoutStart(Heat):
+    """The same without its initial value."""
+
+    start = None
+
+
+@dataclass
+class HeatHalfImposed(Heat):
+    """The same with an `impose` that meets one wall and claims both."""
+
+    imposes = ("wall",)
+
+    def impose(self, x, t, u):
+        return x * u
+
+
+@dataclass
+class HeatWithoutWall(Heat):
+    """The same with a wall on one side alone."""
+
+    wall = None
+
+    @on("x=0")
+    def left(self, u):
+        return u
+
+
+@dataclass
+class StringWithoutVelocity(Strip):
+    """u_tt = u_xx without the initial velocity."""
+
+    def exact(self, x, t):
+        return sin(pi * x) * cos(pi * t)
+
+    @on("interior")
+    def wave(self, u_tt, u_xx):
+        return u_tt - u_xx
+
+    @on("boundary")
+    def wall(self, u):
+        return u
+
+    @on("initial")
+    def start(self, x, u):
+        return u - sin(pi * x)
+
+
+@dataclass
+class Slopes(Square):
+    """lap u = f with slopes alone: u = cos(pi x) + 1 up to a constant."""
+
+    def exact(self, x, y):
+        return cos(pi * x) + 1
+
+    @on("interior")
+    def poisson(self, x, lap_u):
+        return lap_u + pi**2 * cos(pi * x)
+
+    @on("boundary")
+    def slope(self, u_n):
+        return u_n
+
+
+@dataclass
+class TwoFields(Strip):
+    """Heat u, and v driven by it, v without a condition."""
+
+    fields = ("u", "v")
+
+    def exact(self, x, t):
+        u = sin(pi * x) * exp(-0.1 * pi**2 * t)
+        return u, 10 / pi**2 * (sin(pi * x) - u) + 0.0 * x
+
+    @on("interior")
+    def heat(self, u_t, u_xx):
+        return u_t - 0.1 * u_xx
+
+    @on("interior")
+    def sum(self, v_t, u):
+        return v_t - u
+
+    @on("boundary")
+    def wall(self, u):
+        return u
+
+    @on("initial")
+    def start(self, x, u):
+        return u - sin(pi * x)
+
+
+@dataclass
+class Blind(Heat):
+    """Heat with an unknown diffusivity and no measurements."""
+
+    unknowns: dict[str, float] = field(default_factory=lambda: {"a": 1.0})
+
+    @on("interior")
+    def heat(self, u_t, u_xx, a):
+        return u_t - a * u_xx
+
+
+# --- stated well, and hard --------------------------------------------------------------------------------------------
+
+
+@dataclass
+class AllenCahn(Problem):
+    """u_t = 1e-4 u_xx - 5 u^3 + 5 u on [-1, 1] x [0, 1], periodic, u(x, 0) = x^2 cos(pi x)."""
+
+    coordinates, fields = ("x", "t"), ("u",)
+
+    def __post_init__(self) -> None:
+        self.domain = Box(x=(-1, 1), t=(0, 1))
+
+    def reference(self):
+        return Spectral((-1, 1), 1.0, lambda x: x**2 * np.cos(pi * x), lambda k: 1e-4 * k**2 + 5,
+                        lambda k, u: -5 * np.fft.rfft(u**3))  # fmt: skip
+
+    @on("interior")
+    def pde(self, u, u_t, u_xx):
+        return u_t - 1e-4 * u_xx + 5 * u**3 - 5 * u
+
+    @on("initial")
+    def start(self, x, u):
+        return u - x**2 * cos(pi * x)
+
+    @periodic("x")
+    def seam(self, u):
+        return u
+
+    @periodic("x")
+    def slope(self, u_x):
+        return u_x
+
+
+@dataclass
+class KuramotoSivashinsky(Problem):
+    """u_t + 6.25 u u_x + 0.390625 u_xx + 0.00152587890625 u_xxxx = 0, x in [0, 2 pi], u = cos x (1 + sin x) at first.
+
+    Wang et al. 2023 (arXiv:2308.08468); here up to t = 0.4.
+    """
+
+    coordinates, fields = ("x", "t"), ("u",)
+
+    def __post_init__(self) -> None:
+        self.domain = Box(x=(0, 2 * pi), t=(0, 0.4))
+
+    def reference(self):
+        return Spectral((0, 2 * pi), 0.4, lambda x: np.cos(x) * (1 + np.sin(x)),
+                        lambda k: -0.390625 * k**2 - 0.00152587890625 * k**4,
+                        lambda k, u: -3.125 * k * np.fft.rfft(u**2))  # fmt: skip
+
+    @on("interior")
+    def pde(self, u, u_t, u_x, u_xx, u_xxxx):
+        return u_t + 6.25 * u * u_x + 0.390625 * u_xx + 0.00152587890625 * u_xxxx
+
+    @on("initial")
+    def start(self, x, u):
+        return u - cos(x) * (1 + sin(x))
+
+
+@dataclass
+class Layer(Line):
+    """-eps u_xx + u_x = 1, u = 0 at both ends: a boundary layer of width eps at x = 1."""
+
+    eps: float = 1e-3
+
+    def exact(self, x):
+        return x - exp((x - 1) / self.eps)
+
+    @on("interior")
+    def flow(self, u_x, u_xx, eps):
+        return u_x - eps * u_xx - 1
+
+    @on("boundary")
+    def ends(self, u):
+        return u
+
+
+@dataclass
+class Plate(Square):
+    """u_xxxx + 2 u_xxyy + u_yyyy = f, clamped: u = sin^2(pi x) sin^2(pi y)."""
+
+    def exact(self, x, y):
+        return sin(pi * x) ** 2 * sin(pi * y) ** 2
+
+    @on("interior")
+    def plate(self, x, y, u_xxxx, u_xxyy, u_yyyy):
+        a, b = cos(2 * pi * x), cos(2 * pi * y)
+        f = 4 * pi**4 * (4 * a * b - a - b)
+        return u_xxxx + 2 * u_xxyy + u_yyyy - f
+
+    @on("boundary")
+    def wall(self, u):
+        return u
+
+    @on("boundary")
+    def slope(self, u_n):
+        return u_n
+
+
+@dataclass
+class Waves(Square):
+    """lap u = f with u = sin(a pi x) sin(a pi y): high frequency."""
+
+    a: float = 10.0
+
+    def exact(self, x, y):
+        return sin(self.a * pi * x) * sin(self.a * pi * y)
+
+    @on("interior")
+    def poisson(self, x, y, lap_u, a):
+        return lap_u + 2 * (a * pi) ** 2 * sin(a * pi * x) * sin(a * pi * y)
+
+    @on("boundary")
+    def wall(self, u):
+        return u
+
+
+# --- what the verdict cannot see --------------------------------------------------------------------------------------
+
+
+@dataclass
+class Bratu(Line):
+    """u_xx + exp(u) = 0, u = 0 at both ends has two solutions; `exact` is the upper one, and training finds the lower.
+
+    u = -2 ln(cosh(theta (2 x - 1) / 4) / cosh(theta / 4)) with theta = sqrt(2) cosh(theta / 4) (Bratu 1914).
+    """
+
+    theta: float = 10.93870277207
+
+    def exact(self, x):
+        quarter = self.theta / 4
+        return -2 * torch.log(torch.cosh((2 * x - 1) * quarter) / cosh(quarter))
+
+    @on("interior")
+    def bratu(self, u, u_xx):
+        return u_xx + exp(u)
+
+    @on("boundary")
+    def ends(self, u):
+        return u
+
+
+@dataclass
+class Spike(Line):
+    """u_xx = f where f has a spike of width 2e-6 between all points: u has a corner at 0.7."""
+
+    width: float = 2e-6
+    at: float = 0.7
+
+    def exact(self, x):
+        corner = -torch.where(x < self.at, x * (1 - self.at), self.at * (1 - x))
+        return sin(pi * x) + 4 * corner
+
+    @on("interior")
+    def poisson(self, x, u_xx):
+        spike = 4 * exp(-(((x - self.at) / self.width) ** 2)) / (self.width * pi**0.5)
+        return u_xx + pi**2 * sin(pi * x) - spike
+
+    @on("boundary")
+    def ends(self, u):
+        return u
+
+
+@dataclass
+class WrongSign(Heat):
+    """The equation that was meant is u_t = 0.1 u_xx; the one that was typed has 0.05."""
+
+    @on("interior")
+    def heat(self, u_t, u_xx):
+        return u_t - 0.05 * u_xx
