@@ -75,10 +75,10 @@ class Time(Problem):
     """Base of problems in time alone."""
 
     coordinates, fields = ("t",), ("u",)
-    end = 1.0
+    _end = 1.0
 
     def __post_init__(self) -> None:
-        self.domain = Box(t=(0, self.end))
+        self.domain = Box(t=(0, self._end))
 
 
 # --- an offset --------------------------------------------------------------------------------------------------------
@@ -141,7 +141,7 @@ class Decay(Time):
     """u_t = -k u over a day in seconds, u(0) = 300."""
 
     k: float = 2e-5
-    end = 86400.0
+    _end = 86400.0
 
     def exact(self, t):
         return 300 * exp(-self.k * t)
@@ -178,7 +178,7 @@ class Robin(Line):
 class Pendulum(Time):
     """u_tt = -u, u(0) = 1, u_t(0) = 0, over one period."""
 
-    end = 2 * pi
+    _end = 2 * pi
 
     def exact(self, t):
         return cos(t)
@@ -201,7 +201,7 @@ class Oscillators(Time):
     """u_t = v, v_t = -25 u, u(0) = 1, v(0) = 0: two fields of different size."""
 
     fields = ("u", "v")
-    end = 2.0
+    _end = 2.0
 
     def exact(self, t):
         return cos(5 * t), -5 * sin(5 * t)

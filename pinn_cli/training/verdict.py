@@ -18,6 +18,7 @@ from pinn_cli.training.objective import Objective
 from pinn_cli.training.residuals import Residuals
 
 SMALL = 1e-2  # a constraint counts as satisfied if its held-out residual / its largest term is below this
+NEGLIGIBLE = 1e-3  # below this it may be larger than at the training points: both are small
 FITTED = 0.5  # measurements count as fitted if their residual / their variation is below this: they have noise
 ACCURATE = 2e-2  # a field counts as accurate if its estimated error / its variation is below this
 FRESH = 8  # held-out points for each training point
@@ -44,8 +45,14 @@ class Verdict:
     doubts: Sequence[str] = ()
 
     @property
-    def broken(self) -> list[str]:
+    def larger(self) -> list[str]:
+        """The constraints whose residual is clearly larger at unseen points."""
         return [name for name, q in self.ratio.items() if not q < RATIO]
+
+    @property
+    def broken(self) -> list[str]:
+        """Those of them whose residual is not negligible there all the same."""
+        return [n for n in self.larger if not (self.ratio[n] < inf and self.relative.get(n, inf) < NEGLIGIBLE)]
 
     @property
     def large(self) -> list[str]:
@@ -81,6 +88,9 @@ class Verdict:
                 f"not accurate yet: estimated error relative to the variation {_list(self.estimated, wrong)}; "
                 "train longer: type a larger stop.steps"
             )
+        if self.larger:
+            times = _list(self.ratio, self.larger, " times", 3)
+            return f"ok: residuals at unseen points are small, though {times} those at the training points"
         return "ok: residuals at unseen points are as small as at the training points"
 
 

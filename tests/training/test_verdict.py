@@ -1,0 +1,141 @@
+"""The verdict calls no run ok whose constraints are left out, violated, undetermined or measured against an offset."""
+
+from dataclasses import dataclass
+from math import pi
+
+import pytest
+import torch
+from torch import nn
+
+from pinn_cli import Box, Problem, on
+from pinn_cli.derivatives.engines import Taylor
+from pinn_cli.training.model import Features, Model
+from pinn_cli.training.objective import Objective
+from pinn_cli.training.verdict import Verdict, examine, relative_errors, worst
+
+GOOD = "ok: residuals at unseen points are as small as at the training points"
+
+
+@dataclass
+class Rod(Problem):
+    """T_t = a T_xx on [0, 1]^2, T = base at both ends, base + sin(pi x) at first."""
+
+    coordinates, fields = ("x", "t"), ("T",)
+    a: float = 0.1
+    base: float = 300.0
+
+    def __post_init__(self):
+        self.domain = Box(x=(0, 1), t=(0, 1))
+
+    @on("interior")
+    def heat(self, T_t, T_xx, a):
+        return T_t - a * T_xx
+
+    @on("boundary")
+    def ends(self, T, base):
+        return T - base
+
+    @on("initial")
+    def start(self, x, T, base):
+        return T - base - torch.sin(pi * x)
+
+
+class Formula(nn.Module):
+    """A function in the place of a network; its one parameter does nothing."""
+
+    def __init__(self, f):
+        super().__init__()
+        self.f, self.nothing = f, nn.Parameter(torch.zeros(1, dtype=torch.float64))
+
+    def forward(self, X):
+        x, t = X[:, 0:1], X[:, 1:2]
+        return self.f(x, t) + self.nothing * x
+
+
+def solved(problem, f, imposed=(), left_out=()):
+    """The objective of a problem at points of all its constraints, with the function f in the place of a network."""
+    model = Model(Features(problem.domain, "none"), Formula(f), imposed=imposed).double()
+    objective = Objective(problem, model, Taylor, lambda batch, residuals: {}, {"ends": 0.0})
+    unit = torch.rand(64, 2, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    left_out = (*imposed, *left_out, "seen")
+    names = {c.name: c.region for c in problem.constraints() if c.name not in left_out}
+    objective.begin({name: problem.domain.sample(region, unit) for name, region in names.items()})
+    return objective
+
+
+def right(x, t):
+    return 300 + torch.sin(pi * x) * torch.exp(-0.1 * pi**2 * t)
+
+
+def verdict(f, problem=None, **more):
+    problem = problem or Rod()
+    return examine(problem, solved(problem, f, **more))
+
+
+def test_the_solution_is_ok():
+    # sin(pi x) and residuals of rounding: the ratio of two of these says nothing, so they are made larger
+    assert str(verdict(lambda x, t: right(x, t) + 1e-5 * torch.sin(9 * x + 7 * t))) == GOOD
+
+
+def test_a_field_that_stays_at_its_offset_is_not_ok():
+    found = verdict(lambda x, t: 300.0 + 0 * x)
+    assert found.large == ["start"]
+    assert found.relative["start"] > 0.5
+
+
+@pytest.mark.parametrize("more", [{"imposed": ("ends",)}, {"left_out": ("ends",)}, {}])
+def test_a_constraint_that_is_violated_is_seen_whether_it_is_imposed_left_out_or_has_weight_0(more):
+    found = verdict(lambda x, t: right(x, t) + x * t + 1e-5 * torch.sin(9 * x + 7 * t), **more)
+    assert "ends" in found.large
+    assert not found.ok
+
+
+def test_the_problem_of_the_run_counts_and_not_that_of_its_last_stage():
+    easier = solved(Rod(a=0.01), lambda x, t: 300 + torch.sin(pi * x) * torch.exp(-0.01 * pi**2 * t))
+    assert examine(Rod(), easier).large == ["heat"]
+
+
+def test_measurements_that_are_not_fitted_are_seen():
+    class Measured(Rod):
+        def measurements(self):
+            x = torch.linspace(0.1, 0.9, 9, dtype=torch.float64)
+            return {"x": x, "t": 0.5 + 0 * x, "T_seen": right(x, 0.5 + 0 * x) + self.shift * x}
+
+        @on("data")
+        def seen(self, T, T_seen):
+            return T - T_seen
+
+    for shift, ok in ((0.01, True), (2.0, False)):
+        problem = Measured()
+        problem.shift = shift
+        found = verdict(lambda x, t: right(x, t) + 1e-5 * torch.sin(9 * x + 7 * t), problem)
+        assert found.ok is ok, str(found)
+    assert str(found).startswith("the measurements are not fitted: residual relative to their variation seen")
+
+
+def test_estimated_errors_are_measured_against_the_deviation():
+    objective = solved(Rod(), right)
+    x = torch.linspace(0, 1, 101, dtype=torch.float64)
+    assert relative_errors(Rod(), objective, {"T": 0.1 * torch.sin(pi * x)})["T"] > 0.1
+
+
+def test_each_kind_has_its_line():
+    lines = {
+        "broken": Verdict(ratio={"pde": 9.0}, relative={"pde": 0.1}, points={"pde": 512}),
+        "large": Verdict(relative={"pde": 0.4}),
+        "doubtful": Verdict(doubts=["the constraints do not determine u"]),
+        "inaccurate": Verdict(estimated={"u": 0.2}),
+    }
+    assert not any(one.ok for one in lines.values())
+    assert str(lines["broken"]).endswith("more points are needed: type points.pde=1024")
+    assert "relative to its largest term pde 0.4" in str(lines["large"])
+    assert str(lines["doubtful"]) == "not decided: the constraints do not determine u"
+    assert "estimated error relative to the variation u 0.2" in str(lines["inaccurate"])
+    both = worst([Verdict(relative={"pde": 0.4}), Verdict(estimated={"u": 0.2}, doubts=["x"], points={"pde": 3})])
+    assert (both.relative, both.estimated, both.doubts, both.points) == ({"pde": 0.4}, {"u": 0.2}, ["x"], {"pde": 3})
+
+
+def test_a_negligible_residual_may_be_larger_between_the_points():
+    words = "ok: residuals at unseen points are small, though pde 3 times those at the training points"
+    assert str(Verdict(ratio={"pde": 3.0}, relative={"pde": 1e-5})) == words
+    assert not Verdict(ratio={"pde": float("nan")}, relative={"pde": 1e-5}).ok
