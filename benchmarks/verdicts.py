@@ -116,7 +116,7 @@ def main() -> None:
     todo = [n for n in CASES | UNSEEN if (n.startswith(tuple(options.only)) if options.only else n not in kept)]
     for name in [] if options.count else todo:
         kept[name] = run((CASES | UNSEEN)[name])
-        print(f"{name:28s} {kept[name]['error']:.1e}  {kept[name]['verdict']}", flush=True)
+        print(f"{name:28s} {kept[name]['error']}  {kept[name]['verdict']}", flush=True)
         kept = {n: kept[n] for n in CASES | UNSEEN if n in kept}
         KEPT.write_text(json.dumps(kept, indent=1) + "\n")
     for line in counts({n: kept[n] for n in CASES if n in kept}):
@@ -139,13 +139,15 @@ def run(words: str) -> dict:
         done = subprocess.run([sys.executable, "-m", "pinn_cli.cli", "train", *command], cwd=home, env=environment,
                               capture_output=True, text=True)  # fmt: skip
         if done.returncode:
-            return {"command": words, "error": float("nan"), "verdict": f"refused: {done.stderr.strip()[-300:]}"}
+            return {"command": words, "error": None, "verdict": f"refused: {done.stderr.strip()[-300:]}"}
         results = Results(home / "run" / "results.h5")
         fields, guard = results.read("fields"), results.read("guard")
+        explained = results.read("error_estimate").get("explained")
         return {
             "command": words,
-            "error": error(fields),
+            "error": float(f"{error(fields):.3g}"),
             "verdict": str(guard.pop("verdict")),
+            "explained": None if explained is None else float(f"{explained:.3g}"),
             "guard": {name: float(f"{value:.3g}") for name, value in guard.items()},
         }
 
@@ -166,6 +168,7 @@ def error(fields: dict) -> float:
 
 def counts(kept: dict) -> list[str]:
     """How many runs are right and wrong, and on how many the verdict is wrong."""
+    kept = {name: run for name, run in kept.items() if run["error"] is not None}
     good = {name: run["verdict"].startswith("ok") for name, run in kept.items()}
     right = [name for name, run in kept.items() if run["error"] <= RIGHT]
     wrong = [name for name, run in kept.items() if not run["error"] <= WRONG]

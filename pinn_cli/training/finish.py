@@ -57,7 +57,11 @@ def conclude(
         verdict = worst([
             examine(problem, objective, seed),
             *(examine(seam.problem, seam, seed, only=seam.batch) for seam in seams),
-            Verdict(estimated=relative_errors(problem, objective, estimated.correction), doubts=doubts),
+            Verdict(
+                estimated=relative_errors(problem, objective, estimated.correction),
+                explained=estimated.explained,
+                doubts=doubts,
+            ),
         ])  # fmt: skip
         groups = {
             "error": {name: _noted(e, reference) for name, e in measured.items()},

@@ -14,10 +14,12 @@ from pinn_cli.methods.contracts import RATIO
 from pinn_cli.physics.points import fresh_points
 from pinn_cli.physics.problem import Problem
 from pinn_cli.physics.terms import rms
+from pinn_cli.training.error_estimate import POOR
 from pinn_cli.training.objective import Objective
 from pinn_cli.training.residuals import Residuals
 
 SMALL = 1e-2  # a constraint counts as satisfied if its held-out residual / its largest term is below this
+SMALLER = 1e-3  # the same where the error estimate explains too little of the residuals to be trusted
 NEGLIGIBLE = 1e-3  # below this it may be larger than at the training points: both are small
 FITTED = 0.5  # measurements count as fitted if their residual / their variation is below this: they have noise
 ACCURATE = 2e-2  # a field counts as accurate if its estimated error / its variation is below this
@@ -33,6 +35,7 @@ class Verdict:
     relative   held-out residual / largest term, of every constraint of the problem, whatever its weight or points
     measured   residual of measurements / their variation
     estimated  estimated error / variation, by field
+    explained  how much of the residuals the estimate explains (`error_estimate.py`); None: not measured
     points     training points of a constraint on each part of its region
     doubts     what was said of the problem before its training (`physics/doubts.py`)
     """
@@ -41,6 +44,7 @@ class Verdict:
     relative: Mapping[str, float] = field(default_factory=dict)
     measured: Mapping[str, float] = field(default_factory=dict)
     estimated: Mapping[str, float] = field(default_factory=dict)
+    explained: float | None = None
     points: Mapping[str, int] = field(default_factory=dict)
     doubts: Sequence[str] = ()
 
@@ -56,7 +60,12 @@ class Verdict:
 
     @property
     def large(self) -> list[str]:
-        return [name for name, size in self.relative.items() if not size < SMALL]
+        bound = SMALLER if self._is_unexplained else SMALL
+        return [name for name, size in self.relative.items() if not size < bound]
+
+    @property
+    def _is_unexplained(self) -> bool:
+        return self.explained is not None and not self.explained >= POOR
 
     @property
     def ok(self) -> bool:
@@ -72,9 +81,11 @@ class Verdict:
                 f"{f': type {more}' if more else ''}"
             )
         if self.large:
+            sizes = _list(self.relative, self.large)
+            why = ", and no estimate of the error explains it" if self._is_unexplained else ""
             return (
-                "the equation is not satisfied yet: held-out residual relative to its largest term "
-                f"{_list(self.relative, self.large)}; train longer: type a larger stop.steps"
+                f"the equation is not satisfied yet: held-out residual relative to its largest term {sizes}{why}; "
+                "train longer: type a larger stop.steps"
             )
         if unfitted := [name for name, size in self.measured.items() if not size < FITTED]:
             return (
@@ -106,6 +117,7 @@ def worst(verdicts: Sequence[Verdict]) -> Verdict:
         relative=largest([v.relative for v in verdicts]),
         measured=largest([v.measured for v in verdicts]),
         estimated=largest([v.estimated for v in verdicts]),
+        explained=next((v.explained for v in verdicts if v.explained is not None), None),
         points={name: n for v in verdicts for name, n in v.points.items()},
         doubts=[doubt for v in verdicts for doubt in v.doubts],
     )

@@ -135,6 +135,13 @@ def test_each_kind_has_its_line():
     assert (both.relative, both.estimated, both.doubts, both.points) == ({"pde": 0.4}, {"u": 0.2}, ["x"], {"pde": 3})
 
 
+@pytest.mark.parametrize(("explained", "ok"), [(0.9, True), (0.1, False), (float("nan"), False), (None, True)])
+def test_residuals_must_be_smaller_where_the_estimate_of_the_error_does_not_explain_them(explained, ok):
+    found = worst([Verdict(relative={"pde": 5e-3}), Verdict(explained=explained)])
+    assert found.ok is ok
+    assert ("no estimate of the error explains it" in str(found)) is not ok
+
+
 def test_a_negligible_residual_may_be_larger_between_the_points():
     words = "ok: residuals at unseen points are small, though pde 3 times those at the training points"
     assert str(Verdict(ratio={"pde": 3.0}, relative={"pde": 1e-5})) == words
