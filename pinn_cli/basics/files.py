@@ -32,6 +32,11 @@ def write(path: str | Path, content: bytes | str, kept: str = "", then: str = ""
         raise TrainingError(reason(path, error, kept, then)) from error
 
 
+def cache(name: str) -> Path:
+    """$XDG_CACHE_HOME/pinn/NAME, or ~/.cache/pinn/NAME (XDG Base Directory Specification)."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pinn" / name
+
+
 def sync(path: Path) -> None:
     """Force the content of a file, or the names in a folder, to the disk. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -34,15 +34,17 @@ def run(arguments: Namespace) -> int:
     from pinn_cli.configuration.compose import read
     from pinn_cli.configuration.contradictions import refuse_contradictions
     from pinn_cli.configuration.plan import preview
+    from pinn_cli.configuration.sources import Sources
     from pinn_cli.physics.references import reference_of
 
     project.enter()
     request = read(arguments.overrides)
-    parts = assemble(request.config, request.typed, request.notes)
-    objective = preview(parts)
-    refuse_contradictions(request.config, parts, objective, reference_of(parts.problem))
-    points = {name: len(X) for name, X in objective.batch.items()}
-    report = check(parts.problem, request.config.periodic)
+    with Sources().active():
+        parts = assemble(request.config, request.typed, request.notes)
+        objective = preview(parts)
+        refuse_contradictions(request.config, parts, objective, reference_of(parts.problem))
+        points = {name: len(X) for name, X in objective.batch.items()}
+        report = check(parts.problem, request.config.periodic)
     if arguments.json:
         print(json.dumps(asdict(report) | {"points": points, "ok": report.ok}, indent=2))
     else:

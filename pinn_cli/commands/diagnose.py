@@ -11,7 +11,8 @@ def add(parser: ArgumentParser) -> None:
     parser.add_argument("run", help="a run, e.g. SWEEP/17, latest, best")
     parser.add_argument("words", nargs="*", metavar="NAME | NAME.key=value",
                         help="diagnostics (default: all; see pinn list diagnostics) and settings of them")  # fmt: skip
-    parser.add_argument("--changed", action="store_true", help="even if the problem's file has changed since")
+    parser.add_argument("--changed", action="store_true", help="with your files as they are now")
+    parser.add_argument("--trust", action="store_true", help="run the recorded code, though it comes from elsewhere")
 
 
 def run(arguments: Namespace) -> int:
@@ -20,7 +21,7 @@ def run(arguments: Namespace) -> int:
     from pinn_cli.studies.find import find
 
     folder, names = find(arguments.run), []
-    for name, step, record in diagnose(folder, arguments.words, arguments.changed):
+    for name, step, record in diagnose(folder, arguments.words, arguments.trust, arguments.changed):
         names.append(name)
         print(f"{name}, step {step}\n{_table(record)}\n")
     print(f"results   {folder / RESULTS}\nnext      pinn plot {folder} --only {','.join(names)}")

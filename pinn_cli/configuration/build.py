@@ -19,10 +19,11 @@ from hydra.errors import HydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from pinn_cli.basics.errors import UsageError, nearest
+from pinn_cli.basics.errors import MachineError, UsageError, nearest
 from pinn_cli.configuration.catalogue import CONF
 from pinn_cli.configuration.project import refuse_from_elsewhere
 from pinn_cli.configuration.settings import shown
+from pinn_cli.configuration.sources import current, is_recorded
 
 KINDS = ("architectures", "weightings", "samplers", "optimizers", "strategies", "diagnostics")
 PARTS = ("problems", "derivatives.engines", *(f"methods.{kind}" for kind in KINDS))
@@ -51,21 +52,23 @@ class Builder:
         `kind` is the class of `methods/contracts.py` that the part must inherit.
         """
         target = str(node.get("_target_"))
-        cls = permitted_class(target, where)
-        if not issubclass(cls, kind):
-            expected = f"a subclass of {kind.__module__}.{kind.__name__}"
-            raise UsageError(f"{where}._target_={target}: expected {expected}")
-        node = self._fitting(node, cls, where)
-        maker = instantiate(node, _partial_=True, _convert_="all")
+        with current():
+            cls = permitted_class(target, where)
+            if not issubclass(cls, kind):
+                expected = f"a subclass of {kind.__module__}.{kind.__name__}"
+                raise UsageError(f"{where}._target_={target}: expected {expected}")
+            node = self._fitting(node, cls, where)
+            maker = instantiate(node, _partial_=True, _convert_="all")
 
         def make(*args: Any, **keywords: Any) -> Any:
             try:
                 return maker(*args, **keywords)
             except UsageError:
                 raise
-            except (TypeError, ValueError, HydraException) as error:
+            except (OSError, TypeError, ValueError, HydraException) as error:
                 cause = error.__cause__ if isinstance(error, HydraException) and error.__cause__ else error
-                raise UsageError(f"{where}: {' '.join(str(cause).split())}") from error
+                kind = MachineError if isinstance(cause, OSError) else UsageError  # a file may be there later
+                raise kind(f"{where}: {' '.join(str(cause).split())}") from error
 
         return make
 
@@ -99,6 +102,11 @@ class Builder:
 
 def permitted_class(target: str, where: str) -> type:
     """The class that a `_target_` names. Raises UsageError unless it is pinn's, torch's, or of the user's project."""
+    with current():
+        return _permitted_class(target, where)
+
+
+def _permitted_class(target: str, where: str) -> type:
     module, _, name = target.rpartition(".")
     refuse_foreign(module, f"{where}._target_={target}")
     try:
@@ -106,7 +114,8 @@ def permitted_class(target: str, where: str) -> type:
     except Exception as error:  # the user's own module may raise anything
         line = f", line {error.lineno} of {error.filename}" if isinstance(error, SyntaxError) else ""
         reason = " ".join(str(error).split())
-        raise UsageError(f"{where}._target_={target}: {type(error).__name__}: {reason}{line}") from error
+        kind = MachineError if isinstance(error, OSError) else UsageError  # a file may be there later
+        raise kind(f"{where}._target_={target}: {type(error).__name__}: {reason}{line}") from error
     if not isinstance(cls, type):
         what = f"`{name}` is no class" if cls is not None else f"no `{name}` there"
         raise UsageError(f"{where}._target_={target}: {what}; expected a class of the module {module}")
@@ -126,7 +135,9 @@ def refuse_foreign(module: str, where: str) -> None:
 
 
 def _is_own(root: str) -> bool:
-    """Whether a module lies in the working directory, and not among the installed packages."""
+    """Whether a module lies in the working directory, and not among the installed packages, or is a recorded one."""
+    if is_recorded(root):
+        return True
     try:
         spec = find_spec(root)
     except (ImportError, ValueError):

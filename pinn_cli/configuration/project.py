@@ -6,8 +6,6 @@ A run of the user's own problem records its project folder, so that it loads, pr
 import importlib
 import os
 import sys
-import sysconfig
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import chdir, contextmanager
 from pathlib import Path
@@ -18,30 +16,27 @@ from omegaconf import DictConfig, OmegaConf
 
 from pinn_cli.basics.errors import UsageError
 
-_INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
-_entered: dict[Path, int] = {}  # the projects of this process, and when it last looked for changed files there (ns)
+_entered: set[Path] = set()  # the projects of this process
 
 
 def enter() -> None:
     """Let ``problems.mine`` and the user's other modules be imported from the working directory.
 
     Processes started from here find them too. A console script has no working directory on its path; it comes last
-    there, so that nothing installed is shadowed, but before other projects. A ``problems.mine`` that was imported from
-    another project is forgotten, and so are all modules of this one if a file of theirs was edited since.
+    there, so that nothing installed is shadowed, but before other projects.
     """
     place = Path.cwd().resolve()
-    _forget(place)
     sys.path[:] = _placed([entry for entry in sys.path if entry != str(place)], place)
     carried = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry not in ("", str(place))]
     os.environ["PYTHONPATH"] = os.pathsep.join(_placed(carried, place))
-    _entered[place] = time.time_ns()
+    _entered.add(place)
     importlib.invalidate_caches()
 
 
 @contextmanager
 def working_in(folder: Path) -> Iterator[None]:
     """Enter a project and work in its folder: the names of its data files are relative to it."""
-    _entered.setdefault(Path.cwd().resolve(), time.time_ns())
+    _entered.add(Path.cwd().resolve())
     with chdir(folder):
         enter()
         yield
@@ -74,8 +69,8 @@ def of_run(about: Mapping[str, Any], config: DictConfig, run: Path) -> Path:
     The results file may come from somebody else, and importing a module runs it. So the recorded folder counts only if
     it belongs to this user. Raises UsageError if the modules are not available.
     """
-    here, modules, recorded = Path.cwd(), own_modules(config), about.get("project")
-    if not modules or not isinstance(recorded, str) or not os.path.isabs(recorded) or not recorded.isprintable():
+    here, modules, recorded = Path.cwd(), own_modules(config), _recorded(about)
+    if not modules or recorded is None:
         return here
     there = os.path.isdir(recorded)
     if there and os.stat(recorded).st_uid == os.getuid():
@@ -86,6 +81,18 @@ def of_run(about: Mapping[str, Any], config: DictConfig, run: Path) -> Path:
     why = "belongs to another user; if you trust its modules, cd there" if there else (
         "is not there any more; cd to where that folder is now")  # fmt: skip
     raise UsageError(f"{run} uses {module} of the project {recorded}, which {why}, and type it again")
+
+
+def data_of_run(about: Mapping[str, Any]) -> Path:
+    """The folder to which the data files of a run are relative: its project, or where that is missing, this folder."""
+    recorded = _recorded(about)
+    return Path(recorded) if recorded is not None and os.path.isdir(recorded) else Path.cwd()
+
+
+def _recorded(about: Mapping[str, Any]) -> str | None:
+    recorded = about.get("project")
+    usable = isinstance(recorded, str) and os.path.isabs(recorded) and recorded.isprintable()
+    return recorded if usable else None
 
 
 def refuse_from_elsewhere(module: ModuleType, where: str) -> None:
@@ -99,31 +106,3 @@ def _placed(entries: list[str], place: Path) -> list[str]:
     """The entries of a path with a project's folder before the first other project, else at the end."""
     at = next((k for k, entry in enumerate(entries) if Path(entry).resolve() in _entered), len(entries))
     return [*entries[:at], str(place), *entries[at:]]
-
-
-def _forget(place: Path) -> None:
-    """Drop imported modules that hide one of this project, and those of this one if a file was edited since."""
-    roots = {name.partition(".")[0] for name in sys.modules} - {"__main__", "pinn_cli"}
-    homes = {root: home for root in roots if (home := _home(sys.modules.get(root))) is not None}
-    edited = place in _entered and any(_is_newer(name, _entered[place]) for name in list(sys.modules)
-                                       if homes.get(name.partition(".")[0]) == place)  # fmt: skip
-    for root, home in homes.items():
-        if edited if home == place else (place / root).is_dir() or (place / f"{root}.py").is_file():
-            for name in [name for name in sys.modules if f"{name}.".startswith(f"{root}.")]:
-                del sys.modules[name]
-
-
-def _home(module: ModuleType | None) -> Path | None:
-    """The folder from which a root module was imported; None for an installed or a built-in one."""
-    if module is None:
-        return None
-    file, folders = getattr(module, "__file__", None), list(getattr(module, "__path__", []))
-    place = Path(folders[0]) if folders else Path(file) if isinstance(file, str) else None
-    if place is None or not place.is_absolute() or str(place).startswith(_INSTALLED):
-        return None
-    return place.resolve().parent
-
-
-def _is_newer(name: str, moment: int) -> bool:
-    file = getattr(sys.modules[name], "__file__", None)
-    return isinstance(file, str) and os.path.isfile(file) and os.stat(file).st_mtime_ns > moment

@@ -23,7 +23,7 @@ from pinn_cli.training.objective import Objective
 
 
 def diagnose(
-    folder: Path, words: Sequence[str], trust_source: bool = False
+    folder: Path, words: Sequence[str], trust_source: bool = False, changed: bool = False
 ) -> Iterator[tuple[str, int, dict[str, Any]]]:
     """Name, step and record of each diagnostic among `words` (default: all); the others are settings of them.
 
@@ -34,7 +34,7 @@ def diagnose(
         raise UsageError(f"{folder} has not ended; expected a run at rest (wait for it, or pinn resume {folder})")
     parts = _parts(words, folder, results)
     with Lock(folder):
-        objective = _at_last_points(load(folder, trust_source).objective, folder, results)
+        objective = _at_last_points(load(folder, trust_source, changed=changed).objective, folder, results)
         records, step = DiagnosticRecords(parts, results), int(results.read_history()["step"][-1])
         for name, part in parts.items():
             record = part(snapshot(objective))

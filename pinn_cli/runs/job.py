@@ -16,6 +16,7 @@ from pinn_cli.configuration import plan
 from pinn_cli.configuration.assemble import Parts
 from pinn_cli.configuration.contradictions import refuse_contradictions, refuse_unknown_error
 from pinn_cli.configuration.settings import switch
+from pinn_cli.configuration.sources import Sources
 from pinn_cli.methods.contracts import Stage
 from pinn_cli.physics.doubts import doubts
 from pinn_cli.physics.references import coverage, reference_of
@@ -43,6 +44,7 @@ class Job:
     config: DictConfig
     name: str
     parts: Parts
+    code: Sources
     compiled: bool = field(init=False, default=False)
     doubts: list[str] = field(init=False, default_factory=list)  # of the problem, before it is trained
 
@@ -77,6 +79,7 @@ class Job:
             recorder = Recorder(results, screen, folder / CHECKPOINT, every=every, diagnostics=diagnostics)
             try:
                 self._look_at_reference(screen)
+                self.code.update(results)  # the reference may have read a file
                 with nullcontext() if saved is None else _checkpoint_fits(run, saved):
                     stage, objective, stop = train(run, recorder)
                 self._end(folder, run, stage, objective, stop, screen)
@@ -136,6 +139,7 @@ class Job:
         summary.apart = {phase: run.clock.phases[phase] for phase in APART if phase in run.clock.phases}
         if switch(self.config.figures) == "on":
             summary.figures = _draw(folder, screen)
+        self.code.update(results)
         done = {"status": status, "reason": reason, "steps": run.progress.step, "finished": now()}
         results.attributes(**done)  # last: a finished run has all its files
         summary.next = f"pinn {'resume' if stop.resumable else 'show'} {folder}"

@@ -6,6 +6,7 @@ the results file. The parameters come from its ``/network``, or from the checkpo
 
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import chdir
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
@@ -23,7 +24,7 @@ from pinn_cli.basics.text import scientific
 from pinn_cli.configuration import project
 from pinn_cli.configuration.assemble import assemble
 from pinn_cli.configuration.settings import read_back
-from pinn_cli.configuration.sources import refuse_changed
+from pinn_cli.configuration.sources import Sources, data_in, recorded_in, refuse_untrusted
 from pinn_cli.physics.piecewise import Marched, Piecewise, shaped
 from pinn_cli.physics.problem import Problem
 from pinn_cli.records import checkpoint
@@ -36,19 +37,27 @@ from pinn_cli.training.objective import Objective
 AT_ONCE = 8192  # points per pass: bounds the memory that derivatives of many points take
 
 
-def load(folder: Path, trust_source: bool = False, device: str = "cpu") -> "Prediction":
-    """The network of the run in a folder; ``pinn_cli.load`` takes any name of a run.
+def load(folder: Path, trust_source: bool = False, device: str = "cpu", changed: bool = False) -> "Prediction":
+    """The network of the run in a folder, with the modules as they were recorded; ``pinn_cli.load`` takes any name.
 
-    Raises UsageError if there is no run, if its file is damaged, or if the problem's source has changed since
-    (unless `trust_source`), showing the difference.
+    With `changed` the modules are taken from their files as they are now. Raises UsageError if there is no run, if its
+    file is damaged, if it has recorded a text that is neither here nor one that was trained with here (unless
+    `trust_source`: importing it runs it), or if a data file that the problem reads has changed.
     """
     results = Results(folder / RESULTS)
     about, config = results.read_attributes(), read_back(results.read_config(), results.path)
     config.device = device
-    with project.working_in(project.of_run(about, config, folder)):
-        if not trust_source:
-            refuse_changed(results.read("source"), config)
-        parts = assemble(config)
+    if changed:
+        with project.working_in(project.of_run(about, config, folder)), Sources().active():
+            parts = assemble(config)
+    else:
+        with chdir(project.data_of_run(about)):
+            if not trust_source:
+                refuse_untrusted(results)
+            code = Sources(recorded_in(results))
+            with code.active():
+                parts = assemble(config)
+            code.refuse_other_data(data_in(results), folder)
     state = _state(folder, results)
     model = shaped(parts.problem, parts.new_models(), state)
     _restore(model, state, folder)

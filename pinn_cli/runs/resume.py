@@ -12,7 +12,7 @@ from pinn_cli.basics.errors import UsageError, nearest
 from pinn_cli.configuration import project
 from pinn_cli.configuration.assemble import assemble
 from pinn_cli.configuration.settings import check_settings, read_back
-from pinn_cli.configuration.sources import refuse_changed
+from pinn_cli.configuration.sources import Sources, refuse_changed, trust
 from pinn_cli.records import checkpoint
 from pinn_cli.records.folder import CHECKPOINT, RESULTS
 from pinn_cli.records.lock import Lock
@@ -23,10 +23,10 @@ from pinn_cli.runs.job import Job, surroundings
 from pinn_cli.training.clock import Clock
 
 
-def resume(folder: Path, changes: Mapping[str, Any] | None = None, trust_source: bool = False) -> int:
+def resume(folder: Path, changes: Mapping[str, Any] | None = None, changed: bool = False) -> int:
     """Go on with the run in a folder, from its last checkpoint; the exit code, FINISHED or STOPPED.
 
-    `changes` are new values of settings by their keys; `trust_source`: also if the problem's file has changed since.
+    `changes` are new values of settings by their keys; `changed`: also if a module or a data file has changed since.
     Raises UsageError, with nothing changed on disk, for a run that cannot go on as asked, and TrainingError.
     """
     results = Results(folder / RESULTS)
@@ -34,10 +34,10 @@ def resume(folder: Path, changes: Mapping[str, Any] | None = None, trust_source:
     place = project.of_run(about, read_back(results.read_config(), results.path), folder)
     folder = folder if place == Path.cwd() else folder.absolute()
     with project.working_in(place), Lock(folder):
-        return resume_locked(folder, changes, trust_source)
+        return resume_locked(folder, changes, changed)
 
 
-def resume_locked(folder: Path, changes: Mapping[str, Any] | None = None, trust_source: bool = False) -> int:
+def resume_locked(folder: Path, changes: Mapping[str, Any] | None = None, changed: bool = False) -> int:
     """The same in a folder whose lock this process holds, in the run's project folder."""
     clock, changes, results = Clock(), changes or {}, Results(folder / RESULTS)
     results.examine()
@@ -45,24 +45,28 @@ def resume_locked(folder: Path, changes: Mapping[str, Any] | None = None, trust_
     if about["status"] == Status.FINISHED and not any(key.startswith("stop.") for key in changes):
         reason = about.get("reason")
         raise UsageError(f"{folder} has finished ({reason}); to train it further add e.g. stop.steps=10000")
-    if not trust_source:
-        refuse_changed(results.read("source"), config)
+    if not changed:
+        refuse_changed(results)
     yaml = OmegaConf.to_yaml(config, resolve=True)  # without the number of threads below, if nobody has typed it
     notes = []
     if "threads" not in changes:
         config.threads = about["threads"]  # another number would add the terms of sums in another order
-    with surroundings(config):
+    code = Sources()
+    with surroundings(config), code.active():
         threads = torch.get_num_threads()
         if threads != about["threads"]:
             notes.append(f"threads={threads} instead of {about['threads']}: the last bits of the numbers may differ "
                          "from those of a run that was not stopped")  # fmt: skip
-        job, path = Job(config, about["problem"], assemble(config, notes=notes)), folder / CHECKPOINT
+        job, path = Job(config, about["problem"], assemble(config, notes=notes), code), folder / CHECKPOINT
+        code.go_on_from(results, changed)
         saved = checkpoint.load_run(path, job.parts.device) if path.exists() else None  # None: killed before a step
         step, seconds = (saved["progress"]["step"], saved["seconds"]) if saved else (0, 0.0)
         _refuse_limits_passed(folder, changes, step, seconds)
         plan = f"{job.plan()}\nresume   {folder} from step {step}"
         _return_to_checkpoint(folder, step, yaml if changes else None)
         results.attributes(status=Status.RUNNING, reason="", threads=threads)
+        code.update(results)
+        trust(code.texts)
         clock.earlier = seconds
         return job.train(folder, clock, plan, saved)
 

@@ -10,12 +10,12 @@ from pinn_cli.basics.errors import FINISHED, UsageError
 from pinn_cli.configuration import project
 from pinn_cli.configuration.assemble import assemble
 from pinn_cli.configuration.compose import Request
-from pinn_cli.configuration.sources import sources
+from pinn_cli.configuration.sources import Sources, refuse_changed, trust
 from pinn_cli.records import folder as run_folder
 from pinn_cli.records import summary as runs
 from pinn_cli.records.folder import RESULTS
 from pinn_cli.records.lock import Lock
-from pinn_cli.records.provenance import provenance, short_hash
+from pinn_cli.records.provenance import provenance
 from pinn_cli.records.results import Results
 from pinn_cli.records.status import Status
 from pinn_cli.runs.job import Job, surroundings
@@ -32,19 +32,20 @@ def start(request: Request) -> tuple[int, Path]:
     config, name = request.config, request.problem
     if config.folder is not None and (Path(config.folder) / RESULTS).exists():
         return _again(Path(config.folder), config), Path(config.folder)
-    with surroundings(config):
+    code = Sources()
+    with surroundings(config), code.active():
         clock = Clock()
         run_folder.check_writable(config.folder)
-        job = Job(config, name, assemble(config, request.typed, request.notes))
+        job = Job(config, name, assemble(config, request.typed, request.notes), code)
         plan = job.plan()
         folder = run_folder.create(name, config.folder)
         with Lock(folder):
             if not (folder / RESULTS).exists():  # otherwise another process has started this run in the meantime
                 files.clear(folder)
                 yaml = OmegaConf.to_yaml(config, resolve=True)
-                texts = sources(config)
                 about = provenance(config, name, job.parts.device, request.words) | project.attributes(config)
-                Results(folder / RESULTS).create(about | {"source": short_hash(texts)}, yaml, texts)
+                Results(folder / RESULTS).create(about | {"source": code.hash}, yaml, code.groups())
+                trust(code.texts)
                 files.write(folder / "config.yaml", yaml)
                 return job.train(folder, clock, f"{plan}\nfolder   {folder}"), folder
     return _again(folder, config), folder
@@ -54,8 +55,9 @@ def rehearse(request: Request) -> None:
     """Build everything and evaluate every residual once, as `start` does. Raises UsageError; makes nothing on disk."""
     config = request.config.copy()
     config.compile = "off"  # a rehearsal does not need a compiler
-    with surroundings(config):
-        Job(config, request.problem, assemble(config, request.typed, request.notes)).plan()
+    code = Sources()
+    with surroundings(config), code.active():
+        Job(config, request.problem, assemble(config, request.typed, request.notes), code).plan()
 
 
 def _again(folder: Path, config: DictConfig) -> int:
@@ -66,6 +68,7 @@ def _again(folder: Path, config: DictConfig) -> int:
     typed: Any = OmegaConf.to_container(config, resolve=True)
     if (differences := runs.differences(folder, typed)) and runs.differences(folder, typed, "begun"):
         raise UsageError(f"{folder} holds another run ({differences}); type folder=ANOTHER")
+    refuse_changed(Results(folder / RESULTS), "put it back as it was, or type folder=ANOTHER")
     if _is_finished(folder):
         return FINISHED
     with Lock(folder):  # the process that held it before may have finished the run

@@ -93,7 +93,7 @@ def test_a_nested_part_is_checked_too(one_line):
     OmegaConf.update(config, "optimizer.adam.schedule", popen, merge=False, force_add=True)
     hostile_run(config)
     assert cli.main(["resume", "run"]) == cli.USAGE
-    assert "_target_=subprocess: expected a class of pinn_cli" in one_line()
+    assert "_target_=subprocess.Popen: expected a class of pinn_cli" in one_line()
     assert not Path("harmed").exists()
 
 
@@ -101,11 +101,11 @@ def test_formulas_that_have_changed_are_not_run_before_they_are_refused(capsys, 
     assert cli.main(["new", "problem", "mine"]) == 0
     assert cli.main(["train", "problem=mine", *SMALL, "folder=run"]) == 0
     Path("problems/mine.py").write_text("open('../harmed', 'w')\n")
-    del sys.modules["problems.mine"], sys.modules["problems"]
     capsys.readouterr()
-    for words in (["resume", "run", "stop.steps=4"], ["predict", "run", "--grid", "3x3", "--out", "a.npz"]):
-        assert cli.main(words) == cli.USAGE
-        assert "has changed" in one_line()
+    assert cli.main(["resume", "run", "stop.steps=4"]) == cli.USAGE
+    assert "has changed" in one_line()
+    assert cli.main(["predict", "run", "--grid", "3x3", "--out", "a.npz"]) == 0  # by the recorded text
+    assert not Path("../harmed").exists()
 
 
 LINES = b"nobody's business\n" * 1000

@@ -1,6 +1,7 @@
 """A trained run is loaded as a function, in Python and by `pinn predict`."""
 
 import io
+import sys
 from contextlib import redirect_stdout
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from pinn_cli import load
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.cli import main
 from pinn_cli.records.results import Results
+from tests.conftest import refused
 
 SMALL = ["architecture.width=6", "architecture.depth=1", "points.interior=64", "points.face=8", "figures=off"]
 pytestmark = pytest.mark.usefixtures("here")
@@ -92,14 +94,19 @@ def test_a_running_run_is_read_from_its_checkpoint(run: Path, tmp_path: Path) ->
         load(copy)
 
 
-def test_a_changed_problem_is_refused_unless_trusted(run: Path, tmp_path: Path) -> None:
+def test_a_text_that_nobody_here_has_trained_with_runs_only_if_it_is_trusted(run: Path, tmp_path: Path) -> None:
     copy = copied(run, tmp_path / "copy")
     results = Results(copy / "results.h5")
     (module,) = results.read("source")
-    results.replace({"source": {module: results.read("source")[module].replace("self.k", "self.K")}})
-    with pytest.raises(UsageError, match=r"self\.K"):
+    text = results.read("source")[module]
+    results.replace({"source": {module: text + "\nMARK = 'theirs'\n"}})
+    with refused("never trained with here.*MARK"):
         load(copy)
-    assert np.isfinite(load(copy, trust_source=True)(x=0.1, y=0.2))
+    assert sys.modules.get(module) is None or not hasattr(sys.modules[module], "MARK")
+    theirs = load(copy, trust_source=True)
+    assert type(theirs.problem).exact.__globals__["MARK"] == "theirs"
+    assert theirs(x=0.1, y=0.2) == load(copy, changed=True)(x=0.1, y=0.2)
+    assert main(["predict", str(copy), "--grid", "3x3", "--out", "f.npz", "--trust"]) == 0
 
 
 def test_another_network_is_refused(run: Path, tmp_path: Path) -> None:

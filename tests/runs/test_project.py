@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from pinn_cli import load
-from pinn_cli.basics.errors import UsageError
 from pinn_cli.cli import main
 from pinn_cli.records.results import Results
 from pinn_cli.runs.load import Prediction
+from pinn_cli.runs.resume import resume
+from tests.conftest import refused
 
 SMALL = ["stop.steps=2", "points.interior=32", "points.face=8", "architecture.width=6", "figures=off"]
 
@@ -64,24 +65,24 @@ def test_modules_of_one_name_in_two_projects_are_not_confused(own_folder: Path, 
     assert peak(load(runs[1])) == 3.0
 
 
-def test_a_module_that_was_edited_is_imported_anew(own_folder: Path, monkeypatch) -> None:
+def test_a_run_keeps_its_text_after_the_module_was_edited(own_folder: Path, monkeypatch) -> None:
     run = new_project(own_folder / "one", monkeypatch, 2.0)
     assert peak(load(run)) == 2.0
     file = own_folder / "one/problems/mine.py"
     file.write_text(file.read_text().replace("2.0 *", "5.00 *"))
-    with pytest.raises(UsageError, match=r"problems\.mine has changed since the run began"):
-        load(run)
-    assert peak(load(run, trust_source=True)) == 5.0
+    assert peak(load(run)) == 2.0
+    assert peak(load(run, changed=True)) == 5.0
+    with refused(r"problems\.mine has changed since the run began \(problems/mine\.py line 39: .*5\.00"):
+        resume(run, {"stop.steps": 4})
 
 
 def test_modules_of_another_user_are_not_imported_from_afar(own_folder: Path, monkeypatch) -> None:
     run = new_project(own_folder / "one", monkeypatch, 1.0)
     monkeypatch.chdir(own_folder)
     monkeypatch.setattr("os.getuid", lambda: -1)
-    with pytest.raises(UsageError, match="belongs to another user; if you trust its modules, cd there"):
-        load(run)
-    monkeypatch.chdir(own_folder / "one")
-    assert load(run).problem.kappa == 0.25
+    with refused("belongs to another user; if you trust its modules, cd there"):
+        load(run, changed=True)
+    assert load(run).problem.kappa == 0.25  # the recorded text, which this user has trained with
 
 
 def test_only_a_run_with_own_modules_records_its_project(own_folder: Path) -> None:

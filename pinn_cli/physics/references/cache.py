@@ -10,12 +10,9 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from pinn_cli.basics.files import cache
+
 Arrays = dict[str, np.ndarray]
-
-
-def folder() -> Path:
-    """$XDG_CACHE_HOME/pinn/references, or ~/.cache/pinn/references (XDG Base Directory Specification)."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pinn" / "references"
 
 
 def cached(name: str, parameters: dict[str, float | int | str], compute: Callable[[], Arrays]) -> Arrays:
@@ -26,7 +23,7 @@ def cached(name: str, parameters: dict[str, float | int | str], compute: Callabl
     folder cannot be written, the values are computed again in the next run.
     """
     key = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()[:16]
-    path = folder() / f"{name}-{key}.npz"
+    path = cache("references") / f"{name}-{key}.npz"
     if (known := _read(path)) is not None:
         return known
     arrays = compute()

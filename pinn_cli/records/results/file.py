@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -21,7 +20,6 @@ from pinn_cli.records.results.history import CHUNK, add_rows, complete_rows, cut
 from pinn_cli.records.results.layout import FORMAT
 from pinn_cli.records.results.values import (
     ERRORS,
-    Noted,
     array_of,
     attribute_of,
     content_of,
@@ -48,6 +46,7 @@ AT_THE_END = (
     "network", "error", "error_estimate", "metrics", "fields", "residuals", "collocation", "guard", "unknowns",
     "windows", "seams", "timing",
 )  # fmt: skip
+CLOSE = "close it: file.close(), or open it by `with h5py.File(..., locking=False) as file:`"
 PATIENCE = 4  # attempts of a reader whose file is being appended to
 
 Value = TypeVar("Value")
@@ -60,15 +59,15 @@ class Results:
         self.path = Path(path)
         self._known: set[str] | None = None  # names of the columns of the history
 
-    def create(self, attributes: Mapping[str, Any], config_yaml: str, sources: Mapping[str, str]) -> None:
-        """Create the file, without rows. Raises UsageError if it exists: a run is never overwritten."""
+    def create(self, attributes: Mapping[str, Any], config_yaml: str, groups: Mapping[str, Any]) -> None:
+        """Create the file with these groups (as in `replace`), without rows. Raises UsageError if it exists."""
         if self.path.exists():
             raise UsageError(f"{self.path} holds a run; expected a new folder, or `pinn resume {self.path.parent}`")
         with new_image() as image:
             note(image, {"format": FORMAT, **attributes})
             write(image, "config", config_yaml)
-            for module, text in sources.items():
-                write(image, f"source/{module}", Noted(text, {"sha256": sha256(text.encode()).hexdigest()}))
+            for name, value in unfolded(groups):
+                write(image, name, value)
             image.create_group("history", track_order=True)
             self._put(content_of(image))
 
@@ -202,8 +201,15 @@ class Results:
             self._put(content_of(image))
             return set(validation.columns(image["history"]))
 
+    def _is_open_here(self) -> bool:
+        """Whether this process has opened the file, for example in a notebook."""
+        here = (h5py.h5i.get_file_id(one).name for one in h5py.h5f.get_obj_ids(h5py.h5f.OBJ_ALL, h5py.h5f.OBJ_FILE))
+        return any(os.path.exists(name) and os.path.samefile(name, self.path) for name in here)
+
     def _lost(self, error: Exception) -> str:
         reason = one_line(error)
+        if self._is_open_here():
+            return f"{self.path} is open in this process, which keeps pinn from writing to it; {CLOSE}"
         return f"{self.path} can no longer be read ({reason}); has it been moved, or changed by another program?"
 
     def _put(self, content: bytes) -> None:
@@ -233,6 +239,8 @@ class Results:
                     return read(file)
             except ERRORS as error:
                 reason = one_line(error)
+        if self._is_open_here():
+            raise UsageError(f"{self.path} is open in this process; {CLOSE}")
         raise UsageError(f"{self.path} is damaged or no results file ({reason}); expected the results.h5 of a run")
 
 

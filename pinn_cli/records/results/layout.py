@@ -54,7 +54,9 @@ ATTRIBUTES = {  # of the file: the kind of the value, and what it is
 DATASETS = (  # problems are dimensionless as typed, so only times have a unit other than 1
     Entry("config", TEXT, (), "", "resolved configuration of the run (YAML)"),
     Entry("begun", TEXT, (), "", "configuration before `pinn resume RUN key=value` changed it (YAML)"),
-    Entry("source/<module>", TEXT, (), "", "source of a module outside the package; attribute sha256"),
+    Entry("source/<module>", TEXT, (), "",
+          "source of a problem's module and of each own module that was imported, as trained; attributes sha256, file"),
+    Entry("source_before/<k>/<module>", TEXT, (), "", "what `pinn resume --changed` replaced, k-th time: text or data"),
     Entry("data", TEXT, (), "", "data files that the run has read: SHA-256 and path, a line each (as of sha256sum)"),
     Entry("stages", TEXT, ("K",), "", "names of the stages; history/stage is an index into them"),
     Entry("history/step", INTEGER, ROW, "1", "accepted steps of the run, all stages together"),

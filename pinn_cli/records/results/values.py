@@ -89,7 +89,7 @@ def value_of(data: h5py.Dataset) -> Any:
     if not h5py.check_string_dtype(data.dtype):
         return python_of(data[()])
     value = python_of(data.asstr()[()])
-    if data.name.startswith("/source/"):  # compared character by character, and never printed
+    if data.name.startswith(("/source/", "/source_before/", "/data")):  # compared character by character
         return value
     return [printable(text) for text in value] if isinstance(value, list) else printable(value)
 
