@@ -72,6 +72,12 @@ def why(run: Mapping[str, Any]) -> str:
     return f"{run['status']}: {run['reason']}" if run["reason"] else str(run["status"])
 
 
+def doubtful(run: Mapping[str, Any]) -> str | None:
+    """The verdict on a run, unless it is ok or there is none."""
+    verdict = str(run["verdict"] or "")
+    return verdict if verdict and not verdict.startswith("ok") else None
+
+
 def _common_sweep(folders: Sequence[Path]) -> Sweep | None:
     """The sweep to which all of these runs belong, if there is one; then the settings are the words typed for it."""
     places = {sweep_of(folder) for folder in folders}
@@ -151,6 +157,7 @@ def _group(members: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "finished": len(finished),
         **{kind: _spreads([run[kind] for run in finished]) for kind in KINDS},
         **_spreads([{"seconds": run["seconds"], "steps": run["steps"]} for run in finished]),
+        "doubtful": {run["run"]: doubt for run in finished if (doubt := doubtful(run))},
         "others": {run["run"]: why(run) for run in members if run["status"] != Status.FINISHED},
     }
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from pinn_cli.basics.text import duration, ranges, scientific, shortest
 from pinn_cli.records.status import Status
 from pinn_cli.reports.tables import NONE, Reasons
-from pinn_cli.studies.compare import KINDS, why
+from pinn_cli.studies.compare import KINDS, doubtful, why
 
 OURS = ("run", "time", "steps", "status", "seeds", "runs", "note", "mean", "problem")  # headings that are no settings
 SPREAD = ("median", "mean", "least", "greatest", "deviation")
@@ -97,7 +97,7 @@ def _of_runs(comparison: Entry, entries: Sequence[Entry], reasons: Reasons) -> l
     """A run: its name, its settings, errors, metrics, unknown coefficients, time, steps and status."""
     def status(one: Entry) -> str:
         ends_well = one["status"] in (Status.FINISHED, Status.RUNNING)
-        return reasons.mark(one["status"], None if ends_well else one["reason"])
+        return reasons.mark(one["status"], doubtful(one) if ends_well else one["reason"])
 
     return [
         Column("run", lambda one: _name(comparison, one), numeric=False),
@@ -205,11 +205,11 @@ def _count(one: Entry) -> str | None:
 
 
 def _note(one: Entry, reasons: Reasons) -> str:
-    """The runs that have not finished or not started: ``13 failed [1], 14-16 running``."""
+    """The runs that have not finished or not started, or are not ok: ``13 failed [1], 14-16 running, 17 not ok [2]``"""
     if "numbers" in one:
         return reasons.mark(one["status"], one["reason"])
     together: dict[str, list[str]] = {}
-    for run, text in one["others"].items():
+    for run, text in [*one["others"].items(), *((run, f"not ok: {v}") for run, v in one["doubtful"].items())]:
         together.setdefault(text, []).append(run.rpartition("/")[2])
     parts = []
     for text, runs in together.items():
@@ -222,4 +222,4 @@ def _note(one: Entry, reasons: Reasons) -> str:
 def _note_in_full(one: Entry) -> str:
     if "numbers" in one:
         return why(one)
-    return "; ".join(f"{run.rpartition('/')[2]} {text}" for run, text in one["others"].items())
+    return "; ".join(f"{run.rpartition('/')[2]} {text}" for run, text in {**one["others"], **one["doubtful"]}.items())

@@ -28,7 +28,7 @@ def outputs(here: Path) -> Path:
 def test_a_summary_says_what_the_file_says() -> None:
     run = runs.summary(names.find("ab12"))
     assert run["status"] == "finished"
-    assert (run["steps"], run["seconds"], run["errors"], run["verdict"]) == (5900, 31.5, {"u": 1e-4}, "sound")
+    assert (run["steps"], run["seconds"], run["errors"], run["verdict"]) == (5900, 31.5, {"u": 1e-4}, "ok: sound")
     json.dumps(run)
 
 

@@ -128,6 +128,17 @@ def test_only_finished_runs_count_and_the_others_are_named(capsys) -> None:
     assert rows[-2] == "[2] interrupted (SIGTERM)"
 
 
+def test_a_finished_run_that_is_not_ok_is_marked_with_its_verdict(capsys) -> None:
+    wrong = "the equation is not satisfied yet: held-out residual relative to its largest term pde 0.2"
+    Results(TWO / "0" / "results.h5").replace({"guard": {"verdict": wrong}})
+    shown = " ".join(printed(capsys, str(TWO)).split())
+    assert "0 not ok [1]" in shown
+    assert f"[1] {wrong}" in shown
+    assert "finished [1]" in " ".join(printed(capsys, str(TWO), "--runs").split())
+    groups = json.loads(printed(capsys, str(TWO), "--json"))["groups"]
+    assert [wrong in group["doubtful"].values() for group in groups] == [True, False, False, False]
+
+
 def test_some_seeds_refused_are_named_beside_their_group() -> None:
     manifest = json.loads((FOLDER / "sweep.json").read_text())
     manifest["runs"][2]["refused"] = "no"
