@@ -5,6 +5,7 @@ import os
 import re
 import sys
 from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,7 @@ def run(arguments: Namespace) -> int:
     from pinn_cli.configuration.check import check
     from pinn_cli.configuration.compose import read
     from pinn_cli.configuration.contradictions import refuse_contradictions
-    from pinn_cli.configuration.plan import preview
+    from pinn_cli.configuration.plan import described, preview
     from pinn_cli.configuration.sources import Sources
     from pinn_cli.physics.references import reference_of
 
@@ -45,27 +46,41 @@ def run(arguments: Namespace) -> int:
         refuse_contradictions(request.config, parts, objective, reference_of(parts.problem))
         points = {name: len(X) for name, X in objective.batch.items()}
         report = check(parts.problem, request.config.periodic)
+    units = {} if parts.scales is None else objective.units
     if arguments.json:
-        print(json.dumps(asdict(report) | {"points": points, "ok": report.ok}, indent=2))
+        scales = {field: asdict(scale) for field, scale in (parts.scales or {}).items()}
+        more = {"points": points, "units": units, "scales": scales, "ok": report.ok}
+        print(json.dumps(asdict(report) | more, indent=2))
     else:
         colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-        print(page(report, points, colour, terminal_width()))
+        print(page(report, points, colour, terminal_width(), units, described(parts.scales or {})))
     return 0 if report.ok else 1
 
 
-def page(report: "Report", points: dict[str, int], colour: bool = False, width: int | None = None) -> str:
-    """The report as text of this width; `colour` marks OK and WARN for a terminal."""
+def page(
+    report: "Report",
+    points: dict[str, int],
+    colour: bool = False,
+    width: int | None = None,
+    units: Mapping[str, float] | None = None,
+    fields: Sequence[str] = (),
+) -> str:
+    """The report as text of this width; `colour` marks OK and WARN for a terminal.
+
+    `units` are the natural units by constraint, `fields` describe the scale of each field.
+    """
+    units = units or {}
     sides = [f"{c} in [{low:g}, {high:g}]" for c, (low, high) in report.coordinates.items()]
     lines = [
         f"{report.problem}: {report.equation}",
         f"  coordinates   {', '.join(sides)}",
-        f"  fields        {', '.join(report.fields)}",
+        f"  fields        {', '.join(fields or report.fields)}",
         f"  coefficients  {_pairs(report.coefficients)}",
         f"  unknowns      {_pairs(report.unknowns)}{' (where the search starts)' if report.unknowns else ''}",
         f"  reference     {_reference(report)}",
         *(f"                {note.partition(': ')[2]}" for note in report.coverage),
         "",
-        *(line for finding in report.findings for line in _finding(finding, points.get(finding.name))),
+        *(row for f in report.findings for row in _finding(f, points.get(f.name), units.get(f.name))),
         *(f"WARN  {doubt}" for doubt in report.doubts),
         "OK    one number per point, no point looks at another, a field changes every residual",
         "",
@@ -83,8 +98,8 @@ def _wrapped(line: str, width: int | None) -> list[str]:
     return [line[:start] + first, *(" " * (start + 2) + row for row in rest)]
 
 
-def _finding(finding: "Finding", points: int | None) -> list[str]:
-    """A line for the constraint, a line for its residual, and a line for each warning."""
+def _finding(finding: "Finding", points: int | None, unit: float | None) -> list[str]:
+    """A line for the constraint, one for its residual, one for its natural unit, and one for each warning."""
     at = f"{points} points" if points is not None else "imposed exactly"
     head = f"{finding.name} on {finding.region}, {at}: {', '.join(finding.symbols)}"
     lines = [f"{'WARN' if finding.warnings or finding.unchecked else 'OK':<6}{head}"]
@@ -94,6 +109,8 @@ def _finding(finding: "Finding", points: int | None) -> list[str]:
         what = "the measurements differ by" if finding.region == "data" else "the solution leaves"
         terms = ", ".join(f"{name} {size:.3g}" for name, size in finding.terms.items() if size)
         lines.append(f"        {what} {finding.residual:.1e} of the largest term; terms: {terms}")
+    if unit is not None:
+        lines.append(f"        natural unit {unit:.3g}")
     return lines + [f"        {warning}" for warning in finding.warnings]
 
 

@@ -22,6 +22,7 @@ from pinn_cli.methods.weightings.product import Product
 from pinn_cli.physics import ansatz as exact_conditions
 from pinn_cli.physics.ansatz import written_ansatz
 from pinn_cli.physics.problem import Constraint, Problem
+from pinn_cli.physics.scales import Scale, field_scales
 from pinn_cli.training.model import Features, Model
 from pinn_cli.training.residuals import Engine
 
@@ -39,7 +40,8 @@ class Parts:
     engine: Engine
     weighting: Weighting
     first_order_weightings: list[str]  # the names of those made for training by many small steps
-    weights: dict[str, float]  # base weights by constraint
+    weights: dict[str, float]  # stated weights by constraint
+    scales: dict[str, Scale] | None  # of the fields; None: raw units
     schedule: list[Phase]
     strategy: Strategy
     device: torch.device
@@ -60,17 +62,19 @@ def assemble(config: DictConfig, typed: Collection[str] = (), notes: Collection[
     problem = build_problem(config, builder)
     constraints = trainable_constraints(problem)
     check_names(config, [name for c in constraints for name in (c.name, c.region)])
+    scales = _scales(problem, config)
     schedule = _schedule(config, builder)
     weightings = {
         str(name): builder.part(node, f"weighting.{name}", Weighting)() for name, node in config.weighting.items()
     }
     return Parts(
         problem=problem,
-        new_models=model_makers(config, builder, device, dtype),
+        new_models=model_makers(config, builder, device, dtype, scales),
         engine=_engine(config),
         weighting=Product(*weightings.values()),
         first_order_weightings=[name for name, part in weightings.items() if part.first_order],
         weights=by_constraint(config.weights, constraints),
+        scales=scales,
         schedule=schedule,
         strategy=_strategy(config, builder, schedule),
         device=device,
@@ -105,7 +109,11 @@ def diagnostics(config: DictConfig, builder: Builder) -> dict[str, Diagnostic]:
 
 
 def model_makers(
-    config: DictConfig, builder: Builder, device: torch.device, dtype: torch.dtype
+    config: DictConfig,
+    builder: Builder,
+    device: torch.device,
+    dtype: torch.dtype,
+    scales: Mapping[str, Scale] | None,
 ) -> Callable[[], NewModel]:
     """Each call returns a `new_model(problem)`, which makes one model after another, each with other initial values.
 
@@ -124,13 +132,31 @@ def model_makers(
         with torch.random.fork_rng(devices=[]), torch.device("cpu"):
             torch.manual_seed(seed)
             inner = network(inputs=features.outputs, outputs=len(problem.fields))
-        return Model(features, inner, problem.unknowns, ansatz, imposed).to(device=device, dtype=dtype)
+        output = scales if ansatz is None or scales is None else _behind_ansatz(problem, scales)
+        return Model(features, inner, problem.unknowns, ansatz, imposed, output).to(device=device, dtype=dtype)
 
     def new_models() -> NewModel:
         made = count()
         return lambda problem: make(problem, seed_for(config.seed, "model", next(made)))
 
     return new_models
+
+
+def _behind_ansatz(problem: Problem, scales: Mapping[str, Scale]) -> Mapping[str, Scale]:
+    """The scales of the network's output for an ansatz.
+
+    One that is written by the user, `ansatz` or `impose`, may hold sizes already: it gets those that the problem gives.
+    """
+    derived = not hasattr(problem, "ansatz") and not hasattr(problem, "impose")
+    return {f: scale if derived or scale.origin == "given" else Scale() for f, scale in scales.items()}
+
+
+def _scales(problem: Problem, config: DictConfig) -> dict[str, Scale] | None:
+    """The scale of every field in natural units; None in raw units."""
+    try:
+        return None if config.units == "raw" else field_scales(problem)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def by_constraint(table: Mapping[str, float], constraints: list[Constraint]) -> dict[str, float]:

@@ -12,8 +12,9 @@ from pinn_cli.configuration import device
 from pinn_cli.configuration.assemble import Parts
 from pinn_cli.configuration.cost import SLOW, StepMemory, factorisation, refuse_too_large, streams_of
 from pinn_cli.methods.contracts import Stage
+from pinn_cli.physics.scales import Scale
 from pinn_cli.training.finite import refuse_not_finite
-from pinn_cli.training.objective import Objective
+from pinn_cli.training.objective import Objective, units_of
 from pinn_cli.training.verdict import SMALL, examine
 
 
@@ -26,7 +27,8 @@ def preview(parts: Parts) -> Objective:
     try:
         stage = first_stage(parts)
         refuse_too_large(StepMemory(stage, parts), parts)
-        objective = Objective(stage.problem, stage.model, parts.engine, parts.weighting, parts.weights)
+        units = units_of(stage.problem, parts.scales)
+        objective = Objective(stage.problem, stage.model, parts.engine, parts.weighting, parts.weights, units)
         parts.weighting.begin_stage(stage.problem)
         stage.sampler.begin_stage(stage.problem)
         objective.begin(stage.sampler.draw(0, stage.problem, objective))
@@ -67,6 +69,7 @@ def text(config: DictConfig, name: str, parts: Parts, objective: Objective, comp
     machine = [device.describe(parts.device), config.dtype, engine, "compiled" if compiled else "eager"]
     lines = [
         ("problem", f"{name}  {_pairs(parts.problem.coefficients)}"),
+        *(("field", line) for line in described(parts.scales or {})),
         *_constraints(parts, objective, width),
         ("network", f"{type(objective.model.network).__name__}  {size} parameters  {_settings(config.architecture)}"
                     f"  inputs scaled: {config.scaling}"),
@@ -80,6 +83,11 @@ def text(config: DictConfig, name: str, parts: Parts, objective: Objective, comp
         *(("note", note) for note in [*parts.notes, *device.notes(parts.device, parts.dtype)]),
     ]
     return page(lines, width)
+
+
+def described(scales: Mapping[str, Scale]) -> list[str]:
+    """A line for each field: its size, its offset, and what they were found from."""
+    return [f"{f} = {f'{s.offset:.3g} +- ' if s.offset else ''}{s.size:.3g}  ({s.origin})" for f, s in scales.items()]
 
 
 def _memory(parts: Parts) -> str:
@@ -113,8 +121,9 @@ def _constraints(parts: Parts, objective: Objective, width: int | None) -> list[
     room, indent = width and width - LABEL - 1, " " * (name_width + 2)  # `strategy` is one column longer
     lines = []
     for name, c in objective.constraints.items():
-        points, weight = f"{len(objective.batch[name]):>6} points", f"weight {objective.base[name]:g}"
-        head = f"{name:<{name_width}}  {c.region:<{region_width}}  {points}  {weight}"
+        points, weight = f"{len(objective.batch[name]):>6} points", f"weight {objective.stated[name]:g}"
+        unit = f"  unit {objective.units[name]:.3g}" if parts.scales is not None else ""
+        head = f"{name:<{name_width}}  {c.region:<{region_width}}  {points}  {weight}{unit}"
         count = streams[name].taylor
         tail = f"{', '.join(c.symbols)}  {count} stream{'s' if count > 1 else ''}"
         if room is None or len(head) + 2 + len(tail) <= room:

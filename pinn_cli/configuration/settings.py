@@ -59,6 +59,7 @@ SETTINGS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "threads": (_or_null(lambda value: _count(value) and value <= THREADS), f"a whole number from 1 to {THREADS}, or "
                 "null"),
     "constraints": _one_of("soft", "exact"),
+    "units": _one_of("natural", "raw"),
     "scaling": _one_of("none", "unit", "standard"),
     "periodic": (_is_names, "a list of coordinates, e.g. periodic=[x]"),
     "stop.steps": (_or_null(_count), "a whole number above 0, or null"),
@@ -79,6 +80,7 @@ def read_back(text: str, where: object) -> DictConfig:
         config = OmegaConf.create(text)
         if not isinstance(config, DictConfig) or "${" in text:
             raise UsageError("expected the complete configuration of a run")
+        config.setdefault("units", "raw")  # a file from before there were natural units
         check_settings(config)
     except (UsageError, OmegaConfBaseException, YAMLError, TypeError, ValueError) as error:
         raise UsageError(f"the configuration in {where}: {' '.join(str(error).split())}") from None

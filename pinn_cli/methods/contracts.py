@@ -66,7 +66,8 @@ class Objective(Protocol):
     model: nn.Module  # network, input features, ansatz and unknowns
     weighting: Callable[[Batch, Batch], Weights]  # the product of all weightings of the run
     constraints: dict[str, Constraint]  # by name, without those that the model satisfies exactly
-    base: dict[str, float]  # base weights by constraint
+    base: dict[str, float]  # base weights by constraint: as stated, / unit^2
+    units: dict[str, float]  # the natural unit of the residual of each constraint (1: raw units)
     batch: Batch  # the points of this step by constraint; constraints that share their points share one tensor
     points_changed: bool  # whether the last `begin` brought other tensors than the one before
     names: list[str]  # of the trained parameters

@@ -8,7 +8,7 @@ results file.
 
 import copy
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Real
@@ -69,6 +69,8 @@ class Problem(metaclass=OneOfEachName):
     """Base of all problems: a dataclass with `coordinates`, `fields`, a `domain`, and residuals marked by `on`.
 
     Coefficients are dataclass fields, ``nu: float = 0.1``; `unknowns` are start values of those that are trained.
+    `scale` and `offset`, by field, say how large a field is where its conditions do not (`scales.py`):
+    ``scale = {"p": 1e5}`` for a pressure of some 1e5 Pa, ``offset = {"T": 300}`` for a temperature near 300 K.
 
     Optional methods:
 
@@ -85,6 +87,8 @@ class Problem(metaclass=OneOfEachName):
     fields: tuple[str, ...]
     unknowns: dict[str, float] = {}
     imposes: tuple[str, ...] = ()
+    scale: Mapping[str, float] = {}
+    offset: Mapping[str, float] = {}
     domain: Domain
 
     def __init_subclass__(cls, **options: Any) -> None:

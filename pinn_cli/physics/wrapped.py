@@ -22,7 +22,7 @@ class Wrapped(Problem):
     def __init__(self, problem: Problem):
         self.problem, self.domain = problem, problem.domain
         self.coordinates, self.fields, self.imposes = problem.coordinates, problem.fields, problem.imposes
-        self.unknowns = problem.unknowns
+        self.unknowns, self.scale, self.offset = problem.unknowns, problem.scale, problem.offset
 
     def __getattr__(self, name: str) -> Any:
         if name == "problem" or name in self.hidden:

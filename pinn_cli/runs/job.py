@@ -116,6 +116,7 @@ class Job:
             weighting=self.parts.weighting,
             engine=self.parts.engine,
             weights=self.parts.weights,
+            scales=self.parts.scales,
             stop=StopRules(**self.config.stop),
             interruption=interruption,
             clock=clock,

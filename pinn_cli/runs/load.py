@@ -32,7 +32,7 @@ from pinn_cli.records.folder import CHECKPOINT, RESULTS
 from pinn_cli.records.results import Results
 from pinn_cli.records.status import Status
 from pinn_cli.training.finish import unknowns_of
-from pinn_cli.training.objective import Objective
+from pinn_cli.training.objective import Objective, units_of
 
 AT_ONCE = 8192  # points per pass: bounds the memory that derivatives of many points take
 
@@ -62,7 +62,8 @@ def load(folder: Path, trust_source: bool = False, device: str = "cpu", changed:
     model = shaped(parts.problem, parts.new_models(), state)
     _restore(model, state, folder)
     engine: Any = Piecewise(parts.engine) if isinstance(model, Marched) else parts.engine
-    objective = Objective(parts.problem, model, engine, parts.weighting, parts.weights)
+    units = units_of(parts.problem, parts.scales)
+    objective = Objective(parts.problem, model, engine, parts.weighting, parts.weights, units)
     return Prediction(folder.absolute(), config, objective)
 
 

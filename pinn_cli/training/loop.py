@@ -15,9 +15,10 @@ from pinn_cli.basics.text import duration
 from pinn_cli.methods.contracts import Batch, NewModel, Stage, Strategy, Weighting
 from pinn_cli.physics.piecewise import Piecewise
 from pinn_cli.physics.problem import Problem
+from pinn_cli.physics.scales import Scale
 from pinn_cli.training.clock import COMPILATION, Clock
 from pinn_cli.training.finite import where_not_finite
-from pinn_cli.training.objective import Objective
+from pinn_cli.training.objective import Objective, units_of
 from pinn_cli.training.residuals import Engine
 from pinn_cli.training.stopping import Progress, Stop, StopRules
 
@@ -41,6 +42,7 @@ class Run:
     weighting: Weighting
     engine: Engine
     weights: Mapping[str, float]
+    scales: Mapping[str, Scale] | None  # of the fields; None: raw units
     stop: StopRules
     interruption: Interruption
     clock: Clock = field(default_factory=Clock)
@@ -51,7 +53,8 @@ class Run:
 
     def objective(self, stage: Stage, observer: Observer) -> Objective:
         """The objective of a stage; a stage that the checkpoint has trained is restored."""
-        objective = Objective(stage.problem, stage.model, self.engine, self.weighting, self.weights)
+        units = units_of(stage.problem, self.scales)
+        objective = Objective(stage.problem, stage.model, self.engine, self.weighting, self.weights, units)
         if self.compiled and not stage.optimizer.least_squares:
             objective.at.compiling = lambda: self._compiling(observer)
         self.weighting.begin_stage(stage.problem)
@@ -136,7 +139,7 @@ class Run:
         ]
 
     def _at(self, points: Batch, problem: Problem, model: nn.Module, engine: Engine) -> Objective:
-        objective = Objective(problem, model, engine, self.weighting, self.weights)
+        objective = Objective(problem, model, engine, self.weighting, self.weights, units_of(problem, self.scales))
         objective.begin(points)
         return objective
 

@@ -1,13 +1,14 @@
 """The trained model: input features, network, ansatz, and the unknown coefficients."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from pinn_cli.physics.ansatz import Ansatz
 from pinn_cli.physics.domains.base import Domain
+from pinn_cli.physics.scales import Scale
 
 
 class Features(nn.Module):
@@ -47,7 +48,13 @@ def _period(domain: Domain, coordinate: str) -> float:
 
 
 class Model(nn.Module):
-    """u(X): (N, D) -> (N, F), and the unknown coefficients. `imposed` names the constraints the ansatz makes exact."""
+    """u(X): (N, D) -> (N, F), and the unknown coefficients. `imposed` names the constraints the ansatz makes exact.
+
+    With `scales` by field, u = offset + size * network; an ansatz gets size * network. Without, u is the network.
+    """
+
+    size: Tensor | None
+    offset: Tensor | None
 
     def __init__(
         self,
@@ -56,12 +63,20 @@ class Model(nn.Module):
         unknowns: dict[str, float] | None = None,
         ansatz: Ansatz | None = None,
         imposed: Sequence[str] = (),
+        scales: Mapping[str, Scale] | None = None,
     ):
         super().__init__()
+        for name in ("size", "offset"):
+            numbers = [getattr(scale, name) for scale in (scales or {}).values()]
+            column = torch.tensor(numbers, dtype=torch.float64, device="cpu") if numbers else None
+            self.register_buffer(name, column)
         self.features, self.network, self.ansatz, self.imposed = features, network, ansatz, tuple(imposed)
         values = {k: torch.tensor(float(v), dtype=torch.float64, device="cpu") for k, v in (unknowns or {}).items()}
         self.unknowns = nn.ParameterDict({k: nn.Parameter(v) for k, v in values.items()})
 
     def forward(self, X: Tensor) -> Tensor:
         u = self.network(self.features(X))
-        return u if self.ansatz is None else self.ansatz(X, u)
+        u = u if self.size is None else u * self.size
+        if self.ansatz is not None:
+            return self.ansatz(X, u)
+        return u if self.offset is None else u + self.offset

@@ -2,6 +2,8 @@
 
     F_i = sqrt(w_i / N_i) r_i(theta)        loss = |F|^2 = sum_k mean(w_k r_k^2)        w = base weight x weighting
 
+The base weight of a constraint is its stated weight / unit^2, with its natural unit (`physics/scales.py`) or unit 1.
+
 First-order methods use `loss`, least-squares methods `vector` and `linearise`, weightings and samplers the residuals.
 `methods/contracts.py` describes every view.
 """
@@ -13,6 +15,7 @@ from torch import Tensor, nn
 
 from pinn_cli.methods.contracts import Batch, Weights
 from pinn_cli.physics.problem import Constraint, Problem
+from pinn_cli.physics.scales import Scale, natural_units
 from pinn_cli.training import jacobian
 from pinn_cli.training.jacobian import Linearisation
 from pinn_cli.training.residuals import Engine, Residuals
@@ -21,8 +24,8 @@ from pinn_cli.training.residuals import Engine, Residuals
 class Objective:
     """The residuals of a problem as functions of the parameters of a model, at the points and weights of a step.
 
-    `weights` are the base weights by constraint (1 where none is given). `at` evaluates the residuals. Every view calls
-    `check` first, which may raise to end a step that is under way.
+    `weights` are the stated weights by constraint, `units` the natural units (1 where none is given). `at` evaluates
+    the residuals. Every view calls `check` first, which may raise to end a step that is under way.
     """
 
     def __init__(
@@ -32,12 +35,15 @@ class Objective:
         engine: Engine,
         weighting: Callable[[Batch, Batch], Weights],
         weights: Mapping[str, float] | None = None,
+        units: Mapping[str, float] | None = None,
     ):
         self.problem, self.model, self.engine, self.weighting = problem, model, engine, weighting
         self.at = Residuals(problem, model, engine)
         self.check: Callable[[], None] = lambda: None
         self.constraints: dict[str, Constraint] = self.at.constraints
-        self.base = {name: float((weights or {}).get(name, 1.0)) for name in self.constraints}
+        self.units = {name: float((units or {}).get(name, 1.0)) for name in self.constraints}
+        self.stated = {name: float((weights or {}).get(name, 1.0)) for name in self.constraints}
+        self.base = {name: weight / self.units[name] ** 2 for name, weight in self.stated.items()}
         self.names = [n for n, p in model.named_parameters() if p.requires_grad]
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.columns = jacobian.columns_of(self.parameters)
@@ -168,3 +174,8 @@ class Objective:
     def place(self, theta: Tensor) -> None:
         for p, columns in zip(self.parameters, self.columns, strict=True):
             p.copy_(theta[columns].view_as(p))
+
+
+def units_of(problem: Problem, scales: Mapping[str, Scale] | None) -> dict[str, float]:
+    """The natural unit of every constraint of a problem whose fields have these scales; none for raw units."""
+    return {} if scales is None else natural_units(problem, scales)

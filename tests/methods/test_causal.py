@@ -40,7 +40,8 @@ def begun(causal, *equations: str, start: float = 0.0, end: float = 1.0):
 def held(t: torch.Tensor, **residuals: torch.Tensor):
     """An objective whose residuals do not move."""
     X = torch.stack([torch.zeros_like(t), t], 1)
-    return SimpleNamespace(batch=dict.fromkeys(residuals, X), residuals=lambda: residuals)
+    batch, units = dict.fromkeys(residuals, X), dict.fromkeys(residuals, 1.0)
+    return SimpleNamespace(batch=batch, units=units, residuals=lambda: residuals)
 
 
 def weights(causal, objective):

@@ -173,7 +173,8 @@ def test_a_small_loss_or_error_in_an_intermediate_stage_ends_only_that_stage() -
 
 
 def test_a_stage_trains_and_measures_like_a_run_of_its_own_problem(here) -> None:
-    common = ["stop.steps=4", "figures=off", "record.every=1"]
+    # In natural units the fields of all stages have the scale of the run's own problem.
+    common = ["units=raw", "stop.steps=4", "figures=off", "record.every=1"]
     way = words("a2", "[1]", "strategy.continuation.steps=2", *common, "folder=way")
     assert cli.main(["train", *way]) == 0
     assert cli.main(["train", "problem=helmholtz", "problem.a2=1", *SMALL, *common, "folder=alone"]) == 0

@@ -88,11 +88,13 @@ class Step(Wrapped):
         plain = (lambda **symbols: symbols[name]), self._parsed(c, [name] if name in self.problem.fields else [])
         value, needs = self.problem.observables().get(name, plain)
         engine = Taylor(set().union(*(s.needs for s in needs.values())))
+        like = next(self.model.parameters()).detach()
 
         def residual(**symbols: Tensor) -> Tensor:
             X = torch.stack([symbols[x] for x in coordinates], 1)
             with torch.no_grad():
-                then = Place(engine(self.model, X), X, None, {s: symbols[s] for s in needs})
+                values = {key: value.to(X) for key, value in engine(self.model, X.to(like)).items()}
+                then = Place(values, X, None, {s: symbols[s] for s in needs})
             change = value(**{s: symbols[s] for s in needs}) - value(**{s: needs[s].read(then) for s in needs})
             return c.residual(**{s: symbols[s] for s in c.symbols}) + change / self.tau
 

@@ -1,6 +1,6 @@
 """Weights that respect causality (Wang, Sankaran and Perdikaris, arXiv:2203.07404): early times first.
 
-    w_i = exp(-epsilon sum_{k<i} L_k)        L_k = mean r^2 in the k-th of M equal slices of time, w_1 = 1
+    w_i = exp(-epsilon sum_{k<i} L_k)        L_k = mean (r / unit)^2 in the k-th of M equal slices of time, w_1 = 1
 
 The residual at a time counts once the residuals at all earlier times are small. L_k is the sum over all equations of
 the interior, which share the weights. When the smallest w exceeds 0.99, the next larger epsilon of a list is used.
@@ -68,7 +68,8 @@ class Causal(Weighting):
         """Compute new weights from the residuals at the current points, if due."""
         if step % self.every:
             return
-        before = self._before(objective.batch, {n: r.detach() for n, r in objective.residuals().items()})
+        residuals = {n: r.detach() / objective.units[n] for n, r in objective.residuals().items()}
+        before = self._before(objective.batch, residuals)
         for epsilon in [e for e in self.epsilons if e >= self.epsilon] or self.epsilons[-1:]:
             self.epsilon, self.weights = epsilon, torch.exp(-epsilon * before)
             if not self.weights.min() > self.solved:

@@ -5,6 +5,7 @@ more parts (the faces of a box, for example); a part is the image of the unit cu
 coordinates of the cube.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -149,6 +150,11 @@ class Domain(ABC):
     def length(self) -> float:
         """The largest extent."""
         return max(high - low for low, high in self.extents)
+
+    @property
+    def wavenumbers(self) -> Tensor:
+        """pi / extent by coordinate (D,), float64: of one half wave over each extent, the gentlest function here."""
+        return torch.tensor([math.pi / (high - low) for low, high in self.extents], dtype=torch.float64, device="cpu")
 
     def scaling(self, size: float) -> tuple[Tensor, Tensor]:
         """`scale` and `shift` (D,), float64: ``scale * x + shift`` maps each extent onto [-size, size]."""
