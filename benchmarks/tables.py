@@ -89,6 +89,21 @@ def lid_driven_cavity(report: dict[str, Any]) -> str:
     return f"{_table(head, rows)}\n\n{_machines(report)}"
 
 
+def scale(report: dict[str, Any]) -> str:
+    """Raw against natural units: medians over the seeds at equal seconds, a row per problem."""
+    cells = {(cell["row"], cell["column"]): cell for cell in _measured(report)}
+    rows = []
+    for name in report["rows"]:
+        both = [cells.get((name, column)) for column in ("raw", "natural")]
+        if all(both):
+            raw, natural = (_value(cell, "error") for cell in both if cell)
+            times = f"{raw / natural:.2g}" if raw and natural else NONE
+            steps = [_whole(_value(cell, "steps")) for cell in both if cell]
+            rows.append([name.replace("_", " "), _number(raw), _number(natural), times, *steps])
+    head = ["problem", "raw units", "natural units", "times better", "steps, raw", "steps, natural"]
+    return f"{_table(head, rows)}\n\n{_machines(report)}"
+
+
 def step_time(report: dict[str, Any]) -> str:
     """Times of a first-order step, and of a least-squares step beside its linear algebra."""
     first = {name: m for name, m in report.items() if "ratio compiled" in m}
@@ -190,6 +205,7 @@ Source = tuple[tuple[str, ...], Callable[..., str], str]
 BLOCKS: dict[str, Source] = {
     "accuracy": (("default/accuracy.json",), accuracy, "pinn reproduce default/accuracy"),
     "accuracy-runs": (("default/accuracy.json",), runs, "pinn reproduce default/accuracy"),
+    "scale": (("default/scale.json",), scale, "pinn reproduce default/scale"),
     "lid-driven-cavity": (("default/cavity.json",), lid_driven_cavity, "pinn reproduce default/cavity"),
     "step-time": (("step_time.json",), step_time, "python benchmarks/step_time.py"),
     "failure-modes": (
