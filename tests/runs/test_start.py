@@ -104,7 +104,7 @@ def test_a_schedule_lays_settings_of_a_phase_over_the_runs():
 
 
 def test_constraints_can_be_exact_and_keys_can_name_one_constraint():
-    words = ["constraints=exact", "weights.pde=2", "points.pde=50", "scaling=standard", "stop.steps=2"]
+    words = ["constraints=exact", "units=raw", "weights.pde=2", "points.pde=50", "scaling=standard", "stop.steps=2"]
     assert cli.main([*SHORT, *words]) == 0
     results = Results(runs()[0] / "results.h5")
     assert "loss/wall" not in results.read_history()
