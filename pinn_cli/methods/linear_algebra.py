@@ -38,7 +38,7 @@ class Triangle:
     def solve(self, ridge: float = 0.0, tolerance: float | None = None) -> Tensor:
         """x (P, K). Where columns depend on each other (`rank`) and there is no ridge, the x of the smallest |D x|."""
         if ridge > 0:
-            return self.with_ridge(ridge).solve(tolerance=tolerance)
+            return self.with_ridge(ridge).solve(tolerance=0.0)  # no columns depend on each other
         diagonal = self.R.diagonal().abs()
         if bool((diagonal > SAFE * self._or_default(tolerance) * self.R.abs().max()).all()):
             return torch.linalg.solve_triangular(self.R, self.y, upper=True) / self.D[:, None]

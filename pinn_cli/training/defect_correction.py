@@ -6,7 +6,7 @@ phi_j are random features, s_k is the unit of constraint k. `error_estimate.py` 
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -27,15 +27,17 @@ UNSEEN = 1000  # points in the interior at which a correction is judged
 FACE = {0: 1, 1: 200, 2: 300, 3: 500}  # points on each part of the boundary, by its dimension
 RIDGE = 1e-20  # relative to the squared length of a column
 STEPS = 2  # of Newton's method at most
-BENT = 0.1  # another step is taken if the residual differs by this share from what the linearised equations predict
+BENT = 0.3  # another step is taken if the residual differs by this share from what the linearised equations predict
+MEASURED = 1e-3  # weight of measurements: they choose among solutions of the equations, and their noise bends none
 NOISE = 16  # samples of the noise of measurements
 
 
 class DefectCorrection:
     """The `correction` of a model that a number of columns gives, by one or two steps of Newton's method.
 
-    `before` and `after` are |F(u)| and |F(u + du)|, F = (r_k / s_k), at points that the solve has not seen, without the
-    measurements: their noise is no error of the model. `noise` has samples of the change of du that such noise causes.
+    `before` and `after` are |F(u)| and |F(u + du)|, F = (r_k / s_k), at points that the solve has not seen. Of the
+    misfit to measurements only the part that du removes counts: the rest is noise, and no error of the model. `noise`
+    has samples of the change of du that such noise causes.
     """
 
     def __init__(self, residuals: Residuals, columns: int, seed: int, before: Correction | None):
@@ -74,33 +76,34 @@ class DefectCorrection:
     def _solve(self, solved: "Sample", unseen: "Sample") -> None:
         J, F = solved.equations.rows(self.correction), solved.equations.values(self.correction)
         units = self._units(J)
-        sizes = {n: float((r * solved.weights[n]).norm()) / units[n] for n, r in F.items()}
-        balance = math.hypot(*(sizes[n] for n in self.equations))  # noise counts no more than the equations
-        factor = {n: (1.0 if n in self.equations else min(1.0, balance / max(sizes[n], 1e-300))) / units[n] for n in F}
+        factor = {n: (1.0 if n in self.equations else MEASURED) / units[n] for n in F}
         scale = torch.cat([self.size.repeat_interleave(self.basis.count), self._unknown_sizes()])
 
-        def norm(sample: Sample, at: Correction | None) -> float:
+        def squares(sample: Sample, at: Correction | None, names: Collection[str]) -> float:
             r = sample.equations.values(at)
-            return math.hypot(*(float((r[n] * sample.weights[n]).norm()) / units[n] for n in self.equations))
+            return sum(float((r[n] * sample.weights[n]).norm() / units[n]) ** 2 for n in names)
 
         w = {n: solved.weights[n] * factor[n] for n in F}
 
         def stacked(blocks: Mapping[str, Tensor]) -> Tensor:
             return torch.cat([b.mul_(w[n] if b.ndim == 1 else w[n][:, None]) for n, b in blocks.items()])
 
-        self.before, self.after = norm(unseen, None), math.inf
+        measured = F.keys() - set(self.equations)
+        before, misfit = squares(unseen, None, self.equations), squares(unseen, None, measured)
+        self.before, self.after = math.sqrt(before), math.inf
         at = self.correction
         for step in range(STEPS):
             if step:
                 J, F = solved.equations.rows(at), solved.equations.values(at)
             A, b = stacked(J) * scale, stacked(F)
             solution = triangle(A, -b).with_ridge(RIDGE)
-            c = solution.solve()[:, 0]
+            c = solution.solve(tolerance=0.0)[:, 0]  # the ridge makes the columns independent
             at, predicted = Correction(self.basis, at.c + c * scale), b + A @ c
-            after = norm(unseen, at)
+            after = math.sqrt(squares(unseen, at, self.equations))
             if step and not after < self.after:
                 break
             self.correction, self.after = at, after
+            self.before = math.sqrt(before + max(0.0, misfit - squares(unseen, at, measured)))
             F = solved.equations.values(at)
             self.noise = self._noise(solution, A.split([len(r) for r in F.values()]), F, w, scale)
             if (stacked(F) - predicted).norm() < BENT * predicted.norm():

@@ -43,6 +43,7 @@ from pinn_cli.training.residuals import Residuals
 GOOD, POOR = 0.6, 0.4  # explained: from GOOD on the estimate is right within a factor of 3, below POOR a lower bound
 ENOUGH = 0.75  # explained: more columns are not tried
 COLUMNS = (400, 800)  # of the first attempt and of the second
+ROUNDING = 1e-13  # |F(u)|: there is nothing to explain
 AT_ONCE = 2000  # points that are evaluated together
 NOISE_POINTS = 300  # points at which the effect of noise is measured
 
@@ -76,7 +77,7 @@ class Estimate:
         if not self.explained > 0:
             share = "a lower bound at best: the corrected solution has no smaller residual"
         elif self.is_bound:
-            share = f"a lower bound: only {share}"
+            share = f"a rough lower bound: only {share}"
         kinds = {**dict.fromkeys(self.error, "relative L2"), **dict.fromkeys(self.unknowns, "relative")}
         return [
             f"estimated error {name} {e:.0e} ({kinds[name]}; {share})"
@@ -116,7 +117,7 @@ def _estimate(pieces: Sequence[Residuals], problem: Problem, names: Sequence[str
     unknowns = [(n, d, parts[-1].residuals.unknowns[n]) for n, d in parts[-1].correction.unknowns.items()]
     return Estimate(
         error={name: _ratio(size[name], rms(v)) for name, v in whole.items()},
-        explained=1 - after / before,
+        explained=1 - after / before if before > ROUNDING else 1.0,
         centred={name: _ratio(size[name], rms(v - v.mean())) for name, v in whole.items()},
         unknowns={n: _ratio(math.hypot(float(d), noise.get(n, 0.0)), abs(float(d + v))) for n, d, v in unknowns},
         correction=du,

@@ -13,7 +13,7 @@ from matplotlib.image import imread
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.records.results import Noted, Results
 from pinn_cli.reports import figures
-from pinn_cli.reports.figures.fields import _scale, draw_collocation, draw_solution, planes
+from pinn_cli.reports.figures.fields import draw_collocation, draw_solution, limits, planes
 from pinn_cli.reports.figures.losses import draw_losses
 from pinn_cli.reports.figures.style import colours, style
 from pinn_cli.reports.figures.unknowns import draw_unknowns
@@ -103,8 +103,8 @@ def test_slices_lie_in_the_middle() -> None:
 
 def test_a_singular_point_does_not_take_the_colours_of_the_others() -> None:
     smooth = np.linspace(-1, 1, 1001)
-    assert _scale([smooth], "solution")[:2] == (-1.0, 1.0)
-    low, high, _ = _scale([np.append(smooth, 40.0)], "solution")
+    assert limits([smooth], "solution")[:2] == (-1.0, 1.0)
+    low, high, _ = limits([np.append(smooth, 40.0)], "solution")
     assert 0.99 < high == -low < 1.0
 
 

@@ -51,8 +51,8 @@ def draw_collocation(results: Results) -> Figure | None:
     figure = Figure(figsize=(5.2, 4.2), layout="constrained")
     axes = figure.subplots()
     shown = "error" if "error" in values else "solution"
-    low, high, _ = _scale([values[shown]], shown)
-    _bar(figure, _map(axes, plane, values[shown], low, high, BACKGROUND), axes)
+    low, high, _ = limits([values[shown]], shown)
+    colour_bar(figure, plane_map(axes, plane, values[shown], low, high, BACKGROUND), axes)
     order = [1, 0] if plane.labels[0] != coordinates[0] else [0, 1]
     for constraint, colour in colours(points).items():
         x, y = points[constraint][:, order].T
@@ -118,17 +118,17 @@ def _maps(planes: list[Plane], fields: dict[str, Map]) -> Figure | None:
     if not rows:
         return None
     columns = max(len(values) for values in fields.values())
-    tallest = max(min(_aspect(plane) or 0.8, 1.6) for plane in planes)
+    tallest = max(min(aspect(plane) or 0.8, 1.6) for plane in planes)
     figure = Figure(figsize=(2.9 * columns + 0.6, (2.35 * tallest + 0.6) * len(rows)), layout="constrained")
     panels = figure.subplots(len(rows), columns, squeeze=False)
     for axes, (name, values, plane) in zip(panels, rows, strict=True):
         here = {kind: value[plane.rows] for kind, value in values.items()}
-        shared = _scale([v for kind, v in here.items() if kind != "error"], "solution")
+        shared = limits([v for kind, v in here.items() if kind != "error"], "solution")
         for panel, (kind, value) in zip(axes, here.items(), strict=False):
-            picture = _map(panel, plane, value, *(_scale([value], kind) if kind == "error" else shared))
+            picture = plane_map(panel, plane, value, *(limits([value], kind) if kind == "error" else shared))
             panel.set_title(_title(kind, name, plane))
             if kind != "solution" or len(here) == 1:
-                _bar(figure, picture, panel)
+                colour_bar(figure, picture, panel)
             if kind != "solution":
                 panel.set_ylabel("")
                 panel.set_yticklabels([])
@@ -143,7 +143,7 @@ def _title(kind: str, name: str, plane: Plane) -> str:
     return f"{text} at {plane.where}" if plane.where and kind == "solution" else text
 
 
-def _scale(values: list[np.ndarray], kind: str) -> tuple[float, float, str]:
+def limits(values: list[np.ndarray], kind: str) -> tuple[float, float, str]:
     """Limits and colour map: symmetric about zero for a field with both signs."""
     finite = np.concatenate([v[np.isfinite(v)] for v in values])
     low, high = _extent(finite) if len(finite) else (0.0, 1.0)
@@ -161,7 +161,7 @@ def _extent(values: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _map(axes: Axes, plane: Plane, values: np.ndarray, low: float, high: float, colourmap: str) -> ScalarMappable:
+def plane_map(axes: Axes, plane: Plane, values: np.ndarray, low: float, high: float, colourmap: str) -> ScalarMappable:
     """A map over a grid, or over triangles where the points are scattered."""
     x, y = (np.unique(column) for column in plane.points.T)
     look: dict[str, Any] = {"shading": "gouraud", "rasterized": True}
@@ -177,18 +177,18 @@ def _map(axes: Axes, plane: Plane, values: np.ndarray, low: float, high: float, 
     axes.set_ylabel(symbol(plane.labels[1]), rotation=0, labelpad=8)
     axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.yaxis.set_major_locator(MaxNLocator(4))
-    axes.set_aspect("equal" if _aspect(plane) else "auto")
+    axes.set_aspect("equal" if aspect(plane) else "auto")
     axes.spines[:].set_visible(True)
     return picture
 
 
-def _aspect(plane: Plane) -> float | None:
+def aspect(plane: Plane) -> float | None:
     """Height over width of a plane in space; None if one axis is time or the plane is long and thin."""
     width, height = np.ptp(plane.points, axis=0)
     return height / width if "t" not in plane.labels and 1 / 3 <= height / width <= 3 else None
 
 
-def _bar(figure: Figure, picture: ScalarMappable, axes: Axes) -> None:
+def colour_bar(figure: Figure, picture: ScalarMappable, axes: Axes) -> None:
     """A colour bar as high as the map beside it."""
     values: np.ndarray = np.ma.asarray(picture.get_array()).compressed()
     low, high = picture.get_clim()
