@@ -20,6 +20,7 @@ COMMANDS = {
     "show": "one run on a page:  pinn show RUN",
     "plot": "draw a run's figures, finished or running:  pinn plot RUN",
     "compare": "runs side by side, over their seeds:  pinn compare SWEEP",
+    "diff": "what differs between two runs, also in their source:  pinn diff RUN RUN",
     "status": "how a sweep stands:  pinn status [SWEEP] [--watch]",
     "collect": "a sweep in one HDF5 file:  pinn collect SWEEP",
     "logs": "what a run has printed:  pinn logs SWEEP/17 [--follow]",

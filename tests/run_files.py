@@ -21,11 +21,13 @@ weighting: {{{weighting}: {{_target_: pinn_cli.methods.weightings.{weighting}.We
 def write_run(
     folder: Path, coordinates: str = "xy", nodes: int = 24, started: str = "2026-01-01T00:00:00", seed: int = 0,
     weighting: str = "fixed", status: str = "finished", fields: tuple[str, ...] = ("u",), reference: bool = True,
+    source: str = "0a1b2c3d",
 ) -> Results:
     """A finished run whose solution is a product of sines, with a history of 60 rows and two stages."""
     folder.mkdir(parents=True)
     results = Results(folder / "results.h5")
-    about = {"problem": "helmholtz", "status": status, "started": started, "seed": seed, "device": "cpu"}
+    about = {"problem": "helmholtz", "status": status, "started": started, "seed": seed, "device": "cpu",
+             "source": source}
     results.create(about, CONFIG.format(seed=seed, weighting=weighting), {})
     rng = np.random.default_rng(seed)
     results.append([

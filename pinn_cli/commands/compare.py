@@ -63,7 +63,7 @@ def _shaped(comparison: dict[str, Any], arguments: Namespace) -> str:
 
     if arguments.json:
         return as_json(comparison)
-    grouped = not arguments.runs and any(len(group["runs"]) > 1 for group in comparison["groups"])
+    grouped = not arguments.runs and any(len(group["seeds"]) > 1 for group in comparison["groups"])
     if arguments.csv:
         return typeset.comma_separated(in_full(comparison, grouped))
     shown, below = blocks(comparison, grouped)

@@ -3,6 +3,8 @@
 A run is a folder that contains ``results.h5``.
 """
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +41,9 @@ def _summary(folder: Path, overview: dict[str, dict[str, Any]]) -> dict[str, Any
                for kind in ("error", "error_estimate/error", "metrics", "unknowns")}  # fmt: skip
     return {
         "folder": str(folder),
-        **{name: about.get(name) for name in ("problem", "seed", "device", "dtype", "started", "finished", "reason")},
+        **{name: about.get(name) for name in ("problem", "seed", "source", "device", "dtype", "started", "finished",
+                                              "reason")},
+        "environment": environment(about),
         "status": _status(folder, about.get("status")),
         "steps": max(int(last.get("step", 0)), int(about.get("steps", 0))),  # it may have stopped between two rows
         "seconds": float(overview.get("timing/duration", {}).get("", last.get("time", 0.0))),
@@ -51,6 +55,18 @@ def _summary(folder: Path, overview: dict[str, dict[str, Any]]) -> dict[str, Any
         "unknowns": numbers["unknowns"],
         "verdict": overview.get("guard/verdict", {}).get("", ""),
     }
+
+
+def environment(about: Mapping[str, Any]) -> dict[str, str]:
+    """Where and with what a run was trained, which no setting says: device, processor, threads and versions."""
+    known = {
+        "device": str(about.get("device", "")).partition(":")[0],  # one GPU is like the other
+        "processor": str(about.get("machine", "")).partition(", ")[2],
+        "threads": str(about.get("threads", "")),
+        "pinn": " ".join(filter(None, (about.get("pinn_version"), about.get("commit")))),
+        **json.loads(about.get("versions", "{}")),
+    }
+    return {name: str(value) for name, value in known.items() if value}
 
 
 def settings(folder: Path, kept: str = "config") -> dict[str, Any]:

@@ -1,17 +1,25 @@
 """Runs side by side, as plain values: the settings in which the runs of a problem differ, and their results.
 
-Runs that differ in their seed only are one group. The numbers of a group are taken over its finished runs: median,
-mean, least, greatest, and the standard deviation where there are several.
+Runs are one group if everything but their seed is the same: the recorded configuration, and the text and data that
+were trained (the attribute `source`). The numbers of a group are taken over its seeds that have finished: the median,
+and of several seeds the mean, least, greatest and standard deviation. A seed that was trained twice counts once, by the
+run that was started last. The device, the number of threads and the versions make no groups; `notes` say where they
+differ.
 """
 
+import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from math import isfinite
+from math import isfinite, nan
 from pathlib import Path
 from statistics import fmean, median, stdev
 from typing import Any
 
+from pinn_cli.basics.errors import UsageError
+from pinn_cli.basics.text import ranges
 from pinn_cli.records import summary as runs
 from pinn_cli.records.folder import RESULTS
+from pinn_cli.records.results import Results
 from pinn_cli.records.status import Status
 from pinn_cli.studies.find import label, largest_error
 from pinn_cli.studies.grid import varied
@@ -19,30 +27,46 @@ from pinn_cli.studies.sweep import PlannedRun, Sweep, sweep_of
 
 PARTS = ("weighting", "sampler", "optimizer", "strategy", "architecture", "derivatives")  # groups of parts
 UNIMPORTANT = ("folder", "figures", "record", "diagnostics")  # they do not change what is trained
+SEED_AND_FOLDER = re.compile(r"^(?:seed|folder):.*\n(?: .*\n)*", re.MULTILINE)  # in a configuration as YAML
+TIMED = ("device", "processor", "threads")  # times of runs that differ in these do not compare
+FEW = 3  # different values, and names of lone runs, that a note shows
 KINDS = ("errors", "metrics", "unknowns")  # tables of numbers that a run has
 Settings = dict[str, Any]
 
 
 def compare(folders: Sequence[Path]) -> dict[str, Any]:
-    """`runs`, `groups` of them, and for a whole sweep `unstarted`: its runs that are in no group.
+    """`runs`, `groups` of them, for a whole sweep `unstarted`: its runs that are in no group; and `notes`.
 
-    Each entry has its `problem`, and as `settings` those that differ between the runs of this problem.
+    Each entry has its `problem`, and as `settings` those that differ between the runs of this problem, and the `source`
+    where it differs. Raises UsageError if no run can be read.
     """
     sweep = _common_sweep(folders)
     entries = [runs.summary(f) | {"run": label(f)} for f in folders] if sweep is None else _runs_of(sweep, folders)
+    if sweep is None and all(one["status"] == Status.DAMAGED for one in entries):
+        raise UsageError(entries[0]["reason"])
     comparison: dict[str, Any] = {"sweep": None if sweep is None else str(sweep.folder)}
-    comparison |= {kind: list[dict[str, Any]]() for kind in ("runs", "groups", "unstarted")}
-    for problem in dict.fromkeys(one["problem"] for one in entries):
+    comparison |= {kind: list[Any]() for kind in ("runs", "groups", "unstarted", "notes")}
+    problems = dict.fromkeys(one["problem"] for one in entries)
+    for problem in problems:
         own = [one for one in entries if one["problem"] == problem]
-        shown = _typed(sweep, own) if sweep else differences([runs.settings(Path(one["folder"])) for one in own])
-        for one, settings in zip(own, shown, strict=True):
-            one["settings"] = settings
         started = [one for one in own if "folder" in one]
-        groups = _groups(started)
-        comparison["runs"] += [{key: value for key, value in one.items() if key != "number"} for one in started]
-        comparison["groups"] += groups
+        readable = [one for one in started if one["status"] != Status.DAMAGED]
+        for one, typed in zip(own, _typed(sweep, own) if sweep else [{}] * len(own), strict=True):
+            one["typed"] = one["settings"] = typed
+        for settings in (_unexplained(readable, sweep is None), _sources(readable)):
+            for one, more in zip(readable, settings, strict=True):
+                one["settings"] = one["settings"] | more
+        _same_columns(own)
+        groups = _groups(readable, [one for one in started if one not in readable])
         rest = _combinations([one for one in own if "folder" not in one])
         comparison["unstarted"] += [one for one in rest if not _joined(groups, one)]
+        comparison["groups"] += groups
+        hidden = ("number", "typed")
+        comparison["runs"] += [{key: value for key, value in one.items() if key not in hidden} for one in started]
+        named = f"{problem}: " if len(problems) > 1 else ""
+        comparison["notes"] += [f"{named}{note}" for note in _notes(readable, sweep is not None)]
+    for one in (*comparison["groups"], *comparison["unstarted"]):
+        del one["typed"]
     return comparison
 
 
@@ -119,61 +143,180 @@ def _typed(sweep: Sweep, entries: Sequence[Mapping[str, Any]]) -> list[Settings]
     return [typed.get(one["number"], none) for one in entries]
 
 
+def _unexplained(entries: Sequence[Mapping[str, Any]], with_seed: bool) -> list[Settings]:
+    """The settings of each run, besides those typed, in which runs with the same typed settings differ.
+
+    The configurations are compared as they were recorded: a YAML may have been edited while a sweep ran.
+    """
+    texts = [_configuration(Path(one["folder"])) for one in entries]
+    together: dict[str, dict[str, int]] = {}  # by typed settings: a run for each different text
+    for k, one in enumerate(entries):
+        together.setdefault(repr(_without_seed(one["settings"])), {}).setdefault(texts[k], k)
+    keys: dict[str, None] = {}
+    for different in together.values():
+        if len(different) > 1:
+            keys |= differences([_settings(Path(entries[k]["folder"])) for k in different.values()])[0]
+    keys.pop("seed", None)
+    parsed = {text: _named(_settings(Path(entries[k]["folder"]))) for k, text in enumerate(texts)} if keys else {}
+    seeded = with_seed and len({one["seed"] for one in entries}) > 1
+    return [{key: parsed[text].get(key) for key in keys} | ({"seed": one["seed"]} if seeded else {})
+            for one, text in zip(entries, texts, strict=True)]  # fmt: skip
+
+
+def _configuration(folder: Path) -> str:
+    """The configuration of a run as text, without its seed and folder, and what it was before a resume changed it."""
+    results = Results(folder / RESULTS)
+    texts = [str(results.read(name).get("", "")) for name in ("config", "begun")]
+    return "\n".join(SEED_AND_FOLDER.sub("", f"{text}\n") for text in texts)
+
+
+def _settings(folder: Path) -> Settings:
+    """The settings of a run; of one that a resume changed both values. A limit that was moved is the new limit."""
+    now, then = runs.settings(folder), runs.settings(folder, "begun")
+    changed = [key for key in now if then and then.get(key) != now[key] and not key.startswith(("stop.", "folder"))]
+    return now | {key: f"{then.get(key)} -> {now[key]}" for key in changed}
+
+
+def _sources(entries: Sequence[Mapping[str, Any]]) -> list[Settings]:
+    """The short hash of what each run trained, where that differs between the runs."""
+    sources = [one["source"] or _source(Path(one["folder"])) for one in entries]
+    return [{"source": source} if len(set(sources)) > 1 else {} for source in sources]
+
+
+def _source(folder: Path) -> str:
+    """The short hash of the text in a file that has no attribute `source`."""
+    from pinn_cli.records.provenance import short_hash  # imports torch
+
+    return short_hash(Results(folder / RESULTS).read("source"))
+
+
+def _same_columns(entries: Sequence[dict[str, Any]]) -> None:
+    """Give every entry all settings that any of them has; None: not known."""
+    keys = dict.fromkeys(key for one in entries for key in one["settings"])
+    for one in entries:
+        one["settings"] = {key: one["settings"].get(key) for key in keys}
+
+
+def _notes(entries: Sequence[Mapping[str, Any]], in_sweep: bool) -> list[str]:
+    """What differs between the runs of a problem and is no setting, one line each."""
+    notes = []
+    first: dict[str, str] = {}
+    for one in entries:
+        first.setdefault(str(one["settings"].get("source")), str(one["folder"]))
+    if len(first) > 1:
+        pair = shlex.join([*first.values()][:2])
+        notes.append(f"source: the text or the data that was trained differs; pinn diff {pair}")
+    where: dict[str, dict[str, list[str]]] = {}
+    for one in entries:
+        for key, value in one["environment"].items():
+            where.setdefault(key, {}).setdefault(value, []).append(one["run"])
+    different = {key: values for key, values in where.items() if len(values) > 1}
+    if different:
+        told = "  ".join(f"{key} {_by_run(values, in_sweep)}" for key, values in different.items())
+        times = "; times do not compare" if set(different) & set(TIMED) else ""
+        notes.append(f"no settings, but different:  {told}{times}")
+    return notes
+
+
+def _by_run(values: Mapping[str, Sequence[str]], in_sweep: bool) -> str:
+    """`1 (0-2), 4 (3-5)`: each value, and the runs that have it."""
+    if len(values) > FEW:
+        return f"{len(values)} values"
+    return ", ".join(f"{value} ({_few(members, in_sweep)})" for value, members in values.items())
+
+
+def _few(names: Sequence[str], in_sweep: bool) -> str:
+    if in_sweep:
+        return ranges([int(name.rpartition("/")[2]) for name in names])
+    return " ".join(names[:FEW]) + (f" and {len(names) - FEW} more" if len(names) > FEW else "")
+
+
 def _combinations(unstarted: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Runs that have not started; those that differ in their seed only, and have one reason, are one entry."""
     combinations: dict[str, dict[str, Any]] = {}
     for one in unstarted:
-        settings = _without_seed(one)
+        settings = _without_seed(one["settings"])
         entry = {"problem": one["problem"], "settings": settings, "status": one["status"], "reason": one["reason"]}
-        known = combinations.setdefault(repr((settings, one["reason"])), entry | {"numbers": []})
+        new = entry | {"typed": _without_seed(one["typed"]), "numbers": [], "seeds": []}
+        known = combinations.setdefault(repr((settings, one["reason"])), new)
         known["numbers"].append(one["number"])
+        known["seeds"].append(_seed(one))
     return list(combinations.values())
 
 
 def _joined(groups: Sequence[dict[str, Any]], one: Mapping[str, Any]) -> bool:
-    """Add runs that have not started to the group of the same settings; False if there is no such group."""
-    for group in groups:
-        if group["settings"] == one["settings"]:
-            group["others"] |= {str(number): why(one) for number in one["numbers"]}
-            return True
-    return False
+    """Add runs that have not started to the one group of the same typed settings; False if there is no such group."""
+    if len(matching := [group for group in groups if group["typed"] == one["typed"]]) != 1:
+        return False
+    matching[0]["others"] |= {str(number): why(one) for number in one["numbers"]}
+    matching[0]["seeds"] = list(dict.fromkeys([*matching[0]["seeds"], *one["seeds"]]))
+    return True
 
 
-def _groups(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Runs that differ in their seed only, in the order in which they come."""
+def _groups(entries: Sequence[dict[str, Any]], damaged: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Runs that differ in their seed only, in the order in which they come.
+
+    A damaged run joins the runs with the same typed settings, if these are one group.
+    """
     together: dict[str, list[dict[str, Any]]] = {}
     for run in entries:
-        together.setdefault(repr(_without_seed(run)), []).append(run)
+        together.setdefault(repr(_without_seed(run["settings"])), []).append(run)
+    for run in damaged:
+        typed = _without_seed(run["typed"])
+        matching = [key for key, members in together.items() if _without_seed(members[0]["typed"]) == typed]
+        key = matching[0] if typed and len(matching) == 1 else repr(run["run"])
+        together.setdefault(key, []).append(run)
     return [_group(members) for members in together.values()]
 
 
 def _group(members: Sequence[dict[str, Any]]) -> dict[str, Any]:
     finished = [run for run in members if run["status"] == Status.FINISHED]
+    by_seed = {_seed(run): run for run in sorted(finished, key=lambda run: str(run["started"]))}  # the last one counts
+    counted = [run for run in finished if by_seed[_seed(run)] is run]
+    shown = counted or [run for run in members if run["status"] != Status.DAMAGED]
     return {
         "problem": members[0]["problem"],
-        "settings": _without_seed(members[0]),
+        "settings": _without_seed(members[0]["settings"]),
+        "typed": _without_seed(members[0]["typed"]),
         "runs": [run["run"] for run in members],
-        "folders": [run["folder"] for run in members if run["status"] != Status.DAMAGED],
-        "finished": len(finished),
-        **{kind: _spreads([run[kind] for run in finished]) for kind in KINDS},
-        **_spreads([{"seconds": run["seconds"], "steps": run["steps"]} for run in finished]),
-        "doubtful": {run["run"]: doubt for run in finished if (doubt := doubtful(run))},
-        "others": {run["run"]: why(run) for run in members if run["status"] != Status.FINISHED},
+        "folders": [run["folder"] for run in shown],
+        "seeds": list(dict.fromkeys(map(_seed, members))),
+        "finished": len(counted),
+        **{kind: _spreads([run[kind] for run in counted]) for kind in KINDS},
+        **_spreads([{"seconds": run["seconds"], "steps": run["steps"]} for run in counted]),
+        "doubtful": {run["run"]: doubt for run in counted if (doubt := doubtful(run))},
+        "others": {run["run"]: text for run in members if (text := _left_out(run, counted, finished))},
     }
 
 
-def _without_seed(run: Mapping[str, Any]) -> Settings:
-    return {key: value for key, value in run["settings"].items() if key != "seed"}
+def _left_out(run: Mapping[str, Any], counted: Sequence[Any], finished: Sequence[Any]) -> str:
+    """Why a run, or one of its errors, does not count; "" if all of it does."""
+    if run not in counted:
+        return f"repeats seed {_seed(run)}" if run in finished else why(run)
+    known = dict.fromkeys(name for other in counted for name in other["errors"])
+    missing = [name for name in known if not isfinite(run["errors"].get(name, nan))]
+    return f"has no error {' '.join(missing)}" if missing else ""
+
+
+def _seed(run: Mapping[str, Any]) -> str:
+    """The seed of a run as text, or where it is not known something that no other run has."""
+    seeds = (run.get("seed"), run["settings"].get("seed"), run.get("run"), run.get("number"))
+    return str(next(seed for seed in seeds if seed is not None))
+
+
+def _without_seed(settings: Settings) -> Settings:
+    return {key: value for key, value in settings.items() if key != "seed"}
 
 
 def _spreads(numbers: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
-    """Median, mean, least and greatest of the finite numbers of each name, and the standard deviation of several."""
+    """The median of the finite numbers of each name; of several also mean, least, greatest, standard deviation."""
     spreads: dict[str, dict[str, float]] = {}
     for name in dict.fromkeys(name for own in numbers for name in own):
         if values := [own[name] for own in numbers if name in own and isfinite(own[name])]:
-            ends = {"least": min(values), "greatest": max(values)}
-            spreads[name] = {"median": median(values), "mean": fmean(values), **ends}
-            spreads[name] |= {"deviation": stdev(values)} if len(values) > 1 else {}
+            spreads[name] = {"median": median(values)}
+            if len(values) > 1:
+                ends = {"least": min(values), "greatest": max(values)}
+                spreads[name] |= {"mean": fmean(values), **ends, "deviation": stdev(values)}
     return spreads
 
 

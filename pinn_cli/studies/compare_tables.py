@@ -9,7 +9,9 @@ from pinn_cli.records.status import Status
 from pinn_cli.reports.tables import NONE, Reasons
 from pinn_cli.studies.compare import KINDS, doubtful, why
 
-OURS = ("run", "time", "steps", "status", "seeds", "runs", "note", "mean", "problem")  # headings that are no settings
+OURS = (  # headings that are no settings
+    "run", "time", "steps", "status", "seeds", "runs", "note", "mean", "problem", "source",
+)  # fmt: skip
 SPREAD = ("median", "mean", "least", "greatest", "deviation")
 FULL = {"errors": "error/{}", "metrics": "metric/{}", "unknowns": "unknown/{}"}  # headings in a file
 MEDIANS = "medians over the seeds that have finished; mean and [min, max] of the errors beside them"
@@ -52,7 +54,7 @@ def blocks(comparison: Entry, grouped: bool) -> tuple[list[Block], list[str]]:
         numeric = [k for k, column in enumerate(columns) if column.numeric]
         tables.append(Block(str(problem), rows, numeric, _smallest(columns, own)))
     several = grouped and any(one["finished"] > 1 for one in entries)
-    return tables, [*([MEDIANS] if several else []), *reasons.lines]
+    return tables, [*([MEDIANS] if several else []), *comparison["notes"], *reasons.lines]
 
 
 def in_full(comparison: Entry, grouped: bool) -> Rows:
@@ -114,14 +116,15 @@ def _of_groups(comparison: Entry, entries: Sequence[Entry], reasons: Reasons) ->
     """A group of seeds: median, mean and range of each error, and the medians of everything else."""
     fields = names(entries, "errors")
     own = " {}" if len(fields) > 1 else ""
+    several = any(one.get("finished", 0) > 1 for one in entries)
     numbered = [Column("runs", lambda one: ranges(list(map(int, _numbers(one)))), numeric=False)]
     return [
         *(numbered if comparison["sweep"] is not None else []),
         *_settings(entries),
         *(column for name in fields for column in (
             Column(f"error {name}", _number("errors", name, "median"), scientific, best=True),
-            Column(f"mean{own}".format(name), _number("errors", name, "mean"), scientific),
-            Column(f"[min, max]{own}".format(name), _range(name)),
+            *((Column(f"mean{own}".format(name), _number("errors", name, "mean"), scientific),
+               Column(f"[min, max]{own}".format(name), _range(name))) if several else ()),
         )),
         *_metrics_and_unknowns(entries, "median"),
         Column("time", _number("", "seconds", "median"), duration),
@@ -163,7 +166,7 @@ def _number(kind: str, name: str, what: str | None = None) -> Callable[[Entry], 
 def _range(field: str) -> Callable[[Entry], str | None]:
     def read(one: Entry) -> str | None:
         error = one.get("errors", {}).get(field, {})
-        ends = [scientific(error[end]) for end in ("least", "greatest")] if "deviation" in error else []
+        ends = [scientific(error[end]) for end in ("least", "greatest") if end in error]
         return f"[{', '.join(ends)}]" if ends else None
 
     return read
@@ -201,7 +204,8 @@ def _count(one: Entry) -> str | None:
     """How many seeds count, and of how many where some have not finished."""
     if "numbers" in one:
         return None
-    return f"{one['finished']} of {one['finished'] + len(one['others'])}" if one["others"] else str(one["finished"])
+    finished, seeds = one["finished"], len(one["seeds"])
+    return f"{finished} of {seeds}" if finished < seeds else str(finished)
 
 
 def _note(one: Entry, reasons: Reasons) -> str:

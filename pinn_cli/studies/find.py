@@ -13,6 +13,7 @@ command takes several.
 
 import json
 import os
+import shlex
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -67,12 +68,19 @@ def every(root: Path = OUTPUTS) -> list[Path]:
 
 
 def best(folders: Sequence[Path], asked: str = BEST) -> Path:
-    """The run with the smallest error, of several fields the largest. Raises UsageError where no errors compare."""
+    """The run with the smallest error, of several fields the largest. Raises UsageError where no errors compare.
+
+    Errors of several problems do not compare, nor do those of one problem whose text or data has changed.
+    """
     summaries = [summary(folder) for folder in folders]
     rated = [one for one in summaries if isfinite(largest_error(one)) and one["status"] != Status.FAILED]
     if len(problems := {str(one["problem"]) for one in rated}) > 1:
         example = f"{asked.removesuffix(BEST)}{min(problems)}/{BEST}"
         raise UsageError(f"`{asked}` is among runs of {', '.join(sorted(problems))}; type e.g. {example}")
+    if len(sources := {str(one["source"]): one for one in rated}) > 1:
+        pair = shlex.join([one["folder"] for one in sources.values()][:2])
+        raise UsageError(f"`{asked}` is among runs of {len(sources)} sources, whose errors do not compare; name the "
+                         f"run (pinn diff {pair} shows what changed)")  # fmt: skip
     if not rated:
         raise UsageError(f"`{asked}` goes by the error, and no run there has one; `pinn list runs` shows what there is")
     return Path(min(rated, key=largest_error)["folder"])

@@ -19,6 +19,36 @@ from pinn_cli.studies.sweep import Sweep
 from tests.run_files import write_run
 from tests.sweep_files import FOLDER, REASON, set_status, write_sweep
 
+EQUATION = '''from dataclasses import dataclass
+
+from pinn_cli import Box, Problem, on
+
+
+@dataclass
+class Fixme(Problem):
+    """u_xx = 2 on [0, 1], u(0) = 0, u(1) = 1; the sign is wrong"""
+
+    coordinates = ("x",)
+    fields = ("u",)
+
+    def __post_init__(self):
+        self.domain = Box(x=(0, 1))
+
+    def exact(self, x):
+        return x**2
+
+    @on("interior")
+    def pde(self, u_xx):
+        return u_xx + 2
+
+    @on("x=0")
+    def left(self, u):
+        return u
+
+    @on("x=1")
+    def right(self, u):
+        return u - 1
+'''
 TWO = Path("outputs/sweeps/2026-03-01_10-00-00-cd34")  # a sweep of two problems
 
 
@@ -33,7 +63,8 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
         runs = [(own, None) for own in [*words, ["problem=fhn", "points.interior=30", "seed=0"]]]
         sweep = Sweep.create("pinn train -m ...", "basic", runs, TWO)
         for number, own in enumerate(words):
-            results = write_run(sweep.folder / str(number), nodes=8, started=f"2026-03-01T10:00:0{number}")
+            results = write_run(sweep.folder / str(number), nodes=8, started=f"2026-03-01T10:00:0{number}",
+                                seed=int(own[-1][-1]))  # fmt: skip
             results.attributes(problem=own[0].removeprefix("problem="))
             errors = {"u": 0.1 / (1 + number)} if number < 4 else {"v": 1.0 + number, "w": 2.0}
             unknowns = {} if number < 4 else {"unknowns": {"tau": 12.5 + 0.001 * number}}
@@ -201,8 +232,10 @@ def test_json_has_groups_runs_and_refused_combinations(capsys) -> None:
     text = printed(capsys, "ab", "--json")
     found = json.loads(text, parse_constant=lambda constant: pytest.fail(f"{constant} is no JSON"))
     assert found["groups"][0]["errors"]["u"]["median"] == pytest.approx(3e-3)  # NaN does not count
+    assert list(found["groups"][0]["others"].values()) == ["has no error u"]
     assert found["runs"][4]["settings"] == {"weighting": "lr_annealing", "seed": "1"}
-    refused = {"settings": {"weighting": "grad_norm"}, "status": "refused", "reason": REASON, "numbers": [6, 7, 8]}
+    refused = {"settings": {"weighting": "grad_norm"}, "status": "refused", "reason": REASON, "numbers": [6, 7, 8],
+               "seeds": ["0", "1", "2"]}  # fmt: skip
     assert found["unstarted"] == [{"problem": "helmholtz", **refused}]
 
 
@@ -254,6 +287,112 @@ def test_a_figure_is_written_and_needs_two_errors(tmp_path: Path) -> None:
 def test_a_comparison_that_is_impossible_gets_one_line(words: list[str], says: str, one_line) -> None:
     assert main(["compare", *words]) == 2
     assert says in one_line()
+
+
+def write_seeds(**changed: object) -> None:
+    """Three lone runs with seeds 0, 1 and 2; the third has the changed attributes."""
+    for seed in range(3):
+        run = write_run(Path(f"outputs/lone/{seed}"), seed=seed, nodes=8, started=f"2026-01-01T00:00:0{seed}")
+        run.attributes(**{"threads": 1, "versions": {"torch": "2.9"}} | (changed if seed == 2 else {}))
+
+
+def test_runs_of_another_source_are_another_row_and_the_column_says_so(capsys) -> None:
+    write_seeds(source="ffffffff")
+    head, first, second, _, note = in_lines(capsys, "outputs/lone")
+    assert head[:3] == ["source", "error", "u"]
+    assert (first[0], first[-1], second[0], second[-1]) == ("0a1b2c3d", "2", "ffffffff", "1")
+    assert " ".join(note).endswith("differs; pinn diff outputs/lone/0 outputs/lone/2")
+    found = json.loads(printed(capsys, "outputs/lone", "--json"))
+    assert [group["settings"] for group in found["groups"]] == [{"source": "0a1b2c3d"}, {"source": "ffffffff"}]
+    assert [run["source"] for run in found["runs"]] == ["0a1b2c3d", "0a1b2c3d", "ffffffff"]
+    rows = list(csv.DictReader(io.StringIO(printed(capsys, "outputs/lone", "--csv"))))
+    assert [(row["source"], row["finished"]) for row in rows] == [("0a1b2c3d", "2"), ("ffffffff", "1")]
+    assert main(["show", "lone/best"]) == 2
+    assert "runs of 2 sources" in capsys.readouterr().err
+
+
+def test_a_file_without_a_source_is_told_apart_by_its_text(capsys) -> None:
+    write_seeds()
+    for seed in range(3):
+        Results(f"outputs/lone/{seed}/results.h5").replace({"source": {"problems.mine": f"{seed > 1}"}})
+        set_status(seed, Path("outputs/lone"), source="")
+    assert [row[-1] for row in in_lines(capsys, "outputs/lone")[1:3]] == ["2", "1"]
+
+
+def test_a_seed_that_was_trained_twice_counts_once(capsys) -> None:
+    write_seeds(seed=1)
+    Results("outputs/lone/2/results.h5").replace({"config": Results("outputs/lone/1/results.h5").read_config(),
+                                                  "error": {"u": 3e-4}})  # fmt: skip
+    head, row, *_ = in_lines(capsys, "outputs/lone")
+    assert head == ["error", "u", "mean", "[min,", "max]", "time", "steps", "seeds", "note"]
+    assert row == ["2.00e-04", "2.00e-04", "[1.00e-04,", "3.00e-04]", "0:32", "5900", "2", "1", "repeats", "seed", "1"]
+    [group] = json.loads(printed(capsys, "outputs/lone", "--json"))["groups"]
+    assert (group["finished"], group["seeds"]) == (2, ["0", "1"])
+    assert group["folders"] == ["outputs/lone/0", "outputs/lone/2"]
+    shutil.rmtree("outputs/lone/0")
+    assert [line[0] for line in in_lines(capsys, "outputs/lone")] == ["run", "1", "2"]  # no group of seeds
+    assert "deviation" not in json.loads(printed(capsys, "outputs/lone", "--json"))["groups"][0]["errors"]["u"]
+
+
+def test_one_finished_seed_has_no_mean_and_no_range(capsys) -> None:
+    write_seeds()
+    for seed in (1, 2):
+        set_status(seed, Path("outputs/lone"), status="stopped", reason="interrupted")
+    head, row, *_ = in_lines(capsys, "outputs/lone")
+    assert head == ["error", "u", "time", "steps", "seeds", "note"]
+    assert row[3:6] == ["1", "of", "3"]
+
+
+def test_device_threads_and_versions_make_no_rows_and_are_told(capsys) -> None:
+    write_seeds(threads=4, versions={"torch": "2.10"}, device="cuda:1")
+    *_, below, note = printed(capsys, "outputs/lone").splitlines()
+    assert below == MEDIANS
+    assert note == ("no settings, but different:  device cpu (0 1), cuda (2)  threads 1 (0 1), 4 (2)  "
+                    "torch 2.9 (0 1), 2.10 (2); times do not compare")  # fmt: skip
+
+
+def test_a_setting_that_a_resume_changed_makes_another_row_and_a_new_limit_does_not(capsys) -> None:
+    write_seeds()
+    config = Results("outputs/lone/2/results.h5").read_config()
+    Results("outputs/lone/2/results.h5").replace({"begun": config.replace("alpha: 0.9", "alpha: 0.5")})
+    head, first, second, *_ = in_lines(capsys, "outputs/lone")
+    assert (head[0], first[0], second[:3]) == ("alpha", "0.9", ["0.5", "->", "0.9"])
+    then, now = (f"{config}stop: {{steps: {steps}}}\n" for steps in (3, 9))
+    Results("outputs/lone/2/results.h5").replace({"begun": then, "config": now})
+    Results("outputs/lone/1/results.h5").replace({"config": now.replace("seed: 2", "seed: 1")})
+    assert [row[-1] for row in in_lines(capsys, "outputs/lone")[1:3]] == ["1", "2"]
+
+
+def test_a_yaml_that_was_edited_while_a_sweep_ran_makes_another_row(capsys) -> None:
+    results = Results(FOLDER / "5/results.h5")
+    results.replace({"config": results.read_config().replace("a1: 1.0", "a1: 7.0")})
+    rows = in_lines(capsys, "ab")
+    assert rows[0][:3] == ["runs", "weighting", "a1"]
+    assert [(row[0], row[2]) for row in rows[1:5]] == [("0-2", "1.0"), ("3-4", "1.0"), ("5", "7.0"), ("6-8", "–")]
+
+
+def test_a_damaged_lone_run_does_not_hide_the_others(capsys) -> None:
+    write_seeds()
+    Path("outputs/lone/2/results.h5").write_bytes(b"no results")
+    assert "damaged" in printed(capsys, "outputs/lone/0", "outputs/lone/1", "outputs/lone/2")
+
+
+def test_seeds_trained_after_an_edit_of_the_equation_are_another_row(own_folder: Path, capsys) -> None:
+    for name, content in (("problems/fixme.py", EQUATION),
+                          ("conf/problem/fixme.yaml", "_target_: problems.fixme.Fixme\n")):  # fmt: skip
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text(content)
+    few = ["points.interior=8", "points.face=1", "architecture.width=4", "architecture.depth=1", "figures=off",
+           "compile=off", "threads=1", "stop.steps=1"]  # fmt: skip
+    for seed in range(4):
+        if seed == 2:
+            Path("problems/fixme.py").write_text(EQUATION.replace("u_xx + 2", "u_xx - 2"))
+        assert main(["train", "problem=fixme", f"seed={seed}", f"folder=runs/{seed}", *few]) == 0
+    capsys.readouterr()
+    groups = json.loads(printed(capsys, "runs", "--json"))["groups"]
+    assert [(list(group["settings"]), group["finished"]) for group in groups] == [(["source"], 2), (["source"], 2)]
+    assert main(["diff", "runs/0", "runs/2"]) == 0
+    assert {"-        return u_xx + 2", "+        return u_xx - 2"} <= set(capsys.readouterr().out.splitlines())
 
 
 def test_numbers_are_ranges_and_keys_as_short_as_they_can_be() -> None:

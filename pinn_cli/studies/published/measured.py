@@ -104,8 +104,12 @@ def _reduced(value: Any, take: str) -> float | None:
 
 
 def refuse_others(table: Table) -> None:
-    """Raise UsageError for a folder that holds a run with settings other than the table's."""
+    """Raise UsageError for a run with settings other than the table's, and for seeds of a cell of different sources."""
     for name, own in folders(table).items():
+        if len(sources := {runs.summary(folder)["source"]: folder for folder in own.values()}) > 1:
+            pair = shlex.join(list(map(str, sources.values()))[:2])
+            raise UsageError(f"the runs of {name} differ in their source (pinn diff {pair}); move {table.folder} "
+                             "elsewhere")  # fmt: skip
         for seed, folder in own.items():
             config = composed(table.cells[name].words)
             config.seed, config.folder = seed, str(folder)
