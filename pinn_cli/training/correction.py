@@ -108,7 +108,7 @@ class Located:
             shift = STEP * torch.eye(self.basis.outputs, dtype=self.X.dtype)[g]
 
             def slope(Y: Any, shift: Tensor = shift) -> Any:
-                outputs = model.network(model.features(Y))
+                outputs = model.outputs(Y)
                 return (model.ansatz(Y, outputs + shift) - model.ansatz(Y, outputs - shift)) * (0.5 / STEP)
 
             table = self.basis.residuals.engine(self.algebra.position)(slope, self.X)

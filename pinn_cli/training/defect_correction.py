@@ -15,6 +15,7 @@ from pinn_cli.derivatives.algebra import unit
 from pinn_cli.methods.contracts import Batch
 from pinn_cli.methods.linear_algebra import Triangle, triangle
 from pinn_cli.physics.domains.base import Domain
+from pinn_cli.physics.problem import Constraint, Problem
 from pinn_cli.physics.terms import rms
 from pinn_cli.training.correction import Basis, Correction, Equations
 from pinn_cli.training.model import Features
@@ -50,11 +51,11 @@ class DefectCorrection:
         self.noise: list[Correction] = []
         inside = sum(c.kind == "interior" for c in residuals.constraints.values())
         rows = math.ceil(ROWS * self.basis.columns / max(1, inside))
-        self._solve(*(Sample(self.basis, *draw(residuals, n, seed + k), before) for k, n in enumerate((rows, UNSEEN))))
-
-    def unknowns(self) -> list[tuple[str, Tensor, Tensor]]:
-        """Name, change and value of each trained coefficient."""
-        return [(n, d, self.residuals.unknowns[n]) for n, d in self.correction.unknowns.items()]
+        counts = (rows, min(UNSEEN, 4 * self.basis.columns))
+        solved, unseen = (
+            Sample(self.basis, *draw(residuals, n, self.basis.columns, seed + k), before) for k, n in enumerate(counts)
+        )
+        self._solve(solved, unseen)
 
     def _features(self, K: int, seed: int) -> RandomFeatures:
         """Isotropic features of every scale, and features along the fronts of the fields where residuals are large."""
@@ -156,18 +157,24 @@ class Sample:
         self.weights = {name: (share / max(1, len(share))).sqrt() for name, share in shares.items()}
 
 
-def draw(residuals: Residuals, n: int, seed: int) -> tuple[Batch, dict[str, Tensor]]:
-    """Points of every constraint, n of them inside, and their shares (N,) of the region; on `data` all measurements."""
+def draw(residuals: Residuals, n: int, most: int, seed: int) -> tuple[Batch, dict[str, Tensor]]:
+    """Points of every constraint and their shares (N,) of its region: n inside, at most `most` on a part of a face.
+
+    On `data` they are all measurements.
+    """
     problem, shared = residuals.problem, dict[str, tuple[Tensor, Tensor]]()
     for c in residuals.constraints.values():
         if c.kind == "interior":
             shared.setdefault(c.region, focused(residuals, n, seed))
         else:
-            of_face = FACE.get(len(problem.domain.parts(c.region)[0]), UNSEEN) if c.kind == "face" else 0
-            X = sobol(problem.domain, c.region, of_face, seed) if c.kind == "face" else problem.data
+            X = problem.data if c.kind == "data" else sobol(problem.domain, c.region, _on_face(problem, c, most), seed)
             shared.setdefault(c.region, (X, torch.ones_like(X[:, 0])))
     names = {name: shared[c.region] for name, c in residuals.constraints.items()}
     return {name: X for name, (X, _) in names.items()}, {name: share for name, (_, share) in names.items()}
+
+
+def _on_face(problem: Problem, c: Constraint, most: int) -> int:
+    return min(most, FACE.get(len(problem.domain.parts(c.region)[0]), UNSEEN))
 
 
 def focused(residuals: Residuals, n: int, seed: int) -> tuple[Tensor, Tensor]:

@@ -44,6 +44,7 @@ GOOD, POOR = 0.6, 0.4  # explained: from GOOD on the estimate is right within a 
 ENOUGH = 0.75  # explained: more columns are not tried
 COLUMNS = (400, 800)  # of the first attempt and of the second
 ROUNDING = 1e-13  # |F(u)|: there is nothing to explain
+TRIAL = 4  # columns at most for each training point
 AT_ONCE = 2000  # points that are evaluated together
 NOISE_POINTS = 300  # points at which the effect of noise is measured
 
@@ -100,26 +101,30 @@ def estimate(
         if free and not names:
             return Estimate(why=str(free))
         with torch.no_grad():
-            return _estimate(_pieces(problem, objective), problem, names, X.cpu().double(), seed)
+            return _estimate(_pieces(problem, objective), problem, names, X.cpu().double(), seed, _columns(objective))
     except Exception as error:  # residuals and networks of the user may raise anything, and the run must end well
         return Estimate(why=f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
 
 
-def _estimate(pieces: Sequence[Residuals], problem: Problem, names: Sequence[str], X: Tensor, seed: int) -> Estimate:
+def _estimate(
+    pieces: Sequence[Residuals], problem: Problem, names: Sequence[str], X: Tensor, seed: int, columns: Sequence[int]
+) -> Estimate:
+    each = [int(n * len(pieces) ** -0.5) for n in columns]  # more windows in time have fewer columns each
     parts: list[DefectCorrection] = []
     for piece in pieces:
-        parts.append(_best(piece, len(pieces) ** -0.5, seed, parts[-1].correction if parts else None))
+        parts.append(_best(piece, each, seed, parts[-1].correction if parts else None))
     before, after = (math.hypot(*sizes) for sizes in zip(*((p.before, p.after) for p in parts), strict=True))
     u, du = changes(parts, [p.correction for p in parts], problem, X, names)
     noise = _noise(parts, problem, X[:: max(1, len(X) // NOISE_POINTS)], names)
     whole = {name: u[name] + du[name] for name in names}
     size = {name: math.hypot(rms(du[name]), noise.get(name, 0.0)) for name in names}
-    unknowns = [(n, d, parts[-1].residuals.unknowns[n]) for n, d in parts[-1].correction.unknowns.items()]
+    moved = _mean([p.correction.unknowns for p in parts])
+    value = _mean([p.residuals.unknowns for p in parts])
     return Estimate(
         error={name: _ratio(size[name], rms(v)) for name, v in whole.items()},
         explained=1 - after / before if before > ROUNDING else 1.0,
         centred={name: _ratio(size[name], rms(v - v.mean())) for name, v in whole.items()},
-        unknowns={n: _ratio(math.hypot(float(d), noise.get(n, 0.0)), abs(float(d + v))) for n, d, v in unknowns},
+        unknowns={n: _ratio(math.hypot(d, noise.get(n, 0.0)), abs(d + value[n])) for n, d in moved.items()},
         correction=du,
     )
 
@@ -157,11 +162,17 @@ def _pieces(problem: Problem, objective: Objective) -> list[Residuals]:
     return pieces
 
 
-def _best(piece: Residuals, share: float, seed: int, before: Correction | None) -> DefectCorrection:
-    """The correction that explains most of the residual. More windows in time have fewer columns each."""
+def _columns(objective: Objective) -> list[int]:
+    """The columns of each attempt. A trial run of a few points gets few, so that it does not wait for its estimate."""
+    points = sum(map(len, objective.batch.values()))
+    return list(dict.fromkeys(min(n, TRIAL * points) if points else n for n in COLUMNS))
+
+
+def _best(piece: Residuals, columns: Sequence[int], seed: int, before: Correction | None) -> DefectCorrection:
+    """The correction that explains most of the residual."""
     tried: list[DefectCorrection] = []
-    for columns in COLUMNS:
-        tried.append(DefectCorrection(piece, int(share * columns), seed, before))
+    for n in columns:
+        tried.append(DefectCorrection(piece, n, seed, before))
         if tried[-1].after <= (1 - ENOUGH) * tried[-1].before:
             break
     return min(tried, key=lambda one: one.after)
@@ -206,8 +217,13 @@ def _noise(parts: Sequence[DefectCorrection], problem: Problem, X: Tensor, names
     samples = list(zip(*(part.noise for part in parts), strict=False))
     fields = [changes(parts, sample, problem, X, names)[1] for sample in samples]
     out = {name: rms(torch.stack([du[name] for du in fields])) for name in names if samples}
-    unknowns = [sample[-1].unknowns for sample in samples]
-    return out | {n: rms(torch.stack([d[n] for d in unknowns])) for n in (unknowns[0] if unknowns else ())}
+    unknowns = [_mean([correction.unknowns for correction in sample]) for sample in samples]
+    return out | {n: rms(torch.tensor([d[n] for d in unknowns])) for n in (unknowns[0] if unknowns else ())}
+
+
+def _mean(tables: Sequence[Mapping[str, Tensor]]) -> dict[str, float]:
+    """The mean of each number over the windows in time."""
+    return {name: sum(float(t[name]) for t in tables) / len(tables) for name in tables[0]}
 
 
 def _ratio(a: float, b: float) -> float:

@@ -74,9 +74,13 @@ class Model(nn.Module):
         values = {k: torch.tensor(float(v), dtype=torch.float64, device="cpu") for k, v in (unknowns or {}).items()}
         self.unknowns = nn.ParameterDict({k: nn.Parameter(v) for k, v in values.items()})
 
-    def forward(self, X: Tensor) -> Tensor:
+    def outputs(self, X: Tensor) -> Tensor:
+        """size * network, which an ansatz gets (N, F)."""
         u = self.network(self.features(X))
-        u = u if self.size is None else u * self.size
+        return u if self.size is None else u * self.size
+
+    def forward(self, X: Tensor) -> Tensor:
+        u = self.outputs(X)
         if self.ansatz is not None:
             return self.ansatz(X, u)
         return u if self.offset is None else u + self.offset
