@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import NoReturn
 
 from pinn_cli import __version__
+from pinn_cli.basics import streams
 from pinn_cli.basics.errors import FAILED, STOPPED, USAGE, TrainingError, UsageError, nearest
 from pinn_cli.basics.text import printable
 
@@ -36,8 +37,11 @@ COMMANDS = {
 def main(words: list[str] | None = None) -> int:
     """Carry out one command; the exit code: 0 finished, 1 failed, 2 not possible as typed, 3 stopped, resumable."""
     words = sys.argv[1:] if words is None else words
+    streams.prepare()
     try:
-        return dispatch(words)
+        code = dispatch(words)
+        sys.stdout.flush()  # a pipe may be closed
+        return code
     except UsageError as error:
         return _say(error, USAGE)
     except TrainingError as error:

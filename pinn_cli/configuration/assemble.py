@@ -55,6 +55,7 @@ def assemble(config: DictConfig, typed: Collection[str] = (), notes: Collection[
 
     `typed` and `notes` are those of its request. Raises UsageError for a part or a problem that cannot be trained.
     """
+    devices.check_cache()
     builder = Builder(typed)
     builder.notes += notes
     dtype = getattr(torch, config.dtype)

@@ -1,10 +1,13 @@
-"""The device of a run."""
+"""What a run needs of the machine: its device, and a folder for compiled code."""
 
+import os
 import re
 
 import torch
 
 from pinn_cli.basics.errors import MachineError, UsageError
+
+CACHE = "TORCHINDUCTOR_CACHE_DIR"  # torch reads it
 
 
 def choose(name: str, dtype: torch.dtype) -> torch.device:
@@ -46,3 +49,12 @@ def _require(name: str, kind: str, index: int) -> None:
         raise MachineError(f"device={name}: torch {torch.__version__} finds no such device here; type device=cpu")
     if index >= backend.device_count():
         raise MachineError(f"device={name}: there are {backend.device_count()}, counted from 0; type device={kind}:0")
+
+
+def check_cache() -> None:
+    """Refuse a folder for compiled code that cannot be made: torch makes it at its first use (MachineError)."""
+    place = os.environ.get(CACHE)
+    try:
+        os.makedirs(place or ".", exist_ok=True)
+    except OSError as error:
+        raise MachineError(f"{CACHE}={place} cannot be written ({error.strerror}); type unset {CACHE}") from None

@@ -178,8 +178,10 @@ def _rows(columns: Sequence[Column], entries: Iterable[Entry], none: str) -> Row
 
 
 def _smallest(columns: Sequence[Column], entries: Sequence[Entry]) -> set[tuple[int, int]]:
-    """The places of the smallest number of each column with `best` that has more than one number."""
-    places = set()
+    """The places of the smallest number of each column with `best` that has more than one; none if sources differ."""
+    places: set[tuple[int, int]] = set()
+    if "source" in entries[0]["settings"]:  # errors against different solutions
+        return places
     for k, column in enumerate(columns):
         values = {row: column.read(one) for row, one in enumerate(entries, 1)} if column.best else {}
         known = {row: value for row, value in values.items() if value is not None and value == value}

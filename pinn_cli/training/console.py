@@ -28,7 +28,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from pinn_cli.basics import pace
+from pinn_cli.basics import pace, streams
 from pinn_cli.basics.text import duration, page, rate, scientific, trend
 
 LINE_INTERVAL = 3.0  # seconds between two lines of a log
@@ -143,6 +143,7 @@ class Console:
         log: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
     ):
+        streams.prepare()  # a run may be started from Python as well
         stream = stream or sys.stdout
         terminal = rich.console.Console(file=stream, highlight=False)
         live = _in_notebook(terminal) or (stream.isatty() and not terminal.is_dumb_terminal)
