@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, cos, exp, sin
 
 from pinn_cli import Box, Problem, on, periodic
-from pinn_cli.physics.references.circle.reaction_diffusion import ETDRK4
+from pinn_cli.physics.references.circle.etdrk4 import ETDRK4
 
 
 class Spectral:
@@ -489,32 +489,6 @@ class AllenCahn(Problem):
 
 
 @dataclass
-class KuramotoSivashinsky(Problem):
-    """u_t + 6.25 u u_x + 0.390625 u_xx + 0.00152587890625 u_xxxx = 0, x in [0, 2 pi], u = cos x (1 + sin x) at first.
-
-    Wang et al. 2023 (arXiv:2308.08468); here up to t = 0.4.
-    """
-
-    coordinates, fields = ("x", "t"), ("u",)
-
-    def __post_init__(self) -> None:
-        self.domain = Box(x=(0, 2 * pi), t=(0, 0.4))
-
-    def reference(self):
-        return Spectral((0, 2 * pi), 0.4, lambda x: np.cos(x) * (1 + np.sin(x)),
-                        lambda k: -0.390625 * k**2 - 0.00152587890625 * k**4,
-                        lambda k, u: -3.125 * k * np.fft.rfft(u**2))  # fmt: skip
-
-    @on("interior")
-    def pde(self, u, u_t, u_x, u_xx, u_xxxx):
-        return u_t + 6.25 * u * u_x + 0.390625 * u_xx + 0.00152587890625 * u_xxxx
-
-    @on("initial")
-    def start(self, x, u):
-        return u - cos(x) * (1 + sin(x))
-
-
-@dataclass
 class Layer(Line):
     """-eps u_xx + u_x = 1, u = 0 at both ends: a boundary layer of width eps at x = 1."""
 
@@ -530,28 +504,6 @@ class Layer(Line):
     @on("boundary")
     def ends(self, u):
         return u
-
-
-@dataclass
-class Plate(Square):
-    """u_xxxx + 2 u_xxyy + u_yyyy = f, clamped: u = sin^2(pi x) sin^2(pi y)."""
-
-    def exact(self, x, y):
-        return sin(pi * x) ** 2 * sin(pi * y) ** 2
-
-    @on("interior")
-    def plate(self, x, y, u_xxxx, u_xxyy, u_yyyy):
-        a, b = cos(2 * pi * x), cos(2 * pi * y)
-        f = 4 * pi**4 * (4 * a * b - a - b)
-        return u_xxxx + 2 * u_xxyy + u_yyyy - f
-
-    @on("boundary")
-    def wall(self, u):
-        return u
-
-    @on("boundary")
-    def slope(self, u_n):
-        return u_n
 
 
 @dataclass
