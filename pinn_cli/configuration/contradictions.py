@@ -6,6 +6,7 @@ problem.
 
 import dis
 from collections.abc import Callable
+from itertools import combinations
 
 import torch
 from omegaconf import DictConfig
@@ -35,6 +36,7 @@ def refuse_contradictions(config: DictConfig, parts: Parts, objective: Objective
     refuse_unknown_error(config, any(getattr(parts.problem, name, None) for name in ("exact", "reference")))
     if config.constraints == "exact" and hasattr(parts.problem, "ansatz"):
         raise UsageError("constraints=exact: the problem has its own `ansatz`, which counts; type constraints=soft")
+    _refuse_two_values(parts.problem)
     for name in objective.unknowns:
         _refuse_fixed(parts.problem, name)
         _refuse_unreached(objective, name)
@@ -51,6 +53,23 @@ def refuse_unknown_error(config: DictConfig, known: bool) -> None:
             f"stop.error={config.stop.error:g}: the problem has no `exact` and no `reference`, so no error is "
             "measured; type stop.loss=... or give it one"
         )
+
+
+def _refuse_two_values(problem: Problem) -> None:
+    """Refuse two conditions that prescribe different values of a field, or of its slope, on one face."""
+    given = [g for c in problem.constraints() if (g := prescribed(problem, c)) is not None]
+    for one, other in combinations(given, 2):
+        X = trial_points(problem, one.region, 64)
+        X = X[problem.domain.lies_on(other.region, X)]
+        if (one.field, one.index) != (other.field, other.index) or not len(X):
+            continue
+        columns = list(X.unbind(1))
+        values = [torch.as_tensor(g.value(columns), dtype=X.dtype, device=X.device) for g in (one, other)]
+        if not torch.allclose(*values, rtol=1e-6, atol=1e-12):
+            raise UsageError(
+                f"{type(problem).__name__}: `{one.constraint}` and `{other.constraint}` prescribe different values of "
+                f"{problem.fields[one.field]} on {other.region}; take one of them away"
+            )
 
 
 # --- unknowns ---------------------------------------------------------------------------------------------------------

@@ -120,7 +120,7 @@ class Window(Wrapped):
         reference = getattr(self.problem, "reference")()  # noqa: B009  (an optional method)
         if reference.at is None:
             return reference
-        rows = self._inside(reference.at[:, self._time])
+        rows = self._inside(reference.at[:, self._time]) & self.domain.lies_on("interior", reference.at)
         return ReferenceRows(reference, rows) if rows.any() else None
 
 

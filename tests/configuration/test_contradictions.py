@@ -114,6 +114,12 @@ REFUSED = {
         SOUGHT + "    def left(self, y, A):\n        return y - A\n    imposes = ('left',)\n"
         "    def impose(self, x, y):\n        return 2 + x * y\n", ["constraints=exact"],
         "no residual changes with `A`; add `A`"),
+    "two values on one face": (RISE + WALLS + "    @on('x=1')\n    def hot(self, u):\n        return u - 1\n", [],
+                               "Mine: `wall` and `hot` prescribe different values of u on x=1; take one of them away"),
+    "two beginnings": (RISE + WALLS + "    @on('t=0')\n    def again(self, u):\n        return u - 1\n", [],
+                       "Mine: `start` and `again` prescribe different values of u on t=0"),
+    "exact in another order": (RISE + WALLS + "    def exact(self, t, x):\n        return t * x\n", [],
+                               "Mine.exact: `t` stands for x; expected x, t"),
     "imposed values and an ansatz": (RISE + WALLS + "    def ansatz(self, x, t, u):\n        return t * u\n",
                                     ["constraints=exact"], "constraints=exact: the problem has its own `ansatz`"),
     "an imposed condition that is none": (RISE + WALLS + "    imposes = ('wal',)\n", [],
@@ -183,6 +189,8 @@ SOUND = {
     "double precision of Unix time": (DECAY, []),
     "single precision near zero": (DECAY, ["dtype=float32", "problem.start=0"]),
     "kelvin in single precision": (DECAY, ["dtype=float32", "problem.start=0", "problem.level=100"]),
+    "a value given twice": (RISE + WALLS + "    @on('x=1')\n    def cold(self, u):\n        return 2 * u\n", []),
+    "values that meet at a corner": (RISE.replace("sin(pi * x)", "1") + WALLS, []),
     "a period with one end given": (RISE + WALLS.replace("boundary", "x=0"), ["periodic=[x]"]),
 }  # fmt: skip
 

@@ -292,6 +292,7 @@ BOXES = {
     "nothing": ({"x": None}, "expected two finite numbers"),
     "complex": ({"x": (0, 1j)}, "expected two finite numbers"),
     "no side": ({}, "expected at least one side"),
+    "no such time": ({"x": (0, 1), "time": "s"}, "time='s': no such side; expected one of x, or time=None"),
     "a name of all": ({"x": (0, 1), "names": {"boundary": ["x=0"]}}, "name boundary: there is a region of this name"),
     "a name of data": ({"x": (0, 1), "names": {"data": ["x=0"]}}, "name data: there is a region of this name"),
     "a name of a face": ({"x": (0, 1), "names": {"x=0": ["x=1"]}}, "name x=0: there is a region of this name"),

@@ -48,6 +48,8 @@ class Box(Domain):
         self.coordinates = tuple(sides)
         self.lower = tuple(low for low, _ in ends.values())
         self.upper = tuple(high for _, high in ends.values())
+        if time not in (None, "t", *sides):
+            raise ValueError(f"time={time!r}: no such side; expected one of {', '.join(sides)}, or time=None")
         self.time = time if time in sides else None
         self.names = {name: list(faces) for name, faces in (names or {}).items()}
         self.points = {name: tuple(map(float, point)) for name, point in (points or {}).items()}

@@ -1,5 +1,7 @@
 """Trusted values to compare a prediction with: one file per kind, and the contract in `base.py`."""
 
+from inspect import signature
+
 from torch import Tensor
 
 from pinn_cli.basics.errors import UsageError
@@ -21,6 +23,10 @@ def reference_of(problem: Problem) -> Reference | None:
     """
     exact, reference = getattr(problem, "exact", None), getattr(problem, "reference", None)
     if exact is not None:
+        for name, coordinate in zip(signature(exact).parameters, problem.coordinates, strict=False):
+            if name in problem.coordinates and name != coordinate:
+                where, expected = f"{type(problem).__name__}.exact", ", ".join(problem.coordinates)
+                raise UsageError(f"{where}: `{name}` stands for {coordinate}; expected {expected}")
         return _tried(Exact(exact, problem.fields), problem, "exact")
     known = None if reference is None else reference()
     return None if known is None else _inside(_tried(CachedReference(known), problem, "reference"), problem)
