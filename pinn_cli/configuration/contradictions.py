@@ -64,8 +64,8 @@ def _refuse_two_values(problem: Problem) -> None:
         if (one.field, one.index) != (other.field, other.index) or not len(X):
             continue
         columns = list(X.unbind(1))
-        values = [torch.as_tensor(g.value(columns), dtype=X.dtype, device=X.device) for g in (one, other)]
-        if not torch.allclose(*values, rtol=1e-6, atol=1e-12):
+        first, second = (torch.as_tensor(g.value(columns), dtype=X.dtype, device=X.device) for g in (one, other))
+        if not torch.allclose(first, second, rtol=1e-6, atol=1e-12):
             raise UsageError(
                 f"{type(problem).__name__}: `{one.constraint}` and `{other.constraint}` prescribe different values of "
                 f"{problem.fields[one.field]} on {other.region}; take one of them away"

@@ -48,6 +48,8 @@ def trainable_constraints(problem: Problem) -> list[Constraint]:
         )
     for constraint in constraints:
         _check_residual(problem, constraint)
+    for name, (method, symbols) in problem.observables().items():
+        _row_by_row(problem, Constraint(name, "interior", method, symbols), "observable")
     _check_ansatz(problem)
     names = [c.name for c in constraints]
     for name in problem.imposes:
@@ -86,21 +88,29 @@ def _refuse_names_of_regions(problem: Problem, constraints: list[Constraint]) ->
 
 
 def _check_residual(problem: Problem, constraint: Constraint) -> None:
+    values, r = _row_by_row(problem, constraint, "residual")
+    # A residual that is not finite here may be so for the network: `training/finite.py` looks at that.
+    if r.isfinite().any() and not any(reacts(constraint, values, r, name) for name in supplied(constraint)):
+        where, fields = f"{type(problem).__name__}.{constraint.name}", ", ".join(problem.fields)
+        raise UsageError(f"{where}: no field changes the residual; expected one that depends on {fields}")
+
+
+def _row_by_row(problem: Problem, constraint: Constraint, what: str) -> tuple[Values, Tensor]:
+    """Trial values of the symbols, and what the method returns for them: one real number per point (or UsageError)."""
     where = f"{type(problem).__name__}.{constraint.name}"
     values = trial_values(problem, constraint)
     n = len(trial_points(problem, constraint.region, N))
     r = evaluated(where, constraint, values)
     if not isinstance(r, Tensor) or r.shape != (n,):
         shown = f"shape {tuple(r.shape)}" if isinstance(r, Tensor) else f"type {type(r).__name__}"
-        raise UsageError(f"{where}: the residual of {n} points has {shown}; expected ({n},), one number per point")
+        raise UsageError(f"{where}: the {what} of {n} points has {shown}; expected ({n},), one number per point")
+    if not r.is_floating_point():
+        raise UsageError(f"{where}: the {what} has values of {r.dtype}; expected real numbers, of torch.float64")
     if others := _other_rows(constraint, values, r):
         raise UsageError(
-            f"{where}: a change at one point changes the residual at {others} others; write it point by point"
+            f"{where}: a change at one point changes the {what} at {others} others; write it point by point"
         )
-    # A residual that is not finite here may be so for the network: `training/finite.py` looks at that.
-    if r.isfinite().any() and not any(reacts(constraint, values, r, name) for name in supplied(constraint)):
-        fields = ", ".join(problem.fields)
-        raise UsageError(f"{where}: no field changes the residual; expected one that depends on {fields}")
+    return values, r
 
 
 def _check_measurements(problem: Problem) -> None:

@@ -169,6 +169,9 @@ class Problem(metaclass=OneOfEachName):
         columns = copy.copy(self._measured)
         for name in self._measured.keys() - asked - set(self.coordinates):
             del columns[name]
+        for name, column in columns.items():
+            if type(column) in (list, tuple):
+                columns[name] = torch.tensor(column, dtype=torch.float64, device="cpu")
         return columns
 
     @property

@@ -93,6 +93,10 @@ class Mine(Problem):
     def begin(self, u, level):
         return u - level - 1
 """
+TABLE = """
+    def reference(self):
+        return Table('u.csv', self.coordinates, self.fields)
+"""
 
 REFUSED = {
     "an unknown as self.A": (SOUGHT + "    def left(self, y):\n        return y - self.A\n", [],
@@ -120,6 +124,10 @@ REFUSED = {
                        "Mine: `start` and `again` prescribe different values of u on t=0"),
     "exact in another order": (RISE + WALLS + "    def exact(self, t, x):\n        return t * x\n", [],
                                "Mine.exact: `t` stands for x; expected x, t"),
+    "a reference of a field that is none": (RISE + WALLS + TABLE.replace("self.fields", "('v',)"), [],
+                                           "Mine.reference: `v` is no field and no observable; expected one of u"),
+    "a reference that is none": (RISE + WALLS + "    def reference(self):\n        return 'u.csv'\n", [],
+                                 "Mine.reference: found str; expected e.g. Table"),
     "imposed values and an ansatz": (RISE + WALLS + "    def ansatz(self, x, t, u):\n        return t * u\n",
                                     ["constraints=exact"], "constraints=exact: the problem has its own `ansatz`"),
     "an imposed condition that is none": (RISE + WALLS + "    imposes = ('wal',)\n", [],
@@ -168,6 +176,7 @@ def mine(own_folder: Path) -> Callable[[str], None]:
 def test_a_contradiction_is_refused_in_one_line(case, mine, one_line):
     text, words, message = REFUSED[case]
     mine(text)
+    Path("u.csv").write_text("x,t,v\n0,0,1\n1,1,1\n")
     assert main(["check", *SMALL, *words]) == 2
     assert re.search(message, refusal := one_line()), refusal
 
@@ -202,7 +211,6 @@ def test_what_is_no_contradiction_is_accepted(case, mine, capsys):
     assert main(["check", *SMALL, *words]) == 0, capsys.readouterr()
 
 
-TABLE = "    def reference(self):\n        return Table('u.csv', self.coordinates, self.fields)\n"
 REFERENCES = {
     "some outside": ("x,t,u\n0.5,0.5,0.1\n0.1,0.1,0.1\n0.9,0.9,0.1\n2,0.5,7\n0.5,-1,7\n",
                      ["2 of 5 points lie outside the domain and do not count", "0.1 to 0.9 of 0 to 1"]),
@@ -250,7 +258,9 @@ def test_a_reference_that_lies_all_outside_is_refused(mine, one_line):
         ("return 1.0", "Mine.exact: `u` has float at 4 points"),
         ("return u", "Mine.exact: NameError"),
         ("return x, t", "exact: 2 values; expected one for each field"),
-        ("return x + 1j", "Mine.exact: `u` has complex values; expected real ones"),
+        ("return x + 1j", "Mine.exact: `u` has values of torch.complex128; expected torch.float64"),
+        ("return (x * t).float()", "Mine.exact: `u` has values of torch.float32; expected torch.float64"),
+        ("return (x * t).long()", "Mine.exact: `u` has values of torch.int64; expected torch.float64"),
         ("return x * t + float('nan')", "Mine: the reference of u is finite at none of 64 points"),
     ],
 )

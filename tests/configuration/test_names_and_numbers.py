@@ -267,6 +267,29 @@ def test_a_parameter_that_is_no_symbol_is_refused(method, message):
         trainable_constraints(rod(more=on("interior")(method)))
 
 
+@pytest.mark.parametrize(
+    ("member", "message"),
+    [
+        (on("interior")(lambda self, u: u * 1j), "the residual has values of torch.complex128; expected real numbers"),
+        (on("interior")(lambda self, u: (u > 0).long()), "the residual has values of torch.int64"),
+        (observable(lambda self, u: u.mean()), r"the observable of 16 points has shape \(\); expected \(16,\)"),
+        (observable(lambda self, u: u - u.mean()), "a change at one point changes the observable at 15 others"),
+        (observable(lambda self, u: 1.0), "the observable of 16 points has type float"),
+        (observable(lambda self, u: u / self.w), "Bar.more: AttributeError"),
+    ],
+)
+def test_a_method_that_gives_no_real_number_per_point_is_refused(member, message):
+    with refused(message):
+        trainable_constraints(rod(more=member))
+
+
+def test_measurements_may_be_lists():
+    lists = {"x": [0.25, 0.5], "t": (0, 1), "v": [1, 2]}
+    problem = rod(measurements=lambda self: lists, seen=on("data")(lambda self, u, v: u - v))
+    trainable_constraints(problem)
+    assert problem.data.tolist() == [[0.25, 0.0, 1.0], [0.5, 1.0, 2.0]]
+
+
 def test_a_laplacian_without_a_coordinate_in_space_is_refused():
     class Decay(Problem):
         coordinates = ("t",)

@@ -29,6 +29,9 @@ def reference_of(problem: Problem) -> Reference | None:
                 raise UsageError(f"{where}: `{name}` stands for {coordinate}; expected {expected}")
         return _tried(Exact(exact, problem.fields), problem, "exact")
     known = None if reference is None else reference()
+    if known is not None and not all(hasattr(known, name) for name in ("fields", "error", "at", "__call__")):
+        found = type(known).__name__
+        raise UsageError(f"{type(problem).__name__}.reference: found {found}; expected e.g. Table('u.csv', ...), or None")
     return None if known is None else _inside(_tried(CachedReference(known), problem, "reference"), problem)
 
 
@@ -67,7 +70,10 @@ def _inside(reference: Reference, problem: Problem) -> Reference:
 
 def _tried(reference: Reference, problem: Problem, method: str) -> Reference:
     X = problem.domain.grid(2) if reference.at is None else reference.at
-    where = f"{type(problem).__name__}.{method}"
+    where, known = f"{type(problem).__name__}.{method}", [*problem.fields, *problem.observables()]
+    for name in reference.fields:
+        if name not in known:
+            raise UsageError(f"{where}: `{name}` is no field and no observable; expected one of {', '.join(known)}")
     if X.ndim != 2 or X.shape[1] != len(problem.coordinates):
         raise UsageError(f"{where}: points of shape {tuple(X.shape)}; expected (N, {len(problem.coordinates)})")
     try:
@@ -84,8 +90,8 @@ def _tried(reference: Reference, problem: Problem, method: str) -> Reference:
             raise UsageError(
                 f"{where}: `{name}` has {shown} at {len(X)} points; expected ({len(X)},), one number per point"
             )
-        if value.is_complex():
-            raise UsageError(f"{where}: `{name}` has complex values; expected real ones")
+        if not value.is_floating_point() or (method == "exact" and value.dtype != X.dtype):
+            raise UsageError(f"{where}: `{name}` has values of {value.dtype}; expected {X.dtype}, as its arguments")
         if reference.at is not None and not value.isfinite().any():
             raise UsageError(f"{where}: `{name}` is finite at none of {len(X)} points")
     return reference
