@@ -30,8 +30,8 @@ def reference_of(problem: Problem) -> Reference | None:
         return _tried(Exact(exact, problem.fields), problem, "exact")
     known = None if reference is None else reference()
     if known is not None and not all(hasattr(known, name) for name in ("fields", "error", "at", "__call__")):
-        found = type(known).__name__
-        raise UsageError(f"{type(problem).__name__}.reference: found {found}; expected e.g. Table('u.csv', ...), or None")
+        where, found = f"{type(problem).__name__}.reference", type(known).__name__
+        raise UsageError(f"{where}: found {found}; expected e.g. Table('u.csv', ...), or None")
     return None if known is None else _inside(_tried(CachedReference(known), problem, "reference"), problem)
 
 
