@@ -160,7 +160,7 @@ def test_the_source_of_klein_gordon_does_not_depend_on_an_unknown_coefficient():
     X = trial_points(KleinGordon(), "interior", 50)
     assert torch.equal(Inverse().source(*X.T), KleinGordon().source(*X.T))
     assert Inverse().coefficients["gamma"] == 0.0
-    assert check(Inverse()).ok
+    assert not any(finding.warnings for finding in check(Inverse()).findings)  # gamma itself is not determined
 
 
 def test_the_measurements_are_always_the_same_with_the_stated_noise():
