@@ -20,7 +20,7 @@ def add(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Find the run or the sweep and go on with it; the exit code."""
     words = [arguments.run, *arguments.overrides]
-    named = "=" not in words[0]
+    named = "=" not in words[0] or Path(words[0]).exists()
     changes = dict(_change(word) for word in (words[1:] if named else words))
     from pinn_cli.studies.find import find_sweep_or_run
 

@@ -180,6 +180,8 @@ def value_of(word: str) -> tuple[str, Any]:
 
 def _parse(word: str, after: Sequence[str] = ()) -> Override:
     """One word; `after` are the words behind it, into which a shell may have cut it. Raises UsageError."""
+    if re.search("[\ud800-\udfff]", word):  # bytes that Python could not decode
+        raise UsageError(f"cannot read `{word}` in the encoding of this terminal; type export PYTHONUTF8=1")
     try:
         with hydra_loader() as loader:
             return OverridesParser.create(config_loader=loader).parse_override(word)

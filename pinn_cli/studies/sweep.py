@@ -170,7 +170,9 @@ def counted(number: int, thing: str) -> str:
 def quoted(path: str | Path) -> str:
     """A path as the value of an override, in which some characters have a meaning."""
     text = str(path)
-    return text if re.fullmatch(r"[\w./@%+-]+", text) else "'" + text.replace("\\", r"\\").replace("'", r"\'") + "'"
+    if re.fullmatch(r"[\w./@%+-]+", text, re.ASCII):
+        return text
+    return "'" + text.replace("\\", r"\\").replace("'", r"\'") + "'"
 
 
 # ---- notes: what a run said when it was last started, where its results file cannot say it

@@ -69,6 +69,19 @@ def test_a_live_table_is_drawn_in_a_terminal_without_unicode(terminal) -> None:
     assert "loss" in stream.text()
 
 
+@pytest.mark.parametrize("folder", ["läufe", "a=b,c", "it's 50%"])
+def test_a_sweep_lies_in_a_folder_of_any_name(folder: str, here) -> None:
+    assert cli.main(["train", "-m", *RUN, "seed=0,1", f'folder="{folder}"']) == 0
+    for words in (["status", folder], ["compare", folder], ["resume", folder], ["diff", f"{folder}/0", f"{folder}/1"]):
+        assert cli.main(words) == 0, words
+    assert Path(folder, "1", "results.h5").is_file()
+
+
+def test_a_word_that_python_could_not_decode_gets_one_line(here, one_line) -> None:
+    assert cli.main(["train", *RUN, "folder=l\udcc3\udca4ufe"]) == cli.USAGE
+    assert "type export PYTHONUTF8=1" in one_line()
+
+
 def test_closed_streams_stop_nothing(here, monkeypatch) -> None:
     for name in ("stdout", "stderr", "stdin"):
         monkeypatch.setattr(sys, name, None)
