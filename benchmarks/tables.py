@@ -21,6 +21,8 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+from verdicts import CASES, UNSEEN, counts
+
 from pinn_cli.records.results import layout
 from pinn_cli.reports import tables as typeset
 from pinn_cli.studies.published import views
@@ -202,7 +204,35 @@ def _users(variable: str, member: str) -> str:
 
 # name of a block: the files its numbers come from, what it prints, and the command that measures
 Source = tuple[tuple[str, ...], Callable[..., str], str]
+def verdicts(kept: dict[str, dict[str, Any]]) -> str:
+    """Right and wrong runs, the most accurate first: error against verdict, and the counts."""
+    rows = [
+        [f"`{run['command']}`", _scientific(run["error"]), _scientific(max(_estimated(run), default=None)),
+         f"`{run['verdict'].partition(':')[0]}`"]
+        for run in sorted((kept[n] for n in CASES if n in kept), key=lambda run: run["error"])
+    ]  # fmt: skip
+    lines = "\n".join(f"* {line}" for line in counts({n: kept[n] for n in CASES if n in kept}))
+    return f"{lines}\n\n{_table(['`pinn train ...`', 'error', 'estimated', 'verdict'], rows)}"
+
+
+def unseen(kept: dict[str, dict[str, Any]]) -> str:
+    """The runs whose error the verdict cannot see."""
+    rows = [[f"`{kept[n]['command']}`", _scientific(kept[n]["error"]), f"`{kept[n]['verdict'].partition(':')[0]}`"]
+            for n in UNSEEN if n in kept]  # fmt: skip
+    return _table(["`pinn train ...`", "error", "verdict"], rows)
+
+
+def _estimated(run: dict[str, Any]) -> list[float]:
+    return [value for name, value in run["guard"].items() if name.startswith("estimated/")]
+
+
+def _scientific(value: float | None) -> str:
+    return NONE if value is None else f"{value:.1e}"
+
+
 BLOCKS: dict[str, Source] = {
+    "verdicts": (("verdicts.json",), verdicts, "python benchmarks/verdicts.py"),
+    "verdicts-unseen": (("verdicts.json",), unseen, "python benchmarks/verdicts.py"),
     "accuracy": (("default/accuracy.json",), accuracy, "pinn reproduce default/accuracy"),
     "accuracy-runs": (("default/accuracy.json",), runs, "pinn reproduce default/accuracy"),
     "scale": (("default/scale.json",), scale, "pinn reproduce default/scale"),
