@@ -69,6 +69,7 @@ CASES = {
     "kelvin 20 steps": "problem=kelvin points.interior=512 stop.steps=20",
     "kelvin imposed 3 steps": "problem=kelvin_imposed points.interior=512 stop.steps=3",
     "allen_cahn 92 steps": "problem=allen_cahn stop.steps=92",
+    "allen_cahn 50 steps": "problem=allen_cahn stop.steps=50",
     "kuramoto_sivashinsky": f"problem=kuramoto_sivashinsky {SMALL} stop.steps=100",
     "reaction rho=15": f"problem=reaction problem.rho=15 {SMALL} stop.steps=250 seed=2",
     "reaction rho=20": "problem=reaction problem.rho=20 seed=2 stop.steps=440",

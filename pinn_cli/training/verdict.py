@@ -14,12 +14,12 @@ from pinn_cli.methods.contracts import RATIO
 from pinn_cli.physics.points import fresh_points
 from pinn_cli.physics.problem import Problem
 from pinn_cli.physics.terms import rms
+from pinn_cli.training.error_estimate import GOOD
 from pinn_cli.training.objective import Objective
 from pinn_cli.training.residuals import Residuals
 
 SMALL = 1e-2  # a constraint counts as satisfied if its held-out residual / its largest term is below this
-SMALLER = 1e-3  # the same where the error estimate explains next to nothing of the residuals
-EXPLAINED = 0.2  # from here on the estimate counts; it is a lower bound up to `error_estimate.POOR`
+SMALLER = 1e-3  # the same where the estimate of the error explains too little to be right within a factor of 3
 NEGLIGIBLE = 1e-3  # below this it may be larger than at the training points: both are small
 FITTED = 0.5  # measurements count as fitted if their residual / their variation is below this: they have noise
 ACCURATE = 2e-2  # a field counts as accurate if its estimated error / its variation is below this
@@ -65,7 +65,7 @@ class Verdict:
 
     @property
     def _is_unexplained(self) -> bool:
-        return self.explained is not None and not self.explained >= EXPLAINED
+        return self.explained is not None and not self.explained >= GOOD
 
     @property
     def ok(self) -> bool:
@@ -82,7 +82,7 @@ class Verdict:
             )
         if self.large:
             sizes = _list(self.relative, self.large)
-            why = ", and no estimate of the error explains it" if self._is_unexplained else ""
+            why = ", and the estimated error does not explain it" if self._is_unexplained else ""
             return (
                 f"the equation is not satisfied yet: held-out residual relative to its largest term {sizes}{why}; "
                 "train longer: type a larger stop.steps"
