@@ -9,7 +9,10 @@ from unicodedata import normalize
 from torch import nn
 
 # Methods and attributes that only some problems have; the others are those of the class `Problem`.
-OPTIONAL = ("exact", "reference", "measurements", "ansatz", "impose", "metrics", "domain", "coordinates", "fields")
+OPTIONAL = (
+    "exact", "reference", "measurements", "ansatz", "impose", "metrics", "domain", "coordinates", "fields", "unknowns",
+    "imposes", "scale", "offset",
+)  # fmt: skip
 ATTRIBUTES = ("coefficient", "unknown", "observable", "constraint")  # these share `self.<name>` with the methods
 RESERVED = ("self", "source")  # `source` is the part of an equation without the fields (`terms.py`)
 
@@ -49,7 +52,8 @@ def refuse_clashes(cls: type, kinds: Mapping[str, Iterable[str]], means_derivati
         for name in names:
             refuse_no_name(kind, name)
             if kind in ATTRIBUTES and _is_method(cls, name, overrides=kind in ("observable", "constraint")):
-                raise TypeError(f"{where}: the {kind} `{name}` has the name of a method of the class; choose another")
+                what = f"the {kind} `{name}` has the name of a method or attribute of the class"
+                raise TypeError(f"{where}: {what}; choose another")
             other = taken.get(name)
             if other is not None and (other, kind) != ("coefficient", "unknown"):
                 raise TypeError(f"{where}: {other} `{name}` and {kind} `{name}`; give each a name of its own")

@@ -71,6 +71,7 @@ AMBIGUOUS = {
     "unknown and derivative": (rod, {"unknowns": {"u_t": 1.0}}, "the unknown `u_t` has the name of a derivative"),
     "observable and derivative": (rod, {"u_x": observable(lambda self, u: u)}, "the observable `u_x` has the name"),
     "coefficient and method": (rod, {"exact": 1.0}, "the coefficient `exact` has the name of a method"),
+    "coefficient and attribute of all": (rod, {"scale": 1.0}, "the coefficient `scale` has the name of a method"),
     "coefficient and method of all": (rod, {"share": 1.0}, "the coefficient `share` has the name of a method"),
     "unknown and method": (rod, {"unknowns": {"speed": 1.0}, "speed": lambda self: 1.0}, "`speed` has the name of a m"),
     "observable and method": (rod, {"metrics": observable(lambda self, u: u)}, "`metrics` has the name of a method"),

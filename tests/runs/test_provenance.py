@@ -45,10 +45,10 @@ from problems.base import *
 
 @dataclass
 class Bend(Base):
-    scale: float = 1.0
+    factor: float = 1.0
     @on("x=1")
     def right(self, u_x):
-        return u_x - SLOPE * self.scale
+        return u_x - SLOPE * self.factor
     def measurements(self):
         return measured()
 """
