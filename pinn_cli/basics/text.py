@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -102,6 +103,11 @@ def page(lines: Iterable[tuple[str, str]], width: int | None = None) -> str:
         first, *rest = wrap(text, width and max(1, width - indent))
         rows += [f"{label:<{indent}}{first}", *(" " * indent + line for line in rest)]
     return "\n".join(row.rstrip() for row in rows)
+
+
+def in_shell(path: object) -> str:
+    """A path as it is typed in a shell: in quotes if its name has spaces or special signs."""
+    return shlex.quote(str(path))
 
 
 def printable(text: str) -> str:

@@ -10,6 +10,7 @@ def add(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Cancel the sweep and return once its processes have ended (Raises UsageError, TrainingError)."""
+    from pinn_cli.basics.text import in_shell
     from pinn_cli.studies.find import find_sweep
     from pinn_cli.studies.stop import cancel
 
@@ -18,5 +19,5 @@ def run(arguments: Namespace) -> int:
         print(f"nothing of {named.folder} is running")
         return 0
     jobs = f" (jobs {' '.join(named.jobs)})" if named.jobs else ""
-    print(f"{named.folder}{jobs} is cancelled; pinn resume {named.folder} goes on")
+    print(f"{named.folder}{jobs} is cancelled; pinn resume {in_shell(named.folder)} goes on")
     return 0

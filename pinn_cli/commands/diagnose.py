@@ -17,6 +17,7 @@ def add(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Print a table for each diagnostic (Raises UsageError)."""
+    from pinn_cli.basics.text import in_shell
     from pinn_cli.runs.diagnose import diagnose
     from pinn_cli.studies.find import find
 
@@ -24,7 +25,7 @@ def run(arguments: Namespace) -> int:
     for name, step, record in diagnose(folder, arguments.words, arguments.trust, arguments.changed):
         names.append(name)
         print(f"{name}, step {step}\n{_table(record)}\n")
-    print(f"results   {folder / RESULTS}\nnext      pinn plot {folder} --only {','.join(names)}")
+    print(f"results   {folder / RESULTS}\nnext      pinn plot {in_shell(folder)} --only {','.join(names)}")
     return 0
 
 

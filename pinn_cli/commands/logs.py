@@ -17,12 +17,13 @@ def add(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Print the log (Raises UsageError)."""
     from pinn_cli.basics.errors import UsageError
+    from pinn_cli.basics.text import in_shell
     from pinn_cli.records.folder import LOG
     from pinn_cli.studies.find import find
 
     folder = find(arguments.run)
     if not (folder / LOG).is_file():  # a pipe would be waited for
-        raise UsageError(f"{folder} has no run.log (yet); pinn show {folder}")
+        raise UsageError(f"{folder} has no run.log (yet); pinn show {in_shell(folder)}")
     try:
         with open(folder / LOG, encoding="utf-8", errors="replace") as log:
             _print(log, folder, arguments.follow)

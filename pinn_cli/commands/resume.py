@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pinn_cli.basics.errors import UsageError, nearest
+from pinn_cli.basics.text import in_shell
 
 CHANGEABLE = ("stop", "record", "device", "threads", "figures", "diagnostics")  # none changes what is trained
 
@@ -47,7 +48,7 @@ def _all(sweep: Any) -> int:
     from pinn_cli.studies.sweep import Sweep
 
     if all(entry["state"] in COMPLETE for entry in states(sweep)):
-        print(f"nothing is left to do in {sweep.folder}; pinn compare {sweep.folder}")
+        print(f"nothing is left to do in {sweep.folder}; pinn compare {in_shell(sweep.folder)}")
         return 0
     refuse_busy(sweep)
     if not sweep.code.is_dir():

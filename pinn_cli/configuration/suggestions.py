@@ -7,6 +7,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from pinn_cli.basics.errors import UsageError, nearest
+from pinn_cli.basics.text import in_shell
 from pinn_cli.configuration import catalogue
 from pinn_cli.configuration.settings import SETTINGS
 from pinn_cli.records.folder import RESULTS
@@ -37,7 +38,7 @@ def for_key(key: str, value: str, config: DictConfig | None) -> str:
                 if _ends_with(name, key):
                     return f"type {group}={option} {where}.{name}={value}"
     if value in NAMES_OF_RUNS or os.path.isfile(os.path.join(value, RESULTS)):
-        return (f"every run starts from random values; to train {value} further type pinn resume {value} "
+        return (f"every run starts from random values; to train {value} further type pinn resume {in_shell(value)} "
                 "(with stop.steps=10000 if it has finished)")  # fmt: skip
     return nearest(key, first_names())
 

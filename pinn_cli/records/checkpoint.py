@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pinn_cli.basics import files
 from pinn_cli.basics.errors import UsageError
+from pinn_cli.basics.text import in_shell
 
 RUN = {
     "progress": dict, "seconds": float, "finished": list, "model": dict, "values": dict, "generator": Tensor,
@@ -30,7 +31,7 @@ class CheckpointError(UsageError):
 
 def save(path: str | Path, state: dict[str, Any]) -> None:
     """Write `state` beside `path`, then move it into place. Raises TrainingError, with the old file kept."""
-    files.write(path, _pack(state), "the checkpoint before it is kept", f"`pinn resume {Path(path).parent}`")
+    files.write(path, _pack(state), "the checkpoint before it is kept", f"`pinn resume {in_shell(Path(path).parent)}`")
 
 
 def load(path: str | Path, device: str | torch.device = "cpu") -> dict[str, Any]:

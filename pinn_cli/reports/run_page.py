@@ -4,7 +4,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from pinn_cli.basics.text import duration, page, printable, scientific, terminal_width
+from pinn_cli.basics.text import duration, in_shell, page, printable, scientific, terminal_width
 from pinn_cli.records.folder import RESULTS
 from pinn_cli.records.results import Results
 from pinn_cli.records.status import RESUMABLE
@@ -51,7 +51,7 @@ def text(facts: dict[str, Any]) -> str:
         *(("loss", _loss(name, facts["last"])) for name in facts["last"] if name.startswith("loss/")),
         ("seconds", "  ".join(f"{phase} {seconds:.1f}" for phase, seconds in facts["timing"].items())),
         *(("figure", printable(str(path))) for path in figures),
-        ("next", f"pinn {_next(run['status'], bool(figures))} {run['folder']}"),
+        ("next", f"pinn {_next(run['status'], bool(figures))} {in_shell(run['folder'])}"),
     ]
     return page([line for line in lines if line[1]], terminal_width())
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from pinn_cli.basics.errors import UsageError
+from pinn_cli.basics.text import in_shell
 from pinn_cli.configuration import project
 from pinn_cli.configuration.assemble import diagnostics
 from pinn_cli.configuration.build import Builder
@@ -31,7 +32,8 @@ def diagnose(
     """
     results = Results(folder / RESULTS)
     if results.read_attributes()["status"] == Status.RUNNING:
-        raise UsageError(f"{folder} has not ended; expected a run at rest (wait for it, or pinn resume {folder})")
+        way = f"wait for it, or pinn resume {in_shell(folder)}"
+        raise UsageError(f"{folder} has not ended; expected a run at rest ({way})")
     parts = _parts(words, folder, results)
     with Lock(folder):
         objective = _at_last_points(load(folder, trust_source, changed=changed).objective, folder, results)

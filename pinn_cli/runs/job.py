@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 from pinn_cli.basics.errors import FINISHED, STOPPED, TrainingError, UsageError
 from pinn_cli.basics.signals import Interruption
+from pinn_cli.basics.text import in_shell
 from pinn_cli.configuration import plan
 from pinn_cli.configuration.assemble import Parts
 from pinn_cli.configuration.contradictions import refuse_contradictions, refuse_unknown_error
@@ -84,12 +85,13 @@ class Job:
                     stage, objective, stop = train(run, recorder)
                 self._end(folder, run, stage, objective, stop, screen)
             except KeyboardInterrupt:  # a second Ctrl-C
-                raise TrainingError(f"interrupted at once; pinn resume {folder} continues from the last save") from None
+                way = f"pinn resume {in_shell(folder)} continues from the last save"
+                raise TrainingError(f"interrupted at once; {way}") from None
             except Exception as error:
                 if interruption.reason and compilation.advice(error):  # Ctrl-C reaches the compiler too, and ends it
                     reason = f"interrupted ({interruption.reason}) while the step was compiled"
                     results.attributes(status=Status.STOPPED, reason=reason, finished=now())
-                    screen.plan(f"stopped  {reason}\nnext     pinn resume {folder}")
+                    screen.plan(f"stopped  {reason}\nnext     pinn resume {in_shell(folder)}")
                     return STOPPED
                 line = _line(error)
                 with suppress(TrainingError):  # on a full disk only the screen shows the reason
@@ -143,7 +145,7 @@ class Job:
         self.code.update(results)
         done = {"status": status, "reason": reason, "steps": run.progress.step, "finished": now()}
         results.attributes(**done)  # last: a finished run has all its files
-        summary.next = f"pinn {'resume' if stop.resumable else 'show'} {folder}"
+        summary.next = f"pinn {'resume' if stop.resumable else 'show'} {in_shell(folder)}"
         screen.finish(summary)
 
 
@@ -153,7 +155,7 @@ def _draw(folder: Path, screen: Console) -> list[str]:
     try:
         return [str(path) for path in write(folder)]
     except (TrainingError, UsageError) as error:  # the results are written; `pinn plot` can draw them later
-        screen.plan(f"no figures: {error}, or `pinn plot {folder}`")
+        screen.plan(f"no figures: {error}, or `pinn plot {in_shell(folder)}`")
         return []
 
 

@@ -7,6 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from pinn_cli.basics import files
 from pinn_cli.basics.errors import FINISHED, UsageError
+from pinn_cli.basics.text import in_shell
 from pinn_cli.configuration import project
 from pinn_cli.configuration.assemble import assemble
 from pinn_cli.configuration.compose import Request
@@ -79,5 +80,5 @@ def _is_finished(folder: Path) -> bool:
     """Whether the run has finished; if so, print it."""
     finished = Results(folder / RESULTS).read_attributes()["status"] == Status.FINISHED
     if finished:
-        print(f"{folder} holds this very run, finished; pinn show {folder}")
+        print(f"{folder} holds this very run, finished; pinn show {in_shell(folder)}")
     return finished

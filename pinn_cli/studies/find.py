@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from pinn_cli.basics.errors import UsageError
+from pinn_cli.basics.text import in_shell
 from pinn_cli.records.folder import MANIFEST, OUTPUTS, RESULTS
 from pinn_cli.records.results import Results
 from pinn_cli.records.status import Status
@@ -120,7 +121,7 @@ def _runs(text: str) -> list[Path]:
     runs = [run for run in every(place) if not _is_sweep(place) or run.parent == place]
     if runs:
         return runs
-    raise UsageError(f"no run of {place} has started; pinn status {place}")
+    raise UsageError(f"no run of {place} has started; pinn status {in_shell(place)}")
 
 
 def _place(text: str) -> Path | None:
@@ -187,7 +188,7 @@ def _why_not(run: PlannedRun, name: str) -> str:
         return f"was refused: {run.refused}"
     if run.failed is not None:
         return f"failed before its first step: {run.failed}"
-    return f"has not started; pinn status {name}"
+    return f"has not started; pinn status {in_shell(name)}"
 
 
 def _of_problem(problem: str, runs: Iterable[Path]) -> list[Path]:

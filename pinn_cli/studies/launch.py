@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from pinn_cli.basics.errors import FINISHED, MachineError, UsageError
+from pinn_cli.basics.text import in_shell
 from pinn_cli.configuration.compose import read, spread, value_of
 from pinn_cli.records.folder import MANIFEST
 from pinn_cli.records.lock import NAME as LOCK
@@ -65,10 +66,10 @@ def carry_out(sweep: Sweep, launcher: Launcher, chosen: Sequence[PlannedRun]) ->
     try:
         with Lock(sweep.folder):
             if Sweep.read(sweep.folder).jobs != sweep.jobs:
-                raise UsageError(f"{sweep.folder} has just been submitted; pinn status {sweep.folder}")
+                raise UsageError(f"{sweep.folder} has just been submitted; pinn status {in_shell(sweep.folder)}")
             runs = [run for run in chosen if not finished(run.folder)]
             if not runs:
-                print(f"nothing is left to do in {sweep.folder}; pinn compare {sweep.folder}")
+                print(f"nothing is left to do in {sweep.folder}; pinn compare {in_shell(sweep.folder)}")
                 return FINISHED
             print(f"sweep {sweep.folder}: {sweep.counts()}, hydra/launcher={sweep.launcher}", flush=True)
             return launcher.launch(sweep, runs)

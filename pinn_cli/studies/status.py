@@ -16,7 +16,7 @@ from typing import Any
 
 from pinn_cli.basics import pace
 from pinn_cli.basics.errors import UsageError
-from pinn_cli.basics.text import printable
+from pinn_cli.basics.text import in_shell, printable
 from pinn_cli.records import summary as runs
 from pinn_cli.records.folder import LOG, RESULTS
 from pinn_cli.records.lock import holder
@@ -83,7 +83,8 @@ def refuse_busy(sweep: Sweep) -> None:
     for entry in states(sweep):
         if entry["state"] in UNDERWAY:
             first = f"run {entry['number']} is {entry['state']}"
-            raise UsageError(f"{sweep.folder} still goes on ({first}); wait for it, or pinn cancel {sweep.folder}")
+            way = f"wait for it, or pinn cancel {in_shell(sweep.folder)}"
+            raise UsageError(f"{sweep.folder} still goes on ({first}); {way}")
 
 
 def seconds_left(entries: Sequence[dict[str, Any]]) -> float | None:

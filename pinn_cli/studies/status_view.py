@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.text import Text
 
 from pinn_cli.basics import text
-from pinn_cli.basics.text import duration, ranges, rate, scientific, terminal_width
+from pinn_cli.basics.text import duration, in_shell, ranges, rate, scientific, terminal_width
 from pinn_cli.records.status import COMPLETE, Status
 from pinn_cli.reports import tables as typeset
 from pinn_cli.reports.tables import NONE, Reasons
@@ -92,7 +92,7 @@ def page(sweep: Sweep, most: float = FEW) -> str:
     ending = []
     if not goes_on(entries):
         rest = any(entry["state"] not in COMPLETE for entry in entries)
-        ending = ["", f"next     pinn {'resume' if rest else 'compare'} {sweep.folder}"]
+        ending = ["", f"next     pinn {'resume' if rest else 'compare'} {in_shell(sweep.folder)}"]
     return "\n".join([text.page(about, width), *(["", rows] if rows else []), *below, *ending])
 
 

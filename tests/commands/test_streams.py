@@ -1,6 +1,7 @@
 """Output to terminals of other encodings, to closed streams, and folders with unusual names: no run is lost."""
 
 import io
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -75,6 +76,13 @@ def test_a_sweep_lies_in_a_folder_of_any_name(folder: str, here) -> None:
     for words in (["status", folder], ["compare", folder], ["resume", folder], ["diff", f"{folder}/0", f"{folder}/1"]):
         assert cli.main(words) == 0, words
     assert Path(folder, "1", "results.h5").is_file()
+
+
+def test_the_next_command_can_be_typed_for_a_folder_of_any_name(here, capsys) -> None:
+    assert cli.main(["train", *RUN, "folder='a b'"]) == 0
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line.endswith("pinn show 'a b'")
+    assert cli.main(shlex.split(line)[2:]) == 0
 
 
 def test_a_word_that_python_could_not_decode_gets_one_line(here, one_line) -> None:

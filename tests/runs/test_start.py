@@ -218,7 +218,7 @@ def test_the_metrics_of_a_problem_are_in_every_row_at_the_end_and_in_tables(caps
     assert cli.main(["compare", "outputs/sweeps", "--runs"]) == 0
     head, *rows = capsys.readouterr().out.splitlines()
     assert head.split() == ["run", "seed", "error", "u", "steepest", "time", "steps", "status"]
-    assert {row.split()[3] for row in rows} == {f"{Results(r / 'results.h5').read('metrics')['steepest']:.2e}"
+    assert {row.split()[3] for row in rows[:2]} == {f"{Results(r / 'results.h5').read('metrics')['steepest']:.2e}"
                                                 for r in runs()}
 
 

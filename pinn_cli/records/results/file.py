@@ -15,6 +15,7 @@ import numpy as np
 from pinn_cli.basics import files as atomic
 from pinn_cli.basics import safe_yaml
 from pinn_cli.basics.errors import TrainingError, UsageError
+from pinn_cli.basics.text import in_shell
 from pinn_cli.records.results import validation
 from pinn_cli.records.results.history import CHUNK, add_rows, complete_rows, cut_records, cut_rows, last_numbers
 from pinn_cli.records.results.layout import FORMAT
@@ -61,11 +62,12 @@ class Results:
     def __init__(self, path: str | Path):
         self.path = Path(path)
         self._known: set[str] | None = None  # names of the columns of the history
+        self._resume = f"`pinn resume {in_shell(self.path.parent)}`"
 
     def create(self, attributes: Mapping[str, Any], config_yaml: str, groups: Mapping[str, Any]) -> None:
         """Create the file with these groups (as in `replace`), without rows. Raises UsageError if it exists."""
         if self.path.exists():
-            raise UsageError(f"{self.path} holds a run; expected a new folder, or `pinn resume {self.path.parent}`")
+            raise UsageError(f"{self.path} holds a run; expected a new folder, or {self._resume}")
         with new_image() as image:
             note(image, {"format": FORMAT, **attributes})
             write(image, "config", config_yaml)
@@ -185,7 +187,7 @@ class Results:
             atomic.sync(self.path)  # before the checkpoint that refers to these rows
         except ERRORS as error:
             _leave(f"cannot write {self.path} ({one_line(error)}); what was recorded before is kept; "
-                   f"make room, then `pinn resume {self.path.parent}`")
+                   f"make room, then {self._resume}")
 
     def _rewrite(self, change: Callable[[h5py.File], Any], without: Collection[str] = (), more: int = 0) -> set[str]:
         """Copy all but `without` to an image, change it, replace the file by it; returns the names of the columns."""
@@ -217,14 +219,14 @@ class Results:
 
     def _put(self, content: bytes) -> None:
         """Replace the file in one move: at any moment the old or the new one is there."""
-        atomic.write(self.path, content, "what was recorded before is kept", f"`pinn resume {self.path.parent}`")
+        atomic.write(self.path, content, "what was recorded before is kept", self._resume)
 
     def _require(self, size: int) -> None:
         """Raises TrainingError unless `size` bytes and a reserve are free on the disk of the file."""
         free = shutil.disk_usage(self.path.parent).free
         if free < size + RESERVE:
             raise TrainingError(f"the disk of {self.path.parent} has {free / 1e6:.2f} MB left, recording on takes "
-                                f"{(size + RESERVE) / 1e6:.2f} MB; make room, then `pinn resume {self.path.parent}`")
+                                f"{(size + RESERVE) / 1e6:.2f} MB; make room, then {self._resume}")
 
     def look(self, read: Callable[[h5py.File], Value]) -> Value:
         """Read without a lock, again if the file is being appended to. Raises UsageError if it is not a run's file."""

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from pinn_cli.basics.errors import FAILED, STOPPED, TrainingError, UsageError, nearest
 from pinn_cli.basics.signals import Interruption
+from pinn_cli.basics.text import in_shell
 from pinn_cli.studies.launchers import pool
 from pinn_cli.studies.launchers.base import Launcher, NotHereError
 from pinn_cli.studies.launchers.progress import Progress
@@ -66,8 +67,8 @@ class Dask(Launcher):
                 _follow(client, sweep, runs, progress, interruption)
             except (OSError, RuntimeError, TypeError, ValueError) as error:
                 line = " ".join(str(error).split())[:300]
-                raise TrainingError(f"Dask broke ({type(error).__name__}: {line}); pinn resume {sweep.folder} goes on"
-                                    ) from error  # fmt: skip
+                way = f"pinn resume {in_shell(sweep.folder)} goes on"
+                raise TrainingError(f"Dask broke ({type(error).__name__}: {line}); {way}") from error
         return progress.conclude()
 
     def _class(self) -> Any:

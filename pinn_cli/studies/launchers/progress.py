@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 
 from pinn_cli.basics.errors import FAILED, FINISHED, STOPPED, USAGE
-from pinn_cli.basics.text import duration, printable
+from pinn_cli.basics.text import duration, in_shell, printable
 from pinn_cli.records import summary as runs
 from pinn_cli.records.folder import RESULTS
 from pinn_cli.records.status import Status
@@ -50,7 +50,8 @@ class Progress:
                 reason = "" if refused is None else f"  ({refused})"
                 lines.append(f"run {run.number}  {status:<8}  {self.settings[run.number]}{reason}".rstrip())
         code = next((code for code in (STOPPED, FAILED) if code in codes.values()), FINISHED)
-        print("\n".join(["", *lines, f"next   pinn {'resume' if code else 'compare'} {self.sweep.folder}"]), flush=True)
+        command = "resume" if code else "compare"
+        print("\n".join(["", *lines, f"next   pinn {command} {in_shell(self.sweep.folder)}"]), flush=True)
         return code
 
     def name(self, run: PlannedRun) -> str:

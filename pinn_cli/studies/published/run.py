@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from pinn_cli.basics.errors import MachineError, UsageError
+from pinn_cli.basics.text import in_shell
 from pinn_cli.configuration import project
 from pinn_cli.records.folder import MANIFEST
 from pinn_cli.records.status import UNDERWAY, Status
@@ -49,8 +50,9 @@ def notices(sweep: Sweep, todo: Iterable[PlannedRun], underway: Sequence[dict[st
     jobs = f" (jobs {' '.join(sweep.jobs)})" if sweep.jobs else ""
     reasons = Counter(reason for run in todo if (reason := run.refused or run.failed) is not None)
     number, place = counted(len(underway), "run"), sweep.folder
+    way = f"pinn status {in_shell(place)}"
     return [
-        *([f"{number} queued or running in {place}{jobs}, not started twice; pinn status {place}"] if underway else []),
+        *([f"{number} queued or running in {place}{jobs}, not started twice; {way}"] if underway else []),
         *(f"{counted(number, 'run')} failed when last started: {reason}" for reason, number in reasons.items()),
     ]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from pinn_cli.basics.errors import FINISHED, MachineError, UsageError
+from pinn_cli.basics.text import in_shell
 from pinn_cli.studies.launchers import pool
 from pinn_cli.studies.launchers.base import Launcher
 from pinn_cli.studies.launchers.slurm import commands as slurm
@@ -48,7 +49,7 @@ class SlurmArray(Settings, Launcher):
                 for made in (script.parent, *([sweep.folder / "code", sweep.folder / "pinn"] if new else [])):
                     shutil.rmtree(made, ignore_errors=True)
             raise
-        print(f"pinn status {sweep.folder}")
+        print(f"pinn status {in_shell(sweep.folder)}")
         return FINISHED
 
     def queued(self, sweep: Sweep) -> dict[int, str] | None:
@@ -78,7 +79,7 @@ class SlurmArray(Settings, Launcher):
             except UsageError as error:
                 if taken := sweep.jobs[before:]:
                     raise UsageError(f"{error}; submitted before it: {' '.join(taken)}, and once they have ended "
-                                     f"pinn resume {sweep.folder} submits the rest") from error  # fmt: skip
+                                     f"pinn resume {in_shell(sweep.folder)} submits the rest") from error  # fmt: skip
                 raise
             sweep = sweep.with_jobs([job])
             print(f"job {job}: {counted(tasks, 'task')}", flush=True)
