@@ -230,9 +230,22 @@ def _scientific(value: float | None) -> str:
     return NONE if value is None else f"{value:.1e}"
 
 
+def error_estimates(report: list[dict[str, Any]]) -> str:
+    """True and estimated errors, a row for each run, by how much of the residual is explained."""
+    head = ["`pinn train ...`", "error", "estimated", "ratio", "explained"]
+    rows = []
+    for one in sorted(report, key=lambda one: -one["explained"]):
+        ratios = [one["estimated"][name] / true for name, true in one["error"].items()]
+        words = one["command"].replace(" units=raw weights.interior=1", "")
+        numbers = [_errors(one["error"]), _errors(one["estimated"]), ", ".join(f"{q:.2g}" for q in ratios)]
+        rows.append([f"`{words}`", *numbers, f"{one['explained']:.2f}"])
+    return f"{_table(head, rows)}\n\nAll with `units=raw weights.interior=1`, one thread."
+
+
 BLOCKS: dict[str, Source] = {
     "verdicts": (("verdicts.json",), verdicts, "python benchmarks/verdicts.py"),
     "verdicts-unseen": (("verdicts.json",), unseen, "python benchmarks/verdicts.py"),
+    "error-estimates": (("error_estimates.json",), error_estimates, "python benchmarks/error_estimates.py"),
     "accuracy": (("default/accuracy.json",), accuracy, "pinn reproduce default/accuracy"),
     "accuracy-runs": (("default/accuracy.json",), runs, "pinn reproduce default/accuracy"),
     "scale": (("default/scale.json",), scale, "pinn reproduce default/scale"),

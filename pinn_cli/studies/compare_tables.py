@@ -13,7 +13,9 @@ OURS = (  # headings that are no settings
     "run", "time", "steps", "status", "seeds", "runs", "note", "mean", "problem", "source",
 )  # fmt: skip
 SPREAD = ("median", "mean", "least", "greatest", "deviation")
-FULL = {"errors": "error/{}", "metrics": "metric/{}", "unknowns": "unknown/{}"}  # headings in a file
+FULL = {  # headings in a file
+    "errors": "error/{}", "estimated": "estimated error/{}", "metrics": "metric/{}", "unknowns": "unknown/{}",
+}  # fmt: skip
 MEDIANS = "medians over the seeds that have finished; mean and [min, max] of the errors beside them"
 
 Rows = list[list[str]]
@@ -96,7 +98,7 @@ def headings(keys: Sequence[str]) -> list[str]:
 
 
 def _of_runs(comparison: Entry, entries: Sequence[Entry], reasons: Reasons) -> list[Column]:
-    """A run: its name, its settings, errors, metrics, unknown coefficients, time, steps and status."""
+    """A run: its name, its settings, errors (or their estimates), metrics, unknowns, time, steps and status."""
     def status(one: Entry) -> str:
         ends_well = one["status"] in (Status.FINISHED, Status.RUNNING)
         return reasons.mark(one["status"], doubtful(one) if ends_well else one["reason"])
@@ -105,6 +107,7 @@ def _of_runs(comparison: Entry, entries: Sequence[Entry], reasons: Reasons) -> l
         Column("run", lambda one: _name(comparison, one), numeric=False),
         *_settings(entries),
         *(Column(f"error {name}", _number("errors", name), scientific, best=True) for name in names(entries, "errors")),
+        *_estimated(entries, None),
         *_metrics_and_unknowns(entries, None),
         Column("time", _item("seconds"), duration),
         Column("steps", _item("steps")),
@@ -126,6 +129,7 @@ def _of_groups(comparison: Entry, entries: Sequence[Entry], reasons: Reasons) ->
             *((Column(f"mean{own}".format(name), _number("errors", name, "mean"), scientific),
                Column(f"[min, max]{own}".format(name), _range(name))) if several else ()),
         )),
+        *_estimated(entries, "median"),
         *_metrics_and_unknowns(entries, "median"),
         Column("time", _number("", "seconds", "median"), duration),
         Column("steps", _number("", "steps", "median"), lambda steps: f"{steps:.0f}"),
@@ -137,6 +141,12 @@ def _of_groups(comparison: Entry, entries: Sequence[Entry], reasons: Reasons) ->
 def _settings(entries: Sequence[Entry]) -> list[Column]:
     keys = list(entries[0]["settings"])
     return [Column(title, _setting(key), numeric=False) for title, key in zip(headings(keys), keys, strict=True)]
+
+
+def _estimated(entries: Sequence[Entry], what: str | None) -> list[Column]:
+    """The estimated errors of fields that have no true one; a file has all of them."""
+    fields = [name for name in names(entries, "estimated") if name not in names(entries, "errors")]
+    return [Column(f"estimated {name}", _number("estimated", name, what), "{:.0e}".format) for name in fields]
 
 
 def _metrics_and_unknowns(entries: Sequence[Entry], what: str | None) -> list[Column]:

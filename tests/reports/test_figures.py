@@ -13,6 +13,7 @@ from matplotlib.image import imread
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.records.results import Noted, Results
 from pinn_cli.reports import figures
+from pinn_cli.reports.figures.error_estimate import draw_error_estimate
 from pinn_cli.reports.figures.fields import draw_collocation, draw_solution, limits, planes
 from pinn_cli.reports.figures.losses import draw_losses
 from pinn_cli.reports.figures.style import colours, style
@@ -186,3 +187,22 @@ def test_pyplot_is_never_imported(tmp_path: Path) -> None:
 
 def test_colours_are_distinct() -> None:
     assert len(set(colours("abcdefgh").values())) == 8
+
+
+@pytest.mark.parametrize("coordinates", ["x", "xt", "xyt"])
+@pytest.mark.parametrize("reference", [True, False])
+def test_the_estimated_error_is_drawn_beside_the_true_one(tmp_path: Path, coordinates: str, reference: bool) -> None:
+    results = write_run(tmp_path / "run", coordinates, 8, reference=reference)
+    assert draw_error_estimate(results) is None
+    correction = -1e-4 * np.cos(5 * results.read("fields")["points"][:, 0])  # what `write_run` has added to the truth
+    results.replace({"error_estimate": {"correction": {"u": correction}, "explained": 0.62}})
+    figure = draw_error_estimate(results)
+    assert figure is not None
+    assert figure.get_suptitle() == "62 % of the residual is explained"
+    if coordinates == "x":
+        shown = [line.get_ydata() for line in figure.axes[0].lines]
+    else:
+        shown = [np.asarray(panel.collections[0].get_array()) for panel in figure.axes[: 1 + reference]]
+    assert len(shown) == 1 + reference
+    assert all(np.allclose(values, shown[0]) for values in shown)
+    assert "error_estimate" in [path.stem for path in figures.write(tmp_path / "run", resolution=40)]

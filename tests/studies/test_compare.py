@@ -14,7 +14,7 @@ from pinn_cli.records.results import Results
 from pinn_cli.reports import tables as typeset
 from pinn_cli.reports.figures.error_against_time import write_comparison
 from pinn_cli.studies.compare import compare, differences
-from pinn_cli.studies.compare_tables import MEDIANS, blocks, headings
+from pinn_cli.studies.compare_tables import MEDIANS, blocks, headings, in_full
 from pinn_cli.studies.sweep import Sweep
 from tests.run_files import write_run
 from tests.sweep_files import FOLDER, REASON, set_status, write_sweep
@@ -407,3 +407,16 @@ def test_a_part_that_one_run_lacks_is_named_once() -> None:
     adam = {"weighting.causal._target_": "a.Causal", "weighting.causal.epsilon": 1.0, "architecture._target_": "b.MLP"}
     assert differences([fixed, adam]) == [
         {"weighting": "fixed", "points.wall": 10}, {"weighting": "causal", "points.wall": None}]
+
+
+def test_without_a_reference_the_estimated_errors_are_compared(tmp_path: Path) -> None:
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for k, folder in enumerate(folders):
+        write_run(folder, seed=k, reference=False).replace({"error_estimate": {"error": {"u": 3e-4}, "explained": 0.7}})
+    with_reference = tmp_path / "c"
+    write_run(with_reference).replace({"error_estimate": {"error": {"u": 3e-4}, "explained": 0.7}})
+    (block,), _ = blocks(compare(folders), grouped=False)
+    assert "3e-04" in block.rows[1][block.rows[0].index("estimated u")]
+    (block,), _ = blocks(compare([with_reference]), grouped=False)
+    assert "estimated u" not in block.rows[0]
+    assert "estimated error/u" in in_full(compare([with_reference]), grouped=False)[0]

@@ -1,0 +1,63 @@
+"""The estimated error of a run: at its end, in its file, on its page, in JSON, and after time marching."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pinn_cli import cli
+from pinn_cli.records.results import Results
+from tests.conftest import TINY
+
+pytestmark = pytest.mark.usefixtures("here")
+
+
+def trained(*words: str) -> Results:
+    assert cli.main(["train", *TINY, "folder=run", *words]) == 0
+    return Results(Path("run/results.h5"))
+
+
+def test_a_run_ends_with_its_estimated_error(capsys):
+    results = trained("stop.steps=2")
+    shown, estimate = capsys.readouterr().out, results.read("error_estimate")
+    line = next(line for line in shown.splitlines() if "estimated error u" in line).strip()
+    assert estimate["lines"] == [line]
+    assert f"u {estimate['error/u']:.0e} (relative L2; " in line
+    assert estimate["correction/u"].shape == results.read("fields")["prediction/u"].shape
+    assert results.read("timing")["estimate"] > 0
+    assert cli.main(["show", "run"]) == 0
+    assert line in capsys.readouterr().out
+    assert cli.main(["show", "run", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["error_estimate"]["error/u"] == facts["summary"]["estimated"]["u"] == estimate["error/u"]
+    assert facts["summary"]["explained"] == estimate["explained"]
+
+
+def test_where_there_is_none_the_run_ends_well_and_says_why(capsys, monkeypatch):
+    def fails(*arguments, **options):
+        raise RuntimeError("no memory left")
+
+    monkeypatch.setattr("pinn_cli.training.error_estimate._pieces", fails)
+    results = trained("stop.steps=1")
+    assert "estimated error: none (RuntimeError: no memory left)" in capsys.readouterr().out
+    assert results.read_attributes()["status"] == "finished"
+    assert set(results.read("error_estimate")) == {"lines"}
+
+
+def test_windows_in_time_have_one_estimate():
+    results = trained("problem=burgers", "strategy=time_marching", "strategy.time_marching.windows=2", "stop.steps=4")
+    estimate = results.read("error_estimate")
+    assert estimate["error/u"] > 0
+    assert np.isfinite(estimate["correction/u"]).all()
+
+
+def test_an_unknown_coefficient_has_an_estimated_error():
+    estimate = trained("problem=heat_inverse", "stop.steps=2").read("error_estimate")
+    assert estimate["unknown/kappa"] > 0
+    assert any(line.startswith("estimated error kappa") for line in estimate["lines"])
+
+
+def test_the_estimate_is_that_of_the_problem_of_the_run_not_of_its_last_stage():
+    results = trained("problem=convection", "strategy=regression", "stop.steps=2")
+    assert results.read("error_estimate")["error/u"] > 0
