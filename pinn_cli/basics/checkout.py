@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from hashlib import sha256
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -10,16 +11,18 @@ COMMIT = "COMMIT"  # a file in the copy that holds the commit, because a copy ha
 
 
 def commit() -> str:
-    """The commit of the checkout, followed by `+` if files have changed since; empty for an installed package."""
+    """The commit of the checkout; if its code differs, `+` and a hash of how; empty for an installed package."""
     if (ROOT / COMMIT).is_file():
         return (ROOT / COMMIT).read_text(encoding="utf-8").strip()
     if not (ROOT / ".git").exists():
         return ""
     try:
-        head, changes = _git("rev-parse", "--short=12", "HEAD"), _git("status", "--porcelain", "-uno")
-    except (OSError, subprocess.SubprocessError):
+        head, changes = _git("rev-parse", "--short=12", "HEAD"), _git("diff", "HEAD", "--", *FOLDERS)
+        new = _git("ls-files", "--others", "--exclude-standard", "--", *FOLDERS).splitlines()
+        changes += "".join(f"\n{name}\n{(ROOT / name).read_bytes()!r}" for name in new)
+    except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
         return ""
-    return head + ("+" if changes else "")
+    return head + (f"+{sha256(changes.encode()).hexdigest()[:8]}" if changes else "")
 
 
 def is_one() -> bool:

@@ -37,9 +37,23 @@ def enter() -> None:
 def working_in(folder: Path) -> Iterator[None]:
     """Enter a project and work in its folder: the names of its data files are relative to it."""
     _entered.add(Path.cwd().resolve())
+    path, environment = list(sys.path), os.environ.get("PYTHONPATH")
     with chdir(folder):
         enter()
-        yield
+        try:
+            yield
+        finally:
+            sys.path[:] = path
+            os.environ.pop("PYTHONPATH", None)
+            if environment is not None:
+                os.environ["PYTHONPATH"] = environment
+
+
+def path_without_project() -> str:
+    """PYTHONPATH without the working directory: for processes that use a frozen copy of it."""
+    here = str(Path.cwd().resolve())
+    return os.pathsep.join(place for place in os.environ.get("PYTHONPATH", "").split(os.pathsep)
+                           if place and os.path.realpath(place) != here)  # fmt: skip
 
 
 def own_modules(config: DictConfig) -> set[str]:

@@ -37,6 +37,7 @@ PROBLEM_FILES = next(folder for folder in (PACKAGE / "problems", PACKAGE.parent 
 _STDLIB = tuple({os.path.realpath(sysconfig.get_path(name)) + os.sep for name in ("stdlib", "platstdlib")})
 _SYSTEM = tuple(f"{os.sep}{name}{os.sep}" for name in ("proc", "sys", "dev", "etc", "usr"))  # never data of a user
 _CHUNK = 1 << 20
+LONGEST = 100  # characters of a line that is shown
 
 WAY = "put it back as it was, or go on with --changed"
 
@@ -91,14 +92,17 @@ class Sources:
         self._written = str(results.read_attributes().get("source", ""))
         if not changed:
             self._refuse_other_texts(texts, results.path.parent)
-        elif any(texts.get(module) != source for module, source in self.texts.items()) or any(
-            data.get(file) != digest for file, digest in self.data.items()
-        ):
-            number = 1 + max((int(name.partition("/")[0]) for name in self.before), default=-1)
-            earlier = {module: source.text for module, source in texts.items()} | {"data": _lines(data)}
-            self.before |= {f"{number}/{name}": text for name, text in earlier.items()}
+            self.texts, self.data = texts | self.texts, data | self.data
             return
-        self.texts, self.data = texts | self.texts, data | self.data
+        for file in data:
+            self.note_file(Path(file))  # none for a file that is gone
+        same_texts = all(texts.get(module) == source for module, source in self.texts.items())
+        if same_texts and self.data == data | self.data:
+            self.texts = texts | self.texts
+            return
+        number = 1 + max((int(name.partition("/")[0]) for name in self.before), default=-1)
+        earlier = {module: source.text for module, source in texts.items()} | {"data": _lines(data)}
+        self.before |= {f"{number}/{name}": text for name, text in earlier.items()}
 
     @contextmanager
     def active(self) -> Iterator[None]:
@@ -106,8 +110,7 @@ class Sources:
         if _active[-1:] == [self]:
             yield
             return
-        names = [name for name in sys.modules if self._hides(name)]
-        hidden = {name: sys.modules.pop(name) for name in names}
+        hidden = {name: sys.modules.pop(name) for name in self._hidden()}
         sys.modules.update(self._modules)
         package, finder = sys.modules["pinn_cli"], _Finder(self, hidden)
         problems = package.__dict__.pop("problems", None)
@@ -125,20 +128,19 @@ class Sources:
             if problems is not None:
                 package.__dict__["problems"] = problems
 
-    def _hides(self, name: str) -> bool:
-        """Whether a module must not be seen by the run: it may have an older text."""
-        root = sys.modules.get(name.partition(".")[0])
-        if _below(name, PROBLEMS) or _loader(sys.modules[name]):
-            return True
-        place = _place(root)
-        return place is not None and place.is_relative_to(self.project) and is_own(place)
+    def _hidden(self) -> list[str]:
+        """The modules that the run must not see, since they may have an older text: those of its project, of others."""
+        places = {root: _place(sys.modules.get(root)) for root in {name.partition(".")[0] for name in sys.modules}}
+        own = {root for root, place in places.items() if place and place.is_relative_to(self.project) and is_own(place)}
+        return [name for name, module in sys.modules.items()
+                if name.partition(".")[0] in own or _below(name, PROBLEMS) or _loader(module)]  # fmt: skip
 
     def _refuse_other_texts(self, recorded: Mapping[str, Text], run: Path) -> None:
         """Refuse modules that are imported now, although the run has not recorded them so (UsageError)."""
         for module, source in self.texts.items():
             if module not in recorded:
                 raise UsageError(f"{module} ({source.file}) was no module of the run {run}; {WAY}")
-            _refuse_difference(module, recorded[module].text, source)
+            refuse_difference(module, recorded[module].text, source)
 
     def refuse_other_data(self, recorded: Mapping[str, str], run: Path) -> None:
         """Refuse data files that were read now and have changed since the run read them (UsageError)."""
@@ -208,7 +210,7 @@ def refuse_changed(results: Results, way: str = WAY) -> None:
         except OSError:
             raise UsageError(f"there is no {source.file} in {Path.cwd()}; cd to the folder where the run was started"
                              ) from None  # fmt: skip
-        _refuse_difference(module, source.text, Text(now, source.file), way)
+        refuse_difference(module, source.text, Text(now, source.file), way)
     for file, digest in data_in(results).items():
         try:
             _refuse_other_hash(file, digest, hash_of(Path(file)), way)
@@ -348,9 +350,10 @@ class _Finder(MetaPathFinder):
 # ---- small questions
 
 
-def _refuse_difference(module: str, then: str, now: Text, way: str = WAY) -> None:
+def refuse_difference(name: str, then: str, now: Text, way: str = WAY, what: str = "the run") -> None:
+    """Refuse a text that is not the one of then, showing the first changes (UsageError)."""
     if difference := _difference(then, now.text):
-        raise UsageError(f"{module} has changed since the run began ({now.file} {difference}); {way}")
+        raise UsageError(f"{name} has changed since {what} began ({now.file} {difference}); {way}")
 
 
 def _refuse_other_hash(file: str, then: str, now: str, way: str) -> None:
@@ -364,7 +367,7 @@ def _difference(then: str, now: str) -> str:
     if not lines:
         return "" if then == now else "the line ends"
     first = lines[0].split()[2].removeprefix("+").partition(",")[0]
-    changed = [line for line in lines if not line.startswith("@@")]
+    changed = [line if len(line) <= LONGEST else f"{line[:LONGEST]}..." for line in lines if not line.startswith("@@")]
     return f"line {first}: " + "; ".join(changed[:4]) + (" ..." if len(changed) > 4 else "")
 
 
@@ -448,7 +451,7 @@ def _is_own_frame(frame: FrameType) -> bool:
 
 def _watch(event: str, arguments: tuple[Any, ...]) -> None:
     """Note a file that own code opens to read; called by Python at every event that it audits."""
-    if event != "open" or not _active:
+    if event != "open" or not _active or len(arguments) != 3:
         return
     path, mode, flags = arguments
     reading = not flags & (os.O_WRONLY | os.O_RDWR) if mode is None else mode.rstrip("bt") == "r"  # None: by os.open

@@ -28,14 +28,22 @@ def provenance(
         "problem": problem,
         "status": Status.RUNNING,
         "seed": config["seed"],
-        "device": str(device),
         "dtype": config["dtype"],
-        "threads": torch.get_num_threads(),
-        "machine": f"{platform.node()}, {_processor()}",
-        "versions": {"python": platform.python_version()} | {name: _version(name) for name in LIBRARIES},
-        "commit": commit(),
+        **surroundings(device),
         "started": now(),
         "command": shlex.join(["pinn", "train", *words]),
+    }
+
+
+def surroundings(device: torch.device) -> dict[str, Any]:
+    """Where and with what a process trains: these attributes may differ after a resume."""
+    gpu = f", {torch.cuda.get_device_name(device)}" if device.type == "cuda" else ""
+    return {
+        "device": str(device),
+        "threads": torch.get_num_threads(),
+        "machine": f"{platform.node()}, {_processor()}{gpu}",
+        "versions": {"python": platform.python_version()} | {name: _version(name) for name in LIBRARIES},
+        "commit": commit(),
     }
 
 

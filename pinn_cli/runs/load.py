@@ -64,7 +64,7 @@ def load(folder: Path, trust_source: bool = False, device: str = "cpu", changed:
     engine: Any = Piecewise(parts.engine) if isinstance(model, Marched) else parts.engine
     units = units_of(parts.problem, parts.scales)
     objective = Objective(parts.problem, model, engine, parts.weighting, parts.weights, units)
-    return Prediction(folder.absolute(), config, objective)
+    return Prediction(folder.absolute(), config, objective, (trust_source, device, changed))
 
 
 @dataclass(repr=False)
@@ -74,7 +74,12 @@ class Prediction:
     folder: Path
     config: DictConfig
     objective: Objective
+    loaded: tuple[bool, str, bool] = (False, "cpu", False)  # the arguments of `load` behind the folder
     _warned: bool = field(init=False, default=False)  # of points outside the domain
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A pickle names the run, whose modules belong to this process only; the other process loads it again."""
+        return load, (self.folder, *self.loaded)
 
     def __repr__(self) -> str:
         """One paragraph: the problem, its fields, the limits of its coordinates, the errors if known, the folder."""

@@ -1,5 +1,6 @@
 """Go on with a run that was stopped or killed."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ from pinn_cli.configuration import project
 from pinn_cli.configuration.assemble import assemble
 from pinn_cli.configuration.settings import check_settings, read_back
 from pinn_cli.configuration.sources import Sources, refuse_changed, trust
-from pinn_cli.records import checkpoint
+from pinn_cli.records import checkpoint, provenance
 from pinn_cli.records.folder import CHECKPOINT, RESULTS
 from pinn_cli.records.lock import Lock
+from pinn_cli.records.provenance import now
 from pinn_cli.records.results import Results
 from pinn_cli.records.status import Status
 from pinn_cli.records.summary import flat
@@ -64,6 +66,8 @@ def resume_locked(folder: Path, changes: Mapping[str, Any] | None = None, change
         _refuse_limits_passed(folder, changes, step, seconds)
         plan = f"{job.plan()}\nresume   {folder} from step {step}"
         _return_to_checkpoint(folder, step, yaml if changes else None)
+        life = {"started": now(), "step": step, **provenance.surroundings(job.parts.device)}
+        results.replace({"resumed": [*results.read("resumed").get("", []), json.dumps(life)]})
         results.attributes(status=Status.RUNNING, reason="", threads=threads)
         code.update(results)
         trust(code.texts)

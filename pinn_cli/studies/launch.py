@@ -4,6 +4,7 @@ A run that fails or is refused does not end the others.
 """
 
 import shlex
+import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -17,6 +18,7 @@ from pinn_cli.records.folder import MANIFEST
 from pinn_cli.records.lock import NAME as LOCK
 from pinn_cli.records.lock import Lock
 from pinn_cli.records.summary import finished
+from pinn_cli.studies import freeze
 from pinn_cli.studies.grid import Combination, combinations
 from pinn_cli.studies.launchers import choose
 from pinn_cli.studies.launchers.base import Launcher, NotHereError
@@ -71,6 +73,7 @@ def carry_out(sweep: Sweep, launcher: Launcher, chosen: Sequence[PlannedRun]) ->
             if not runs:
                 print(f"nothing is left to do in {sweep.folder}; pinn compare {in_shell(sweep.folder)}")
                 return FINISHED
+            _freeze(sweep, launcher)
             print(f"sweep {sweep.folder}: {sweep.counts()}, hydra/launcher={sweep.launcher}", flush=True)
             return launcher.launch(sweep, runs)
     except UsageError as error:
@@ -80,8 +83,17 @@ def carry_out(sweep: Sweep, launcher: Launcher, chosen: Sequence[PlannedRun]) ->
         raise
 
 
+def _freeze(sweep: Sweep, launcher: Launcher) -> None:
+    """Copy the user's code into the folder of a new sweep; refuse it if it has changed since (UsageError)."""
+    if not sweep.is_frozen:
+        freeze.keep(sweep.folder.absolute(), [word for run in sweep.runs for word in run.words], launcher.needs_copy)
+    elif Path.cwd().resolve() != sweep.code.resolve():  # there `pinn resume` goes on
+        freeze.refuse_changed(sweep.folder)
+
+
 def _unmake(sweep: Sweep) -> None:
-    """Remove the manifest of a sweep that was not launched, and its folder if nothing else is there."""
+    """Remove the manifest and the copy of a sweep that was not launched, and its folder if nothing else is there."""
+    shutil.rmtree(sweep.folder / freeze.CODE, ignore_errors=True)
     for name in (MANIFEST, LOCK):
         (sweep.folder / name).unlink(missing_ok=True)
     with suppress(OSError):

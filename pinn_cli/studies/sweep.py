@@ -142,8 +142,16 @@ class Sweep:
     @property
     def code(self) -> Path:
         """Where its runs are started: in the frozen copy of the user's code, or in the folder where it was typed."""
-        frozen = self.folder / "code"
-        return frozen if frozen.is_dir() else Path(self.cwd)
+        return self.folder / "code" if self.is_frozen else Path(self.cwd)
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether its folder holds a copy of the user's code (`studies/freeze.py`)."""
+        return (self.folder / "code").is_dir()
+
+    def words_of(self, run: PlannedRun) -> list[str]:
+        """The words of a run behind `pinn train`, as one types them where the runs are started (`code`)."""
+        return (replace(run, folder=run.folder.absolute()) if self.is_frozen else run).full_words
 
     def with_jobs(self, jobs: Sequence[str]) -> "Sweep":
         """The same sweep, with these numbers of a cluster's jobs added to its manifest."""

@@ -2,7 +2,9 @@
 
 import hashlib
 import importlib
+import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -166,6 +168,11 @@ def test_a_resume_with_changed_text_records_both_texts(run: Path) -> None:
     assert source(run) == second
     assert cli.main(["train", *SMALL, "stop.steps=4", "folder=new"]) == 0
     assert len({first, second, source("new")}) == 3
+    edit("table.txt", "1.25", "1.26")
+    assert cli.main(["resume", "run", "stop.steps=5", "--changed"]) == 0
+    assert results.read("source_before")["1/data"] != results.read("data")[""]
+    assert cli.main(["resume", "run", "stop.steps=6", "--changed"]) == 0  # nothing has changed
+    assert "2/data" not in results.read("source_before")
 
 
 def test_two_texts_of_one_module_are_loaded_side_by_side(run: Path) -> None:
@@ -238,6 +245,24 @@ def test_a_function_that_imports_when_it_is_called_gets_the_recorded_module(run:
     edit("helper.py", "SLOPE = 2.0", "SLOPE = 9.0")
     found = u(x=0.5, derivatives=["flux", "u_x"])
     assert found["flux"] / found["u_x"] == pytest.approx(-2.0)
+
+
+def test_a_pickle_loads_the_recorded_text(run: Path) -> None:
+    text = pickle.dumps(load(run))
+    edit("problems/base.py", "1 + x * u", "5 + x * u")
+    assert float(pickle.loads(text)(x=0.0)) == 1.0
+
+
+def test_each_resume_says_where_and_with_what(run: Path, monkeypatch) -> None:
+    with monkeypatch.context() as other:
+        other.setattr("torch.__version__", "9.9")
+        other.setattr("pinn_cli.records.provenance._version", lambda name: "9.9")
+        resume(run, {"stop.steps": 3})
+    results = Results(run / "results.h5")
+    (life,) = map(json.loads, results.read("resumed")[""])
+    assert (life["step"], life["versions"]["torch"]) == (2, "9.9")
+    assert json.loads(results.read_attributes()["versions"])["torch"] != "9.9"
+    assert life["started"] >= results.read_attributes()["started"]
 
 
 def test_files_that_a_library_or_hdf5_opens_for_the_problem_count(project: Path) -> None:

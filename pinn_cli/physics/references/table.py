@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pinn_cli.basics.errors import UsageError
+from pinn_cli.basics.errors import MachineError, UsageError
 from pinn_cli.physics.references.delimited import Text, read_delimited
 
 
@@ -98,7 +98,7 @@ def read_table(path: str | Path) -> Columns:
         hint = "; in the spreadsheet choose Save As, CSV UTF-8" if suffix in (".xlsx", ".xls", ".ods") else ""
         raise UsageError(f"{path}: kind {suffix or 'unknown'}; expected one of {', '.join(READERS)}{hint}.")
     if not Path(path).is_file():
-        raise UsageError(f"{path}: no such file (looked from {Path.cwd()}).")
+        raise MachineError(f"{path}: no such file (looked from {Path.cwd()}).")
     try:
         columns = READERS[suffix](Path(path))
     except Exception as error:  # each reader raises errors of its own

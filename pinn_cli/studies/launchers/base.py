@@ -21,6 +21,8 @@ class Launcher(Protocol):
 
     adds: ClassVar[Sequence[str]] = ()  # words of every run, unless the command line sets the same key
 
+    needs_copy: ClassVar[bool] = False  # whether the runs need a `code` folder, even if nothing there is the user's own
+
     def check(self) -> None:
         """Raise UsageError if nothing can be launched here, and NotHereError if an installation is missing.
 

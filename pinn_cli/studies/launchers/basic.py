@@ -4,11 +4,13 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from pinn_cli.basics.errors import FAILED, STOPPED, USAGE, BusyError, MachineError, TrainingError, UsageError
 from pinn_cli.basics.signals import asked_to_stop, stop_waits
+from pinn_cli.configuration import project
 from pinn_cli.configuration.compose import read
 from pinn_cli.records.folder import RESULTS
 from pinn_cli.studies import sweep as sweeps
@@ -23,7 +25,7 @@ class Basic(Launcher):
 
     def launch(self, sweep: Sweep, runs: Sequence[PlannedRun]) -> int:
         """Carry out the runs; the exit code. After a Ctrl-C or SIGTERM the run saves and stops, and no other begins."""
-        progress = Progress(sweep, runs)
+        progress, words = Progress(sweep, runs), {run.number: sweep.words_of(run) for run in runs}
         asked_to_stop.clear()
         try:
             with stop_waits(_say):
@@ -31,7 +33,8 @@ class Basic(Launcher):
                     if asked_to_stop.is_set():
                         break
                     print(f"\n({place} of {len(runs)}) {progress.name(run)}", flush=True)
-                    progress.codes[run.number] = carry_out(run.full_words, f"run {run.number}: ")
+                    with project.working_in(sweep.code) if sweep.is_frozen else nullcontext():
+                        progress.codes[run.number] = carry_out(words[run.number], f"run {run.number}: ")
                     if progress.codes[run.number] == STOPPED:  # the signal came to the run
                         asked_to_stop.set()
         finally:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from pinn_cli.basics.errors import FAILED, STOPPED, TrainingError, UsageError, nearest
 from pinn_cli.basics.signals import Interruption
 from pinn_cli.basics.text import in_shell
+from pinn_cli.configuration.project import path_without_project
 from pinn_cli.studies.launchers import pool
 from pinn_cli.studies.launchers.base import Launcher, NotHereError
 from pinn_cli.studies.launchers.progress import Progress
@@ -116,8 +117,8 @@ def _follow(
 ) -> None:
     """Hand the runs to the workers, and print a line for each that ends, until all have ended or are stopped."""
     name, asked = f"{sweep.folder.absolute()} {time.time()}", -inf
-    surroundings = {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
-    commands = [pool.train(run) for run in runs]
+    surroundings = {"PYTHONPATH": path_without_project() if sweep.is_frozen else os.environ.get("PYTHONPATH", "")}
+    commands = [pool.train(sweep, run) for run in runs]
     left = {client.submit(work, name, command, os.getcwd(), surroundings, pure=False): command for command in commands}
     try:
         while left:

@@ -25,5 +25,5 @@ class Local(Launcher):
         """Carry out the runs and wait for them; the exit code."""
         progress = Progress(sweep, runs)
         jobs = self.jobs or len(pool.visible_gpus()) or os.cpu_count() or 1
-        pool.carry_out([pool.train(run) for run in runs], jobs, progress)
+        pool.carry_out([pool.train(sweep, run) for run in runs], jobs, progress)
         return progress.conclude()

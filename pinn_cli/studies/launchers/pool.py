@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from pinn_cli.basics.signals import Interruption
+from pinn_cli.configuration.project import path_without_project
 from pinn_cli.records.folder import CHECKPOINT
-from pinn_cli.studies.sweep import PlannedRun
+from pinn_cli.studies.sweep import PlannedRun, Sweep
 
 PAUSE = 0.05  # seconds between two looks at the processes
 AGAIN = 5.0  # seconds between two requests to stop: a process may have missed one while Python started
@@ -25,10 +26,11 @@ DEVICES = "CUDA_VISIBLE_DEVICES"
 
 @dataclass(frozen=True)
 class Command:
-    """A command line, and the folder of the run that it carries out."""
+    """A command line, the folder of the run that it carries out, and the folder in which it is typed (None: here)."""
 
     words: tuple[str, ...]
     folder: Path
+    place: Path | None = None
 
 
 class Watcher(Protocol):
@@ -50,9 +52,10 @@ def parsed(line: str) -> Command:
     return Command(words, Path(words[-1].removeprefix("folder=").strip("'")))
 
 
-def train(run: PlannedRun) -> Command:
-    """The command of a run, for this Python and this pinn."""
-    return Command((sys.executable, "-m", "pinn_cli.cli", "train", *run.full_words), run.folder)
+def train(sweep: Sweep, run: PlannedRun) -> Command:
+    """The command of a run, for this Python and this pinn, in the frozen copy of the sweep if there is one."""
+    words = (sys.executable, "-m", "pinn_cli.cli", "train", *sweep.words_of(run))
+    return Command(words, run.folder, sweep.code.absolute() if sweep.is_frozen else None)
 
 
 def carry_out(
@@ -110,12 +113,13 @@ class Process:
     def __init__(
         self, command: Command, environment: Mapping[str, str], shown: bool = False, folder: str | None = None
     ):
+        frozen = {} if command.place is None else {"PYTHONPATH": path_without_project()}
         self.command = command
         self._errors: IO[str] = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         self._process = subprocess.Popen(
             command.words,
-            env={"OMP_NUM_THREADS": "1"} | os.environ | dict(environment),
-            cwd=folder,
+            env={"OMP_NUM_THREADS": "1"} | os.environ | frozen | dict(environment),
+            cwd=command.place or folder,
             stdin=subprocess.DEVNULL,
             stdout=None if shown else subprocess.DEVNULL,  # each run has its own log
             stderr=self._errors,

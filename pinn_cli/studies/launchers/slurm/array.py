@@ -8,13 +8,13 @@ from itertools import count
 from pathlib import Path
 from typing import ClassVar
 
+from pinn_cli.basics import checkout
 from pinn_cli.basics.errors import FINISHED, MachineError, UsageError
 from pinn_cli.basics.text import in_shell
 from pinn_cli.studies.launchers import pool
 from pinn_cli.studies.launchers.base import Launcher
 from pinn_cli.studies.launchers.slurm import commands as slurm
 from pinn_cli.studies.launchers.slurm.commands import largest_array, submit
-from pinn_cli.studies.launchers.slurm.freeze import keep
 from pinn_cli.studies.launchers.slurm.script import options, text
 from pinn_cli.studies.launchers.slurm.settings import Settings
 from pinn_cli.studies.sweep import PlannedRun, Sweep, counted
@@ -25,6 +25,7 @@ class SlurmArray(Settings, Launcher):
     """Submits a sweep as arrays of Slurm with these settings."""
 
     adds: ClassVar[Sequence[str]] = ("figures=off",)
+    needs_copy: ClassVar[bool] = True
 
     def check(self) -> None:
         """Ask Slurm whether it takes such a job (Raises UsageError, and NotHereError where there is no Slurm)."""
@@ -35,18 +36,18 @@ class SlurmArray(Settings, Launcher):
         return f"{text(self, sweep, sweep.folder / 'slurm')}\n{self._tasks(runs)}"
 
     def launch(self, sweep: Sweep, runs: Sequence[PlannedRun]) -> int:
-        """Freeze the code, write the script, submit it and print the numbers of the jobs; the runs come later.
+        """Copy pinn's checkout, write the script, submit it and print the numbers of the jobs; the runs come later.
 
         Raises UsageError if Slurm takes none or only some of the arrays, MachineError if Slurm does not say whether it
         has taken one.
         """
-        new = not (sweep.folder / "code").exists()
+        new = not (sweep.folder / "pinn").exists()
         script = self._write(sweep, runs)
         try:
             self._submit(sweep, script, self._arrays(len(runs)))
         except UsageError as error:
             if not isinstance(error, MachineError) and Sweep.read(sweep.folder).jobs == sweep.jobs:
-                for made in (script.parent, *([sweep.folder / "code", sweep.folder / "pinn"] if new else [])):
+                for made in (script.parent, *([sweep.folder / "pinn"] if new else [])):
                     shutil.rmtree(made, ignore_errors=True)
             raise
         print(f"pinn status {in_shell(sweep.folder)}")
@@ -85,13 +86,16 @@ class SlurmArray(Settings, Launcher):
             print(f"job {job}: {counted(tasks, 'task')}", flush=True)
 
     def _write(self, sweep: Sweep, runs: Sequence[PlannedRun]) -> Path:
-        """Write the frozen code and, in a folder of this submission, the runs and the script; the script."""
+        """Write the copy of the checkout and, in a folder of this submission, the runs and the script; the script."""
         folder = sweep.folder.absolute()
         for path in (folder, *(run.folder.absolute() for run in runs)):
             if not re.fullmatch(r"[\w./@+-]+", str(path)):
                 raise UsageError(f"{path}: Slurm accepts no such character in the name of a log; type folder=ANOTHER")
-        if not (folder / "code").exists():
-            keep(folder, [word for run in runs for word in run.words])
+        if not (folder / "pinn").exists():
+            shutil.rmtree(part := folder / ".pinn.part", ignore_errors=True)
+            checkout.copy(part)
+            if part.exists():  # an installed pinn is not copied
+                part.rename(folder / "pinn")
         place = next(p for n in count(1) if not (p := folder / (f"slurm-{n}" if n > 1 else "slurm")).exists())
         place.mkdir()
         commands = [replace(run, folder=run.folder.absolute()).command for run in runs]  # as one types them anywhere

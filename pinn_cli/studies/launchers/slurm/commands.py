@@ -9,6 +9,7 @@ from shutil import which
 from typing import NamedTuple
 
 from pinn_cli.basics.errors import MachineError, UsageError
+from pinn_cli.configuration.project import path_without_project
 from pinn_cli.studies.launchers.base import NotHereError
 
 ARRAY = 1001  # the default MaxArraySize of Slurm, for a machine where it cannot be asked
@@ -90,7 +91,5 @@ def _ask(words: Sequence[str], environment: Mapping[str, str] | None = None) -> 
 
 def _environment() -> dict[str, str]:
     """The environment without the working directory in PYTHONPATH: tasks use the frozen code."""
-    here = str(Path.cwd())
-    places = [place for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if place and place != here]
     others = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    return others | ({"PYTHONPATH": os.pathsep.join(places)} if places else {})
+    return others | ({"PYTHONPATH": path} if (path := path_without_project()) else {})
