@@ -97,7 +97,8 @@ class Sources:
         for file in data:
             self.note_file(Path(file))  # none for a file that is gone
         same_texts = all(texts.get(module) == source for module, source in self.texts.items())
-        if same_texts and self.data == data | self.data:
+        same_data = all(self.data.get(file) == digest for file, digest in data.items())
+        if same_texts and same_data:
             self.texts = texts | self.texts
             return
         number = 1 + max((int(name.partition("/")[0]) for name in self.before), default=-1)

@@ -266,7 +266,7 @@ def test_a_run_that_a_signal_ends_after_it_has_saved_has_not_failed(here):
     set_status(2, status="running")  # it was killed
     progress = Progress(sweep, sweep.runs[:3])
     for run in sweep.runs[:3]:
-        progress.ended(pool.train(run), -signal.SIGTERM, "")
+        progress.ended(pool.train(sweep, run), -signal.SIGTERM, "")
     assert list(progress.codes.values()) == [0, cli.STOPPED, cli.FAILED]
 
 
