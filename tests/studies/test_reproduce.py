@@ -28,11 +28,11 @@ from pinn_cli.records.results import Results
 from pinn_cli.studies.launchers.slurm import array
 from pinn_cli.studies.launchers.slurm import commands as slurm
 from pinn_cli.studies.published import views
-from pinn_cli.studies.published.measured import value
+from pinn_cli.studies.published.measured import refuse_others, value
 from pinn_cli.studies.published.report import report, result
 from pinn_cli.studies.published.table import read_table
 from pinn_cli.studies.sweep import Sweep
-from tests.conftest import ROOT
+from tests.conftest import ROOT, refused
 from tests.run_files import write_run
 
 TABLES = catalogue.options(catalogue.PUBLISHED)
@@ -240,6 +240,16 @@ def test_an_interrupted_run_is_resumed(measured):
     assert reproduce("mine/tiny", "--only", "2x8_plain") == 0
     assert results.read_attributes()["status"] == "finished"
     assert steps(place("2x8_plain")) == [1, 2, 3]
+
+
+def test_seeds_of_a_cell_that_trained_different_sources_are_refused(here, monkeypatch):
+    for seed, source in enumerate(("0a1b2c3d", "ffffffff")):
+        write_run(Path(f"{seed}"), nodes=8, seed=seed, source=source)
+    cells = {"cell": {0: Path("0"), 1: Path("1")}}
+    monkeypatch.setattr("pinn_cli.studies.published.measured.folders", lambda table: cells)
+    write_table(here)
+    with refused(r"the runs of cell differ in their source \(pinn diff 0 1\)"):
+        refuse_others(read_table("mine/tiny"))
 
 
 def test_a_run_with_other_settings_is_refused(measured, capsys):
