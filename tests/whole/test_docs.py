@@ -1,6 +1,6 @@
 """The pages tell the truth: measured numbers come from result files, commands compose, examples run, files exist."""
 
-import importlib.util
+import importlib
 import re
 import shlex
 import sys
@@ -31,10 +31,12 @@ M4 = "recipe=gradient_pathologies/helmholtz_m4"
 
 def tables():
     """The module benchmarks/tables.py."""
-    spec = importlib.util.spec_from_file_location("tables", ROOT / "benchmarks" / "tables.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    folder = str(ROOT / "benchmarks")
+    sys.path.insert(0, folder)  # it imports a neighbour
+    try:
+        return importlib.import_module("tables")
+    finally:
+        sys.path.remove(folder)
 
 
 def commands() -> list[str]:
