@@ -11,7 +11,7 @@ from pinn_cli.derivatives.keys import Key, Lap
 from pinn_cli.physics.problem import Constraint, Problem
 from pinn_cli.physics.symbols import Derivative, Normal
 
-CONSTANT = 1e-6  # the smallest deviation of a field relative to its mean
+CONSTANT = 1e-4  # the smallest deviation of a field relative to its mean: below, it counts as constant
 COUPLED = 1e-3  # the smallest deviation relative to the one at which its terms equal the others of its equations
 
 

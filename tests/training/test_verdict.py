@@ -1,5 +1,6 @@
 """The verdict calls no run ok whose constraints are left out, violated, undetermined or measured against an offset."""
 
+import importlib
 from dataclasses import dataclass
 from math import pi
 
@@ -8,10 +9,11 @@ import torch
 from torch import nn
 
 from pinn_cli import Box, Problem, on
-from pinn_cli.derivatives.engines import Taylor
+from pinn_cli.derivatives.engines import Autograd, Taylor
 from pinn_cli.training.model import Features, Model
 from pinn_cli.training.objective import Objective
 from pinn_cli.training.verdict import Verdict, examine, relative_errors, worst
+from tests.conftest import ROOT
 
 GOOD = "ok: residuals at unseen points are as small as at the training points"
 
@@ -48,15 +50,15 @@ class Formula(nn.Module):
         self.f, self.nothing = f, nn.Parameter(torch.zeros(1, dtype=torch.float64))
 
     def forward(self, X):
-        x, t = X[:, 0:1], X[:, 1:2]
-        return self.f(x, t) + self.nothing * x
+        columns = [X[:, i : i + 1] for i in range(X.shape[1])]
+        return self.f(*columns) + self.nothing * columns[0]
 
 
-def solved(problem, f, imposed=(), left_out=()):
+def solved(problem, f, imposed=(), left_out=(), engine=Taylor):
     """The objective of a problem at points of all its constraints, with the function f in the place of a network."""
     model = Model(Features(problem.domain, "none"), Formula(f), imposed=imposed).double()
-    objective = Objective(problem, model, Taylor, lambda batch, residuals: {}, {"ends": 0.0})
-    unit = torch.rand(64, 2, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    objective = Objective(problem, model, engine, lambda batch, residuals: {}, {"ends": 0.0})
+    unit = torch.rand(64, problem.domain.dimension, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     left_out = (*imposed, *left_out, "seen")
     names = {c.name: c.region for c in problem.constraints() if c.name not in left_out}
     objective.begin({name: problem.domain.sample(region, unit) for name, region in names.items()})
@@ -117,6 +119,23 @@ def test_estimated_errors_are_measured_against_the_deviation():
     objective = solved(Rod(), right)
     x = torch.linspace(0, 1, 101, dtype=torch.float64)
     assert relative_errors(Rod(), objective, {"T": 0.1 * torch.sin(pi * x)})["T"] > 0.1
+
+
+def test_what_the_verdict_cannot_see(monkeypatch):
+    """The runs of docs/verdict.md: another branch, a spike between all points, a coefficient that was not meant."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks" / "verdicts")
+    equations = importlib.import_module("equations")
+    branch = equations.Bratu(theta=1.5171645990507544).exact
+    cases = [
+        (equations.Bratu(), branch),
+        (equations.Spike(), lambda x: torch.sin(pi * x)),
+        (equations.WrongSign(), lambda x, t: torch.sin(pi * x) * torch.exp(-0.05 * pi**2 * t)),
+    ]
+    for problem, found in cases:
+        X = problem.domain.grid(50)
+        wrong, truth = found(*X.unbind(1)), problem.exact(*X.unbind(1))
+        assert (wrong - truth).norm() > 0.05 * (truth - truth.mean()).norm()
+        assert verdict(lambda *x, f=found: f(*x) + 1e-5 * torch.sin(9 * x[0] + 7 * x[-1]), problem, engine=Autograd).ok
 
 
 def test_each_kind_has_its_line():
