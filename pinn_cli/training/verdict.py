@@ -73,6 +73,8 @@ class Verdict:
         return str(self).startswith("ok")
 
     def __str__(self) -> str:
+        if self.doubts:
+            return f"not decided: {self.doubts[0]}"
         if self.broken:
             more = " ".join(f"points.{name}={2 * self.points[name]}" for name in self.broken if name in self.points)
             times = _list(self.ratio, self.broken, " times", 3)
@@ -92,8 +94,6 @@ class Verdict:
                 "the measurements are not fitted: residual relative to their variation "
                 f"{_list(self.measured, unfitted)}; type a larger weights.data"
             )
-        if self.doubts:
-            return f"not decided: {self.doubts[0]}"
         if wrong := [name for name, size in self.estimated.items() if not size < ACCURATE]:
             return (
                 f"not accurate yet: estimated error relative to the variation {_list(self.estimated, wrong)}; "
