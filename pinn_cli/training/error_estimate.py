@@ -40,7 +40,7 @@ from pinn_cli.training.defect_correction import DefectCorrection
 from pinn_cli.training.objective import Objective
 from pinn_cli.training.residuals import Residuals
 
-GOOD, POOR = 0.6, 0.4  # explained: from GOOD on the estimate is right within a factor of 3, below POOR a lower bound
+GOOD, POOR = 0.6, 0.4  # explained: from GOOD on certain within a factor of 3, below POOR a lower bound
 ENOUGH = 0.75  # explained: more columns are not tried
 COLUMNS = (400, 800)  # of the first attempt and of the second
 ROUNDING = 1e-13  # |F(u)|: there is nothing to explain
@@ -54,13 +54,12 @@ class Estimate:
     """Estimated errors |du| / |u + du| by field, and how far they can be trusted.
 
     `explained` is the share of the residual that du removes; 0 or less: the equations hold no better for u + du.
-    `centred` has |du| over the deviation of u + du from its mean, `unknowns` |change| / |value| of each trained
-    coefficient, `correction` du (N,) at the points asked for. `why` tells why there is no estimate; "" if there is one.
+    `unknowns` has |change| / |value| of each trained coefficient, `correction` du (N,) at the points asked for. `why`
+    tells why there is no estimate; "" if there is one.
     """
 
     error: Mapping[str, float] = field(default_factory=dict)
     explained: float = math.nan
-    centred: Mapping[str, float] = field(default_factory=dict)
     unknowns: Mapping[str, float] = field(default_factory=dict)
     correction: Mapping[str, Tensor] = field(default_factory=dict)
     why: str = ""
@@ -123,7 +122,6 @@ def _estimate(
     return Estimate(
         error={name: _ratio(size[name], rms(v)) for name, v in whole.items()},
         explained=1 - after / before if before > ROUNDING else 1.0,
-        centred={name: _ratio(size[name], rms(v - v.mean())) for name, v in whole.items()},
         unknowns={n: _ratio(math.hypot(d, noise.get(n, 0.0)), abs(d + value[n])) for n, d in moved.items()},
         correction=du,
     )
