@@ -99,7 +99,7 @@ def _wrapped(line: str, width: int | None) -> list[str]:
 
 
 def _finding(finding: "Finding", points: int | None, unit: float | None) -> list[str]:
-    """A line for the constraint, one for its residual, one for its natural unit, and one for each warning."""
+    """A line for the constraint, one for its residual, one for each warning, and one for its natural unit."""
     at = f"{points} points" if points is not None else "imposed exactly"
     head = f"{finding.name} on {finding.region}, {at}: {', '.join(finding.symbols)}"
     lines = [f"{'WARN' if finding.warnings or finding.unchecked else 'OK':<6}{head}"]
@@ -109,9 +109,8 @@ def _finding(finding: "Finding", points: int | None, unit: float | None) -> list
         what = "the measurements differ by" if finding.region == "data" else "the solution leaves"
         terms = ", ".join(f"{name} {size:.3g}" for name, size in finding.terms.items() if size)
         lines.append(f"        {what} {finding.residual:.1e} of the largest term; terms: {terms}")
-    if unit is not None:
-        lines.append(f"        natural unit {unit:.3g}")
-    return lines + [f"        {warning}" for warning in finding.warnings]
+    unit_line = [f"        natural unit {unit:.3g}"] if unit is not None else []
+    return lines + [f"        {warning}" for warning in finding.warnings] + unit_line
 
 
 def _cost(report: "Report", points: dict[str, int]) -> list[str]:

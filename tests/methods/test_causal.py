@@ -165,8 +165,8 @@ def test_a_wrong_setting_is_refused_in_one_line(made, says) -> None:
     ids=["adam", "lbfgs", "levenberg_marquardt", "time_marching"],
 )
 def test_a_resumed_run_has_the_same_bits_and_its_history_has_epsilon_and_the_smallest_weight(how, here) -> None:
-    run = ["train", "problem=reaction", "weighting=causal", "dtype=float64", "record.every=1", "figures=off", *SMALL]
-    run = [*run, "compile=off", *how]
+    run = ["train", "problem=reaction", "weighting=causal", "units=raw", "weights.interior=1", "record.every=1", *SMALL]
+    run = [*run, "figures=off", "compile=off", *how]
     assert cli.main([*run, "stop.steps=6", "folder=whole"]) == 0
     assert cli.main([*run, "stop.steps=3", "folder=parts"]) == 0
     assert cli.main(["resume", "parts", "stop.steps=6"]) == 0

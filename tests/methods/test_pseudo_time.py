@@ -45,6 +45,7 @@ def test_a_round_adds_the_distance_from_the_previous_network(engine, problem, ev
 
 def test_the_rounds_end_with_the_steady_problem_and_its_solution() -> None:
     words = ["strategy.pseudo_time.steps=5", "strategy.pseudo_time.rounds=3", "problem.a2=1"]
+    words += ["units=raw", "weights.interior=1"]
     parts = parts_of("helmholtz", "{pde: u}", *words)
     names = []
     for stage in parts.strategy(parts.problem, parts.new_models()):
