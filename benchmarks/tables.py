@@ -21,7 +21,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from verdicts import CASES, UNSEEN, counts
+from verdicts import CASES, SMALL, UNSEEN, counts
 
 from pinn_cli.records.results import layout
 from pinn_cli.reports import tables as typeset
@@ -207,7 +207,7 @@ Source = tuple[tuple[str, ...], Callable[..., str], str]
 def verdicts(kept: dict[str, dict[str, Any]]) -> str:
     """Right and wrong runs, the most accurate first: error against verdict, and the counts."""
     rows = [
-        [f"`{run['command']}`", _scientific(run["error"]), _scientific(max(_estimated(run), default=None)),
+        [f"`{run['command'].replace(SMALL, '...')}`", _scientific(run["error"]), _scientific(max(_estimated(run), default=None)),
          f"`{run['verdict'].partition(':')[0]}`"]
         for run in sorted((kept[n] for n in CASES if n in kept), key=lambda run: run["error"])
     ]  # fmt: skip
@@ -217,7 +217,7 @@ def verdicts(kept: dict[str, dict[str, Any]]) -> str:
 
 def unseen(kept: dict[str, dict[str, Any]]) -> str:
     """The runs whose error the verdict cannot see."""
-    rows = [[f"`{kept[n]['command']}`", _scientific(kept[n]["error"]), f"`{kept[n]['verdict'].partition(':')[0]}`"]
+    rows = [[f"`{kept[n]['command'].replace(SMALL, '...')}`", _scientific(kept[n]["error"]), f"`{kept[n]['verdict'].partition(':')[0]}`"]
             for n in UNSEEN if n in kept]  # fmt: skip
     return _table(["`pinn train ...`", "error", "verdict"], rows)
 

@@ -28,6 +28,7 @@ KEPT = ROOT / "benchmarks" / "results" / "verdicts.json"
 EQUATIONS = ROOT / "benchmarks" / "verdicts" / "equations.py"
 RIGHT, WRONG = 1e-3, 5e-2
 SMALL = "architecture.width=16 architecture.depth=2 points.interior=512 points.face=48"
+RAW = "units=raw weights.interior=1 points.interior=512"
 
 CASES = {
     # meant to be right
@@ -67,6 +68,8 @@ CASES = {
     "klein_gordon 25 steps": f"problem=klein_gordon {SMALL} stop.steps=25",
     "burgers 12 steps": f"problem=burgers {SMALL} stop.steps=12",
     "kelvin 20 steps": "problem=kelvin points.interior=512 stop.steps=20",
+    "kelvin raw 20 steps": f"problem=kelvin {RAW} stop.steps=20",
+    "kelvin imposed raw 5 steps": f"problem=kelvin_imposed {RAW} stop.steps=5",
     "kelvin imposed 3 steps": "problem=kelvin_imposed points.interior=512 stop.steps=3",
     "allen_cahn 92 steps": "problem=allen_cahn stop.steps=92",
     "allen_cahn 50 steps": "problem=allen_cahn stop.steps=50",
@@ -95,8 +98,6 @@ CASES = {
     "wall weight 0": f"problem=heat {SMALL} weights.wall=0 stop.steps=60",
     "half imposed": f"problem=heat_half_imposed {SMALL} constraints=exact stop.steps=60",
     "data weight 0": f"problem=heat_inverse {SMALL} weights.data=0 stop.steps=40",
-    "continuation stopped": f"problem=convection problem.beta=30 {SMALL} strategy=continuation "
-                            "strategy.continuation.parameter=beta strategy.continuation.values=[5,30] stop.steps=60",
 }  # fmt: skip
 
 # Runs whose error the verdict cannot see. They are shown in docs/verdict.md and do not count.
