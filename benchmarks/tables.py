@@ -206,20 +206,25 @@ def _users(variable: str, member: str) -> str:
 Source = tuple[tuple[str, ...], Callable[..., str], str]
 def verdicts(kept: dict[str, dict[str, Any]]) -> str:
     """Right and wrong runs, the most accurate first: error against verdict, and the counts."""
-    rows = [
-        [f"`{run['command'].replace(SMALL, '...')}`", _scientific(run["error"]), _scientific(max(_estimated(run), default=None)),
-         f"`{run['verdict'].partition(':')[0]}`"]
-        for run in sorted((kept[n] for n in CASES if n in kept), key=lambda run: run["error"])
-    ]  # fmt: skip
+    runs = sorted((kept[n] for n in CASES if n in kept), key=lambda run: run["error"])
+    rows = [[_of(run), _scientific(run["error"]), _scientific(max(_estimated(run), default=None)), _kind(run)]
+            for run in runs]  # fmt: skip
     lines = "\n".join(f"* {line}" for line in counts({n: kept[n] for n in CASES if n in kept}))
     return f"{lines}\n\n{_table(['`pinn train ...`', 'error', 'estimated', 'verdict'], rows)}"
 
 
 def unseen(kept: dict[str, dict[str, Any]]) -> str:
     """The runs whose error the verdict cannot see."""
-    rows = [[f"`{kept[n]['command'].replace(SMALL, '...')}`", _scientific(kept[n]["error"]), f"`{kept[n]['verdict'].partition(':')[0]}`"]
-            for n in UNSEEN if n in kept]  # fmt: skip
+    rows = [[_of(kept[n]), _scientific(kept[n]["error"]), _kind(kept[n])] for n in UNSEEN if n in kept]
     return _table(["`pinn train ...`", "error", "verdict"], rows)
+
+
+def _of(run: dict[str, Any]) -> str:
+    return f"`{run['command'].replace(SMALL, '...')}`"
+
+
+def _kind(run: dict[str, Any]) -> str:
+    return f"`{run['verdict'].partition(':')[0]}`"
 
 
 def _estimated(run: dict[str, Any]) -> list[float]:
