@@ -152,6 +152,7 @@ def test_an_inner_strategy_sees_the_loss_of_its_stages(here) -> None:
 def test_a_run_with_adaptive_steps_resumes_bit_for_bit_after_a_failed_step(here) -> None:
     through = "{start: 1, step: 1, loss: 300}"
     run = ["train", *words("a2", through, "strategy.continuation.steps=4", "figures=off", "record.every=1")]
+    run += ["units=raw", "weights.interior=1"]
     assert cli.main([*run, "folder=whole"]) == 0
     whole = Results(Path("whole/results.h5"))
     names = [name.partition(":")[0] for name in whole.read("stages")[""]]

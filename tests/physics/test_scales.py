@@ -227,3 +227,17 @@ def test_raw_units_are_the_residuals_and_the_network_as_they_are():
     assert torch.equal(o.model(X), o.model.network(o.model.features(X)))
     means = {name: float(r.detach().square().mean()) for name, r in o.residuals().items()}
     assert float(o.loss().detach()) == pytest.approx(sum(parts.weights[n] * m for n, m in means.items()), rel=1e-14)
+
+
+def test_the_default_solves_a_plate_in_few_steps_and_raw_units_do_not():
+    small = ["problem=plate", "architecture.width=12", "points.interior=256", "points.face=32", "threads=1"]
+    for words, solved in (([], True), (["units=raw", "weights.interior=1"], False)):
+        parts = assemble(compose([*small, *words]))
+        objective, stage = preview(parts), first_stage(parts)
+        for _ in range(40):
+            stage.optimizer.step(objective)
+        X = parts.problem.domain.grid(20)
+        exact = parts.problem.exact(*X.T)
+        with torch.no_grad():
+            error = float((objective.model(X)[:, 0] - exact).norm() / exact.norm())
+        assert (error < 1e-2) is solved, error
