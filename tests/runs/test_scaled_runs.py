@@ -47,20 +47,24 @@ def test_every_network_is_scaled(architecture, derivatives):
     model, X = objective.model, objective.batch["pde"]
     assert torch.equal(model(X), model.network(model.features(X)) * 5 + 305)
     J = objective.linearise()
-    assert J.F @ J.F == pytest.approx(float(objective.loss().detach()))
+    assert float(J.F @ J.F) == pytest.approx(float(objective.loss().detach()))
 
 
 def test_an_ansatz_of_the_user_gets_the_network_as_it_is_or_with_the_scale_that_the_problem_gives(monkeypatch):
-    monkeypatch.setattr(HeatRod, "ansatz", lambda self, x, t, T: 300 + T, raising=False)
+    problem = HeatRod()
+    problem.ansatz = lambda x, t, T: 300 + T
+    monkeypatch.setattr("pinn_cli.configuration.assemble.build_problem", lambda config, builder: problem)
     for given, size in (({}, 1.0), ({"T": 10.0}, 10.0)):
-        monkeypatch.setattr(HeatRod, "scale", given)
+        problem.scale = given
         objective = preview(assemble(compose(["problem=heat_rod", *SMALL])))
         model, X = objective.model, objective.batch["pde"]
         assert torch.equal(model(X), 300 + model.network(model.features(X)) * size)
 
 
 def test_an_unknown_field_in_scale_is_refused_in_one_line(monkeypatch, capsys):
-    monkeypatch.setattr(HeatRod, "scale", {"u": 1.0})
+    problem = HeatRod()
+    problem.scale = {"u": 1.0}
+    monkeypatch.setattr("pinn_cli.configuration.assemble.build_problem", lambda config, builder: problem)
     assert main([*ROD, "stop.steps=1"]) == 2
     assert "HeatRod.scale: `u` is no field; expected of T" in capsys.readouterr().err
 
