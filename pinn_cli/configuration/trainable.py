@@ -89,10 +89,15 @@ def _refuse_names_of_regions(problem: Problem, constraints: list[Constraint]) ->
 
 def _check_residual(problem: Problem, constraint: Constraint) -> None:
     values, r = _row_by_row(problem, constraint, "residual")
+    where, fields = f"{type(problem).__name__}.{constraint.name}", ", ".join(problem.fields)
     # A residual that is not finite here may be so for the network: `training/finite.py` looks at that.
     if r.isfinite().any() and not any(reacts(constraint, values, r, name) for name in supplied(constraint)):
-        where, fields = f"{type(problem).__name__}.{constraint.name}", ", ".join(problem.fields)
         raise UsageError(f"{where}: no field changes the residual; expected one that depends on {fields}")
+    followed = {name: values[name].clone().requires_grad_() for name in supplied(constraint)}
+    with torch.enable_grad():
+        r = evaluated(where, constraint, values | {name: 1.0 * v for name, v in followed.items()})
+    if not r.requires_grad:
+        raise UsageError(f"{where}: the residual has no gradient; write it without `detach`, `item` and `no_grad`")
 
 
 def _row_by_row(problem: Problem, constraint: Constraint, what: str) -> tuple[Values, Tensor]:

@@ -25,6 +25,7 @@ from pinn_cli.derivatives.keys import Key
 from pinn_cli.physics.ansatz import written_ansatz
 from pinn_cli.physics.points import trial_points
 from pinn_cli.physics.problem import Constraint, Problem
+from pinn_cli.physics.scales import field_scales
 from pinn_cli.physics.symbols import Derivative, Normal, Place
 from pinn_cli.physics.terms import order_of, rms, slopes_of, steepness
 
@@ -81,6 +82,7 @@ class _Trial:
     def __init__(self, problem: Problem, periodic: Collection[str]):
         self.problem, self.ansatz = problem, written_ansatz(problem)
         self.scale, self.shift = problem.domain.scaling(1.0)
+        self.sizes = [scale.size for scale in field_scales(problem).values()]
         self.periodic = [c in periodic for c in problem.coordinates]
         D = problem.domain.dimension
         degree = max(d for d in range(1, DEGREE + 1) if d == 1 or comb(D + d, d) * len(problem.fields) <= CHANGES)
@@ -134,9 +136,10 @@ class _Trial:
         half = {n: 2.0 ** order_of(constraint, n) * steepness(self.problem, constraint, n) for n in symbols}
         sizes = {n: rms(slopes[n]) * half[n] for n in symbols}
         largest = max(sizes.values())
+        natural = {n: sizes[n] * self.sizes[s.field] for n, s in symbols.items()}
         rows = X.new_zeros(len(X), len(self.normalise))
         for name, symbol in symbols.items():
-            if not sizes[name] <= 1e-12 * largest:
+            if not natural[name] <= 1e-12 * max(natural.values()):  # a smaller one is rounding
                 change = {key: c[:, symbol.field] for key, (_, c) in split.items()}  # (N, K)
                 every: Any = replace(symbol, field=slice(None))  # type: ignore[arg-type]
                 s = every.read(Place(change, X, None if normals is None else normals[:, :, None], {}))

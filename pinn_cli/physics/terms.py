@@ -9,10 +9,12 @@ from torch import Tensor
 
 from pinn_cli.derivatives.keys import Key, Lap
 from pinn_cli.physics.problem import Constraint, Problem
+from pinn_cli.physics.scales import field_scales
 from pinn_cli.physics.symbols import Derivative, Normal
 
 CONSTANT = 1e-4  # the smallest deviation of a field relative to its mean: below, it counts as constant
 COUPLED = 1e-3  # the smallest deviation relative to the one at which its terms equal the others of its equations
+AT_REST = 0.1  # the smallest deviation relative to the natural size, of a field that nothing moves
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,16 @@ def coupled(problem: Problem, scales: Scales, values: Mapping[str, Mapping[str, 
                     allowed.setdefault(field, []).append(others / response)
     least = [COUPLED * min(allowed.get(k, [0.0])) for k in range(len(problem.fields))]
     return replace(scales, deviation=scales.deviation.maximum(scales.deviation.new_tensor(least)))
+
+
+def at_rest(problem: Problem, scales: Scales) -> Scales:
+    """The scales, where a field that nothing moves gets a small part of its natural size.
+
+    Constant values are all that is prescribed for it, so its solution is constant, and what a network deviates from
+    it is error.
+    """
+    still = [s.size if s.origin == "not found" else 0.0 for s in field_scales(problem).values()]
+    return replace(scales, deviation=scales.deviation.maximum(AT_REST * scales.deviation.new_tensor(still)))
 
 
 def slopes_of(

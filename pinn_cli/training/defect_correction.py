@@ -188,6 +188,8 @@ def focused(residuals: Residuals, n: int, seed: int) -> tuple[Tensor, Tensor]:
         return X[:n], torch.ones_like(X[:n, 0])
     sizes = [r.abs() / r.abs().mean().clamp_min(1e-300) for r in residuals.at(names, X).values()]
     density = (torch.stack(sizes).mean(0) + 1e-9).detach()
+    if not density.isfinite().all():
+        raise ArithmeticError("a residual is not finite at some points of the domain")
     even, generator = n // 2, torch.Generator("cpu").manual_seed(seed)
     chosen = even + torch.multinomial(density[even:], n - even, generator=generator)
     rows = torch.cat([torch.arange(even), chosen])

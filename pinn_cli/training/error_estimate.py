@@ -79,6 +79,8 @@ class Estimate:
         elif self.is_bound:
             share = f"a rough lower bound: only {share}"
         kinds = {**dict.fromkeys(self.error, "relative L2"), **dict.fromkeys(self.unknowns, "relative")}
+        for name in [n for n, e in self.error.items() if not e < 0.1 and n in self.correction]:  # of one near 0
+            kinds[name] += f"; {rms(self.correction[name]):.0e} in absolute terms"
         return [
             f"estimated error {name} {e:.0e} ({kinds[name]}; {share})"
             for name, e in {**self.error, **self.unknowns}.items()

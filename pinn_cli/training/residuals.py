@@ -17,7 +17,7 @@ from pinn_cli.methods.contracts import Batch
 from pinn_cli.physics.points import trial_points
 from pinn_cli.physics.problem import Problem
 from pinn_cli.physics.symbols import Place, Symbol
-from pinn_cli.physics.terms import Scales, coupled, scales_of, terms_of
+from pinn_cli.physics.terms import Scales, at_rest, coupled, scales_of, terms_of
 
 Derivatives = Callable[..., Mapping[Key, Tensor]]  # (model, X (N, D), tape or None) -> values (N, F) by derivative
 Group = tuple[str, ...]  # constraints that share their points and one pass through the network
@@ -96,7 +96,7 @@ class Residuals:
         """The mean and the deviation of every field on the domain, in the precision of `like`."""
         inside = trial_points(self.problem, "interior", 1000).to(like)
         equations = [c.name for c in self.constraints.values() if c.region == "interior"]
-        scales = scales_of(self.model(inside))
+        scales = at_rest(self.problem, scales_of(self.model(inside)))
         return coupled(self.problem, scales, {name: self.symbols(name, inside) for name in equations})
 
     @torch.no_grad()

@@ -5,7 +5,7 @@ It states what it has measured. It does not prove that the solution is right: do
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import inf, isnan
+from math import inf, isfinite, isnan
 
 import torch
 from torch import Tensor
@@ -73,6 +73,11 @@ class Verdict:
         return str(self).startswith("ok")
 
     def __str__(self) -> str:
+        if undefined := [name for name, size in self.relative.items() if not isfinite(size)]:
+            return (
+                f"not finite: {', '.join(undefined)} has no finite residual at some unseen points; look in its formula "
+                "for a division by 0, or a root or logarithm of a negative number"
+            )
         if self.doubts:
             return f"not decided: {self.doubts[0]}"
         if self.broken:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import exp, pi
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, sin
@@ -266,6 +267,8 @@ REFUSED = {
     "nothing": (lambda self, u: None, r"has type NoneType; expected \(16,\)"),
     "no field": (lambda self, x, t: x - t, "no field changes the residual"),
     "a field that is cancelled": (lambda self, u: u - u, "no field changes the residual"),
+    "a field that is cut off": (lambda self, u: u.detach() - 1, "the residual has no gradient"),
+    "a function of numpy": (lambda self, u: torch.as_tensor(np.sin(u.numpy())), "requires grad"),
     "a function of math": (lambda self, x: math.sin(x), r"Mine\.pde: .*use the functions of torch"),
     "a name that is no parameter": (
         lambda self, u: u + undefined,  # noqa: F821

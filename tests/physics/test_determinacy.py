@@ -116,6 +116,13 @@ CLOSED = {
         STRIP, {"flow": on("interior")(lambda self, u_x, u_t: u_t + 30 * u_x), "start": START,
                 "inflow": on("x=0")(lambda self, u: u)}, ("u",), {},
     ),
+    "fields of 1e-8 and of 1e8": (
+        Box(x=(0, 1)),
+        {"down": on("interior")(lambda self, u_xx, v: u_xx + 1e-15 * v),
+         "up": on("interior")(lambda self, v_xx, u: v_xx + 1e17 * u),
+         "left": on("x=0")(lambda self, u: u), "right": on("x=1")(lambda self, u: u),
+         "held": on("x=0")(lambda self, v: v), "pulled": on("x=1")(lambda self, v_x: v_x + 1e8)}, ("u", "v"), {},
+    ),
     "eikonal": (
         SQUARE, {"eikonal": on("interior")(lambda self, u_x, u_y: u_x**2 + u_y**2 - 1), "wall": WALL}, ("u",), {},
     ),

@@ -7,7 +7,7 @@ import torch
 
 from pinn_cli import Box, Problem, on
 from pinn_cli.configuration.check import check
-from pinn_cli.physics.terms import coupled, scales_of, terms_of
+from pinn_cli.physics.terms import at_rest, coupled, scales_of, terms_of
 
 
 class Rod(Problem):
@@ -106,6 +106,22 @@ def test_a_field_that_vanishes_gets_a_part_of_the_size_that_its_equations_allow(
     n = torch.linspace(-1, 1, 101, dtype=torch.float64)
     scales = coupled(Flow(), scales_of(torch.stack([n, 0 * n], 1)), {"mass": {"u_x": 0 * n + 1, "v_y": 0 * n}})
     assert scales.deviation[1] == pytest.approx(2e-3)
+
+
+@pytest.mark.parametrize(("value", "size"), [(0.0, 1.0), (5.0, 5.0)])
+def test_a_field_that_nothing_moves_gets_a_part_of_its_natural_size(value, size):
+    class Even(Rod):
+        @on("initial")
+        def start(self, T):
+            return T - value
+
+        @on("boundary")
+        def ends(self, T):
+            return T - value
+
+    still = value + 1e-9 * torch.linspace(-1, 1, 101, dtype=torch.float64)[:, None]
+    assert at_rest(Even(), scales_of(still)).deviation.item() == pytest.approx(0.1 * size)
+    assert at_rest(Rod(), scales_of(still)).deviation.item() < 1e-5  # its initial values move this one
 
 
 def test_a_source_that_is_infinite_for_a_constant_field_does_not_count():

@@ -250,6 +250,27 @@ def test_a_residual_that_fails_ends_no_run():
     assert found.explained is nan or found.explained != found.explained
 
 
+def test_a_residual_that_is_not_finite_somewhere_is_the_reason_for_no_estimate():
+    class Root(Parabola):
+        @on("interior")
+        def pde(self, x, u_xx):
+            return u_xx - 2 + 0 * torch.sqrt(x - 0.01)
+
+    found, _ = estimated(Root(), lambda x: x)
+    assert found.why == "ArithmeticError: a residual is not finite at some points of the domain"
+
+
+def test_the_error_of_a_solution_that_is_0_is_told_in_absolute_terms():
+    @dataclass
+    class Rest(Decay):
+        @on("initial")
+        def start(self, u):
+            return u
+
+    found, _ = estimated(Rest(), lambda t: 1e-6 * torch.cos(t))
+    assert "(relative L2; 6e-07 in absolute terms; " in found.lines()[0], found.lines()
+
+
 def test_a_correction_that_makes_the_equations_worse_is_not_called_an_estimate():
     """Near u = 0, u_t = 40 u (1 - u) is linear; the linearised growth is far from the truth."""
 

@@ -165,3 +165,28 @@ def test_a_negligible_residual_may_be_larger_between_the_points():
     words = "ok: residuals at unseen points are small, though pde 3 times those at the training points"
     assert str(Verdict(ratio={"pde": 3.0}, relative={"pde": 1e-5})) == words
     assert not Verdict(ratio={"pde": float("nan")}, relative={"pde": 1e-5}).ok
+
+
+def test_a_residual_that_is_not_finite_between_the_points_asks_for_no_more_points():
+    class Root(Rod):
+        @on("interior")
+        def heat(self, x, T_t, T_xx):
+            return T_t - 0.1 * T_xx + 0 * torch.sqrt(x - 0.01)
+
+    problem = Root()
+    objective = solved(problem, right)
+    objective.batch["heat"][:, 0].clamp_(min=0.1)
+    found = str(examine(problem, objective))
+    assert found.startswith("not finite: heat has no finite residual at some unseen points")
+
+
+def test_a_field_whose_solution_is_0_is_ok_where_the_network_is_0_up_to_a_small_error():
+    class Still(Rod):
+        @on("initial")
+        def start(self, T):
+            return T
+
+    problem = Still(base=0.0)
+    for size, ok in ((1e-6, True), (1e-1, False)):
+        found = examine(problem, solved(problem, lambda x, t, size=size: size * torch.sin(3 * x + t)))
+        assert (not found.large) is ok, str(found)
