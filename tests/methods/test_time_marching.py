@@ -16,6 +16,7 @@ from pinn_cli.configuration import catalogue
 from pinn_cli.configuration.assemble import assemble
 from pinn_cli.configuration.compose import compose
 from pinn_cli.configuration.plan import preview
+from pinn_cli.configuration.sources import Sources
 from pinn_cli.derivatives.engines import Autograd, Taylor
 from pinn_cli.methods.strategies.time_marching import TimeMarching
 from pinn_cli.physics.domains import Box
@@ -87,7 +88,7 @@ def test_windows_of_few_steps_are_not_compiled(monkeypatch) -> None:
     monkeypatch.setattr(compilation, "_failure", lambda: None)
     for steps, compiled in ((100, False), (20000, True)):
         config = compose(words("wave", "recipe=adam", f"{MARCH}.windows=2", f"{MARCH}.steps={steps}"))
-        job = Job(config, "wave", assemble(config))
+        job = Job(config, "wave", assemble(config), Sources())
         assert ("compiled" in job.plan()) is job.compiled is compiled
 
 
