@@ -135,7 +135,7 @@ class Job:
             objective, seams = run.whole(stage, objective)
             conclusion = conclude(results, run.problem, objective, run.clock, self.config.seed, seams, self.doubts)
             summary.errors = {name: error.relative_l2 for name, error in conclusion.errors.items()}
-            summary.estimated = conclusion.estimate.lines()
+            summary.estimated = conclusion.estimates()
             summary.metrics = conclusion.metrics
             summary.held_out, summary.verdict = conclusion.verdict.relative, str(conclusion.verdict)
             summary.unknowns = unknowns_of(objective) | spreads_of(objective)

@@ -19,6 +19,7 @@ from pinn_cli.training.objective import Objective
 from pinn_cli.training.verdict import Verdict, examine, relative_errors, worst
 
 NODES = 10_000  # of the grids on which fields and residuals are kept
+WRONG, FAR = 5e-2, 10  # errors against the reference above both, FAR in estimated errors, contradict a good verdict
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,16 @@ class Conclusion:
     estimate: Estimate
     metrics: dict[str, float]
     verdict: Verdict
+
+    def estimates(self) -> list[str]:
+        """The estimated errors in words, and where the errors against the reference contradict a good verdict."""
+        lines = self.estimate.lines()
+        for name, small in self.estimate.error.items() if self.verdict.ok else ():
+            error = self.errors[name].relative_l2 if name in self.errors else 0.0
+            if error > max(WRONG, FAR * small):
+                lines.append(f"the error {error:.0e} of {name} against the reference is far above the estimated one: "
+                             "a second solution, or not the equations or the reference that were meant")  # fmt: skip
+        return lines
 
 
 def conclude(
@@ -63,6 +74,7 @@ def conclude(
                 doubts=doubts,
             ),
         ])  # fmt: skip
+        done = Conclusion(measured, estimated, metrics, verdict)
         groups = {
             "error": {name: _noted(e, reference) for name, e in measured.items()},
             "error_estimate": {
@@ -70,7 +82,7 @@ def conclude(
                 "unknown": estimated.unknowns,
                 "correction": estimated.correction,
                 **({} if estimated.why else {"explained": estimated.explained}),
-                "lines": estimated.lines(),
+                "lines": done.estimates(),
             },
             "metrics": metrics,
             "fields": fields(objective, reference, X),
@@ -89,7 +101,7 @@ def conclude(
     with clock("writing"):
         results.replace({name: group for name, group in groups.items() if group})
     results.replace({"timing": {**clock.phases, "duration": clock.seconds}})
-    return Conclusion(measured, estimated, metrics, verdict)
+    return done
 
 
 def unknowns_of(objective: Objective) -> dict[str, float]:

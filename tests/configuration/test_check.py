@@ -468,3 +468,12 @@ def test_typed_class_variables_and_private_attributes_need_no_dataclass(own_fold
         "    @on('x=0')\n    def start(self, u):\n        return u\n"
     )
     assert main(["check", "problem=plain"]) == 0, capsys.readouterr().err
+
+
+def test_a_number_of_a_class_that_its_yaml_does_not_list_is_told_where_to_write(own_folder, one_line):
+    assert main(["new", "problem", "mine"]) == 0
+    yaml = Path("conf/problem/mine.yaml")
+    yaml.write_text("\n".join(line for line in yaml.read_text().splitlines() if not line.startswith("kappa")))
+    assert main(["check", "problem=mine", "problem.kappa=0.2"]) == 2
+    assert "write a line `kappa: ...` into its YAML, or type +problem.kappa=..." in one_line()
+    assert main(["check", "problem=mine", "+problem.kappa=0.2"]) == 0

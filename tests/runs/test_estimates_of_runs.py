@@ -8,6 +8,10 @@ import pytest
 
 from pinn_cli import cli
 from pinn_cli.records.results import Results
+from pinn_cli.training.error_estimate import Estimate
+from pinn_cli.training.finish import Conclusion
+from pinn_cli.training.metrics import Errors
+from pinn_cli.training.verdict import Verdict
 from tests.conftest import TINY
 
 pytestmark = pytest.mark.usefixtures("here")
@@ -43,6 +47,16 @@ def test_where_there_is_none_the_run_ends_well_and_says_why(capsys, monkeypatch)
     assert "estimated error: none (RuntimeError: no memory left)" in capsys.readouterr().out
     assert results.read_attributes()["status"] == "finished"
     assert set(results.read("error_estimate")) == {"lines"}
+
+
+def test_a_reference_that_contradicts_a_good_verdict_is_said():
+    errors = {"u": Errors(0.5, 0.1, 0.1, 9)}
+    told = [
+        Conclusion(errors, Estimate({"u": small}, 0.99), {}, Verdict(relative={"pde": residual})).estimates()[1:]
+        for small, residual in ((1e-5, 1e-5), (0.3, 1e-5), (1e-5, 0.9))
+    ]
+    assert [len(lines) for lines in told] == [1, 0, 0]
+    assert told[0][0].startswith("the error 5e-01 of u against the reference is far above the estimated one: ")
 
 
 def test_windows_in_time_have_one_estimate():
