@@ -190,9 +190,20 @@ def _other_rows(constraint: Constraint, values: Values, r: Tensor) -> int:
 
 
 def reacts(constraint: Constraint, values: Values, r: Tensor, name: str) -> bool:
-    """Whether the residual r (N,) changes with one symbol. Both signs are tried: it may act on one side only."""
+    """Whether the residual r (N,) changes with one symbol. Both signs are tried: it may act on one side only.
+
+    Beside a source of 1e19 (lengths of 1e-9) the change is lost in rounding, and the slope is not.
+    """
     changes = (values[name] * 1.5 + 0.1, -values[name])
-    return any(bool(_differ(constraint.residual(**values | {name: v}), r).any()) for v in changes)
+    if any(bool(_differ(constraint.residual(**values | {name: v}), r).any()) for v in changes):
+        return True
+    leaf = values[name].clone().requires_grad_()
+    with torch.enable_grad():
+        r = constraint.residual(**values | {name: 1.0 * leaf})
+    if not r.requires_grad:
+        return False
+    (slope,) = torch.autograd.grad(r.sum(), leaf, allow_unused=True, materialize_grads=True)
+    return bool((slope.isfinite() & (slope != 0)).any())
 
 
 def _differ(a: Tensor, b: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from pinn_cli.physics.symbols import Derivative, Normal
 
 CONSTANT = 1e-4  # the smallest deviation of a field relative to its mean: below, it counts as constant
 COUPLED = 1e-3  # the smallest deviation relative to the one at which its terms equal the others of its equations
-AT_REST = 0.1  # the smallest deviation relative to the natural size, of a field that nothing moves
+AT_REST = 1e-2  # the smallest deviation relative to the natural size, of a field that nothing moves
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite, isnan
 from typing import Any, cast
 
 import torch
@@ -39,6 +40,9 @@ class Conclusion:
             if error > max(WRONG, FAR * small):
                 lines.append(f"the error {error:.0e} of {name} against the reference is far above the estimated one: "
                              "a second solution, or not the equations or the reference that were meant")  # fmt: skip
+        for name, e in self.errors.items():
+            if isnan(e.relative_l2) and isfinite(e.maximum):
+                lines.append(f"the reference of {name} is 0: its largest error is {e.maximum:.0e}, absolute")
         return lines
 
 

@@ -477,3 +477,12 @@ def test_a_number_of_a_class_that_its_yaml_does_not_list_is_told_where_to_write(
     assert main(["check", "problem=mine", "problem.kappa=0.2"]) == 2
     assert "write a line `kappa: ...` into its YAML, or type +problem.kappa=..." in one_line()
     assert main(["check", "problem=mine", "+problem.kappa=0.2"]) == 0
+
+
+def test_a_field_beside_a_large_source_changes_the_residual():
+    class Grain(Advection):
+        @on("interior")
+        def pde(self, x, u_xx):
+            return u_xx + 1e20 * sin(x)
+
+    assert check(Grain())

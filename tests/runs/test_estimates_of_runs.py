@@ -59,6 +59,11 @@ def test_a_reference_that_contradicts_a_good_verdict_is_said():
     assert told[0][0].startswith("the error 5e-01 of u against the reference is far above the estimated one: ")
 
 
+def test_the_error_against_a_reference_of_0_is_absolute():
+    done = Conclusion({"u": Errors(float("nan"), 1e-6, 2e-6, 9)}, Estimate({"u": 1.0}, 0.99), {}, Verdict())
+    assert done.estimates()[1:] == ["the reference of u is 0: its largest error is 2e-06, absolute"]
+
+
 def test_windows_in_time_have_one_estimate():
     results = trained("problem=burgers", "strategy=time_marching", "strategy.time_marching.windows=2", "stop.steps=4")
     estimate = results.read("error_estimate")
