@@ -23,6 +23,13 @@ from pinn_cli.training.stopping import Progress, StopRules
 from tests.run_files import assert_same_run, told_to_stop_in
 
 SMALL = ["architecture.width=4", "architecture.depth=1", "points.interior=32", "points.face=8", "stop.steps=20"]
+MEASURED = """
+from pinn_cli.problems.helmholtz import Helmholtz
+
+class Measured(Helmholtz):
+    def metrics(self, evaluate):
+        return {"of": self.a2}
+"""
 STEADY = ["problem=helmholtz", "strategy=continuation", *SMALL]
 
 
@@ -195,9 +202,12 @@ def test_a_limit_reached_in_one_stage_does_not_end_the_next(here) -> None:
         assert results.read_attributes()["reason"] == f"stop.{rule}=1e+06 reached"
 
 
-def test_a_run_that_ends_in_an_intermediate_stage_is_measured_against_the_problem_itself(here, monkeypatch) -> None:
-    monkeypatch.setattr(Helmholtz, "metrics", lambda self, evaluate: {"of": self.a2}, raising=False)
-    assert cli.main(["train", *words("a2", "[1]"), "stop.steps=2", "figures=off", "folder=way"]) == 0
+def test_a_run_that_ends_in_an_intermediate_stage_is_measured_against_the_problem_itself(here) -> None:
+    (here / "measured.py").write_text(MEASURED)
+    (here / "conf/problem").mkdir(parents=True)
+    (here / "conf/problem/measured.yaml").write_text("_target_: measured.Measured\n")
+    more = ["problem=measured", "stop.steps=2", "figures=off", "folder=way"]
+    assert cli.main(["train", *words("a2", "[1]")[1:], *more]) == 0
     results = Results(here / "way" / "results.h5")
     history = results.read_history()
     assert set(history["metric/of"]) == {1.0}

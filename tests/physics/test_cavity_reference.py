@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from pinn_cli import Box, Problem
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.physics.references import reference_of
 from pinn_cli.physics.references.cavity import solver
@@ -226,14 +227,13 @@ def test_the_flow_is_solved_at_the_first_call_and_only_once(monkeypatch):
 
 
 def test_values_have_the_precision_of_the_points():
-    class Problem:
-        coordinates, fields = ("x", "y"), ("psi", "p")
-        domain = type("Square", (), {"grid": lambda self, n: grid(n)})()
+    class Square(Problem):
+        coordinates, fields, domain = ("x", "y"), ("psi", "p"), Box(x=(0, 1), y=(0, 1))
 
         def reference(self):
             return Cavity(100.0, nodes=24, fields=("psi", "p"))
 
-    values = reference_of(Problem())(grid(3).float())
+    values = reference_of(Square())(grid(3).float())
     assert {name: (value.dtype, value.shape) for name, value in values.items()} == dict.fromkeys(
         ("psi", "p"), (torch.float32, (9,))
     )

@@ -77,14 +77,15 @@ def test_exact_returns_one_value_or_a_tuple_by_field():
     [(lambda x: x[:, None], r"shape \(2, 1\) at 2 points; expected \(2,\)"), (lambda x: 1.0, "has float")],
 )
 def test_a_reference_of_the_wrong_shape_is_refused(value, message):
-    problem = SimpleNamespace(coordinates=("x",), fields=("u",), domain=Interval(x=(0, 1)), exact=value)
+    domain = Interval(x=(0, 1))
+    problem = SimpleNamespace(coordinates=("x",), fields=("u",), domain=domain, exact=value, observables=dict)
     with pytest.raises(UsageError, match=message):
         reference_of(problem)
 
 
 def test_points_of_the_wrong_dimension_are_refused(tmp_path):
     table = Table(write_csv(tmp_path / "a.csv", columns()), ("x", "t"), ("u",))
-    problem = SimpleNamespace(coordinates=("x",), fields=("u",), reference=lambda: table)
+    problem = SimpleNamespace(coordinates=("x",), fields=("u",), reference=lambda: table, observables=dict)
     with pytest.raises(UsageError, match=r"points of shape \(6, 2\); expected \(N, 1\)"):
         reference_of(problem)
 

@@ -30,7 +30,7 @@ def test_train_returns_the_solution_of_its_run(solution: Prediction) -> None:
 
 
 def test_train_raises_and_makes_nothing(here: Path) -> None:
-    for words, message in ((["problem=wavy"], "did you mean `wave`"), (["problem=wave", "seed=0,1"], "multirun"),
+    for words, message in ((["problem=wavy"], "did you mean `wave`"), (["problem=wave", "seed=0,1"], "several values"),
                            (["problem=wave", "stop.steps=x"], "stop.steps=x: expected")):  # fmt: skip
         with pytest.raises(UsageError, match=message):
             train(*words)

@@ -88,7 +88,3 @@ def test_no_problem_sets_the_method():
     settings = {"architecture", "points", "weights", "optimizer", "sampler", "weighting", "recipe"}
     for name in catalogue.options("problem"):
         assert not settings & set(composed(f"problem={name}").problem)
-
-
-def test_settings_of_hydra_itself_are_accepted():
-    compose(["problem=helmholtz", "hydra.verbose=true"])

@@ -34,7 +34,7 @@ class Fourier(nn.Module):
         self.unit = pi if modes else 1.0
         B = _every_mode(modes, inputs) if modes else scale * torch.randn(features, inputs)
         self.register_buffer("frequencies", B)
-        self.layers = stack(2 * len(B) + inputs * keep_inputs, width, depth, outputs, initialiser)
+        self.layers = stack(2 * len(B) + inputs * keep_inputs, width, depth, outputs, initialiser, least=0)
 
     def forward(self, X: Tensor) -> Tensor:
         """The fields (N, outputs) at the points X (N, inputs)."""

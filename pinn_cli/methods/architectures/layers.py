@@ -50,11 +50,13 @@ def initialiser(name: str) -> Initialiser:
     return _named("initialiser", name, INITIALISERS)
 
 
-def stack(inputs: int, width: int, depth: int, outputs: int, name: str) -> nn.ModuleList:
-    """Linear layers inputs -> width -> ... -> outputs with `depth` hidden ones. Raises UsageError without a hidden one:
-    such a network is linear, and the second derivatives of its fields are zero."""
-    if depth < 1:
-        raise UsageError(f"architecture.depth={depth}: expected a whole number above 0")
+def stack(inputs: int, width: int, depth: int, outputs: int, name: str, least: int = 1) -> nn.ModuleList:
+    """Linear layers inputs -> width -> ... -> outputs with `depth` hidden ones. Raises UsageError below the `least`.
+
+    Without a hidden layer the output is linear in the inputs: second derivatives are zero unless the inputs are waves.
+    """
+    if depth < least:
+        raise UsageError(f"architecture.depth={depth}: expected a whole number above {least - 1}")
     return dense([inputs, *[width] * depth, outputs], name)
 
 
