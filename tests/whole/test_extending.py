@@ -179,10 +179,10 @@ def its_records_and_figure_are_there(results: Results) -> None:
     assert Path("run/figures/length.png").exists()
 
 
-ONES = ["weights.interior=1", "weights.face=1"]
+RAW = ["units=raw", "weights.interior=1"]
 CASES = {
     "problem": (PROBLEM, 2, ["problem=decay"], its_coefficient_counts),
-    "weighting": (WEIGHTING, 2, ["weighting=ten", "units=raw", *ONES], its_factor_multiplies_the_base_weights),
+    "weighting": (WEIGHTING, 2, ["weighting=ten", *RAW], its_factor_multiplies_the_base_weights),
     "sampler": (SAMPLER, 2, ["sampler=middle", "optimizer=lbfgs"], its_points_are_used),
     "optimizer": (OPTIMIZER, 2, ["optimizer=still"], its_report_is_a_column),
     "architecture": (ARCHITECTURE, 2, ["architecture=sines"], its_parameters_are_kept),
