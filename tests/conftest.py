@@ -60,7 +60,7 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
 
 
 @contextmanager
-def refused(says: str, error: type[Exception] = UsageError) -> Iterator[None]:
+def refused(says: str, error: type[Exception] | tuple[type[Exception], ...] = UsageError) -> Iterator[None]:
     """The block must raise an error of one line that matches the regular expression `says`."""
     with pytest.raises(error, match=says) as refusal:
         yield

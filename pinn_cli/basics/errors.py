@@ -1,7 +1,9 @@
 """The errors that a user sees: one line that says what was found, what was expected and what to type."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
+from traceback import extract_tb
 
 FINISHED, FAILED, USAGE, STOPPED = range(4)  # exit codes; a stopped run can go on
 
@@ -24,6 +26,19 @@ class BusyError(MachineError):
 
 class TrainingError(Exception):
     """A run that cannot continue (the loss is not finite, memory runs out); the command exits with 1."""
+
+
+@contextmanager
+def one_line(where: str) -> Iterator[None]:
+    """What a method of the user raises becomes a UsageError of one line, which names the method and the place."""
+    try:
+        yield
+    except (UsageError, MachineError, TrainingError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        last = extract_tb(error.__traceback__)[-1]
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise UsageError(f"{where}: {reason} (line {last.lineno} of {last.filename})") from error
 
 
 def nearest(unknown: str, known: Iterable[str]) -> str:

@@ -19,7 +19,7 @@ from hydra.errors import HydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from pinn_cli.basics.errors import MachineError, UsageError, nearest
+from pinn_cli.basics.errors import MachineError, UsageError, nearest, one_line
 from pinn_cli.configuration.catalogue import CONF
 from pinn_cli.configuration.project import refuse_from_elsewhere
 from pinn_cli.configuration.settings import shown
@@ -69,6 +69,11 @@ class Builder:
                 cause = error.__cause__ if isinstance(error, HydraException) and error.__cause__ else error
                 kind = MachineError if isinstance(cause, OSError) else UsageError  # a file may be there later
                 raise kind(f"{where}: {' '.join(str(cause).split())}") from error
+            except Exception:
+                if where != "problem":  # other parts may lack memory
+                    raise
+                with one_line(where):
+                    raise
 
         return make
 

@@ -155,10 +155,12 @@ class Problem(metaclass=OneOfEachName):
     @cached_property
     def _measured(self) -> dict[str, Any]:
         """What `measurements` returns; {} without that method."""
-        columns = self.measurements() if hasattr(self, "measurements") else {}
+        where = f"{type(self).__name__}.measurements"
+        with one_line(where):
+            columns = self.measurements() if hasattr(self, "measurements") else {}
         if not isinstance(columns, dict):
             found = type(columns).__name__
-            raise TypeError(f"{type(self).__name__}.measurements: found {found}; expected a dict of columns by name")
+            raise TypeError(f"{where}: found {found}; expected a dict of columns by name")
         return columns
 
     @cached_property
@@ -171,7 +173,11 @@ class Problem(metaclass=OneOfEachName):
             del columns[name]
         for name, column in columns.items():
             if type(column) in (list, tuple):
-                columns[name] = torch.tensor(column, dtype=torch.float64, device="cpu")
+                try:
+                    columns[name] = torch.tensor(column, dtype=torch.float64, device="cpu")
+                except (TypeError, ValueError) as error:
+                    where = f"{type(self).__name__}.measurements: {name}"
+                    raise TypeError(f"{where}: {error}; expected a list of numbers") from error
         return columns
 
     @property

@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import inf, isfinite, pi, prod
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -185,7 +186,7 @@ def _refuse_unknown(problem: Problem) -> None:
             where = f"{type(problem).__name__}.{name}"
             if field not in problem.fields:
                 raise ValueError(f"{where}: `{field}` is no field; expected of {', '.join(problem.fields)}")
-            if not isfinite(number) or (name == "scale" and not number > 0):
+            if not isinstance(number, Real) or not isfinite(number) or (name == "scale" and not float(number) > 0):
                 raise ValueError(f"{where}: {field} = {number}; expected a number{' above 0' * (name == 'scale')}")
 
 

@@ -5,6 +5,7 @@ import math
 from dataclasses import dataclass
 from math import exp, pi
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,7 +19,10 @@ from pinn_cli.configuration.check import check
 from pinn_cli.configuration.trainable import trainable_constraints
 from pinn_cli.physics.domains import Box
 from pinn_cli.physics.problem import Problem, on, periodic
+from pinn_cli.physics.references import reference_of
 from pinn_cli.physics.references.table import Table, read_table
+from pinn_cli.physics.scales import field_scales
+from pinn_cli.training.metrics import own_metrics
 from tests.conftest import refused
 
 
@@ -486,3 +490,60 @@ def test_a_field_beside_a_large_source_changes_the_residual():
             return u_xx + 1e20 * sin(x)
 
     assert check(Grain())
+
+
+class Failing(Advection):
+    """Each method fails in its own way, if it is asked for."""
+
+    def reference(self):
+        return {}["x"]
+
+    def ansatz(self, x, t, u):
+        return undefined  # noqa: F821
+
+    def metrics(self, evaluate):
+        return {"a": 1 / 0}
+
+
+@pytest.mark.parametrize(
+    ("members", "says"),
+    [
+        ({"exact": None, "reference": Failing.reference}, r"Mine\.reference: KeyError: 'x' \(line \d+ of .*test_check"),
+        ({"ansatz": Failing.ansatz}, r"Mine\.ansatz: NameError: name 'undefined' is not defined \(line \d+ of"),
+    ],
+)
+def test_a_method_of_the_user_that_raises_gets_one_line_with_its_place(members, says):
+    problem = type("Mine", (Advection,), members)()
+    with refused(says):
+        trainable_constraints(problem)
+        reference_of(problem)
+
+
+def test_metrics_that_raise_get_one_line_with_their_place():
+    with refused(r"Failing\.metrics: ZeroDivisionError: division by zero \(line \d+ of .*test_check"):
+        own_metrics(Failing(), SimpleNamespace())
+
+
+def test_a_problem_whose_making_raises_gets_one_line_with_its_place(own_folder, one_line):
+    assert main(["new", "problem", "mine"]) == 0
+    file = Path("problems/mine.py")
+    file.write_text(file.read_text().replace("self.domain =", "1 / 0; self.domain ="))
+    assert main(["check", "problem=mine"]) == 2
+    assert "problem: ZeroDivisionError: division by zero (line " in one_line()
+
+
+def test_a_scale_that_is_no_number_is_refused():
+    with refused(r"Mine\.scale: u = big; expected a number above 0", ValueError):
+        field_scales(type("Mine", (Advection,), {"scale": {"u": "big"}})())
+
+
+@pytest.mark.parametrize(
+    ("columns", "says"),
+    [
+        (lambda self: {"x": [0.1, "a"], "t": [0.1, 0.2]}, r"Mine\.measurements: x: .*; expected a list of numbers"),
+        (lambda self: [][1], r"Mine\.measurements: IndexError: list index out of range \(line \d+ of"),
+    ],
+)
+def test_measurements_that_raise_or_hold_text_get_one_line(columns, says):
+    with refused(says, (TypeError, UsageError)):
+        trainable_constraints(type("Mine", (Advection,), {"measurements": columns})())
