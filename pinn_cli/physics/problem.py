@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pinn_cli.basics.errors import one_line
 from pinn_cli.physics.domains.base import Domain
 from pinn_cli.physics.names import OneOfEachName, is_marked, refuse_clashes
 from pinn_cli.physics.symbols import Grammar, Symbol
