@@ -96,6 +96,7 @@ def conclude(
                 "verdict": str(verdict),
                 "ratio": verdict.ratio,
                 "relative": {**verdict.relative, **verdict.measured},
+                "biased": verdict.biased,
                 "estimated": verdict.estimated,
             },
             "unknowns": unknowns_of(objective) | spreads_of(objective),

@@ -22,6 +22,8 @@ SMALL = 1e-2  # a constraint counts as satisfied if its held-out residual / its 
 SMALLER = 1e-3  # the same where the estimate of the error explains too little to be right within a factor of 3
 NEGLIGIBLE = 1e-3  # below this it may be larger than at the training points: both are small
 FITTED = 0.5  # measurements count as fitted if their residual / their variation is below this: they have noise
+BIASED = 5e-2  # measurements contradict the equations if their mean residual / their variation is above this, and
+CHANCE = 5.0  # this many standard errors: then it is no noise
 ACCURATE = 2e-2  # a field counts as accurate if its estimated error / its variation is below this
 FRESH = 8  # held-out points for each training point
 UNTRAINED = 128  # held-out points / FRESH of a constraint that has no training points
@@ -34,6 +36,7 @@ class Verdict:
     ratio      held-out residual / residual at the training points
     relative   held-out residual / largest term, of every constraint of the problem, whatever its weight or points
     measured   residual of measurements / their variation
+    biased     mean residual of measurements / their variation, 0 where noise explains it
     estimated  estimated error / variation, by field
     explained  how much of the residuals the estimate explains (`error_estimate.py`); None: not measured
     points     training points of a constraint on each part of its region
@@ -43,6 +46,7 @@ class Verdict:
     ratio: Mapping[str, float] = field(default_factory=dict)
     relative: Mapping[str, float] = field(default_factory=dict)
     measured: Mapping[str, float] = field(default_factory=dict)
+    biased: Mapping[str, float] = field(default_factory=dict)
     estimated: Mapping[str, float] = field(default_factory=dict)
     explained: float | None = None
     points: Mapping[str, int] = field(default_factory=dict)
@@ -99,6 +103,11 @@ class Verdict:
                 "the measurements are not fitted: residual relative to their variation "
                 f"{_list(self.measured, unfitted)}; type a larger weights.data"
             )
+        if contradict := [name for name, size in self.biased.items() if not size < BIASED]:
+            return (
+                "the measurements contradict the equations: mean residual relative to their variation "
+                f"{_list(self.biased, contradict)}, too large for noise; look for an offset or a wrong condition"
+            )
         if wrong := [name for name, size in self.estimated.items() if not size < ACCURATE]:
             return (
                 f"not accurate yet: estimated error relative to the variation {_list(self.estimated, wrong)}; "
@@ -121,6 +130,7 @@ def worst(verdicts: Sequence[Verdict]) -> Verdict:
         ratio=largest([v.ratio for v in verdicts]),
         relative=largest([v.relative for v in verdicts]),
         measured=largest([v.measured for v in verdicts]),
+        biased=largest([v.biased for v in verdicts]),
         estimated=largest([v.estimated for v in verdicts]),
         explained=next((v.explained for v in verdicts if v.explained is not None), None),
         points={name: n for v in verdicts for name, n in v.points.items()},
@@ -138,20 +148,28 @@ def examine(problem: Problem, objective: Objective, seed: int = 0, only: Collect
     at = Residuals(problem, objective.model, objective.engine, imposed=())
     generator, like = torch.Generator("cpu").manual_seed(seed * 7919 + 2), objective.parameters[0]
     scales = at.scales(like)
-    ratio, relative, measured, points = {}, {}, {}, {}
+    ratio, relative, measured, biased, points = {}, {}, {}, {}, {}
     for name, c in at.constraints.items():
         if only is not None and name not in only:
             continue
         X = objective.batch.get(name)
         count = FRESH * (UNTRAINED if X is None else len(X))
         fresh = problem.data.to(like) if c.kind == "data" else fresh_points(problem, c.region, count, generator, like)
-        relative[name] = rms(at.at((name,), fresh)[name]) / max(max(at.terms(name, fresh, scales).values()), 1e-300)
+        r, largest = at.at((name,), fresh)[name], max(max(at.terms(name, fresh, scales).values()), 1e-300)
         if c.kind == "data":
-            measured[name] = relative.pop(name)
-        elif X is not None:
+            measured[name], biased[name] = rms(r) / largest, bias(r) / largest
+            continue
+        relative[name] = rms(r) / largest
+        if X is not None:
             ratio[name] = rms(objective.residual(name, fresh)) / max(rms(objective.residual(name, X)), 1e-300)
             points[name] = max(1, len(X) // len(problem.domain.parts(c.region)))
-    return Verdict(ratio, relative, measured, points=points)
+    return Verdict(ratio, relative, measured, biased, points=points)
+
+
+def bias(r: Tensor) -> float:
+    """|mean| of the residuals (N,) of measurements; 0 if noise of mean 0 and their deviation explains it."""
+    mean, by_chance = float(r.mean().abs()), CHANCE * float(r.std(correction=0)) / len(r) ** 0.5
+    return mean if mean > by_chance else 0.0
 
 
 def relative_errors(problem: Problem, objective: Objective, correction: Mapping[str, Tensor]) -> dict[str, float]:

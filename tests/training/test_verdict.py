@@ -115,6 +115,25 @@ def test_measurements_that_are_not_fitted_are_seen():
     assert str(found).startswith("the measurements are not fitted: residual relative to their variation seen")
 
 
+def test_measurements_that_are_all_too_large_contradict_the_equations():
+    noise = 0.02 * torch.sin(torch.arange(64, dtype=torch.float64) ** 2)
+
+    class Measured(Rod):
+        def measurements(self):
+            x = torch.linspace(0.1, 0.9, 64, dtype=torch.float64)
+            return {"x": x, "t": 0.5 + 0 * x, "T_seen": right(x, 0.5 + 0 * x) + self.offset_of_sensor + noise}
+
+        @on("data")
+        def seen(self, T, T_seen):
+            return T - T_seen
+
+    for shift, words in ((0.0, "ok: "), (0.04, "the measurements contradict the equations: mean residual")):
+        problem = Measured()
+        problem.offset_of_sensor = shift
+        found = verdict(lambda x, t: right(x, t) + 1e-5 * torch.sin(9 * x + 7 * t), problem)
+        assert str(found).startswith(words), str(found)
+
+
 def test_estimated_errors_are_measured_against_the_deviation():
     objective = solved(Rod(), right)
     x = torch.linspace(0, 1, 101, dtype=torch.float64)

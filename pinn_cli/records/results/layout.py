@@ -101,6 +101,8 @@ DATASETS = (  # problems are dimensionless as typed, so only times have a unit o
     Entry("guard/verdict", TEXT, (), "", "what the residuals at held-out points say about the solution"),
     Entry("guard/ratio/<constraint>", NUMBER, (), "1", "held-out over trained rms residual of this constraint"),
     Entry("guard/relative/<constraint>", NUMBER, (), "1", "held-out residual relative to the largest term"),
+    Entry("guard/biased/<constraint>", NUMBER, (), "1",
+          "mean residual of measurements relative to their variation; 0 where noise explains it"),
     Entry("guard/estimated/<field>", NUMBER, (), "1", "estimated error relative to the variation of the field"),
     Entry("unknowns/<name>", NUMBER, (), "1",
           "trained coefficient; after time marching the mean over the windows, weighted by their lengths, and as "
