@@ -15,8 +15,8 @@ RUN = ["train", *SMALL, *CASES["levenberg_marquardt"], "stop.steps=12"]
 
 @pytest.fixture(scope="module")
 def disk(tmp_path_factory):
-    """A file system of 6 MB."""
-    with small_disk(tmp_path_factory.mktemp("disk"), "6m") as folder:
+    """A file system of 8 MB."""
+    with small_disk(tmp_path_factory.mktemp("disk"), "8m") as folder:
         yield folder
 
 
@@ -46,6 +46,7 @@ def filled(lives: Lives, disk: Path, at: int) -> str:
     assert after["code"] == 0, after["errors"]
     if life["code"] == 1:
         check_end(folder, disk / "whole")
+    shutil.rmtree(folder)
     return str(life["errors"])
 
 
@@ -73,6 +74,7 @@ def test_a_run_on_a_full_disk_ends_with_one_line(lives, disk, whole):
     assert "make room, then type it again" in life["errors"]
     assert life["errors"].count("\n") == 1
     (disk / "ballast").unlink()
-    assert lives.live([*RUN, f"folder={disk}/none"], disk)["code"] == 0
+    after = lives.live([*RUN, f"folder={disk}/none"], disk)
+    assert after["code"] == 0, after["errors"]
     check_end(disk / "none", disk / "whole")
     shutil.rmtree(disk / "none")

@@ -125,7 +125,8 @@ def _last_of_log(place: Path) -> str:
 
 
 def _say(line: str) -> None:
-    print(f"[{datetime.now():%Y-%m-%d %H:%M:%S}] {line}", flush=True)
+    sys.stdout.write(f"[{datetime.now():%Y-%m-%d %H:%M:%S}] {line}\n")  # in one piece: runs write to the same log
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":
