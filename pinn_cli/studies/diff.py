@@ -7,6 +7,7 @@ from typing import Any
 
 from pinn_cli.basics.text import printable
 from pinn_cli.configuration.settings import shown
+from pinn_cli.configuration.sources import data_in
 from pinn_cli.records import summary as runs
 from pinn_cli.records.folder import RESULTS
 from pinn_cli.records.results import Results
@@ -55,11 +56,10 @@ def _recorded(folder: Path) -> dict[str, dict[str, Any]]:
     begun = runs.settings(folder, "begun")
     resumed = {f"{key} before the resume": begun.get(key) for key, value in settings.items()
                if begun and begun.get(key) != value}  # fmt: skip
-    lines = [line.partition("  ") for line in str(results.read("data").get("", "")).splitlines()]
     return {
         "settings": settings | resumed,
         "source": results.read("source"),
-        "data": {path: digest[:SHORT] for digest, _, path in lines},
+        "data": {file: digest[:SHORT] for file, digest in data_in(results).items()},
         "environment": dict(runs.environment(results.read_attributes())),
     }
 
