@@ -29,8 +29,8 @@ class TrainingError(Exception):
 
 
 @contextmanager
-def one_line(where: str) -> Iterator[None]:
-    """What a method of the user raises becomes a UsageError of one line, which names the method and the place."""
+def user_method(where: str) -> Iterator[None]:
+    """Whatever a method of the user raises becomes a UsageError of one line, which names the method and the place."""
     try:
         yield
     except (UsageError, MachineError, TrainingError, OSError, MemoryError):

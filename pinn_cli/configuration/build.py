@@ -19,7 +19,7 @@ from hydra.errors import HydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from pinn_cli.basics.errors import MachineError, UsageError, nearest, one_line
+from pinn_cli.basics.errors import MachineError, UsageError, nearest, user_method
 from pinn_cli.configuration.catalogue import CONF
 from pinn_cli.configuration.project import refuse_from_elsewhere
 from pinn_cli.configuration.settings import shown
@@ -72,7 +72,7 @@ class Builder:
             except Exception:
                 if where != "problem":  # other parts may lack memory
                     raise
-                with one_line(where):
+                with user_method(where):
                     raise
 
         return make

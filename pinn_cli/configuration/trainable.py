@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pinn_cli.basics.errors import UsageError, nearest, one_line
+from pinn_cli.basics.errors import UsageError, nearest, user_method
 from pinn_cli.physics.ansatz import written_ansatz
 from pinn_cli.physics.points import trial_points
 from pinn_cli.physics.problem import Constraint, Problem
@@ -150,7 +150,7 @@ def _check_ansatz(problem: Problem) -> None:
         return
     where = f"{type(problem).__name__}.ansatz"
     X, u = trial_points(problem, "interior", N), torch.ones(N, len(problem.fields), dtype=torch.float64, device="cpu")
-    with one_line(where):
+    with user_method(where):
         out = ansatz(X, u)
     if out.shape != u.shape:
         raise UsageError(f"{where}: shape {tuple(out.shape)} for {N} points; expected {tuple(u.shape)}, all fields")

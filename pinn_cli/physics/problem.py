@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pinn_cli.basics.errors import one_line
+from pinn_cli.basics.errors import user_method
 from pinn_cli.physics.domains.base import Domain
 from pinn_cli.physics.names import OneOfEachName, is_marked, refuse_clashes
 from pinn_cli.physics.symbols import Grammar, Symbol
@@ -157,7 +157,7 @@ class Problem(metaclass=OneOfEachName):
     def _measured(self) -> dict[str, Any]:
         """What `measurements` returns; {} without that method."""
         where = f"{type(self).__name__}.measurements"
-        with one_line(where):
+        with user_method(where):
             columns = self.measurements() if hasattr(self, "measurements") else {}
         if not isinstance(columns, dict):
             found = type(columns).__name__

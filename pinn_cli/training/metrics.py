@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pinn_cli.basics.errors import UsageError, one_line
+from pinn_cli.basics.errors import UsageError, user_method
 from pinn_cli.physics.domains.base import Domain
 from pinn_cli.physics.problem import Problem
 from pinn_cli.physics.references import Reference
@@ -84,7 +84,7 @@ def own_metrics(problem: Problem, objective: Objective) -> dict[str, float]:
         return {name: value.cpu().double() for name, value in values.items()}
 
     where = f"{type(problem).__name__}.metrics"
-    with one_line(where):
+    with user_method(where):
         measured = method(evaluate)
     if not isinstance(measured, dict):
         raise UsageError(f"{where}: found {type(measured).__name__}; expected a dict of numbers by name")

@@ -4,7 +4,7 @@ from inspect import signature
 
 from torch import Tensor
 
-from pinn_cli.basics.errors import UsageError, one_line
+from pinn_cli.basics.errors import UsageError, user_method
 from pinn_cli.physics.problem import Problem
 from pinn_cli.physics.references.base import CachedReference, Reference, ReferenceRows
 from pinn_cli.physics.references.exact import Exact
@@ -28,7 +28,7 @@ def reference_of(problem: Problem) -> Reference | None:
                 where, expected = f"{type(problem).__name__}.exact", ", ".join(problem.coordinates)
                 raise UsageError(f"{where}: `{name}` stands for {coordinate}; expected {expected}")
         return _tried(Exact(exact, problem.fields), problem, "exact")
-    with one_line(f"{type(problem).__name__}.reference"):
+    with user_method(f"{type(problem).__name__}.reference"):
         known = None if reference is None else reference()
     if known is not None and not all(hasattr(known, name) for name in ("fields", "error", "at", "__call__")):
         where, found = f"{type(problem).__name__}.reference", type(known).__name__
