@@ -7,8 +7,9 @@ Every constraint is linearised at a smooth trial state u0, for changes c of the 
 symbols s of the fields. A change that alters no residual is one that the constraints leave undetermined. It shows as a
 singular value near zero.
 
-The answer must not depend on units or on stiffness: exp(-20 t) alters an initial value by little at t = 1. So each
-term is scaled to be of order 1 for a gentle function on the domain. It keeps its sign and how it varies.
+The answer must not depend on units or on stiffness: exp(-20 t) alters an initial value by little at t = 1. So every
+equation is divided by its largest term at each point, since it may be multiplied by any function of x, and each term
+is then scaled to be of order 1 for a gentle function on the domain. It keeps its sign and how it varies.
 """
 
 from collections.abc import Collection
@@ -134,6 +135,7 @@ class _Trial:
         state = Place({key: u0 for key, (u0, _) in split.items()}, X, normals, self._coefficients(X))
         slopes = slopes_of(constraint, {n: s.read(state) for n, s in constraint.symbols.items()}, all_symbols=True)
         half = {n: 2.0 ** order_of(constraint, n) * steepness(self.problem, constraint, n) for n in symbols}
+        slopes = self._without_factor(slopes, {n: half[n] * self.sizes[s.field] for n, s in symbols.items()})
         sizes = {n: rms(slopes[n]) * half[n] for n in symbols}
         largest = max(sizes.values())
         natural = {n: sizes[n] * self.sizes[s.field] for n, s in symbols.items()}
@@ -146,6 +148,12 @@ class _Trial:
                 rows += (max(sizes[name] / largest, WEAKEST) / sizes[name] * slopes[name])[:, None] * s
         unknowns = [slopes.get(n, X.new_zeros(len(X))) for n in self.problem.unknowns]
         return torch.cat([rows @ self.normalise, *(c[:, None] / (rms(c) or 1.0) for c in unknowns)], 1)
+
+    @staticmethod
+    def _without_factor(slopes: dict[str, Tensor], sizes: dict[str, float]) -> dict[str, Tensor]:
+        """The slopes (N,) over the largest term at each point: an equation times a function of x is the same one."""
+        largest = torch.stack([size * slopes[n].abs() for n, size in sizes.items()]).amax(0)
+        return {n: slope / torch.where(largest > 0, largest, 1.0) for n, slope in slopes.items()}
 
     def _coefficients(self, X: Tensor) -> dict[str, Tensor]:
         """Coefficients; of an unknown the value written in the problem, or else the start of its search, or else 1."""

@@ -1,5 +1,6 @@
 """What the constraints of a problem leave undetermined is found before training, and nothing else is."""
 
+import inspect
 from math import pi
 
 import pytest
@@ -144,6 +145,39 @@ CLOSED = {
 def test_a_determined_problem_is_not_warned_of(case):
     domain, constraints, fields, more = CLOSED[case]
     assert undetermined(problem(domain, constraints, fields, **more)) is None
+
+
+def times(factor, method, first):
+    """The residual of `method` times a function of the coordinate `first`."""
+    names = [name for name in inspect.signature(method).parameters if name != "self"]
+    parameters = [
+        inspect.Parameter(n, inspect.Parameter.POSITIONAL_OR_KEYWORD) for n in dict.fromkeys(["self", first, *names])
+    ]
+
+    def scaled(self, **symbols):
+        return factor(symbols[first]) * method(self, **{name: symbols[name] for name in names})
+
+    scaled.__signature__ = inspect.Signature(parameters)
+    return on(method._region)(scaled)
+
+
+FACTORS = {
+    "exp(20 x)": lambda x: torch.exp(20 * x),
+    "-1e-9 exp(-30 x)": lambda x: -1e-9 * torch.exp(-30 * x),
+    "1 / (x + 1e-3)^4": lambda x: (x + 1e-3) ** -4.0,
+}
+
+
+@pytest.mark.parametrize("factor", FACTORS)
+@pytest.mark.parametrize("case", ["heat without a wall", "wave without velocity", "Poisson with slopes alone",
+                                  "an unknown without data", "boundary layer", "stiff reaction", "clamped plate",
+                                  "first-order waves", "fields of 1e-8 and of 1e8"])  # fmt: skip
+def test_an_equation_times_a_function_of_a_coordinate_is_the_same_one(case, factor):
+    domain, constraints, fields, more, *_ = (LEFT_OPEN | CLOSED)[case]
+    scaled = {name: times(FACTORS[factor], c, domain.coordinates[0]) for name, c in constraints.items()}
+    assert undetermined(problem(domain, scaled, fields, **more)) == undetermined(
+        problem(domain, constraints, fields, **more)
+    )
 
 
 def test_a_periodic_network_counts_as_a_condition():
