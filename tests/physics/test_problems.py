@@ -2,6 +2,7 @@
 
 from dataclasses import fields
 from importlib import import_module
+from math import log, pi
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,10 @@ from pinn_cli.configuration.check import check, function_of, symbols_of, toleran
 from pinn_cli.derivatives.engines import Autograd, Taylor
 from pinn_cli.physics.points import trial_points
 from pinn_cli.physics.references import reference_of
+from pinn_cli.problems.boundary_layer import BoundaryLayer
 from pinn_cli.problems.heat_inverse import HeatInverse
 from pinn_cli.problems.helmholtz import Helmholtz
+from pinn_cli.problems.kdv import KdV
 from pinn_cli.problems.klein_gordon import KleinGordon
 from pinn_cli.problems.poisson_1d import Poisson1D
 from pinn_cli.training.model import Features, Model
@@ -184,3 +187,58 @@ def test_the_measurements_identify_the_diffusivity():
 def test_functions_of_a_reference_have_the_shape_of_a_network():
     problem = problem_called("burgers")
     assert function_of(reference_of(problem), problem.fields)(problem.domain.grid(3)).shape == (9, 1)
+
+
+# --- Settings of other authors ----------------------------------------------------------------------------------------
+
+SETTINGS = {
+    "helmholtz": {"a1": 10.0, "a2": 10.0},
+    "convection": {"beta": 80.0},
+    "wave": {"c": 2.0, "overtone": 0.5},
+    "poisson_1d": {"C": 2 * pi, "ripple": 0.1},
+    "kdv": {"speed": 4.0, "second": 9.0},
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_the_settings_of_other_authors_are_solved_too(name):
+    report = check(problem_called(name, **SETTINGS[name]))
+    assert report.ok, report.findings
+    assert all(finding.residual < 1e-11 for finding in report.findings)
+
+
+@pytest.mark.parametrize("eps", [1.0, 1e-2, 1e-3, 1e-4, 1e-6])
+def test_a_boundary_layer_of_any_width_is_solved_without_overflow(eps):
+    """To rounding, of which the layer leaves some in its terms of size 1 / eps."""
+    problem = BoundaryLayer(eps)
+    u = problem.exact(torch.tensor([0.0, 37 * eps, 1.0], dtype=torch.float64))
+    assert u.isfinite().all()
+    assert u[[0, 2]].abs().max() < 1e-15
+    report = check(problem)
+    assert report.ok, report.findings
+    x = torch.linspace(0, 1, 1001, dtype=torch.float64) * min(1.0, 40 * eps)
+    x.requires_grad_()
+    (u_x,) = torch.autograd.grad(problem.exact(x).sum(), x, create_graph=True)
+    (u_xx,) = torch.autograd.grad(u_x.sum(), x)
+    assert (eps * u_xx + u_x - 1).abs().max() < 1e-14 / eps
+    with pytest.raises(ValueError, match="eps=0: expected a number above 0"):
+        BoundaryLayer(0.0)
+
+
+def test_a_second_soliton_of_speed_zero_is_none():
+    x, t = KdV().domain.grid(40).T
+    alone = 2 / torch.cosh(x + 2 - 4 * t) ** 2
+    torch.testing.assert_close(KdV().exact(x, t), alone, rtol=1e-13, atol=1e-15)
+
+
+def test_a_fast_soliton_overtakes_a_slow_one():
+    """Long before and long after, both are alone; in between, each is displaced by 2 log((k2 + k1) / (k2 - k1)) / k."""
+    problem, k = KdV(speed=4.0, second=9.0), (2.0, 3.0)
+    gain = log((k[1] + k[0]) / (k[1] - k[0]))
+    x = torch.linspace(-60, 60, 2001, dtype=torch.float64)
+    for time, sign in ((-6.0, -1), (6.0, 1)):
+        centres = (-2 + 4 * time - (sign - 1) * gain / k[0], -5 + 9 * time + (sign + 1) * gain / k[1])
+        alone = sum(c**2 / 2 / torch.cosh(c / 2 * (x - at)) ** 2 for c, at in zip(k, centres, strict=True))
+        torch.testing.assert_close(problem.exact(x, torch.full_like(x, time)), alone, rtol=0, atol=1e-6)
+    with pytest.raises(ValueError, match=r"speed=4, second=-1: expected a speed above 0, and a second one or 0"):
+        KdV(second=-1.0)
