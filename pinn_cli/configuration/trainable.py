@@ -6,6 +6,7 @@ influence the residual at another one: an exact Jacobian and weights per point r
     N = points   F = fields
 """
 
+import inspect
 import traceback
 from collections.abc import Mapping
 from math import isfinite, isnan
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from pinn_cli.basics.errors import UsageError, nearest, user_method
 from pinn_cli.physics.ansatz import written_ansatz
+from pinn_cli.physics.names import EXPECTED
 from pinn_cli.physics.points import trial_points
 from pinn_cli.physics.problem import Constraint, Problem
 from pinn_cli.physics.references.table import Columns, place_of, refuse_non_numbers, refuse_text
@@ -25,6 +27,7 @@ from pinn_cli.physics.terms import supplied
 
 Values = dict[str, Tensor]  # (N,) by symbol
 N = 16  # trial points
+EXTREME = 1e30  # a coefficient beyond it, or below its inverse, may leave the range of numbers
 
 
 def trainable_constraints(problem: Problem) -> list[Constraint]:
@@ -52,6 +55,8 @@ def trainable_constraints(problem: Problem) -> list[Constraint]:
         _row_by_row(problem, Constraint(name, "interior", method, symbols), "observable")
     _check_ansatz(problem)
     names = [c.name for c in constraints]
+    if not isinstance(problem.imposes, list | tuple):
+        raise UsageError(f"{type(problem).__name__}: imposes = {problem.imposes!r}: expected {EXPECTED['imposes']}")
     for name in problem.imposes:
         if name not in names:
             raise UsageError(f"{type(problem).__name__}.imposes: no constraint `{name}`; {nearest(name, names)}")
@@ -91,7 +96,10 @@ def _check_residual(problem: Problem, constraint: Constraint) -> None:
     values, r = _row_by_row(problem, constraint, "residual")
     where, fields = f"{type(problem).__name__}.{constraint.name}", ", ".join(problem.fields)
     # A residual that is not finite here may be so for the network: `training/finite.py` looks at that.
-    if r.isfinite().any() and not any(reacts(constraint, values, r, name) for name in supplied(constraint)):
+    idle = r.isfinite().any() and not any(reacts(constraint, values, r, name) for name in supplied(constraint))
+    if idle or not r.isfinite().any():
+        _refuse_extreme_coefficient(problem, constraint, "no field changes it" if idle else "it is not finite")
+    if idle:
         raise UsageError(f"{where}: no field changes the residual; expected one that depends on {fields}")
     followed = {name: values[name].clone().requires_grad_() for name in supplied(constraint)}
     with torch.enable_grad():
@@ -100,12 +108,43 @@ def _check_residual(problem: Problem, constraint: Constraint) -> None:
         raise UsageError(f"{where}: the residual has no gradient; write it without `detach`, `item` and `no_grad`")
 
 
+def _refuse_extreme_coefficient(problem: Problem, constraint: Constraint, what: str) -> None:
+    """Refuse a coefficient such as 1e300 that spoils a residual which is sound with 1 in its place (UsageError)."""
+    for name, value in coefficients(problem).items():
+        extreme = value != 0 and not 1 / EXTREME < abs(value) < EXTREME
+        if extreme and _is_sound_with_one(problem, constraint.name, name):
+            raise UsageError(
+                f"{type(problem).__name__}.{constraint.name}: with {name} = {value:g} the residual leaves the range of "
+                f"numbers ({what}), and with {name} = 1 it does not; expected a {name} of moderate size: choose other "
+                "units"
+            )
+
+
+def _is_sound_with_one(problem: Problem, constraint: str, coefficient: str) -> bool:
+    """Whether a residual is finite somewhere and depends on a field if this coefficient is 1."""
+    try:
+        known = coefficient in inspect.signature(type(problem)).parameters
+        moderate = problem.with_(**{coefficient: 1.0}) if known else problem
+        c = next(c for c in moderate.constraints() if c.name == constraint)
+        values = trial_values(moderate, c)
+        values |= {coefficient: torch.ones_like(values[coefficient])} if coefficient in values else {}
+        r = c.residual(**values)
+    except Exception:  # with 1 in its place the methods of the user may raise anything
+        return False
+    return bool(r.isfinite().any()) and any(reacts(c, values, r, symbol) for symbol in supplied(c))
+
+
 def _row_by_row(problem: Problem, constraint: Constraint, what: str) -> tuple[Values, Tensor]:
     """Trial values of the symbols, and what the method returns for them: one real number per point (or UsageError)."""
     where = f"{type(problem).__name__}.{constraint.name}"
     values = trial_values(problem, constraint)
     n = len(trial_points(problem, constraint.region, N))
-    r = evaluated(where, constraint, values)
+    try:
+        r = evaluated(where, constraint, values)
+    except UsageError as error:
+        if isinstance(error.__cause__, ArithmeticError):
+            _refuse_extreme_coefficient(problem, constraint, type(error.__cause__).__name__)
+        raise
     if not isinstance(r, Tensor) or r.shape != (n,):
         shown = f"shape {tuple(r.shape)}" if isinstance(r, Tensor) else f"type {type(r).__name__}"
         raise UsageError(f"{where}: the {what} of {n} points has {shown}; expected ({n},), one number per point")

@@ -8,11 +8,16 @@ from unicodedata import normalize
 
 from torch import nn
 
+EXPECTED = {  # of the attributes that are no methods
+    "coordinates": 'a tuple of names, e.g. ("x", "t")',
+    "fields": 'a tuple of names, e.g. ("u",)',
+    "imposes": 'a tuple of names of constraints, e.g. ("wall",)',
+    "unknowns": 'start values by name, e.g. {"k": 1.0}',
+    "scale": 'a size by field, e.g. {"T": 10.0}',
+    "offset": 'a value by field, e.g. {"T": 300.0}',
+}
 # Methods and attributes that only some problems have; the others are those of the class `Problem`.
-OPTIONAL = (
-    "exact", "reference", "measurements", "ansatz", "impose", "metrics", "domain", "coordinates", "fields", "unknowns",
-    "imposes", "scale", "offset",
-)  # fmt: skip
+OPTIONAL = ("exact", "reference", "measurements", "ansatz", "impose", "metrics", "domain", *EXPECTED)
 ATTRIBUTES = ("coefficient", "unknown", "observable", "constraint")  # these share `self.<name>` with the methods
 RESERVED = ("self", "source")  # `source` is the part of an equation without the fields (`terms.py`)
 

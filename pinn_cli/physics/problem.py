@@ -19,7 +19,7 @@ from torch import Tensor
 
 from pinn_cli.basics.errors import user_method
 from pinn_cli.physics.domains.base import Domain
-from pinn_cli.physics.names import OneOfEachName, is_marked, refuse_clashes
+from pinn_cli.physics.names import EXPECTED, OneOfEachName, is_marked, refuse_clashes
 from pinn_cli.physics.symbols import Grammar, Symbol
 
 
@@ -98,6 +98,8 @@ class Problem(metaclass=OneOfEachName):
         super().__init_subclass__(**options)
         typed = inspect.get_annotations(cls)
         for name, value in vars(cls).items():
+            if isinstance(value, int | float) and name in EXPECTED:
+                raise TypeError(f"{cls.__name__}: {name} = {value!r}: expected {EXPECTED[name]}")
             if isinstance(value, int | float) and not name.startswith("_") and name not in typed:
                 kind = type(value).__name__
                 raise TypeError(

@@ -41,6 +41,7 @@ from pinn_cli.training.objective import Objective
 from pinn_cli.training.residuals import Residuals
 
 GOOD, POOR = 0.6, 0.4  # explained: from GOOD on certain within a factor of 3, below POOR a lower bound
+NEAR_ZERO = 0.1  # relative error of a field or coefficient that may be near 0: its absolute error is told too
 ENOUGH = 0.75  # explained: more columns are not tried
 COLUMNS = (400, 800)  # of the first attempt and of the second
 ROUNDING = 1e-13  # |F(u)|: there is nothing to explain
@@ -54,13 +55,14 @@ class Estimate:
     """Estimated errors |du| / |u + du| by field, and how far they can be trusted.
 
     `explained` is the share of the residual that du removes; 0 or less: the equations hold no better for u + du.
-    `unknowns` has |change| / |value| of each trained coefficient, `correction` du (N,) at the points asked for. `why`
-    tells why there is no estimate; "" if there is one.
+    `unknowns` has |change| / |value| of each trained coefficient, `changes` |change|; `correction` is du (N,) at the
+    points asked for. `why` tells why there is no estimate; "" if there is one.
     """
 
     error: Mapping[str, float] = field(default_factory=dict)
     explained: float = math.nan
     unknowns: Mapping[str, float] = field(default_factory=dict)
+    changes: Mapping[str, float] = field(default_factory=dict)
     correction: Mapping[str, Tensor] = field(default_factory=dict)
     why: str = ""
 
@@ -79,12 +81,11 @@ class Estimate:
         elif self.is_bound:
             share = f"a rough lower bound: only {share}"
         kinds = {**dict.fromkeys(self.error, "relative L2"), **dict.fromkeys(self.unknowns, "relative")}
-        for name in [n for n, e in self.error.items() if not e < 0.1 and n in self.correction]:  # of one near 0
-            kinds[name] += f"; {rms(self.correction[name]):.0e} in absolute terms"
-        return [
-            f"estimated error {name} {e:.0e} ({kinds[name]}; {share})"
-            for name, e in {**self.error, **self.unknowns}.items()
-        ]
+        errors, absolute = {**self.error, **self.unknowns}, {n: rms(d) for n, d in self.correction.items()}
+        for name, size in (absolute | dict(self.changes)).items():
+            if name in errors and not errors[name] < NEAR_ZERO:
+                kinds[name] += f"; {size:.0e} in absolute terms"
+        return [f"estimated error {name} {e:.0e} ({kinds[name]}; {share})" for name, e in errors.items()]
 
 
 def estimate(
@@ -121,10 +122,12 @@ def _estimate(
     size = {name: math.hypot(rms(du[name]), noise.get(name, 0.0)) for name in names}
     moved = _mean([p.correction.unknowns for p in parts])
     value = _mean([p.residuals.unknowns for p in parts])
+    sizes = {n: math.hypot(d, noise.get(n, 0.0)) for n, d in moved.items()}
     return Estimate(
         error={name: _ratio(size[name], rms(v)) for name, v in whole.items()},
         explained=1 - after / before if before > ROUNDING else 1.0,
-        unknowns={n: _ratio(math.hypot(d, noise.get(n, 0.0)), abs(d + value[n])) for n, d in moved.items()},
+        unknowns={n: _ratio(size, abs(moved[n] + value[n])) for n, size in sizes.items()},
+        changes=sizes,
         correction=du,
     )
 

@@ -1,7 +1,7 @@
 """The end of a run: errors, fields, residuals and the verdict go into the results file."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite, isnan
 from typing import Any, cast
 
@@ -25,12 +25,16 @@ WRONG, FAR = 5e-2, 10  # errors against the reference above both, FAR in estimat
 
 @dataclass(frozen=True)
 class Conclusion:
-    """Errors by field, estimated errors, the metrics of the problem, and the verdict of the held-out points."""
+    """Errors by field, estimated errors, the metrics of the problem, and the verdict of the held-out points.
+
+    `unknowns` has |value - truth| and the truth of every trained coefficient whose true value the problem says.
+    """
 
     errors: dict[str, Errors]
     estimate: Estimate
     metrics: dict[str, float]
     verdict: Verdict
+    unknowns: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def estimates(self) -> list[str]:
         """The estimated errors in words, and where the errors against the reference contradict a good verdict."""
@@ -43,6 +47,9 @@ class Conclusion:
         for name, e in self.errors.items():
             if isnan(e.relative_l2) and isfinite(e.maximum):
                 lines.append(f"the reference of {name} is 0: its largest error is {e.maximum:.0e}, absolute")
+        for name, (error, truth) in self.unknowns.items():
+            relative = f", {error / abs(truth):.0e} relative" if truth else ""
+            lines.append(f"error {name} {error:.0e} (absolute{relative}; the problem says {name} = {truth:g})")
         return lines
 
 
@@ -78,7 +85,7 @@ def conclude(
                 doubts=doubts,
             ),
         ])  # fmt: skip
-        done = Conclusion(measured, estimated, metrics, verdict)
+        done = Conclusion(measured, estimated, metrics, verdict, errors_of_unknowns(problem, objective))
         groups = {
             "error": {name: _noted(e, reference) for name, e in measured.items()},
             "error_estimate": {
@@ -118,6 +125,13 @@ def spreads_of(objective: Objective) -> dict[str, float]:
     """After time marching, the largest minus the smallest value that a coefficient has in the windows, ``k spread``."""
     values = getattr(objective.model, "window_unknowns", {})
     return {f"{name} spread": float(v.max() - v.min()) for name, v in values.items()}
+
+
+def errors_of_unknowns(problem: Problem, objective: Objective) -> dict[str, tuple[float, float]]:
+    """|value - truth| and the truth of each trained coefficient that the problem has as a coefficient, too."""
+    values = unknowns_of(objective)
+    truths = {name: float(getattr(problem, name)) for name in values if hasattr(problem, name)}
+    return {name: (abs(values[name] - truth), truth) for name, truth in truths.items()}
 
 
 def final_errors(objective: Objective, reference: Reference | None) -> dict[str, Errors]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, inf, isnan
 from typing import Any
 
 import torch
@@ -26,6 +26,12 @@ class Errors:
     mean: float
     maximum: float
     points: int
+
+    @property
+    def judged(self) -> float:
+        """What is compared with `stop.error`: the relative error, or for a reference of 0 the largest absolute one."""
+        error = self.maximum if isnan(self.relative_l2) else self.relative_l2
+        return inf if isnan(error) else error
 
 
 def points_of_comparison(domain: Domain, reference: Reference) -> Tensor:

@@ -103,9 +103,10 @@ class Recorder:
             self.stages = [*self.stages[: progress.stage], stage.name]
             self.results.replace({"stages": self.stages})
         with run.clock("evaluation"):
-            error, metrics = measure(self._reference(stage.problem), objective), own_metrics(stage.problem, objective)
-        progress.error = max(error.values(), default=math.inf)
-        measured = {"error": error, "metric": metrics}
+            found = final_errors(objective, self._reference(stage.problem))
+            metrics = own_metrics(stage.problem, objective)
+        progress.error = max((e.judged for e in found.values()), default=math.inf)
+        measured = {"error": {name: e.relative_l2 for name, e in found.items()}, "metric": metrics}
         named = {f"{kind}/{name}": value for kind, values in measured.items() for name, value in values.items()}
         values = row(stage, objective, run.weighting) | named
         place = {"step": progress.step, "time": run.clock.seconds, "stage": progress.stage}
@@ -117,11 +118,6 @@ class Recorder:
         if self._compared[0] is not problem:
             self._compared = (problem, reference_of(problem))
         return self._compared[1]
-
-
-def measure(reference: Reference | None, objective: Objective) -> dict[str, float]:
-    """Relative L2 errors by field; none without a reference."""
-    return {name: e.relative_l2 for name, e in final_errors(objective, reference).items()}
 
 
 def row(stage: Stage, objective: Objective, weighting: Weighting) -> dict[str, float]:

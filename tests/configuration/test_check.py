@@ -291,6 +291,30 @@ def test_a_residual_that_cannot_be_trained_is_refused_in_one_line(case):
         check(problem)
 
 
+EXTREME = {
+    "divides": lambda self, u, k: u / k**2,
+    "grows": lambda self, u, k: k**2 * u - 1,
+    "decays": lambda self, u, k: torch.exp(-k * u * u) - 1,
+    "a power of Python": lambda self, u: u * self.k**2,
+    "a division of Python": lambda self, u: u / self.k**-2,
+}
+
+
+@pytest.mark.parametrize("case", EXTREME)
+def test_a_coefficient_that_leaves_the_range_of_numbers_is_named(case):
+    @dataclass
+    class Mine(Advection):
+        k: float = 1.0
+        other: float = 1e-40
+        pde = on("interior")(EXTREME[case])
+
+    assert check(Mine())
+    with refused(
+        r"Mine\.pde: with k = 1e\+300 the residual leaves the range of numbers \(.*\), and with k = 1 it does not"
+    ):
+        check(Mine(k=1e300))
+
+
 def test_an_ansatz_that_mixes_points_or_changes_shape_is_refused():
     class Mixed(Advection):
         def ansatz(self, x, t, u):

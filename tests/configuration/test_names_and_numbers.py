@@ -71,7 +71,7 @@ AMBIGUOUS = {
     "unknown and derivative": (rod, {"unknowns": {"u_t": 1.0}}, "the unknown `u_t` has the name of a derivative"),
     "observable and derivative": (rod, {"u_x": observable(lambda self, u: u)}, "the observable `u_x` has the name"),
     "coefficient and method": (rod, {"exact": 1.0}, "the coefficient `exact` has the name of a method"),
-    "coefficient and attribute of all": (rod, {"scale": 1.0}, "the coefficient `scale` has the name of a method"),
+    "coefficient and attribute of all": (rod, {"metrics": 1.0}, "the coefficient `metrics` has the name of a method"),
     "coefficient and method of all": (rod, {"share": 1.0}, "the coefficient `share` has the name of a method"),
     "unknown and method": (rod, {"unknowns": {"speed": 1.0}, "speed": lambda self: 1.0}, "`speed` has the name of a m"),
     "observable and method": (rod, {"metrics": observable(lambda self, u: u)}, "`metrics` has the name of a method"),
@@ -152,6 +152,17 @@ def test_a_column_that_nobody_asks_for_may_have_any_name_and_any_values():
 
 def test_the_true_value_of_an_unknown_may_be_a_coefficient():
     trainable_constraints(rod(unknowns={"k": 1.0}))
+
+
+@pytest.mark.parametrize("name", ["coordinates", "fields", "imposes", "unknowns", "scale", "offset"])
+def test_a_number_in_the_place_of_names_is_no_coefficient_without_a_type(name):
+    with refused(f"^Mine: {name} = 3: expected .*, e\\.g\\. ", TypeError):
+        type("Mine", (Rod,), {name: 3})
+
+
+def test_a_word_in_the_place_of_imposed_names_is_refused():
+    with refused(r"^Bar: imposes = 'cold': expected a tuple of names of constraints"):
+        trainable_constraints(rod(imposes="cold"))
 
 
 def test_a_residual_that_is_written_twice_is_refused():

@@ -64,6 +64,14 @@ def test_the_error_against_a_reference_of_0_is_absolute():
     assert done.estimates()[1:] == ["the reference of u is 0: its largest error is 2e-06, absolute"]
 
 
+def test_the_error_of_an_unknown_is_absolute_and_relative_only_where_it_can_be():
+    done = Conclusion({}, Estimate(why="x"), {}, Verdict(), {"c": (1e-7, 0.0), "k": (2e-3, 0.1)})
+    assert done.estimates()[1:] == [
+        "error c 1e-07 (absolute; the problem says c = 0)",
+        "error k 2e-03 (absolute, 2e-02 relative; the problem says k = 0.1)",
+    ]
+
+
 def test_windows_in_time_have_one_estimate():
     results = trained("problem=burgers", "strategy=time_marching", "strategy.time_marching.windows=2", "stop.steps=4")
     estimate = results.read("error_estimate")

@@ -179,7 +179,14 @@ def inverse(noise: float) -> Estimate:
 def test_an_unknown_coefficient_is_corrected_with_the_fields():
     found = inverse(0.0)
     assert found.unknowns["k"] == pytest.approx(0.05, rel=0.1)
+    assert found.changes["k"] == pytest.approx(0.05, rel=0.1)
     assert "estimated error k 5e-02 (relative; " in found.lines()[-1]
+
+
+def test_the_estimated_error_of_a_coefficient_near_0_is_told_in_absolute_terms():
+    told = Estimate({}, 0.9, unknowns={"c": 7e6, "k": 0.05}, changes={"c": 1e-7, "k": 0.05}).lines()
+    assert told == ["estimated error c 7e+06 (relative; 1e-07 in absolute terms; 90 % of the residual explained)",
+                    "estimated error k 5e-02 (relative; 90 % of the residual explained)"]  # fmt: skip
 
 
 def test_noise_of_measurements_is_part_of_the_error():

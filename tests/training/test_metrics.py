@@ -1,6 +1,6 @@
 """Errors against a reference."""
 
-from math import nan, sqrt
+from math import inf, nan, sqrt
 from types import SimpleNamespace
 
 import pytest
@@ -9,7 +9,7 @@ import torch
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.physics.references.base import CachedReference
 from pinn_cli.physics.references.exact import Exact
-from pinn_cli.training.metrics import compare, errors, own_metrics, points_of_comparison
+from pinn_cli.training.metrics import Errors, compare, errors, own_metrics, points_of_comparison
 from tests.conftest import refused
 
 
@@ -36,6 +36,11 @@ def test_every_field_is_measured_in_double_precision_at_the_same_points():
 def test_a_shape_that_would_broadcast_is_refused():
     with pytest.raises(ValueError, match="different shapes"):
         compare(torch.zeros(3, 1), torch.zeros(3))
+
+
+def test_stop_error_is_compared_with_the_absolute_error_where_the_reference_is_0():
+    numbers = ((0.5, 1.0, 2.0), (nan, 1.0, 2.0), (nan, nan, nan))
+    assert [Errors(*three, points=9).judged for three in numbers] == [0.5, 2.0, inf]
 
 
 def test_a_field_that_vanishes_has_no_relative_error():
