@@ -49,8 +49,8 @@ class Linearisation(Protocol):
     def gram(self, budget: float) -> Tensor:
         """The lower triangle of J^T J (P, P), with at most `budget` bytes of J at a time."""
 
-    def kernel(self, budget: float) -> Tensor:
-        """The lower triangle of J J^T (M, M), with at most `budget` bytes of J at a time."""
+    def kernel(self, budget: float, weights: Tensor | None = None) -> Tensor:
+        """The lower triangle of J diag(weights) J^T (M, M), or J J^T, with at most `budget` bytes of J at a time."""
 
 
 class Objective(Protocol):
@@ -85,6 +85,13 @@ class Objective(Protocol):
     @property
     def layout(self) -> dict[str, slice]:
         """The place in the flat vector of each trained parameter, by name."""
+
+    @property
+    def output_layer(self) -> Tensor:
+        """Which of the parameters (P,), as booleans, belong to the last layer of the network.
+
+        The fields are linear in them. None do if the network does not name its `output_layer`.
+        """
 
     @property
     def weights(self) -> dict[str, float | Tensor]:
@@ -274,7 +281,8 @@ class Diagnostic(ABC):
 class Architecture(Protocol):
     """What makes a network (N, inputs) -> (N, outputs): a class of `torch.nn.Module` with its settings.
 
-    It contains no derivative. Its operations need rules for jets, or the run needs derivatives=autograd.
+    It contains no derivative. Its operations need rules for jets, or the run needs derivatives=autograd. It may name
+    its last layer, in which the fields are linear, as `output_layer`: Levenberg-Marquardt can damp that layer less.
     """
 
     def __call__(self, *, inputs: int, outputs: int) -> nn.Module:

@@ -237,15 +237,15 @@ class Linearisation:
                     self.check()
         return A
 
-    def kernel(self, budget: float) -> Tensor:
-        """The lower triangle of J J^T (M, M); columns of J are formed in slabs of at most `budget` bytes."""
+    def kernel(self, budget: float, weights: Tensor | None = None) -> Tensor:
+        """The lower triangle of J diag(weights) J^T (M, M), or J J^T, with columns of J of at most `budget` bytes."""
         K, width = self.F.new_zeros(self.rows, self.rows), max(1, int(budget / (self.rows * self.F.element_size())))
         blocks = [ConstraintRows(b.count, [part for p in b.pieces for part in p.split(width)]) for b in self.blocks]
         for slab in _slabs(sorted({p.columns.stop for b in blocks for p in b.pieces}), width):
             J = torch.cat([_columns(b, slab, self.F) for b in blocks])
             for a in range(0, self.rows, BLOCK):
                 b = min(a + BLOCK, self.rows)
-                K[a:b, :b].addmm_(J[a:b], J[:b].T)
+                K[a:b, :b].addmm_(J[a:b] if weights is None else J[a:b] * weights[slab], J[:b].T)
                 self.check()
         return K
 

@@ -74,6 +74,12 @@ class Model(nn.Module):
         values = {k: torch.tensor(float(v), dtype=torch.float64, device="cpu") for k, v in (unknowns or {}).items()}
         self.unknowns = nn.ParameterDict({k: nn.Parameter(v) for k, v in values.items()})
 
+    @property
+    def output_layer(self) -> list[nn.Parameter]:
+        """The parameters of the last layer, in which the fields are linear; none if the network does not name it."""
+        layer = getattr(self.network, "output_layer", None)
+        return list(layer.parameters()) if isinstance(layer, nn.Module) else []
+
     def outputs(self, X: Tensor) -> Tensor:
         """size * network, which an ansatz gets (N, F)."""
         u = self.network(self.features(X))

@@ -70,6 +70,11 @@ class Objective:
     def layout(self) -> dict[str, slice]:
         return dict(zip(self.names, self.columns, strict=True))
 
+    @property
+    def output_layer(self) -> Tensor:
+        last = {id(p) for p in getattr(self.model, "output_layer", ())}  # a plain module names no last layer
+        return torch.cat([torch.full((p.numel(),), id(p) in last, device=p.device) for p in self.parameters])
+
     def begin(self, batch: Batch) -> None:
         self.points_changed = batch.keys() != self.batch.keys() or any(batch[n] is not self.batch[n] for n in batch)
         self.batch, self._weights = batch, None

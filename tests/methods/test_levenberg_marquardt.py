@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from pinn_cli.derivatives.engines import Taylor
+from pinn_cli.methods.architectures.mlp import MLP
 from pinn_cli.methods.optimizers.levenberg_marquardt import LevenbergMarquardt, NormalEquations
 from pinn_cli.physics.domains import Interval
 from pinn_cli.physics.problem import Problem, on
@@ -42,6 +43,10 @@ class Polynomial(nn.Module):
         super().__init__()
         self.last, self.degree = nn.Linear(degree, 1), degree
 
+    @property
+    def output_layer(self):
+        return self.last
+
     def forward(self, X):
         return self.last(torch.cat([X**k for k in range(1, self.degree + 1)], -1))
 
@@ -71,14 +76,48 @@ def test_one_undamped_step_solves_linear_least_squares():
     assert report.values["gain_ratio"] == pytest.approx(1, abs=1e-6)
 
 
-def test_the_step_is_the_same_in_parameter_and_in_residual_space():
-    linear = objective_of(tanh_network(), points=40).linearise()
-    small, large = NormalEquations(linear, 1e9), NormalEquations(linear, 1e9)
-    small.small, small.matrix = True, linear.gram(1e9)
-    large.small, large.matrix = False, linear.kernel(1e9)
-    assert small.damp(1e-3)
-    assert large.damp(1e-3)
-    torch.testing.assert_close(small.step(linear.F), large.step(linear.F), rtol=1e-7, atol=1e-9)
+@pytest.mark.parametrize("points", [20, 200], ids=["residual space", "parameter space"])
+@pytest.mark.parametrize("last", [1e-3, 1.0, 10.0])
+def test_the_step_is_that_of_the_formula_in_both_spaces(points, last):
+    objective = objective_of(MLP(1, 1, width=8, depth=2), points)
+    linear = objective.linearise()
+    J, D = linear.dense(), torch.ones(linear.parameters, dtype=torch.float64)
+    D[-9:] = last  # of 8 weights and a bias
+    equations = NormalEquations(linear, LevenbergMarquardt(output_layer=last).scale(objective), 1e9)
+    assert equations.small == (points == 200)
+    assert equations.damp(0.1)
+    formula = -torch.linalg.solve(J.T @ J + 0.1 * torch.diag(D), J.T @ linear.F)
+    torch.testing.assert_close(equations.step(linear.F), formula, rtol=1e-8, atol=1e-10)
+    torch.testing.assert_close(equations.norm(formula), (formula @ torch.diag(D) @ formula).sqrt())
+
+
+@pytest.mark.parametrize("points", [20, 200], ids=["residual space", "parameter space"])
+def test_equal_damping_has_the_bits_of_the_plain_formula(points):
+    objective, mu = objective_of(MLP(1, 1, width=8, depth=2), points), 0.1
+    linear = objective.linearise()
+    equations = NormalEquations(linear, LevenbergMarquardt(output_layer=1).scale(objective), 1e9)
+    equations.damp(mu)
+    A = (linear.gram(1e9) if equations.small else linear.kernel(1e9)).clone()
+    A.diagonal().add_(mu)
+    L = torch.linalg.cholesky(A)
+    if equations.small:
+        plain = -torch.cholesky_solve(linear.gradient[:, None], L)[:, 0]
+    else:
+        plain = -linear.transposed(torch.cholesky_solve(linear.F[:, None], L)[:, 0])
+    assert torch.equal(equations.step(linear.F), plain)
+
+
+@pytest.mark.parametrize("last", [1e-3, 10.0])
+def test_the_predicted_decrease_counts_the_damping_of_the_last_layer(last):
+    objective = objective_of(Polynomial(6))  # linear in its parameters: the prediction is exact
+    report = LevenbergMarquardt(damping=10.0, output_layer=last).step(objective)
+    assert report.values["gain_ratio"] == pytest.approx(1, rel=1e-9)
+
+
+def test_a_network_that_names_no_last_layer_is_damped_alike():
+    objective = objective_of(tanh_network())
+    assert not objective.output_layer.any()
+    assert (LevenbergMarquardt(output_layer=1e-3).scale(objective) == 1).all()
 
 
 @pytest.mark.parametrize("points", [20, 200], ids=["fewer rows than parameters", "more rows than parameters"])
@@ -95,7 +134,7 @@ def test_levenberg_marquardt_trains_a_network_to_rounding(points):
 def test_geodesic_acceleration_is_the_second_derivative_along_the_step():
     objective, optimizer = objective_of(tanh_network()), LevenbergMarquardt(difference=1e-4)
     linear = objective.linearise()
-    equations = NormalEquations(linear, 1e9)
+    equations = NormalEquations(linear, optimizer.scale(objective), 1e9)
     equations.damp(10.0)
     v = equations.step(linear.F)
     half = optimizer._acceleration(objective, linear, equations, v)
@@ -162,3 +201,6 @@ def test_points_that_change_at_every_step_do_not_end_the_optimizer():
 def test_a_damping_that_is_not_positive_is_refused():
     with pytest.raises(ValueError, match="damping=0: expected a number above 0"):
         LevenbergMarquardt(damping=0)
+    for value in (0, -1, math.inf, math.nan):
+        with pytest.raises(ValueError, match=f"output_layer={value:g}: expected a number above 0"):
+            LevenbergMarquardt(output_layer=value)

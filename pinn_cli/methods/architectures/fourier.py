@@ -36,6 +36,10 @@ class Fourier(nn.Module):
         self.register_buffer("frequencies", B)
         self.layers = stack(2 * len(B) + inputs * keep_inputs, width, depth, outputs, initialiser, least=0)
 
+    @property
+    def output_layer(self) -> nn.Module:
+        return self.layers[-1]
+
     def forward(self, X: Tensor) -> Tensor:
         """The fields (N, outputs) at the points X (N, inputs)."""
         Z = self.unit * functional.linear(X, self.frequencies)

@@ -19,6 +19,10 @@ class MLP(nn.Module):
         self.activation = named(activation)
         self.layers = stack(inputs, width, depth, outputs, initialiser)
 
+    @property
+    def output_layer(self) -> nn.Module:
+        return self.layers[-1]
+
     def forward(self, X: Tensor) -> Tensor:
         """The fields (N, outputs) at the points X (N, inputs)."""
         *hidden, output = self.layers

@@ -39,6 +39,10 @@ class ModifiedMLP(nn.Module):
             for encoder in self.encoders:
                 nn.init.normal_(cast(Tensor, encoder.bias), std=sqrt(2 / (1 + width)))
 
+    @property
+    def output_layer(self) -> nn.Module:
+        return self.layers[-1]
+
     def forward(self, X: Tensor) -> Tensor:
         """The fields (N, outputs) at the points X (N, inputs)."""
         U, V = (self.activation(encoder(X)) for encoder in self.encoders)

@@ -1,16 +1,18 @@
 """Damped Gauss-Newton on the residual vector, with Nielsen's damping and geodesic acceleration.
 
-    v = -(J^T J + mu I)^-1 J^T F                      the velocity
+    v = -(J^T J + mu D)^-1 J^T F                      the velocity
     F_vv = (2 / h) [(F(theta + h v) - F) / h - J v]    the second derivative of F along v, one evaluation
-    a = -(J^T J + mu I)^-1 J^T F_vv                    the acceleration
-    theta <- theta + v + a / 2   if 2 |a| < 0.75 |v|,  else theta + v
+    a = -(J^T J + mu D)^-1 J^T F_vv                    the acceleration
+    theta <- theta + v + a / 2   if 2 |a| < 0.75 |v|,  else theta + v;  |v|^2 = v^T D v
 
+D is diagonal: `output_layer` for parameters of the last layer, in which the fields are linear, and 1 for all others.
 A step is accepted if the loss falls. Then mu <- mu max(1/3, 1 - (2 rho - 1)^3), rho = actual / predicted decrease.
 Otherwise mu grows by 2, 4, 8, ... and the same linearisation is factored again. (Levenberg 1944; Marquardt 1963;
 Nielsen 1999; Transtrum & Sethna 2012.) The linear algebra uses the smaller of parameter space (J^T J, P x P) and
-residual space (J J^T, M x M); the step is the same.
+residual space (J D^-1 J^T, M x M); the step is the same.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,18 +26,21 @@ PATIENCE = 20  # accepted steps without progress before it stops
 
 
 class NormalEquations:
-    """d(u) = -(J^T J + mu I)^-1 J^T u for several mu, in the smaller space; at most `budget` bytes of J at a time."""
+    """d(u) = -(J^T J + mu D)^-1 J^T u for several mu, in the smaller space; at most `budget` bytes of J at a time.
 
-    def __init__(self, linear: Linearisation, budget: float):
-        self.linear = linear
+    D (P,) is the diagonal. In residual space d = -D^-1 J^T (J D^-1 J^T + mu I)^-1 u.
+    """
+
+    def __init__(self, linear: Linearisation, D: Tensor, budget: float):
+        self.linear, self.D = linear, D
         self.small = linear.parameters <= linear.rows
-        self.matrix = linear.gram(budget) if self.small else linear.kernel(budget)
+        self.matrix = linear.gram(budget) if self.small else linear.kernel(budget, 1 / D)
         self.factor: Tensor | None = None
 
     def damp(self, mu: float) -> bool:
-        """Factor the matrix + mu I; False if rounding has made it indefinite."""
+        """Factor the damped matrix; False if rounding has made it indefinite."""
         damped = self.matrix.clone()
-        damped.diagonal().add_(mu)
+        damped.diagonal().add_(mu * self.D if self.small else mu)
         self.factor, info = torch.linalg.cholesky_ex(damped)
         return int(info) == 0
 
@@ -43,7 +48,11 @@ class NormalEquations:
         """d (P,) for a residual vector u (M,)."""
         if self.small:
             return -self._solve(self.linear.transposed(u))
-        return -self.linear.transposed(self._solve(u))
+        return -self.linear.transposed(self._solve(u)) / self.D
+
+    def norm(self, d: Tensor) -> Tensor:
+        """sqrt(d^T D d), the norm that the damping bounds."""
+        return (self.D.sqrt() * d).norm()
 
     def _solve(self, b: Tensor) -> Tensor:
         assert self.factor is not None
@@ -55,10 +64,11 @@ class LevenbergMarquardt(Optimizer):
     """Each call of `step` takes one accepted step. Rows of J take at most `memory` gigabytes at a time.
 
     It stops with ``stagnated`` after 20 steps in a row that each lower the loss by less than 1e-12 of itself, and with
-    ``damping_overflow`` where no damping lowers the loss. Raises ValueError for a damping or growth out of range.
+    ``damping_overflow`` where no damping lowers the loss. Raises ValueError for a number out of range.
     """
 
     damping: float | None = None  # mu; None: 1e-3 max diag J^T J at the first step
+    output_layer: float = 1.0  # D of the parameters of the last layer
     shrink: float = 1 / 3  # the smallest factor on mu after an accepted step
     geodesic: bool = True
     difference: float = 0.1  # h
@@ -72,7 +82,7 @@ class LevenbergMarquardt(Optimizer):
         """One accepted step, or none and ``damping_overflow``."""
         linear = objective.linearise()
         self._prepare(linear, objective.points_changed)
-        equations = NormalEquations(linear, self.memory * 1e9)
+        equations = NormalEquations(linear, self.scale(objective), self.memory * 1e9)
         loss, rejected = float(linear.F @ linear.F), 0
         while self._damping < CEILING:
             accepted = self._try(objective, linear, equations, loss)
@@ -89,8 +99,15 @@ class LevenbergMarquardt(Optimizer):
     def __post_init__(self) -> None:
         if self.damping is not None and not self.damping > 0:
             raise ValueError(f"damping={self.damping:g}: expected a number above 0, or null")
+        if not 0 < self.output_layer < math.inf:
+            raise ValueError(f"output_layer={self.output_layer:g}: expected a number above 0, e.g. 1e-3")
         if not self.growth > 1:
             raise ValueError(f"growth={self.growth:g}: expected a number above 1")
+
+    def scale(self, objective: Objective) -> Tensor:
+        """D (P,)."""
+        last = objective.output_layer
+        return torch.ones_like(last, dtype=objective.dtype).masked_fill_(last, self.output_layer)
 
     def workspace(self, parameters: int, rows: int, itemsize: int) -> float:
         """Bytes of a step besides the rows of J: the matrix, its damped copy and factor, and J formed in pieces."""
@@ -118,7 +135,7 @@ class LevenbergMarquardt(Optimizer):
         if not new < loss:  # also where the loss is not finite
             objective.shift(-step)
             return None
-        predicted = float(v @ (self._damping * v - linear.gradient))
+        predicted = float(v @ (self._damping * equations.D * v - linear.gradient))
         return new, (loss - new) / predicted, step
 
     def _acceleration(
@@ -133,7 +150,7 @@ class LevenbergMarquardt(Optimizer):
             ahead = objective.vector()
         objective.shift(-h * v)
         a = equations.step((2 / h) * ((ahead - linear.F) / h - linear.times(v)))
-        return a / 2 if bool(2 * a.norm() < 0.75 * v.norm()) else torch.zeros_like(v)
+        return a / 2 if bool(2 * equations.norm(a) < 0.75 * equations.norm(v)) else torch.zeros_like(v)
 
     def _accept(self, loss: float, rho: float, step: Tensor, *, before: float, rejected: int) -> Report:
         used = self._damping
