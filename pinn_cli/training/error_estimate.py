@@ -17,7 +17,8 @@ their linearisation, and at points that the solve has not seen:
 
 What remains belongs to errors that the features cannot express: where it is most of the residual, the estimate is a
 lower bound. It does not see another solution of the same equations far away (a wrong branch). If the residual of u + du
-is no smaller than that of u, the linearised equations are no guide over the distance |du|, and this is said.
+is no smaller than that of u, the linearised equations are no guide over the distance |du|, and this is said. They may
+be none either where the residuals are large against the terms of the equations: such an estimate is called rough.
 """
 
 import copy
@@ -71,21 +72,26 @@ class Estimate:
         """Whether so little of the residual is explained that the errors are lower bounds."""
         return not self.explained >= POOR
 
-    def lines(self) -> list[str]:
+    def trust(self, solved: bool = True) -> str:
+        """How far the errors can be trusted; `solved`: the equations hold, as far as the verdict can say."""
+        share = f"{100 * self.explained:.0f} % of the residual explained"
+        if not self.explained > 0:
+            return "no guide: the corrected solution has no smaller residual, and the error may be many times as large"
+        if not solved:
+            return "rough: the verdict is not ok, and the error may be many times as large"
+        return f"a rough lower bound: only {share}" if self.is_bound else share
+
+    def lines(self, solved: bool = True) -> list[str]:
         """One line for each field and unknown, or the reason why there is none."""
         if self.why:
             return [f"estimated error: none ({self.why})"]
-        share = f"{100 * self.explained:.0f} % of the residual explained"
-        if not self.explained > 0:
-            share = "a lower bound at best: the corrected solution has no smaller residual"
-        elif self.is_bound:
-            share = f"a rough lower bound: only {share}"
         kinds = {**dict.fromkeys(self.error, "relative L2"), **dict.fromkeys(self.unknowns, "relative")}
         errors, absolute = {**self.error, **self.unknowns}, {n: rms(d) for n, d in self.correction.items()}
         for name, size in (absolute | dict(self.changes)).items():
             if name in errors and not errors[name] < NEAR_ZERO:
                 kinds[name] += f"; {size:.0e} in absolute terms"
-        return [f"estimated error {name} {e:.0e} ({kinds[name]}; {share})" for name, e in errors.items()]
+        trust = self.trust(solved)
+        return [f"estimated error {name} {e:.0e} ({kinds[name]}; {trust})" for name, e in errors.items()]
 
 
 def estimate(

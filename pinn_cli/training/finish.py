@@ -38,7 +38,7 @@ class Conclusion:
 
     def estimates(self) -> list[str]:
         """The estimated errors in words, and where the errors against the reference contradict a good verdict."""
-        lines = self.estimate.lines()
+        lines = self.estimate.lines(self.verdict.solved)
         for name, small in self.estimate.error.items() if self.verdict.ok else ():
             error = self.errors[name].relative_l2 if name in self.errors else 0.0
             if error > max(WRONG, FAR * small):
@@ -92,7 +92,9 @@ def conclude(
                 "error": estimated.error,
                 "unknown": estimated.unknowns,
                 "correction": estimated.correction,
-                **({} if estimated.why else {"explained": estimated.explained}),
+                **({} if estimated.why else {
+                    "explained": estimated.explained, "trust": estimated.trust(verdict.solved),
+                }),
                 "lines": done.estimates(),
             },
             "metrics": metrics,

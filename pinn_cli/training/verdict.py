@@ -76,6 +76,11 @@ class Verdict:
         """Whether nothing of what was measured is wrong."""
         return str(self).startswith("ok")
 
+    @property
+    def solved(self) -> bool:
+        """Whether the equations hold as far as was measured, so that the linearised ones may tell the error."""
+        return str(self).startswith(("ok", "not accurate yet"))
+
     def __str__(self) -> str:
         if undefined := [name for name, size in self.relative.items() if not isfinite(size)]:
             return (

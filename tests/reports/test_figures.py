@@ -195,10 +195,10 @@ def test_the_estimated_error_is_drawn_beside_the_true_one(tmp_path: Path, coordi
     results = write_run(tmp_path / "run", coordinates, 8, reference=reference)
     assert draw_error_estimate(results) is None
     correction = -1e-4 * np.cos(5 * results.read("fields")["points"][:, 0])  # what `write_run` has added to the truth
-    results.replace({"error_estimate": {"correction": {"u": correction}, "explained": 0.62}})
+    results.replace({"error_estimate": {"correction": {"u": correction}, "trust": "62 % of the residual explained"}})
     figure = draw_error_estimate(results)
     assert figure is not None
-    assert figure.get_suptitle() == "62 % of the residual is explained"
+    assert figure.get_suptitle() == "62 % of the residual explained"
     if coordinates == "x":
         shown = [line.get_ydata() for line in figure.axes[0].lines]
     else:

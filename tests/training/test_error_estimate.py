@@ -20,8 +20,10 @@ from pinn_cli.problems.convection import Convection
 from pinn_cli.problems.helmholtz import Helmholtz
 from pinn_cli.training import error_estimate
 from pinn_cli.training.error_estimate import Estimate, estimate
+from pinn_cli.training.finish import Conclusion
 from pinn_cli.training.model import Features, Model
 from pinn_cli.training.objective import Objective
+from pinn_cli.training.verdict import Verdict, examine
 
 
 class Written(nn.Module):
@@ -66,13 +68,19 @@ def test_an_error_that_the_features_express_is_found(engine):
     assert found.lines() == [f"estimated error u {found.error['u']:.0e} (relative L2; 100 % of the residual explained)"]
 
 
-def test_an_error_that_the_features_cannot_express_is_called_a_lower_bound():
+def test_an_error_that_the_features_cannot_express_is_no_guide():
     problem = Helmholtz()
     found, _ = estimated(
         problem, lambda x, y: problem.exact(x, y) + 1e-3 * torch.sin(60 * pi * x) * torch.sin(55 * pi * y)
     )
     assert found.is_bound
-    assert "lower bound" in found.lines()[0]
+    assert "no guide: the corrected solution has no smaller residual" in found.lines()[0]
+
+
+def test_an_error_that_the_features_express_in_part_is_called_a_lower_bound():
+    assert Estimate({"u": 0.01}, 0.12).lines() == [
+        "estimated error u 1e-02 (relative L2; a rough lower bound: only 12 % of the residual explained)"
+    ]
 
 
 def test_an_error_in_a_front_is_found_along_it():
@@ -293,7 +301,76 @@ def test_a_correction_that_makes_the_equations_worse_is_not_called_an_estimate()
 
     found, _ = estimated(Growth(), lambda t: 0.01 * torch.exp(-30 * t))
     assert found.is_bound
-    assert "lower bound" in found.lines()[0]
+    assert "a rough lower bound: only" in found.lines()[0]
+
+
+def test_no_share_is_printed_of_a_run_whose_equations_do_not_hold():
+    """Lorenz's equations (1963) about a point where nothing moves: u = 0 beside the start (1, 1, 1)."""
+
+    @dataclass
+    class Lorenz(Problem):
+        coordinates = ("t",)
+        fields = ("x", "y", "z")
+
+        def __post_init__(self):
+            self.domain = Box(t=(0, 8))
+
+        @on("interior")
+        def convection(self, x, y, x_t):
+            return x_t - 10 * (y - x)
+
+        @on("interior")
+        def difference(self, x, y, z, y_t):
+            return y_t - x * (28 - z) + y
+
+        @on("interior")
+        def distortion(self, x, y, z, z_t):
+            return z_t - x * y + 8 / 3 * z
+
+        @on("initial")
+        def start(self, x):
+            return x - 1
+
+        @on("initial")
+        def start_y(self, y):
+            return y - 1
+
+        @on("initial")
+        def start_z(self, z):
+            return z - 1
+
+    problem = Lorenz()
+    model = Written(lambda t: (0.02 * torch.cos(3 * t), 0.02 * torch.sin(3 * t), torch.exp(-8 / 3 * t)))
+    found, _ = estimated(problem, model)
+    objective = Objective(problem, model, Taylor, lambda batch, residuals: {})
+    objective.begin({c.name: problem.domain.grid(64) if c.kind == "interior" else torch.zeros(1, 1).double()
+                     for c in problem.constraints()})  # fmt: skip
+    verdict = examine(problem, objective)
+    assert not verdict.solved
+    assert max(found.error.values()) < 1e3
+    for line in found.lines(verdict.solved):
+        assert "many times as large" in line
+        assert "%" not in line
+
+
+@pytest.mark.parametrize(
+    ("measured", "solved"),
+    [
+        ({}, True),
+        ({"relative": {"pde": 0.02}}, False),
+        ({"relative": {"pde": 5e-3}, "explained": 0.1}, False),
+        ({"ratio": {"pde": 9.0}, "relative": {"pde": 5e-3}}, False),
+        ({"doubts": ["the constraints do not determine u"]}, False),
+        ({"biased": {"data": 0.3}}, False),
+        ({"estimated": {"u": 0.5}}, True),
+    ],
+)
+def test_an_estimate_is_trusted_only_as_far_as_the_verdict_on_the_equations_is_good(measured, solved):
+    verdict = Verdict(**measured)
+    line = Conclusion({}, Estimate({"u": 0.01}, 0.92), {}, verdict).estimates()[0]
+    assert verdict.solved == solved
+    share = "92 % of the residual explained" if solved else "rough: the verdict is not ok, and the error may be many"
+    assert line.startswith(f"estimated error u 1e-02 (relative L2; {share}")
 
 
 # --- every problem, and every kind of model -------------------------------------------------------------------------

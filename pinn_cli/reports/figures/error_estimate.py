@@ -18,18 +18,12 @@ def draw_error_estimate(results: Results) -> Figure | None:
         if f"reference/{name}" in stored:
             kinds["true"] = stored[f"prediction/{name}"] - stored[f"reference/{name}"]
     coordinates = list(results.read_attributes("fields/points")["coordinates"])
-    note = _note(results.read("error_estimate"))
+    note = str(results.read("error_estimate").get("trust", ""))
     return (
         _lines(stored["points"], coordinates, errors, note)
         if len(coordinates) == 1
         else _maps(stored["points"], coordinates, errors, note)
     )
-
-
-def _note(estimate: dict) -> str:
-    """How far the estimate can be trusted."""
-    explained = max(0.0, estimate.get("explained", 0.0))
-    return f"{100 * explained:.0f} % of the residual is explained"
 
 
 def _lines(points: np.ndarray, coordinates: list[str], errors: dict[str, Map], note: str) -> Figure:
@@ -44,7 +38,7 @@ def _lines(points: np.ndarray, coordinates: list[str], errors: dict[str, Map], n
         axes.set_xlabel(symbol(coordinates[0]))
         axes.margins(x=0)
         axes.legend(loc="best")
-    figure.suptitle(note, fontsize="medium")
+    figure.suptitle(note, fontsize="medium", wrap=True)
     return figure
 
 
@@ -69,5 +63,5 @@ def _maps(points: np.ndarray, coordinates: list[str], errors: dict[str, Map], no
                 colour_bar(figure, picture, panel)
         for panel in panels[len(here) :]:
             panel.set_axis_off()
-    figure.suptitle(note, fontsize="medium")
+    figure.suptitle(note, fontsize="medium", wrap=True)
     return figure
