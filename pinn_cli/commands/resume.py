@@ -47,6 +47,8 @@ def _all(sweep: Any) -> int:
     from pinn_cli.studies.status import refuse_busy, states
     from pinn_cli.studies.sweep import Sweep
 
+    if nothing := sweep.nothing:
+        raise UsageError(nothing)
     if all(entry["state"] in COMPLETE for entry in states(sweep)):
         print(f"nothing is left to do in {sweep.folder}; pinn compare {in_shell(sweep.folder)}")
         return 0

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import is_dataclass
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -20,8 +19,8 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from pinn_cli.basics.errors import MachineError, UsageError, nearest, user_method
+from pinn_cli.configuration import project
 from pinn_cli.configuration.catalogue import CONF
-from pinn_cli.configuration.project import refuse_from_elsewhere
 from pinn_cli.configuration.settings import shown
 from pinn_cli.configuration.sources import current, is_recorded
 
@@ -126,30 +125,19 @@ def _permitted_class(target: str, where: str) -> type:
         raise UsageError(f"{where}._target_={target}: {what}; expected a class of the module {module}")
     refuse_foreign(cls.__module__, f"{where}._target_={target}")  # the module may have imported it from elsewhere
     if not module.startswith(("pinn_cli.", "torch.")):
-        refuse_from_elsewhere(sys.modules[module], f"{where}._target_={target}")
+        project.refuse_from_elsewhere(sys.modules[module], f"{where}._target_={target}")
     return cls
 
 
 def refuse_foreign(module: str, where: str) -> None:
     """Refuse a module that must not be imported, since importing runs it (UsageError)."""
     root = module.partition(".")[0]
-    own = root not in ("pinn_cli", "torch") and _is_own(root)
-    if not own and not any(f"{module}.".startswith(f"{room}.") for room in ROOMS):
+    if any(f"{module}.".startswith(f"{room}.") for room in ROOMS) or is_recorded(root):
+        return
+    if root in ("pinn_cli", "torch") or not project.places_of(root):
         rooms = f"pinn_cli.{{{','.join(PARTS)}}}, of torch.nn, of torch.optim"
         raise UsageError(f"{where}: expected a class of {rooms}, or of a module in {Path.cwd()}")
-
-
-def _is_own(root: str) -> bool:
-    """Whether a module lies in the working directory, and not among the installed packages, or is a recorded one."""
-    if is_recorded(root):
-        return True
-    try:
-        spec = find_spec(root)
-    except (ImportError, ValueError):
-        return False
-    places = [spec.origin, *(spec.submodule_search_locations or [])] if spec else []
-    here = Path.cwd().resolve()
-    return any(Path(place).resolve().parent == here for place in places if place and Path(place).is_absolute())
+    project.refuse_another(root, where)
 
 
 def _keywords(cls: type) -> tuple[dict[str, Any], bool]:

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import chdir, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -107,6 +108,28 @@ def _recorded(about: Mapping[str, Any]) -> str | None:
     recorded = about.get("project")
     usable = isinstance(recorded, str) and os.path.isabs(recorded) and recorded.isprintable()
     return recorded if usable else None
+
+
+def places_of(root: str) -> list[Path]:
+    """Where Python finds a module or package without importing it: its file, or its folders; [] for none."""
+    try:
+        spec = find_spec(root)
+    except (ImportError, ValueError):
+        return []
+    places = [spec.origin, *(spec.submodule_search_locations or [])] if spec else []
+    return [Path(place).resolve() for place in places if place and os.path.isabs(place)]
+
+
+def refuse_another(root: str, where: str) -> None:
+    """Refuse a module that Python takes from another place than the working directory (UsageError)."""
+    here, places = Path.cwd().resolve(), places_of(root)
+    if any(place.parent == here for place in places):
+        return
+    place = places[-1]  # the folder of a package
+    carried = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    entry = next((one for one in carried if Path(one).resolve() == place.parent), None)
+    way = f"take {entry} out of PYTHONPATH" if entry else f"give the module in {here} another name"
+    raise UsageError(f"{where}: Python finds `{root}` in {place}; expected it in {here}: {way}")
 
 
 def refuse_from_elsewhere(module: ModuleType, where: str) -> None:

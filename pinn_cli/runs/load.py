@@ -5,8 +5,8 @@ the results file. The parameters come from its ``/network``, or from the checkpo
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
-from contextlib import chdir
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
@@ -18,7 +18,7 @@ import torch
 from numpy.typing import ArrayLike
 from omegaconf import DictConfig
 
-from pinn_cli.basics.errors import UsageError
+from pinn_cli.basics.errors import MachineError, UsageError
 from pinn_cli.basics.memory import refuse_too_many
 from pinn_cli.basics.text import scientific
 from pinn_cli.configuration import project
@@ -42,11 +42,32 @@ def load(folder: Path, trust_source: bool = False, device: str = "cpu", changed:
 
     With `changed` the modules are taken from their files as they are now. Raises UsageError if there is no run, if its
     file is damaged, if it has recorded a text that is neither here nor one that was trained with here (unless
-    `trust_source`: importing it runs it), or if a data file that the problem reads has changed.
+    `trust_source`: importing it runs it), or if a data file that the problem reads has changed; MachineError (one of
+    them) if such a file cannot be read.
     """
     results = Results(folder / RESULTS)
     about, config = results.read_attributes(), read_back(results.read_config(), results.path)
     config.device = device
+    with _data_files(folder):
+        return _loaded(folder, results, about, config, (trust_source, device, changed))
+
+
+@contextmanager
+def _data_files(folder: Path) -> Iterator[None]:
+    """A data file that the problem cannot read becomes a MachineError: it may be there later."""
+    try:
+        yield
+    except OSError as error:
+        reason = f"{error.filename}: {error.strerror}" if error.filename else " ".join(str(error).split())
+        raise MachineError(
+            f"the problem of {folder} cannot read its data ({reason}); put the file back where the run has read it"
+        ) from error
+
+
+def _loaded(
+    folder: Path, results: Results, about: Mapping[str, Any], config: DictConfig, loaded: tuple[bool, str, bool]
+) -> "Prediction":
+    trust_source, _, changed = loaded
     if changed:
         with project.working_in(project.of_run(about, config, folder)), Sources().active():
             parts = assemble(config)
@@ -64,7 +85,7 @@ def load(folder: Path, trust_source: bool = False, device: str = "cpu", changed:
     engine: Any = Piecewise(parts.engine) if isinstance(model, Marched) else parts.engine
     units = units_of(parts.problem, parts.scales)
     objective = Objective(parts.problem, model, engine, parts.weighting, parts.weights, units)
-    return Prediction(folder.absolute(), config, objective, (trust_source, device, changed))
+    return Prediction(folder.absolute(), config, objective, loaded)
 
 
 @dataclass(repr=False)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from pinn_cli.basics.errors import FINISHED, MachineError, UsageError
+from pinn_cli.basics.errors import FINISHED, USAGE, MachineError, UsageError
 from pinn_cli.basics.text import in_shell
 from pinn_cli.configuration.compose import read, spread, value_of
 from pinn_cli.records.folder import MANIFEST
@@ -37,6 +37,8 @@ def run(words: Sequence[str], command: Sequence[str], dry: bool = False) -> int:
     if dry:
         sweep = Sweep.planned(Path(chosen or NEW), line, name, _rehearsed(runs))
         return show(sweep, launcher, sweep.runs)
+    if nothing := Sweep.planned(Path(chosen or NEW), line, name, runs).nothing:
+        raise UsageError(nothing)
     launcher.check()
     if chosen is not None and (Path(chosen) / MANIFEST).exists():
         refuse_busy(Sweep.read(chosen))
@@ -143,4 +145,4 @@ def show(sweep: Sweep, launcher: Launcher, chosen: Sequence[PlannedRun]) -> int:
         print(f"\n{text}")
     wanted = replace(sweep, runs=tuple(chosen)).counts()
     print(f"\n{wanted}; with hydra/launcher={sweep.launcher}; nothing has been started")
-    return 0
+    return USAGE if sweep.nothing else FINISHED

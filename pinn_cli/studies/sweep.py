@@ -134,6 +134,14 @@ class Sweep:
         """The runs that are not refused."""
         return tuple(run for run in self.runs if run.refused is None)
 
+    @property
+    def nothing(self) -> str:
+        """Where all runs are refused, one line that says so, with the reason of the first; else ""."""
+        if self.wanted or not self.runs:
+            return ""
+        what = f"all {len(self.runs)} runs are" if len(self.runs) > 1 else "the run is"
+        return f"nothing can be trained: {what} refused (run {self.runs[0].number}: {self.runs[0].refused})"
+
     def counts(self) -> str:
         """`9 runs (and 1 refused)`."""
         wanted, refused = len(self.wanted), len(self.runs) - len(self.wanted)

@@ -1,6 +1,7 @@
 """A run of one's own problem works from any folder, and the modules of two projects are never confused."""
 
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -88,3 +89,26 @@ def test_modules_of_another_user_are_not_imported_from_afar(own_folder: Path, mo
 def test_only_a_run_with_own_modules_records_its_project(own_folder: Path) -> None:
     assert main(["train", "problem=helmholtz", *SMALL, "folder=run"]) == 0
     assert "project" not in Results("run/results.h5").read_attributes()
+
+
+def test_a_package_that_hides_the_project_is_named_with_its_place(here: Path, one_line, monkeypatch) -> None:
+    """A checkout on PYTHONPATH has a package `problems` too."""
+    other = here / "other"
+    (other / "problems").mkdir(parents=True)
+    (other / "problems/__init__.py").write_text("raise SystemExit('imported')")
+    project = here / "project"
+    project.mkdir()
+    monkeypatch.chdir(project)
+    assert main(["new", "problem", "mine"]) == 0
+    monkeypatch.setattr("sys.path", [str(other), *(entry for entry in sys.path if entry)])
+    monkeypatch.setenv("PYTHONPATH", str(other))
+    for name in [name for name in sys.modules if name.partition(".")[0] == "problems"]:
+        monkeypatch.delitem(sys.modules, name)
+    assert main(["check", "problem=mine"]) == 2
+    assert f"Python finds `problems` in {other}/problems; expected it in {project}: take {other} out of PYTHONPATH" in (
+        one_line()
+    )
+    monkeypatch.setenv("PYTHONPATH", "")
+    monkeypatch.setattr("pinn_cli.configuration.project.enter", lambda: None)
+    assert main(["check", "problem=mine"]) == 2
+    assert f"give the module in {project} another name" in one_line()

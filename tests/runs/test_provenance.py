@@ -14,6 +14,7 @@ import h5py
 import pytest
 
 from pinn_cli import cli, load
+from pinn_cli.basics.errors import MachineError
 from pinn_cli.configuration.sources import Sources
 from pinn_cli.records.results import Results
 from pinn_cli.runs.resume import resume
@@ -232,8 +233,9 @@ def test_a_data_file_that_has_changed_or_is_gone_is_said_when_a_run_is_loaded(ru
         load("run")
     assert flux("run", changed=True) == (1.0, pytest.approx(-1.0))
     Path("table.txt").unlink()
-    with pytest.raises(FileNotFoundError, match=r"table\.txt"):
-        load("run")
+    for changed in (False, True):
+        with refused(r"run cannot read its data \(table\.txt: No such file .*\); put the file back", MachineError):
+            load("run", changed=changed)
     with refused(r"table\.txt, which the run has read, cannot be read now"):
         resume(run, {"stop.steps": 5})
 

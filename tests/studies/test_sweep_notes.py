@@ -189,3 +189,21 @@ def test_a_folder_that_cannot_be_made_gets_one_line(place: str, here: Path, caps
     assert main([*TRAIN, "-m", "seed=0", f"folder={place}"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert sorted(path.name for path in here.rglob("*")) == ["file", "shut"]
+
+
+def test_a_sweep_whose_runs_are_all_refused_says_so_and_exits_with_2(capfd) -> None:
+    march = ["strategy=time_marching", "strategy.time_marching.windows=-1,-2"]
+    words = [*TRAIN, "problem=wave", *march, "-m", "folder=s"]
+    nothing = (
+        "nothing can be trained: all 2 runs are refused (run 0: strategy.time_marching.windows=-1: expected a whole"
+    )
+    assert main([*words, "--dry-run"]) == 2
+    assert main(words) == 2
+    assert nothing in capfd.readouterr().out
+    for again in (words, ["resume", "s"]):
+        assert main(again) == 2
+        assert nothing in capfd.readouterr().err
+        assert told() == [
+            ("refused", f"strategy.time_marching.windows={k}: expected a whole number above 0") for k in (-1, -2)
+        ]
+    assert main([*words[:-1], "strategy.time_marching.windows=-1,2", "folder=t"]) == 0

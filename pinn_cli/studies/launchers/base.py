@@ -32,7 +32,7 @@ class Launcher(Protocol):
 
     @abstractmethod
     def launch(self, sweep: Sweep, runs: Sequence[PlannedRun]) -> int:
-        """Start these runs; the exit code: FINISHED (0), FAILED (1) or STOPPED (3).
+        """Start these runs; the exit code: FINISHED (0), FAILED (1), USAGE (2: all are refused) or STOPPED (3).
 
         The caller holds the lock of the sweep's folder. A launcher that submits jobs adds their numbers to the manifest
         (`sweep.with_jobs`) and returns; one that waits returns when the last run has ended.

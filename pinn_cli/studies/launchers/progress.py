@@ -50,6 +50,9 @@ class Progress:
                 reason = "" if refused is None else f"  ({refused})"
                 lines.append(f"run {run.number}  {status:<8}  {self.settings[run.number]}{reason}".rstrip())
         code = next((code for code in (STOPPED, FAILED) if code in codes.values()), FINISHED)
+        if nothing := self.sweep.nothing:
+            print("\n".join(["", *lines, nothing]), flush=True)
+            return USAGE
         command = "resume" if code else "compare"
         print("\n".join(["", *lines, f"next   pinn {command} {in_shell(self.sweep.folder)}"]), flush=True)
         return code
