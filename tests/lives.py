@@ -53,11 +53,14 @@ class Lives:
 def serve() -> None:
     import matplotlib.backends.backend_agg  # noqa: F401
     import scipy.special  # noqa: F401
+    import torch._dynamo  # noqa: F401 (torch.optim imports it)
 
-    from pinn_cli import cli  # noqa: F401
-    from pinn_cli.runs import job  # noqa: F401
+    from pinn_cli.commands import compare, plot, resume, show, train  # noqa: F401
+    from pinn_cli.reports.figures import figures
+    from pinn_cli.runs import start  # noqa: F401
     from pinn_cli.training import recorder
 
+    figures()
     recorder.FLUSH, recorder.SAVE = 0.01, 0.04  # short runs, yet with many batches and checkpoints
     for line in sys.stdin:
         print(json.dumps(_life(**json.loads(line))), flush=True)

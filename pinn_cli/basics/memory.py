@@ -61,6 +61,11 @@ class Tally(TorchDispatchMode):
         self.now = self.peak = 0
         self._sizes: dict[int, int] = {}  # by storage
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """False: torch would import its compiler, which takes longer than a small run."""
+        return False
+
     def __torch_dispatch__(self, func: Callable, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run one operation and count what it returns."""
         out = func(*args, **(kwargs or {}))

@@ -85,6 +85,7 @@ def test_the_limit_of_a_container_or_batch_job_counts(tmp_path):
 # A step in a process of its own, forked from one that has imported everything: estimated and measured bytes.
 SCRIPT = """
 import json, os, resource, sys, torch
+import torch._dynamo  # torch.optim imports it, and it is no part of a step
 from pathlib import Path
 from pinn_cli.configuration import cost, plan
 from pinn_cli.configuration.assemble import assemble
@@ -126,6 +127,13 @@ LARGER_STEPS = {
     "gates": "problem=klein_gordon recipe=adam architecture=modified_mlp dtype=float64 points.interior=8000",
     "autograd": "problem=helmholtz recipe=adam derivatives=autograd points.interior=20000",
 }
+
+
+def test_counting_memory_does_not_import_the_compiler_of_torch():
+    """It takes longer than a small run."""
+    code = "import sys, torch; from pinn_cli.basics.memory import measured; print(measured(lambda: torch.ones(3))[0])"
+    code += "; assert 'torch._dynamo' not in sys.modules"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "12\n"
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="only Linux says what a process holds")
