@@ -1,7 +1,7 @@
 """A sweep in one HDF5 file: the contents of each run's results file, and a table of all runs.
 
     /                    attributes: format, pinn_version, sweep, command, launcher, created
-    /table/<column>      (N,) with an entry per run of the sweep: number, state, note, steps, seconds,
+    /table/<column>      (N,) with an entry per run of the sweep: number, state, note, steps, seconds, source,
                          settings/<key>, error/<field>, metric/<name>, unknown/<name>
     /runs/<number>       attributes and groups of the results file of each run that has started
 """
@@ -41,6 +41,7 @@ def table(sweep: Sweep, entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "note": [entry["note"] for entry in entries],
         "steps": np.array([entry.get("steps", -1) for entry in entries], int),
         "seconds": np.array([entry.get("seconds", np.nan) for entry in entries], float),
+        "source": [entry.get("source") or "" for entry in entries],
     }
     keys = settings[0] if settings else {}
     columns |= {f"settings/{key}": _column([own.get(key) for own in settings]) for key in keys}

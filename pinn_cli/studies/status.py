@@ -62,8 +62,8 @@ def state(run: PlannedRun) -> dict[str, Any]:
     entry |= failed if summary["status"] in RESUMABLE else {}  # it was resumed, and failed before its first step
     if summary["status"] == Status.DAMAGED:
         return entry
-    kept = ("problem", "seed", "steps", "seconds", "errors", "metrics", "unknowns", "loss", "started", "finished")
-    entry |= {name: summary[name] for name in kept}
+    kept = ("problem", "seed", "source", "started", "finished", "steps", "seconds", "loss")
+    entry |= {name: summary[name] for name in (*kept, "errors", "metrics", "unknowns")}
     return entry | (_speed(run.folder, summary) if summary["status"] == Status.RUNNING else {})
 
 

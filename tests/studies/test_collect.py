@@ -65,6 +65,14 @@ def test_the_table_has_a_row_for_every_run(capsys) -> None:
         assert "relative L2 error" in table["error/u"].attrs["description"]
 
 
+def test_runs_of_another_text_or_data_have_another_source() -> None:
+    for number in range(5):
+        Results(FOLDER / f"{number}/results.h5").attributes(source="0a1b2c3d" if number else "99887766")
+    assert main(["collect"]) == 0
+    with h5py.File(FILE) as file:
+        assert file["table/source"].asstr()[:].tolist() == ["99887766", *["0a1b2c3d"] * 4, *[""] * 4]
+
+
 def test_groups_are_chosen(capsys) -> None:
     assert main(["collect", "--without", "network,config", "--with", "fields", "--json"]) == 0
     written = json.loads(capsys.readouterr().out)

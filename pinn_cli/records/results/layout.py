@@ -127,6 +127,7 @@ COLLECTION = (  # further datasets of a file made by `pinn collect`; runs/<numbe
     Entry("table/state", TEXT, RUNS, "", "status of each run"),
     Entry("table/note", TEXT, RUNS, "", "why a run failed, stopped or was refused"),
     Entry("table/seconds", NUMBER, RUNS, "s", "duration of each run; NaN: none"),
+    Entry("table/source", TEXT, RUNS, "", "short hash of the text and data that each run has trained; empty: none"),
     Entry("table/steps", INTEGER, RUNS, "1", "accepted steps of each run; -1: none"),
     Entry("table/error/<field>", NUMBER, RUNS, "1", "relative L2 error of this field for each run; NaN: none"),
     Entry("table/metric/<name>", NUMBER, RUNS, "1", "metric of the problem for each run; NaN: none"),
