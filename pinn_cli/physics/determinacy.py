@@ -24,6 +24,7 @@ from torch import Tensor
 from pinn_cli.derivatives.engines import Autograd, Taylor
 from pinn_cli.derivatives.keys import Key
 from pinn_cli.physics.ansatz import written_ansatz
+from pinn_cli.physics.identifiability import trial_coefficients, unseen
 from pinn_cli.physics.points import trial_points
 from pinn_cli.physics.problem import Constraint, Problem
 from pinn_cli.physics.scales import field_scales
@@ -43,13 +44,21 @@ STEP = 1e-6  # of the difference that linearises an ansatz
 class Undetermined:
     """The fields and unknowns that may change while no residual changes.
 
-    `up_to` is the kind of these changes, if all are of one kind: a constant, or a function of time.
+    `up_to` is the kind of these changes, if all are of one kind: a constant, or a function of time. `unseen` are the
+    unknowns that no residual sees where the equations hold.
     """
 
     names: tuple[str, ...]
     up_to: str = ""
+    unseen: tuple[str, ...] = ()
 
     def __str__(self) -> str:
+        if self.unseen:
+            k = ", ".join(self.unseen)
+            return (
+                f"the constraints do not determine {k}: where the equations hold, no residual changes with {k}, as in "
+                f"k * (u_xx - f); divide by it, or write {k} where it counts"
+            )
         names = ", ".join(self.names)
         if self.up_to:
             return f"the constraints determine {names} only up to {self.up_to}; add a condition on the level of {names}"
@@ -74,7 +83,10 @@ def undetermined(problem: Problem, periodic: Collection[str] = ()) -> Undetermin
     left = of_unknowns - U @ (U.T @ of_unknowns)
     _, sizes, V = torch.linalg.svd(left, full_matrices=False)
     unknowns = [n for n, row in zip(problem.unknowns, V[sizes < SAME].T, strict=True) if row.norm() > 0.1]
-    return trial.named(null, unknowns) if null.shape[1] or unknowns else None
+    free = trial.named(null, unknowns) if null.shape[1] or unknowns else Undetermined(())
+    vanishing = unseen(problem)
+    found = replace(free, names=tuple(dict.fromkeys([*free.names, *vanishing])), unseen=tuple(vanishing))
+    return found if found.names else None
 
 
 class _Trial:
@@ -132,7 +144,8 @@ class _Trial:
         split = self._values(constraint.region, opposite, points)
         has_normal = constraint.region != "data" and self.problem.domain.has_normal(constraint.region)
         normals = self.problem.domain.normal(constraint.region, points) if has_normal else None
-        state = Place({key: u0 for key, (u0, _) in split.items()}, X, normals, self._coefficients(X))
+        coefficients = {k: X.new_full((len(X),), v) for k, v in trial_coefficients(self.problem).items()}
+        state = Place({key: u0 for key, (u0, _) in split.items()}, X, normals, coefficients)
         slopes = slopes_of(constraint, {n: s.read(state) for n, s in constraint.symbols.items()}, all_symbols=True)
         half = {n: 2.0 ** order_of(constraint, n) * steepness(self.problem, constraint, n) for n in symbols}
         slopes = self._without_factor(slopes, {n: half[n] * self.sizes[s.field] for n, s in symbols.items()})
@@ -154,11 +167,6 @@ class _Trial:
         """The slopes (N,) over the largest term at each point: an equation times a function of x is the same one."""
         largest = torch.stack([size * slopes[n].abs() for n, size in sizes.items()]).amax(0)
         return {n: slope / torch.where(largest > 0, largest, 1.0) for n, slope in slopes.items()}
-
-    def _coefficients(self, X: Tensor) -> dict[str, Tensor]:
-        """Coefficients; of an unknown the value written in the problem, or else the start of its search, or else 1."""
-        trained = {k: float(getattr(self.problem, k, v) or v or 1.0) for k, v in self.problem.unknowns.items()}
-        return {k: X.new_full((len(X),), v) for k, v in (self.problem.coefficients | trained).items()}
 
     def _values(self, region: str, opposite: bool, X: Tensor) -> dict[Key, tuple[Tensor, Tensor]]:
         """The trial state and its changes by derivative, for all constraints of a region."""

@@ -24,7 +24,7 @@ be none either where the residuals are large against the terms of the equations:
 import copy
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -109,7 +109,8 @@ def estimate(
         if free and not names:
             return Estimate(why=str(free))
         with torch.no_grad():
-            return _estimate(_pieces(problem, objective), problem, names, X.cpu().double(), seed, _columns(objective))
+            found = _estimate(_pieces(problem, objective), problem, names, X.cpu().double(), seed, _columns(objective))
+        return replace(found, unknowns={n: e for n, e in found.unknowns.items() if not free or n not in free.names})
     except Exception as error:  # residuals and networks of the user may raise anything, and the run must end well
         return Estimate(why=f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
 

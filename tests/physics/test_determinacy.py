@@ -147,6 +147,40 @@ def test_a_determined_problem_is_not_warned_of(case):
     assert undetermined(problem(domain, constraints, fields, **more)) is None
 
 
+SENSOR = {"seen": on("data")(lambda self, u, u_data: u - u_data),
+          "measurements": lambda self: dict.fromkeys(("x", "u_data"), torch.linspace(0.1, 0.9, 9))}  # fmt: skip
+BY_K = {
+    "a factor of the whole equation": {"pde": on("interior")(lambda self, x, u_xx, k: k * u_xx - k * torch.sin(x))},
+    "a factor of a nonlinear one": {"pde": on("interior")(lambda self, u, u_xx, k: k**2 * (u_xx - u**3) * (2 + u))},
+    "a factor of another equation": {
+        "pde": on("interior")(lambda self, u_xx, v, v_x, u, k: u_xx - v + k * (v_x - u)),
+        "other": on("interior")(lambda self, v_x, u: v_x - u), "start": on("x=0")(lambda self, v: v - 1),
+    },
+    "a factor of a condition": {"pde": on("interior")(lambda self, u_xx: u_xx),
+                                "left": on("x=0")(lambda self, u, k: k * (u - 1))},
+}  # fmt: skip
+DETERMINE_K = {
+    "a factor of one term": {"pde": on("interior")(lambda self, x, u_xx, k: k * u_xx - torch.sin(x))},
+    "a factor of one term of a nonlinear one": {"pde": on("interior")(lambda self, u, u_xx, k: u_xx - k * u**3)},
+    "a factor of the equation and a source": {
+        "pde": on("interior")(lambda self, x, u, u_xx, k: k * (u_xx - u) - torch.sin(x))},
+    "a value at an end": {"pde": on("interior")(lambda self, u_xx: u_xx), "left": on("x=0")(lambda self, u, k: u - k)},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", [*BY_K, *DETERMINE_K])
+def test_an_unknown_that_vanishes_with_the_equations_is_not_determined(case):
+    constraints = {**(BY_K | DETERMINE_K)[case], "wall": on("x=1")(lambda self, u: u), **SENSOR}
+    constraints.setdefault("left", on("x=0")(lambda self, u: u))
+    fields = ("u", "v") if "other" in constraints else ("u",)
+    free = undetermined(problem(Box(x=(0, 1)), constraints, fields, unknowns={"k": 2.0}))
+    if case in DETERMINE_K:
+        assert free is None
+    else:
+        assert free.unseen == free.names == ("k",)
+        assert "where the equations hold, no residual changes with k" in str(free)
+
+
 def times(factor, method, first):
     """The residual of `method` times a function of the coordinate `first`."""
     names = [name for name in inspect.signature(method).parameters if name != "self"]
