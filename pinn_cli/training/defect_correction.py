@@ -2,7 +2,10 @@
 
     minimise  sum_k mean_n ((r_k + J_k c)_n / s_k)^2        du = sum_j c_j phi_j
 
-phi_j are random features, s_k is the unit of constraint k. `error_estimate.py` says what this is good for.
+phi_j are random features, s_k is the response of constraint k to the gentlest of them. It is no natural unit
+(`physics/scales.py`): it is taken in the space of the correction, which an ansatz may bend, and with the deviations
+that the fields of the frozen model have, not with those that the problem lets expect. `error_estimate.py` says what
+this is good for.
 """
 
 import math
@@ -76,13 +79,13 @@ class DefectCorrection:
 
     def _solve(self, solved: "Sample", unseen: "Sample") -> None:
         J, F = solved.equations.rows(self.correction), solved.equations.values(self.correction)
-        units = self._units(J)
-        factor = {n: (1.0 if n in self.equations else MEASURED) / units[n] for n in F}
+        responses = self._responses(J)
+        factor = {n: (1.0 if n in self.equations else MEASURED) / responses[n] for n in F}
         scale = torch.cat([self.size.repeat_interleave(self.basis.count), self._unknown_sizes()])
 
         def squares(sample: Sample, at: Correction | None, names: Collection[str]) -> float:
             r = sample.equations.values(at)
-            return sum(float((r[n] * sample.weights[n]).norm() / units[n]) ** 2 for n in names)
+            return sum(float((r[n] * sample.weights[n]).norm() / responses[n]) ** 2 for n in names)
 
         w = {n: solved.weights[n] * factor[n] for n in F}
 
@@ -124,15 +127,15 @@ class DefectCorrection:
             return []
         return [Correction(self.basis, c * scale) for c in solution.covariance_times(right).unbind(1)]
 
-    def _units(self, J: Mapping[str, Tensor]) -> dict[str, float]:
+    def _responses(self, J: Mapping[str, Tensor]) -> dict[str, float]:
         """The rms response of every constraint to a gentle feature of rms 1 in every field, times the field's size."""
         G, K = len(self.size), self.basis.count
         feature = rms(self.basis.features(self._grid())[:, self.gentle])
-        units = {}
+        responses = {}
         for name, rows in J.items():
             fields = rows[:, : G * K].view(len(rows), G, K)[:, :, self.gentle]
-            units[name] = rms(fields * self.size[:, None]) * math.sqrt(G) / feature or 1.0
-        return units
+            responses[name] = rms(fields * self.size[:, None]) * math.sqrt(G) / feature or 1.0
+        return responses
 
     def _sizes(self) -> Tensor:
         """The deviation (G,) of every field from its mean; that of the others for a field that is constant."""

@@ -5,7 +5,7 @@ problem, linearised about the network, are solved for their coefficients at fres
 
     minimise  sum_k mean_n ((r_k + J_k c)_n / s_k)^2        du = sum_j c_j phi_j, an estimate of solution - network
 
-s_k is the rms response of constraint k to the gentlest features at the size of the fields: the unit of its residual.
+s_k is the rms response of constraint k to the gentlest features at the size of the fields.
 This is one step of Newton's method in a space of smooth functions (defect correction: Stetter 1978, Numer. Math. 29);
 a second one follows where the equations are nonlinear. The estimated error of a field is |du| / |u + du|, the relative
 L2 error with u + du in the place of the reference.
