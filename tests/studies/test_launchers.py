@@ -55,7 +55,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place / "basic"
 
 
-@pytest.mark.parametrize("launcher", JOBS)
+@pytest.mark.parametrize("launcher", ["local", pytest.param("dask", marks=pytest.mark.slow)])
 def test_every_launcher_gives_the_same_bits_after_a_kill_a_cancel_and_a_resume(here, whole, launcher):
     """One run fails and one is killed: the others go on."""
     command = [*PINN, "train", "-m", *SIX, *JOBS[launcher], "folder=s"]
@@ -77,6 +77,13 @@ def test_every_launcher_gives_the_same_bits_after_a_kill_a_cancel_and_a_resume(h
         assert_same_run(whole / str(number), f"s/{number}")
     run = Sweep.read("s").runs[1]
     assert Results(run.folder / "results.h5").read_attributes()["command"] == run.command  # not the sweep's
+
+
+def test_dask_carries_out_a_run(here, capfd):
+    """What is quick of the test above."""
+    assert cli.main(["train", "-m", *TINY, "stop.steps=1", "seed=0", *JOBS["dask"], "folder=s"]) == 0
+    assert ends("s") == ["finished"]
+    assert "finished" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize("launcher", ["basic", "local"])
@@ -181,7 +188,7 @@ def test_the_launcher_of_the_page_needs_one_file_and_one_yaml(here, capsys):
     for name, text in re.findall(r"^`(my_launcher\.py|conf\S+nice\.yaml)`:\n\n```\w+\n(.*?)^```", page, re.M | re.S):
         (here / name).parent.mkdir(parents=True, exist_ok=True)
         (here / name).write_text(text)
-    words = ["train", "-m", *TRAIN, "stop.steps=1", "seed=0,1", "folder=s", "hydra/launcher=nice"]
+    words = ["train", "-m", *TINY, "stop.steps=1", "seed=0,1", "folder=s", "hydra/launcher=nice"]
     assert cli.main([*words, "--dry-run", "hydra.launcher.jobs=1"]) == 0
     assert "\n2 runs, 1 at a time, niceness 19\n" in capsys.readouterr().out
     assert cli.main(words) == 0
