@@ -1,9 +1,9 @@
 """Natural units: the scale of every field, and the size of every residual for a plain function on the domain.
 
-A field is u = offset + size v with v of order 1. The plain function is a product of waves, of WAVES half waves over
-each extent L_i. With the amplitude `size`, its derivative of orders m_1 ... m_D has the amplitude
+A field is u = offset + size v with v of order 1. The plain function is a product of waves, one whole wave over each
+extent L_i. With the amplitude `size`, its derivative of orders m_1 ... m_D has the amplitude
 
-    size k_1^m_1 ... k_D^m_D        k_i = WAVES pi / L_i
+    size k_1^m_1 ... k_D^m_D        k_i = 2 pi / L_i
 
 and the natural unit of a residual r is the size of its largest term there,
 
@@ -12,9 +12,9 @@ and the natural unit of a residual r is the size of its largest term there,
 with the slopes dr/ds at offset + size v. Phases are random, so that nothing vanishes on a face. Sources are no part
 of a unit: they say how large a field is, not how much its residual reacts to it.
 
-WAVES is measured, over problems with derivatives of first to fourth order at equal weights (docs/methods.md). With one
-half wave, the gentlest function, equations of fourth order count too much beside those of first: an untrained network
-varies faster than that.
+One whole wave is measured, over problems with derivatives of first to fourth order at equal weights (docs/methods.md).
+With half a wave, the gentlest function, equations of fourth order count too much beside those of first, and with three
+halves too little.
 """
 
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ from pinn_cli.physics.points import even_points
 from pinn_cli.physics.problem import Constraint, Problem
 from pinn_cli.physics.symbols import Derivative, Normal, Place
 
-WAVES = 3.0  # half waves over each extent
+WAVES = 2.0  # half waves over each extent
 ROUNDING = 1e-9  # of the values and terms that a difference is left of; a smaller one is rounding
 ZERO = 1e-14  # a prescribed value below it is the rounding of 0, such as sin(pi)
 

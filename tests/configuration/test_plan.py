@@ -18,7 +18,7 @@ def planned(*words: str) -> str:
 def test_the_plan_shows_constraints_network_machine_and_memory():
     text = planned("points.interior=300", "points.wall=10", "weights.wall=7", "threads=1")
     lines = [" ".join(line.split()) for line in text.splitlines()]
-    assert "pde interior 300 points weight 3000 unit 39.6 x, y, u, lap_u 4 streams" in lines
+    assert "pde interior 300 points weight 600 unit 17.6 x, y, u, lap_u 4 streams" in lines
     assert "wall boundary 40 points weight 7 unit 0.893 x, y, u 1 stream" in lines
     assert "field u = 0.893 (sources)" in lines
     assert "MLP  1297 parameters  width=24  depth=3" in text
