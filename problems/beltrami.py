@@ -11,9 +11,10 @@ from pinn_cli import Box, Problem, on
 class Beltrami(Problem):
     """q_t + q . grad q + grad p = nu lap q, div q = 0 for the velocity q = (u, v, w) on [-1, 1]^3 x [0, 1].
 
-    u = -a (exp(a x) sin(a y + d z) + exp(a z) cos(a x + d y)) exp(-nu d^2 t); v and w follow by x -> y -> z -> x, and so
-    do the other terms of p = -a^2/2 (exp(2 a x) + 2 sin(a x + d y) cos(a z + d x) exp(a (y + z)) + ...) exp(-2 nu d^2 t).
-    Given are the velocity at t = 0 and on the rim, and p, whose level is free at every instant, on x = -1.
+    u = -a (exp(a x) sin(a y + d z) + exp(a z) cos(a x + d y)) exp(-nu d^2 t), and
+    p = -a^2 (exp(2 a x) / 2 + sin(a x + d y) cos(a z + d x) exp(a (y + z)) + ...) exp(-2 nu d^2 t);
+    v, w and the other terms of p follow by x -> y -> z -> x. Given are the velocity at t = 0 and on the rim, and p,
+    whose level is free at every instant, on x = -1.
     """
 
     coordinates = ("x", "y", "z", "t")
@@ -40,8 +41,7 @@ class Beltrami(Problem):
     def head(self, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
         """A third of -p at t = 0; the others follow by x -> y -> z -> x."""
         a, d = self.a, self.d
-        mixed = 2 * sin(a * x + d * y) * cos(a * z + d * x) * exp(a * (y + z))
-        return a**2 / 2 * (exp(2 * a * x) + mixed)
+        return a**2 * (exp(2 * a * x) / 2 + sin(a * x + d * y) * cos(a * z + d * x) * exp(a * (y + z)))
 
     @on("interior")
     def momentum_x(self, u, v, w, u_t, u_x, u_y, u_z, p_x, lap_u, nu):

@@ -16,8 +16,10 @@ class KdV(Problem):
 
         u = 2 (log F)_xx    F = 1 + e1 + e2 + ((k1 - k2) / (k1 + k2))^2 e1 e2    e = exp(k (x - x0 - k^2 t))
 
-    with the speeds k^2 and x0 = -2, -5. Given are u at t = 0, u at both walls and u_x at the right wall. With these, the
-    third-order problem on an interval is well posed (Bona, Sun & Zhang 2003). Raises ValueError for negative speeds.
+    with the speeds k^2 and x0 = -2, -5. Given are u at t = 0, u at both walls and u_x at the right wall. With these,
+    the third-order problem on an interval is well posed (Bona, Sun & Zhang 2003).
+
+    Raises ValueError for negative speeds.
     """
 
     coordinates = ("x", "t")

@@ -28,7 +28,7 @@ class KuramotoSivashinsky(Problem):
         self.domain = Box(x=(0, 2 * pi), t=(0, self.end))
 
     def reference(self) -> Spectral:
-        return Spectral(self.alpha, self.beta, self.gamma, self.end)
+        return Spectral(self.alpha, self.beta, self.gamma, end=self.end)
 
     @on("interior")
     def pde(self, u, u_t, u_x, u_xx, u_xxxx, alpha, beta, gamma):

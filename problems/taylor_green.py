@@ -13,7 +13,8 @@ class TaylorGreen(Problem):
     """w_t + w . grad w + grad p = nu lap w, div w = 0 for the velocity w = (u, v) on [-1, 1]^2 x [0, 1].
 
     u = -cos(pi x) sin(pi y) e, v = sin(pi x) cos(pi y) e, p = -(cos(2 pi x) + cos(2 pi y)) e^2 / 4 with
-    e = exp(-2 pi^2 nu t). Given are u, v at t = 0 and on the rim, and p, whose level is free at every instant, on x = -1.
+    e = exp(-2 pi^2 nu t). Given are u, v at t = 0 and on the rim, and p, whose level is free at every instant, on
+    x = -1.
     """
 
     coordinates = ("x", "y", "t")

@@ -14,9 +14,13 @@ from pinn_cli.configuration.compose import compose
 from pinn_cli.configuration.plan import preview
 from pinn_cli.physics.references import reference_of
 from pinn_cli.physics.references.circle import fourier
+from pinn_cli.physics.references.circle.allen_cahn import AllenCahn
+from pinn_cli.physics.references.circle.corner import corner
+from pinn_cli.physics.references.circle.etdrk4 import ETDRK4
+from pinn_cli.physics.references.circle.evolution import fast_length
 from pinn_cli.physics.references.circle.fourier import FourierModes
 from pinn_cli.physics.references.circle.initial_values import INITIAL_VALUES, JUMPS, initial_value
-from pinn_cli.physics.references.circle.reaction_diffusion import ETDRK4, LieSplitting
+from pinn_cli.physics.references.circle.reaction_diffusion import LieSplitting
 from pinn_cli.physics.references.circle.reaction_diffusion import ReactionDiffusion as Converged
 from pinn_cli.problems.convection import Convection
 from pinn_cli.problems.convection_diffusion import ConvectionDiffusion
@@ -91,6 +95,62 @@ def test_diffusion_backwards_is_refused(problem):
         reference_of(assemble(compose([f"problem={problem}", "problem.nu=-1", "device=cpu"])).problem)
 
 
+# --- Corners ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tau", [1e-30, 1e-4, 0.03, 1.0, 9.0])
+def test_a_corner_is_rounded_as_its_fourier_modes_decay(tau):
+    """c = length/12 - 2 sum_k cos(k y) exp(-k^2 tau) / (length k^2), k in multiples of 2 pi / length."""
+    y = torch.linspace(0, 3, 301, dtype=torch.float64)
+    k = 2 * pi / 3 * torch.arange(1, 4001, dtype=torch.float64)
+    series = 0.25 - 2 / 3 * (torch.cos(y[:, None] * k) * torch.exp(-(k**2) * tau) / k**2).sum(1)
+    found = corner(y, torch.full_like(y, tau), 3.0, tau)
+    assert float((found - series).abs().max()) < (2e-4 if tau == 1e-30 else 1e-12)
+
+
+def test_a_rounded_corner_satisfies_the_heat_equation_and_is_periodic():
+    y = torch.linspace(0, 2, 41, dtype=torch.float64).requires_grad_()
+    tau = torch.full_like(y, 0.01).requires_grad_()
+    c_y, c_tau = torch.autograd.grad(corner(y, tau, 2.0, 0.01).sum(), (y, tau), create_graph=True)
+    (c_yy,) = torch.autograd.grad(c_y.sum(), y)
+    torch.testing.assert_close(c_yy, c_tau, rtol=0, atol=1e-12)
+    assert float((c_y[0] - c_y[-1]).abs().detach()) < 1e-14
+    sharp = torch.autograd.grad(corner(y, torch.zeros_like(y), 2.0, 0.01).sum(), y)[0]
+    assert float(sharp[1] - sharp[-2]) == pytest.approx(1 - 0.1 / 2 * 2 / 2)  # the slopes at 0.05 and at -0.05
+
+
+@pytest.mark.parametrize("nu", [1e-4, 0.05])
+def test_fronts_are_solved_from_a_corner_as_finite_differences_do(nu):
+    """Richardson's extrapolation of centred differences of order two, away from t = 0 where the corner is sharp."""
+    reference = AllenCahn(nu, rate=5.0, modes=255, times=48, steps=512)
+    other = [differences(nu, n) for n in (200, 400)]
+    x = torch.arange(200, dtype=torch.float64) / 100 - 1
+    found = reference(torch.stack([x, torch.ones_like(x)], 1))["u"]
+    extrapolated = (4 * other[1][::2] - other[0]) / 3
+    assert float((found - extrapolated).abs().max()) < 0.1 * float((found - other[1][::2]).abs().max())
+
+
+def test_lengths_of_transforms_have_no_large_prime_factor():
+    assert [fast_length(n) for n in (1, 7, 11, 97, 766, 4605)] == [1, 8, 12, 100, 768, 4608]
+
+
+def differences(nu, n):
+    """u at t = 1 on n nodes of a period of 2: centred second differences, Runge-Kutta's method of order four."""
+    x = 2 * torch.arange(n, dtype=torch.float64) / n - 1
+    steps = max(200, int(nu * n**2))
+    u, h = x**2 * torch.cos(pi * x), 1 / steps
+
+    def rate(u):
+        return nu * (n / 2) ** 2 * (u.roll(1) - 2 * u + u.roll(-1)) + 5 * (u - u**3)
+
+    for _ in range(steps):
+        a = rate(u)
+        b = rate(u + h / 2 * a)
+        c = rate(u + h / 2 * b)
+        u = u + h / 6 * (a + 2 * b + 2 * c + rate(u + h * c))
+    return u
+
+
 # --- Linear transport -------------------------------------------------------------------------------------------------
 
 
@@ -152,7 +212,7 @@ def test_time_differencing_is_of_order_four():
     def end(steps):
         step, v = ETDRK4(np.array([-0.5]), 2 / steps), np.array([0.25 + 0j])
         for _ in range(steps):
-            v = step(v, np.square)
+            v = step(v, 0.0, lambda v, t: v**2)
         return v[0].real
 
     exact = 1 / (2 + 2 * np.exp(1))
@@ -161,10 +221,10 @@ def test_time_differencing_is_of_order_four():
     assert [np.log2(a / b) for a, b in pairwise(errors)] == pytest.approx([4, 4], abs=0.3)
 
 
-def test_reaction_with_diffusion_is_solved_to_one_part_in_a_hundred_million():
-    coarse, fine = Converged(3.0, 5.0, modes=256, times=48, steps=16), Converged(3.0, 5.0)
+def test_reaction_with_diffusion_is_solved_to_one_part_in_ten_thousand_million():
+    coarse, fine = Converged(3.0, 5.0, modes=63, times=32, steps=256), Converged(3.0, 5.0)
     assert distance(coarse, fine) < coarse.error < 1e-6
-    assert fine.error < 1e-8
+    assert fine.error < 1e-10
     other = strang(3.0, 5.0)
     assert distance(lambda at: other, fine, other["at"]) < 5e-8
 
@@ -185,11 +245,11 @@ def strang(nu, rho, nodes=512, substeps=800):
     return {"u": torch.from_numpy(np.stack(states, 1).ravel()), "at": torch.cartesian_prod(x, line)}
 
 
-@pytest.mark.parametrize(("u0", "largest"), [("sin_squared", 1e-8), ("gaussian", 1e-4)])
+@pytest.mark.parametrize(("u0", "largest"), [("sin_squared", 1e-8), ("gaussian", 1e-5)])
 def test_almost_without_diffusion_it_is_a_reaction(u0, largest):
-    """The corner of the Gaussian is not smoothed then, and the series converges slowly, which its error states."""
+    """The corner of the Gaussian is not smoothed then, and the series converges slowly, which its error tells."""
     found, reaction = Converged(1e-12, 5.0, u0), Reaction(u0=u0)
-    assert distance(found, lambda at: {"u": reaction.exact(*at.T)}) < found.error < largest
+    assert distance(found, lambda at: {"u": reaction.exact(*at.T)}) < 1.1 * found.error < largest
 
 
 @pytest.mark.parametrize(("nu", "floor"), [(2.0, 6.8e-3), (3.0, 6.5e-3)])  # and 6.4e-3, 6.3e-3, 6.2e-3 for 4, 5, 6
