@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
 
 from pinn_cli.basics.errors import UsageError, nearest
 from pinn_cli.configuration import device as devices
@@ -133,6 +134,8 @@ def model_makers(
         with torch.random.fork_rng(devices=[]), torch.device("cpu"):
             torch.manual_seed(seed)
             inner = network(inputs=features.outputs, outputs=len(problem.fields))
+            if hasattr(inner, "place"):
+                inner.place(lambda n: features(_anywhere(problem, n)))
         output = scales if ansatz is None or scales is None else _behind_ansatz(problem, scales)
         return Model(features, inner, problem.unknowns, ansatz, imposed, output).to(device=device, dtype=dtype)
 
@@ -141,6 +144,11 @@ def model_makers(
         return lambda problem: make(problem, seed_for(config.seed, "model", next(made)))
 
     return new_models
+
+
+def _anywhere(problem: Problem, n: int) -> Tensor:
+    """n random points (n, D) of the domain, from torch's default generator."""
+    return problem.domain.sample("interior", torch.rand(n, len(problem.coordinates), dtype=torch.float64))
 
 
 def _behind_ansatz(problem: Problem, scales: Mapping[str, Scale]) -> Mapping[str, Scale]:

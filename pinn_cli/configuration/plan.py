@@ -34,6 +34,8 @@ def preview(parts: Parts) -> Objective:
         objective.begin(stage.sampler.draw(0, stage.problem, objective))
         with torch.no_grad():
             refuse_not_finite(objective)
+        for phase in parts.schedule:
+            phase.optimizer().refuse(objective)
     except (TypeError, ValueError, NotImplementedError) as error:
         raise UsageError(" ".join(str(error).split())) from error
     except (RuntimeError, MemoryError) as error:

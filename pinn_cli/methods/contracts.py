@@ -49,6 +49,9 @@ class Linearisation(Protocol):
     def gram(self, budget: float) -> Tensor:
         """The lower triangle of J^T J (P, P), with at most `budget` bytes of J at a time."""
 
+    def chunks(self, budget: float, columns: Sequence[slice]) -> Iterator[Tensor]:
+        """Some columns of J, whole parameters, in the order of `columns`: rows (m, p) of at most `budget` bytes."""
+
     def kernel(self, budget: float, weights: Tensor | None = None) -> Tensor:
         """The lower triangle of J diag(weights) J^T (M, M), or J J^T, with at most `budget` bytes of J at a time."""
 
@@ -230,6 +233,9 @@ class Optimizer(ABC):
     interruptible: bool = False
     remedy: str = ""  # what to type if the loss is not finite, e.g. "optimizer.{phase}.lr=1e-4"; "" if nothing helps
 
+    def refuse(self, objective: Objective) -> None:  # noqa: B027  optional
+        """Raise UsageError for an objective that it cannot train; called before the run has a folder."""
+
     @abstractmethod
     def step(self, objective: Objective) -> Report:
         """Take one step, and report the loss and why the optimizer cannot continue, if so."""
@@ -283,6 +289,8 @@ class Architecture(Protocol):
 
     It contains no derivative. Its operations need rules for jets, or the run needs derivatives=autograd. It may name
     its last layer, in which the fields are linear, as `output_layer`: Levenberg-Marquardt can damp that layer less.
+    A network with a method `place(draw)` is told where its inputs lie: `draw(n)` gives them at n random points of the
+    domain (n, inputs).
     """
 
     def __call__(self, *, inputs: int, outputs: int) -> nn.Module:

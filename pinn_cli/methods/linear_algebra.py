@@ -2,12 +2,21 @@
 
     minimise |A x - b|^2 + ridge |D x|^2        D = diag(lengths of the columns of A)
 
-Only the triangle of [A D^-1, b] is formed: Q is never stored, and A^T A, which squares the condition number, never
-arises (Golub & Van Loan, Matrix Computations, section 5.3). The triangle then answers for any ridge without A.
+Only the triangle of [A, b] is formed: Q is never stored, and A^T A, which squares the condition number, never arises
+(Golub & Van Loan, Matrix Computations, section 5.3). The triangle then answers for any ridge without A. Where A does
+not fit the memory, its rows come in blocks, and the triangle of each is merged with that of the blocks before
+(tall-skinny QR: Demmel, Grigori, Hoemmen & Langou 2012).
+
+A solution is corrected without a new factorisation by the semi-normal equations (Bjorck 1987),
+
+    x <- x + (A^T A + ridge D^2)^-1 A^T (b - A x)        (`covariance_times`)
+
+which converge where sqrt(ridge) is above the rounding error of the triangle (`least_ridge`).
 
     M = rows   P = columns   K = right-hand sides
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,11 +28,15 @@ SAFE = 1e3  # times the tolerance: the smallest ratio on the diagonal of R with 
 
 @dataclass(frozen=True)
 class Triangle:
-    """A D^-1 = Q R: R (P, P), y = Q^T b (P, K), and D (P,), with 1 for a column of zeros."""
+    """A D^-1 = Q R: R (P, P), y = Q^T b (P, K), and D (P,), with 1 for a column of zeros.
+
+    `rest` (K,) is |b - Q y|^2, what is left of b for the best x.
+    """
 
     R: Tensor
     y: Tensor
     D: Tensor
+    rest: Tensor
 
     @cached_property
     def decomposition(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -49,27 +62,61 @@ class Triangle:
     def covariance_times(self, B: Tensor) -> Tensor:
         """(A^T A)^-1 B for B (P, K). If the errors of b are independent with variance 1, x has this covariance.
 
+        With B = A^T (b - A x) it is the correction of x by the semi-normal equations.
+
         Raises RuntimeError if the columns of A depend on each other; a ridge (`with_ridge`) makes them independent.
         """
         half = torch.linalg.solve_triangular(self.R.T, B / self.D[:, None], upper=False)
         return torch.linalg.solve_triangular(self.R, half, upper=True) / self.D[:, None]
 
-    def with_ridge(self, ridge: float) -> "Triangle":
-        """The triangle with the rows sqrt(ridge) D below A, and zeros below b."""
+    def squares(self, x: Tensor) -> Tensor:
+        """|A x - b|^2 (K,) for x (P, K)."""
+        return self.rest + (self.R @ (self.D[:, None] * x) - self.y).square().sum(0)
+
+    def with_ridge(self, ridge: float, about: Tensor | None = None) -> "Triangle":
+        """The triangle with the rows sqrt(ridge) D below A, and sqrt(ridge) D `about` (P, K) below b; None: zeros."""
         identity = torch.eye(len(self.R), dtype=self.R.dtype, device=self.R.device)
-        R, y = _reduced(torch.cat([self.R, ridge**0.5 * identity]), torch.cat([self.y, torch.zeros_like(self.y)]))
-        return Triangle(R, y, self.D)
+        right = torch.zeros_like(self.y) if about is None else self.D[:, None] * about
+        below = ridge**0.5 * torch.cat([identity, right], 1)
+        R, y, rest = _split(_reduced(torch.cat([torch.cat([self.R, self.y], 1), below])), len(self.R))
+        return Triangle(R, y, self.D, self.rest + rest)
 
     def _or_default(self, tolerance: float | None) -> float:
         return len(self.R) * torch.finfo(self.R.dtype).eps if tolerance is None else tolerance
 
 
-@torch.no_grad()
 def triangle(A: Tensor, b: Tensor) -> Triangle:
     """The triangle of A (M, P) and b (M,) or (M, K); M may be smaller than P."""
-    D = A.norm(dim=0)
+    return triangle_of_blocks([(A, b)])
+
+
+@torch.no_grad()
+def triangle_of_blocks(blocks: Iterable[tuple[Tensor, Tensor]]) -> Triangle:
+    """The triangle of A and b of which some rows come at a time: (m, P) with (m,) or (m, K). At least one block."""
+    whole, P = None, 0
+    for A, b in blocks:
+        P = A.shape[1]
+        rows = torch.cat([A, b.reshape(len(A), -1)], 1)
+        whole = _reduced(rows if whole is None else torch.cat([whole, rows]))
+    assert whole is not None
+    R, y, rest = _split(whole, P)
+    D = R.norm(dim=0)  # the columns of R are as long as those of A, and scaling them before or after is the same
     D = torch.where(D > 0, D, torch.ones_like(D))
-    return Triangle(*_reduced(A / D, b.reshape(len(A), -1)), D)
+    return Triangle(R / D, y, D, rest)
+
+
+def least_ridge(columns: int, dtype: torch.dtype) -> float:
+    """P (10 eps)^2: the smallest ridge that the rounding errors of the triangle of P columns do not exceed."""
+    return columns * (10 * torch.finfo(dtype).eps) ** 2
+
+
+def bytes_needed(rows: int, columns: int, itemsize: int, budget: float) -> float:
+    """Bytes at the peak of `triangle_of_blocks` and `with_ridge`, with blocks of at most `budget` bytes.
+
+    A block, the block below the triangle, and the copy that is factored; or [R, ridge] and its copy, beside R.
+    """
+    block, square = min(budget, float(rows * columns * itemsize)), float(columns * columns * itemsize)
+    return 3 * block + 2 * square + max(0.0, 5 * square - 3 * block)
 
 
 def least_squares(A: Tensor, b: Tensor, ridge: float = 0.0, tolerance: float | None = None) -> Tensor:
@@ -82,9 +129,13 @@ def least_squares(A: Tensor, b: Tensor, ridge: float = 0.0, tolerance: float | N
     return x[:, 0] if b.ndim == 1 else x
 
 
-def _reduced(A: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """R (P, P) and Q^T b (P, K) of A = Q R, from the triangle of [A, b]; missing rows are zeros."""
-    P = A.shape[1]
-    whole = torch.linalg.qr(torch.cat([A, b], 1), mode="r").R[:P]
-    whole = torch.cat([whole, whole.new_zeros(P - len(whole), whole.shape[1])])
-    return whole[:, :P], whole[:, P:]
+def _reduced(rows: Tensor) -> Tensor:
+    """The upper triangular factor (min(M, P + K), P + K) of the QR factorisation of rows [A, b]."""
+    return torch.linalg.qr(rows, mode="r").R
+
+
+def _split(whole: Tensor, P: int) -> tuple[Tensor, Tensor, Tensor]:
+    """R (P, P), y (P, K) and rest (K,) of the factor of [A, b]; missing rows are zeros."""
+    top, below = whole[:P], whole[P:, P:]
+    top = torch.cat([top, top.new_zeros(P - len(top), top.shape[1])])
+    return top[:, :P], top[:, P:], below.square().sum(0)

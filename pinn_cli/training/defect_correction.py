@@ -17,12 +17,13 @@ from torch import Tensor
 from pinn_cli.derivatives.algebra import unit
 from pinn_cli.methods.contracts import Batch
 from pinn_cli.methods.linear_algebra import Triangle, triangle
+from pinn_cli.methods.random_features import isotropic
 from pinn_cli.physics.domains.base import Domain
 from pinn_cli.physics.problem import Constraint, Problem
 from pinn_cli.physics.terms import rms
 from pinn_cli.training.correction import Basis, Correction, Equations
 from pinn_cli.training.model import Features
-from pinn_cli.training.random_features import RandomFeatures, along, isotropic
+from pinn_cli.training.random_features import FeaturesOfPoints, along
 from pinn_cli.training.residuals import Residuals
 
 SHARES = {1.0: 0.1, 2.0: 0.1, 4.0: 0.15, 8.0: 0.15}  # of the features by scale; the rest follows the fronts
@@ -48,7 +49,7 @@ class DefectCorrection:
         self.residuals, self.problem = residuals, residuals.problem
         self.size = self._sizes()
         features = self._features(max(20, columns // len(self.size)), seed)
-        self.basis = Basis(residuals, features, len(features.bias))
+        self.basis = Basis(residuals, features, features.count)
         self.correction = Correction(self.basis, torch.zeros(self.basis.columns, dtype=torch.float64, device="cpu"))
         self.equations = [n for n, c in residuals.constraints.items() if c.kind != "data"]
         self.noise: list[Correction] = []
@@ -60,12 +61,13 @@ class DefectCorrection:
         )
         self._solve(solved, unseen)
 
-    def _features(self, K: int, seed: int) -> RandomFeatures:
+    def _features(self, K: int, seed: int) -> FeaturesOfPoints:
         """Isotropic features of every scale, and features along the fronts of the fields where residuals are large."""
         turns = getattr(getattr(self.residuals.model, "features", None), "turns", {})
         inputs = Features(self.problem.domain, "unit", [self.problem.coordinates[i] for i in turns])
         generator = torch.Generator("cpu").manual_seed(seed)
-        w = isotropic(inputs, {scale: round(share * K) for scale, share in SHARES.items()}, generator)
+        scales = [scale for scale, share in SHARES.items() for _ in range(round(share * K))]
+        w = isotropic(torch.tensor(scales, dtype=torch.float64, device="cpu"), inputs.outputs, generator)
         anywhere = sobol(self.problem.domain, "interior", len(w), seed)
         X = focused(self.residuals, max(2, K - len(w)), seed)[0]
         D, G = self.residuals.dimension, len(self.size)
@@ -75,7 +77,7 @@ class DefectCorrection:
         follows = torch.arange(len(X)) % G  # which field each feature follows
         fronts = along(inputs, X, slopes[range(len(X)), follows] / self.size[follows, None], generator)
         self.gentle = slice(1, 1 + round(SHARES[min(SHARES)] * K))
-        return RandomFeatures(inputs, torch.cat([w, fronts]), torch.cat([anywhere, X]))
+        return FeaturesOfPoints(inputs, torch.cat([w, fronts]), torch.cat([anywhere, X]))
 
     def _solve(self, solved: "Sample", unseen: "Sample") -> None:
         J, F = solved.equations.rows(self.correction), solved.equations.values(self.correction)

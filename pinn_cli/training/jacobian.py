@@ -218,6 +218,21 @@ class Linearisation:
         """J (M, P) itself."""
         return torch.cat([self._dense(b, slice(0, b.count)) for b in self.blocks])
 
+    def chunks(self, budget: float, columns: Sequence[slice]) -> Iterator[Tensor]:
+        """Some columns of J, whole parameters, in the order of `columns`: rows (m, p) of at most `budget` bytes."""
+        ends = torch.tensor([0, *(c.stop - c.start for c in columns)], device="cpu").cumsum(0).tolist()
+        where = {c.start: slice(a, b) for c, (a, b) in zip(columns, pairwise(ends), strict=True)}
+        chunk = max(1, int(budget / (ends[-1] * self.F.element_size())))
+        for block in self.blocks:
+            pieces = [piece for piece in block.pieces if piece.columns.start in where]
+            for start in range(0, block.count, chunk):
+                rows = slice(start, min(start + chunk, block.count))
+                J = self.F.new_zeros(rows.stop - rows.start, ends[-1])
+                for piece in pieces:
+                    J[:, where[piece.columns.start]] += piece.dense(rows)
+                yield J
+                self.check()
+
     def _dense(self, block: ConstraintRows, rows: slice) -> Tensor:
         J = self.F.new_zeros(rows.stop - rows.start, self.parameters)
         for piece in block.pieces:

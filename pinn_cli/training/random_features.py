@@ -1,21 +1,18 @@
-"""Random features: smooth functions of the points with random parameters that are never trained.
+"""Random features of the points of a problem, for the correction of a frozen model.
 
-    phi_j(X) = tanh(w_j . z(X) + b_j)        z: the coordinates on [-1, 1], as (cos, sin) where they are periodic
+    phi_0 = 1,  phi_j(X) = tanh(w_j . z(X) + b_j)        z: the coordinates on [-1, 1], as (cos, sin) where periodic
 
-Every ridge w_j . z + b_j = 0 goes through a point of the domain, and 1 / |w_j| is its width in units of half the domain
-(extreme learning machines for differential equations: Dong & Li 2021, arXiv:2012.02895; random feature method: Chen,
-Chi, E & Yang 2022, arXiv:2207.13380).
+`methods/random_features.py` has the features of z.
 
     N = points   D = coordinates   I = entries of z   K = features
 """
-
-from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
 from pinn_cli.derivatives import Taylor
 from pinn_cli.derivatives.algebra import unit
+from pinn_cli.methods.random_features import RandomFeatures, isotropic
 from pinn_cli.training.model import Features
 
 SPREAD = 0.3  # of the directions about the given ones
@@ -23,26 +20,17 @@ SHARPNESS = (0.5, 1.0, 2.0)  # of a ridge relative to the gradient that it follo
 STEEPEST = 32.0  # |w|: narrower ridges fall between the points
 
 
-class RandomFeatures(nn.Module):
+class FeaturesOfPoints(nn.Module):
     """phi(X): (N, D) -> (N, K + 1), float64, for directions w (K, I) and points `through` (K, D). phi_0 is constant."""
-
-    weight: Tensor
-    bias: Tensor
 
     def __init__(self, inputs: Features, w: Tensor, through: Tensor):
         super().__init__()
-        self.inputs = inputs
-        self.register_buffer("weight", torch.cat([torch.zeros_like(w[:1]), w]))
-        self.register_buffer("bias", torch.cat([torch.ones_like(w[:1, 0]), -(w * inputs(through)).sum(1)]))
+        self.inputs, self.ridges = inputs, RandomFeatures(w, inputs(through))
+        self.count = len(w) + 1
 
     def forward(self, X: Tensor) -> Tensor:
-        return torch.tanh(nn.functional.linear(self.inputs(X), self.weight, self.bias))
-
-
-def isotropic(inputs: Features, counts: Mapping[float, int], generator: torch.Generator) -> Tensor:
-    """Random directions w (K, I): normal numbers times the scale; `counts` has the number of each scale."""
-    scales = torch.cat([torch.full((n,), scale, dtype=torch.float64, device="cpu") for scale, n in counts.items()])
-    return scales[:, None] * _normal(len(scales), inputs.outputs, generator)
+        z = self.inputs(X)
+        return torch.cat([torch.ones_like(z[:, :1]), self.ridges(z)], -1)
 
 
 def along(inputs: Features, X: Tensor, slopes: Tensor, generator: torch.Generator) -> Tensor:
@@ -57,11 +45,7 @@ def along(inputs: Features, X: Tensor, slopes: Tensor, generator: torch.Generato
         (slopes[:, i : i + 1] * t / t.square().sum(1, keepdim=True) for i, t in enumerate(tangents)), 0 * tangents[0]
     )
     length = w.norm(dim=1, keepdim=True)
-    direction = w / length.clamp_min(1e-300) + SPREAD * _normal(len(w), inputs.outputs, generator)
+    direction = w / length.clamp_min(1e-300) + isotropic(torch.full_like(w[:, 0], SPREAD), inputs.outputs, generator)
     sharpness = torch.tensor(SHARPNESS, dtype=torch.float64, device="cpu")
     chosen = sharpness[torch.randint(len(SHARPNESS), (len(w), 1), generator=generator, device="cpu")]
     return direction / direction.norm(dim=1, keepdim=True) * (chosen * length.clamp_min(1.0)).clamp_max(STEEPEST)
-
-
-def _normal(rows: int, columns: int, generator: torch.Generator) -> Tensor:
-    return torch.randn(rows, columns, generator=generator, dtype=torch.float64, device="cpu")

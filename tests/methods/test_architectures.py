@@ -1,5 +1,7 @@
 """Networks: parameter counts, initial weights, and the gates against their formulas."""
 
+import math
+import re
 from math import pi, sqrt
 
 import pytest
@@ -13,6 +15,7 @@ from pinn_cli.methods.architectures.fourier import Fourier
 from pinn_cli.methods.architectures.layers import ACTIVATIONS, INITIALISERS, activation, dense
 from pinn_cli.methods.architectures.mlp import MLP
 from pinn_cli.methods.architectures.modified_mlp import ModifiedMLP
+from pinn_cli.methods.architectures.random_features import RandomFeatureNetwork
 from tests.conftest import refused
 
 GATES = ("paper", "code", "legacy")
@@ -146,3 +149,45 @@ def test_an_unknown_name_is_refused_in_one_line(make, options, message):
 def test_an_unknown_gate_is_refused_in_one_line():
     with pytest.raises(UsageError, match="unknown gate 'open': expected one of paper, code, legacy"):
         ModifiedMLP(2, 1, gate="open")
+
+
+@pytest.mark.parametrize("name", ["gaussian", "tanh", "sin"])
+def test_random_features_equal_their_formula(name):
+    torch.manual_seed(0)
+    network, z = RandomFeatureNetwork(2, 3, width=7, scale=4, activation=name), torch.rand(5, 2)
+    torch.nn.init.normal_(network.output_layer.weight)
+    torch.nn.init.normal_(network.output_layer.bias)
+    w, b = network.hidden.weight, network.hidden.bias
+    phi = {"gaussian": lambda x: torch.exp(-(x**2)), "tanh": torch.tanh, "sin": torch.sin}[name](z @ w.T + b)
+    torch.testing.assert_close(network(z), phi @ network.output_layer.weight.T + network.output_layer.bias)
+
+
+def test_only_the_output_of_random_features_is_trained_and_it_starts_from_zero():
+    network = RandomFeatureNetwork(2, 3, width=7)
+    assert [tuple(p.shape) for p in network.parameters()] == [(3, 7), (3,)]
+    assert not network(torch.rand(5, 2)).any()
+    assert sorted(network.state_dict()) == ["hidden.bias", "hidden.weight", "output_layer.bias", "output_layer.weight"]
+
+
+def test_random_directions_have_scales_between_one_and_the_given_one():
+    torch.manual_seed(0)
+    w = RandomFeatureNetwork(1, 1, width=20_000, scale=10).hidden.weight[:, 0]
+    log = w.abs().log()  # log s + log |normal|; the mean of the second is -(gamma + log 2) / 2
+    assert float(log.mean()) == pytest.approx(0.5 * math.log(10) - 0.635, abs=0.03)
+    assert float(log.var()) == pytest.approx(math.log(10) ** 2 / 12 + math.pi**2 / 8, abs=0.05)
+
+
+def test_ridges_go_through_the_points_that_the_network_is_given():
+    network, points = RandomFeatureNetwork(2, 1, width=9), torch.rand(9, 2) + 5
+    network.place(lambda n: points[:n])
+    assert (points * network.hidden.weight).sum(1) + network.hidden.bias == pytest.approx(torch.zeros(9), abs=1e-5)
+
+
+@pytest.mark.parametrize(("settings", "words"), [
+    ({"width": 0}, "architecture.width=0: expected a whole number above 0"),
+    ({"scale": 0.5}, "architecture.scale=0.5: expected a number from 1 on"),
+    ({"activation": "relu"}, "unknown activation 'relu'"),
+])
+def test_settings_of_random_features_that_make_no_sense_are_refused(settings, words):
+    with pytest.raises(UsageError, match=re.escape(words)):
+        RandomFeatureNetwork(2, 1, **settings)

@@ -1,10 +1,18 @@
 """Dense least squares: against numpy, and where columns are dependent, badly scaled or nearly dependent."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
 
-from pinn_cli.methods.linear_algebra import least_squares, triangle
+from pinn_cli.methods.linear_algebra import (
+    bytes_needed,
+    least_ridge,
+    least_squares,
+    triangle,
+    triangle_of_blocks,
+)
 
 
 def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> torch.Tensor:
@@ -73,3 +81,77 @@ def test_single_precision_stays_single():
     found = least_squares(A, A @ x)
     assert found.dtype == torch.float32
     assert found.numpy() == pytest.approx(x.numpy(), abs=1e-4)
+
+
+@pytest.mark.parametrize("sizes", [[60], [7, 7, 40, 6], [1] * 60, [25, 35]])
+def test_rows_may_come_in_blocks(sizes):
+    A = normal(60, 12) * torch.logspace(-40, 40, 12, dtype=torch.float64)
+    B = normal(60, 2, seed=1)
+    whole, blocks = triangle(A, B), triangle_of_blocks(zip(A.split(sizes), B.split(sizes), strict=True))
+    assert (blocks.solve() * blocks.D[:, None]).numpy() == pytest.approx((whole.solve() * whole.D[:, None]).numpy())
+    assert blocks.D.numpy() == pytest.approx(A.norm(dim=0).numpy())
+    assert blocks.rest.numpy() == pytest.approx(whole.rest.numpy())
+
+
+@pytest.mark.parametrize("shape", [(50, 20), (20, 20), (12, 20)])
+def test_the_squares_are_those_of_the_residual(shape):
+    A, B, x = normal(*shape), normal(shape[0], 2, seed=1), normal(shape[1], 2, seed=2)
+    assert triangle(A, B).squares(x).numpy() == pytest.approx((A @ x - B).square().sum(0).numpy())
+    ridge = triangle(A, B).with_ridge(0.3)
+    expected = (A @ x - B).square().sum(0) + 0.3 * (ridge.D[:, None] * x).square().sum(0)
+    assert ridge.squares(x).numpy() == pytest.approx(expected.numpy())
+
+
+def test_a_ridge_about_a_point_pulls_there():
+    A, b, x = normal(30, 8), normal(30, seed=1), normal(8, 1, seed=2)
+    D = A.norm(dim=0)[:, None]
+    found = triangle(A, b).with_ridge(0.3, x)
+    below = torch.cat([A, 0.3**0.5 * torch.diag(D[:, 0])])
+    expected = least_squares(below, torch.cat([b, 0.3**0.5 * (D * x)[:, 0]]))
+    assert found.solve()[:, 0].numpy() == pytest.approx(expected.numpy())
+    assert float(found.squares(x)) == pytest.approx(float((A @ x[:, 0] - b).square().sum()))
+    assert triangle(A, b).with_ridge(1e12, x).solve().numpy() == pytest.approx(x.numpy())
+
+
+def exact_minimiser(A: torch.Tensor, b: torch.Tensor, ridge: float) -> np.ndarray:
+    """The minimiser of |A x - b|^2 + ridge |D x|^2 in rational arithmetic."""
+    rows = [[Fraction(value) for value in row] for row in A.tolist()]
+    columns, right = list(zip(*rows, strict=True)), [Fraction(value) for value in b.tolist()]
+    normal = [[sum(x * y for x, y in zip(p, q, strict=True)) for q in columns] for p in columns]
+    for k, row in enumerate(normal):
+        row[k] *= 1 + Fraction(ridge)
+        row.append(sum(x * y for x, y in zip(columns[k], right, strict=True)))
+    for k, pivot in enumerate(normal):  # Gauss-Jordan; the matrix is positive definite
+        normal[k] = pivot = [value / pivot[k] for value in pivot]
+        for other in range(len(normal)):
+            if other != k:
+                factor = normal[other][k]
+                normal[other] = [x - factor * y for x, y in zip(normal[other], pivot, strict=True)]
+    return np.array([float(row[-1]) for row in normal])
+
+
+def test_semi_normal_corrections_reach_the_exact_residual_where_columns_are_nearly_dependent():
+    A, b = vandermonde(60, 24), (3 * vandermonde(60, 2)[:, 1]).exp()  # condition number 1e17
+    ridge = least_ridge(24, A.dtype)
+    damped = triangle(A, b).with_ridge(ridge)
+    x = damped.solve(tolerance=0.0)[:, 0]
+    for _ in range(3):
+        x = x + damped.covariance_times((A.T @ (b - A @ x))[:, None])[:, 0]
+    exact = torch.as_tensor(exact_minimiser(A, b, ridge))
+    assert (A @ x - b).norm() < 1e-14 * b.norm() * 60
+    assert (A @ (x - exact)).norm() < 1e-13 * b.norm()
+
+
+def test_normal_equations_would_lose_half_of_the_digits():
+    A, b = vandermonde(60, 24), (3 * vandermonde(60, 2)[:, 1]).exp()
+    ridge = 1e-15  # the smallest with which the normal matrix can be factored
+    D = A.norm(dim=0)
+    matrix = (A / D).T @ (A / D) + ridge * torch.eye(24, dtype=A.dtype)
+    x = torch.cholesky_solve(((A / D).T @ b)[:, None], torch.linalg.cholesky(matrix))[:, 0] / D
+    assert (A @ x - b).norm() > 1e4 * (A @ least_squares(A, b, least_ridge(24, A.dtype)) - b).norm()
+
+
+def test_the_bytes_are_at_least_those_of_the_blocks_and_the_triangle():
+    assert bytes_needed(10_000, 100, 8, 1e12) >= 2 * 10_000 * 100 * 8
+    assert bytes_needed(10_000, 100, 8, 1e5) < bytes_needed(10_000, 100, 8, 1e6) < bytes_needed(10_000, 100, 8, 1e12)
+    assert bytes_needed(10, 1000, 8, 1e12) >= 4 * 1000 * 1000 * 8

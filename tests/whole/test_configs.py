@@ -11,7 +11,8 @@ from pinn_cli.configuration.compose import compose, read
 CHOICES = [(group, name) for group in catalogue.groups() if group != "recipe" for name in catalogue.options(group)]
 RECIPES = catalogue.options("recipe")
 WEIGHTINGS = catalogue.options("weighting")
-NEEDED = {  # settings that have no value until the user gives one
+NEEDED = {  # settings that have no value until the user gives one, and the recipe of a part that has its own
+    "random_features": ["recipe=random_features"],
     "continuation": ["strategy.continuation.coefficient=k", "strategy.continuation.through=[1]"],
     "pseudo_time": ["strategy.pseudo_time.evolves={pde: u}"],
 }
@@ -58,7 +59,7 @@ def test_every_recipe_composes_with_every_weighting(recipe):
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_the_command_line_counts_more_than_a_recipe_and_a_recipe_more_than_the_defaults(recipe):
     problem = [] if "/" in recipe else ["problem=helmholtz"]
-    double = ("accurate", "failure_modes/expressivity")
+    double = ("accurate", "random_features", "failure_modes/expressivity")
     assert composed(f"recipe={recipe}", *problem).dtype == ("float64" if recipe in double else "float32")
     assert compose([f"recipe={recipe}", *problem, "dtype=float64", "architecture.width=7"]).architecture.width == 7
 

@@ -17,7 +17,15 @@ Activation = Callable[[Tensor], Tensor]
 Initialiser = Callable[[nn.Linear], None]
 Named = TypeVar("Named", bound=Callable)
 
-ACTIVATIONS: tuple[Activation, ...] = (tanh, sin, cos, exp, sigmoid, softplus, gelu, silu)  # jets have rules for these
+
+def gaussian(z: Tensor) -> Tensor:
+    """exp(-z^2)."""
+    return exp(-z * z)
+
+
+ACTIVATIONS: tuple[Activation, ...] = (  # jets have rules for these
+    tanh, sin, cos, exp, sigmoid, softplus, gelu, silu, gaussian,
+)  # fmt: skip
 
 
 def glorot_normal(layer: nn.Linear) -> None:

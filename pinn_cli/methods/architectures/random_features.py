@@ -1,0 +1,46 @@
+"""One hidden layer of random features, of which only the output is trained."""
+
+from collections.abc import Callable
+from math import log
+
+import torch
+from torch import Tensor, nn
+
+from pinn_cli.basics.errors import UsageError
+from pinn_cli.basics.memory import refuse_too_wide
+from pinn_cli.methods.architectures.layers import activation as named
+from pinn_cli.methods.random_features import RandomFeatures, isotropic
+
+
+class RandomFeatureNetwork(nn.Module):
+    """u(z) = a + C phi(z), phi_j(z) = activation(w_j . z + b_j): a and C are trained and start from 0, w and b are not.
+
+    w_j = s_j normal numbers, with log s_j uniform between 0 and log `scale`. The ridge of every feature goes through a
+    random point of the domain (Dong & Li 2021, arXiv:2012.02895). The fields are linear in what is trained, so
+    optimizer=newton finds it by least squares.
+
+    Shapes: z (N, inputs) -> (N, outputs); phi (N, width). Raises UsageError for an unknown activation, a width below 1
+    or a scale below 1.
+    """
+
+    def __init__(self, inputs: int, outputs: int, width: int = 1500, scale: float = 6.0,
+                 activation: str = "gaussian") -> None:
+        super().__init__()
+        if width < 1:
+            raise UsageError(f"architecture.width={width}: expected a whole number above 0, e.g. 1500")
+        if not scale >= 1:
+            raise UsageError(f"architecture.scale={scale:g}: expected a number from 1 on, e.g. 6")
+        refuse_too_wide([inputs, width, outputs])
+        scales = torch.exp(log(scale) * torch.rand(width))
+        self.hidden = RandomFeatures(isotropic(scales, inputs), 2 * torch.rand(width, inputs) - 1, named(activation))
+        self.output_layer = nn.Linear(width, outputs)
+        nn.init.zeros_(self.output_layer.weight)
+        nn.init.zeros_(self.output_layer.bias)
+
+    def place(self, draw: Callable[[int], Tensor]) -> None:
+        """Let the ridges go through points of the domain; `draw(n)` gives the inputs (n, inputs) at n of them."""
+        self.hidden.lead(draw(self.output_layer.in_features).to(self.hidden.weight))
+
+    def forward(self, z: Tensor) -> Tensor:
+        """The fields (N, outputs) at the inputs z (N, inputs)."""
+        return self.output_layer(self.hidden(z))

@@ -1,0 +1,42 @@
+"""Random features: smooth functions of the inputs with random parameters that are never trained.
+
+    phi_j(z) = activation(w_j . z + b_j)
+
+Every ridge w_j . z + b_j = 0 goes through a given point, and 1 / |w_j| is its width (extreme learning machines for
+differential equations: Dong & Li 2021, arXiv:2012.02895; random feature method: Chen, Chi, E & Yang 2022,
+arXiv:2207.13380).
+
+    N = points   I = entries of z   K = features
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+
+class RandomFeatures(nn.Module):
+    """phi(z): (N, I) -> (N, K) for directions w (K, I) and points `through` (K, I)."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, w: Tensor, through: Tensor, activation: Callable[[Tensor], Tensor] = torch.tanh):
+        super().__init__()
+        self.activation = activation
+        self.register_buffer("weight", w)
+        self.register_buffer("bias", torch.zeros_like(w[:, 0]))
+        self.lead(through)
+
+    def lead(self, through: Tensor) -> None:
+        """Move every ridge so that it goes through its point."""
+        self.bias.copy_(-(self.weight * through).sum(1))
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.activation(nn.functional.linear(z, self.weight, self.bias))
+
+
+def isotropic(scales: Tensor, inputs: int, generator: torch.Generator | None = None) -> Tensor:
+    """Random directions w (K, I): normal numbers times the scales (K,)."""
+    normal = torch.randn(len(scales), inputs, generator=generator, dtype=scales.dtype, device=scales.device)
+    return scales[:, None] * normal

@@ -1,0 +1,81 @@
+"""Runs of recipe=random_features, from the command line to the verdict: they are accurate, loaded, resumed, marched."""
+
+import numpy as np
+import pytest
+
+from pinn_cli import load
+from pinn_cli.cli import main
+from pinn_cli.configuration.assemble import assemble
+from pinn_cli.configuration.compose import compose
+from pinn_cli.configuration.plan import preview
+from pinn_cli.methods.optimizers.newton import Newton
+from pinn_cli.records.results import Results
+from tests.run_files import assert_same_run
+
+RECIPE = ["recipe=random_features", "figures=off"]
+TINY = [*RECIPE, "architecture.width=60", "points.interior=120", "points.face=20"]
+pytestmark = pytest.mark.usefixtures("here")
+
+
+def trained(*words: str):
+    """The objective of a run after its Newton steps, without a run folder."""
+    objective, newton = preview(assemble(compose([*RECIPE, *words]))), Newton()
+    for _ in range(20):
+        if newton.step(objective).stop:
+            return objective
+    raise AssertionError("it does not end")
+
+
+def error(objective) -> float:
+    problem = objective.problem
+    X = problem.domain.grid(30)
+    exact = problem.exact(*X.unbind(1))
+    return float((objective.model(X).detach()[:, 0] - exact).norm() / exact.norm())
+
+
+@pytest.mark.parametrize(("problem", "bound"), [("wave", 5e-6), ("plate", 2e-4), ("klein_gordon", 2e-3)])
+def test_few_features_reach_many_digits(problem, bound):
+    small = ["architecture.width=300", "points.interior=600", "points.face=100"]
+    assert error(trained(f"problem={problem}", *small)) < bound
+
+
+@pytest.mark.parametrize("how", [["units=raw"], ["scaling=none"], ["scaling=standard"], ["constraints=exact"],
+                                 ["derivatives=autograd"], ["architecture.activation=tanh"]])  # fmt: skip
+def test_other_settings_reach_the_solution_too(how):
+    assert error(trained("problem=poisson_1d", "architecture.width=80", "points.interior=160", *how)) < 1e-5
+
+
+def test_a_periodic_input_has_its_ridges_on_the_circle():
+    assert error(trained("problem=convection", "problem.beta=1", "periodic=[x]", "architecture.width=300",
+                         "points.interior=600", "points.face=100")) < 2e-3  # fmt: skip
+
+
+def test_a_loaded_run_gives_the_stored_fields(here):
+    assert main(["train", "problem=wave", *TINY, "folder=run"]) == 0
+    u, stored = load(here / "run"), Results(here / "run/results.h5").read("fields")
+    X = stored["points"]
+    np.testing.assert_allclose(u(x=X[:, 0], t=X[:, 1]), stored["prediction/u"], atol=1e-9)
+
+
+def test_a_resumed_run_has_the_same_bits():
+    run = ["train", "problem=reaction", *TINY, "record.every=1"]
+    assert main([*run, "stop.steps=4", "folder=whole"]) == 0
+    assert main([*run, "stop.steps=2", "folder=parts"]) == 0
+    assert main(["resume", "parts", "stop.steps=4"]) == 0
+    assert_same_run("whole", "parts")
+
+
+def test_windows_in_time_have_features_of_their_own():
+    windows = ["strategy=time_marching", "strategy.time_marching.windows=3"]
+    assert main(["train", "problem=wave", *TINY, *windows, "folder=run"]) == 0
+
+
+def test_a_network_without_an_output_layer_is_refused_before_a_folder_is_made(here, capsys):
+    (here / "bent.py").write_text(
+        "from torch import nn, tanh\n\n\nclass Bent(nn.Linear):\n"
+        "    def __init__(self, inputs, outputs):\n        super().__init__(inputs, outputs)\n\n"
+        "    def forward(self, z):\n        return tanh(super().forward(z))\n"
+    )
+    assert main(["train", "problem=wave", "optimizer=newton", "architecture._target_=bent.Bent", "folder=run"]) == 2
+    assert "optimizer=newton solves for the output layer, and Bent names none" in capsys.readouterr().err
+    assert not (here / "run").exists()
