@@ -23,6 +23,7 @@ from pinn_cli.physics.points import trial_points
 from pinn_cli.physics.problem import Constraint, Problem
 from pinn_cli.physics.terms import order
 from pinn_cli.training.objective import Objective
+from pinn_cli.training.residuals import AT_ONCE
 
 PROBE = 16  # points at which the memory of a step is measured
 SIDE = 512  # of the matrix product that is timed
@@ -102,7 +103,7 @@ class StepMemory:
         least squares               max(points x linearisation, points x rows of J + workspace)
 
     `workspace` is what the optimizer needs besides. A sampler also evaluates the residuals at `candidates` fresh points
-    per training point, without a gradient. A compiled step needs less than this.
+    per training point, without a gradient and at most AT_ONCE at a time. A compiled step needs less than this.
     """
 
     def __init__(self, stage: Stage, parts: Parts) -> None:
@@ -130,7 +131,10 @@ class StepMemory:
             step = max(sum(needed(_linearisation)), sum(needed(_linearisation, kept=True)) + workspace)
         else:
             step = sum(needed(_gradient)) + workspace
-        return max(step, sampler.candidates * max(needed(_residuals), default=0.0) if sampler.candidates else 0.0)
+        candidates = [
+            min(sampler.candidates * n, AT_ONCE) * self.per_point(i, _residuals)[0] for i, n in enumerate(totals)
+        ]
+        return max(step, *candidates)
 
     def _per_point(self, group: int, compute: Callable[[Objective], Any]) -> tuple[float, float]:
         """Bytes of one point of a group of constraints: at the peak, and kept by the result."""

@@ -20,6 +20,7 @@ from pinn_cli.physics.symbols import Place, Symbol
 from pinn_cli.physics.terms import Scales, at_rest, coupled, scales_of, terms_of
 
 Derivatives = Callable[..., Mapping[Key, Tensor]]  # (model, X (N, D), tape or None) -> values (N, F) by derivative
+AT_ONCE = 4096  # points that are evaluated together where no gradient is wanted
 Group = tuple[str, ...]  # constraints that share their points and one pass through the network
 Graph = Callable[[list[Tensor]], tuple[Batch, Batch]]  # points of each group -> r and mean r^2 by constraint
 
@@ -171,10 +172,17 @@ class Residuals:
 
     def _place(self, derivatives: Derivatives, region: str, X: Tensor, tape: Tape | None = None) -> Place:
         points = X[:, : self.dimension]
-        values = derivatives(self.model, points, tape)
+        values = self._values(derivatives, points, tape)
         has_normal = region != "data" and self.problem.domain.has_normal(region)
         normals = self.problem.domain.normal(region, points) if has_normal else None
         return Place(values, X, normals, self._coefficients(X, tape))
+
+    def _values(self, derivatives: Derivatives, X: Tensor, tape: Tape | None) -> Mapping[Key, Tensor]:
+        """The derivatives at X; without gradients some points at a time, so that memory is bounded."""
+        if torch.is_grad_enabled() or tape is not None or len(X) <= AT_ONCE:
+            return derivatives(self.model, X, tape)
+        parts = [derivatives(self.model, some, None) for some in X.split(AT_ONCE)]
+        return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
 
     def _coefficients(self, X: Tensor, tape: Tape | None) -> dict[str, Tensor]:
         trained = self.unknowns

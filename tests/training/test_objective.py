@@ -185,3 +185,13 @@ def test_the_compiled_step_equals_the_eager_one():
     torch.testing.assert_close(compiled.loss(), eager.loss(), rtol=1e-10, atol=1e-12)
     for name, g in compiled.gradients().items():
         torch.testing.assert_close(g, eager.gradients()[name], rtol=1e-8, atol=1e-10)
+
+
+def test_many_points_are_evaluated_some_at_a_time_with_the_same_residuals(monkeypatch):
+    objective = objective_of("mlp")
+    X = torch.rand(25, 2, dtype=torch.float64)
+    whole = objective.residual("momentum", X)
+    monkeypatch.setattr("pinn_cli.training.residuals.AT_ONCE", 7)
+    with torch.no_grad():
+        torch.testing.assert_close(objective.residual("momentum", X), whole.detach(), rtol=1e-12, atol=1e-12)
+        assert objective.at.symbols("momentum", X)["u"].shape == (25,)
