@@ -19,9 +19,8 @@ from pinn_cli.records.results import Results
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ROOT / "benchmarks" / "results" / "error_estimates.json"
-RAW = "units=raw weights.interior=1"
 
-CASES = [f"{words} {RAW}" for words in (
+CASES = [
     "problem=advection_diffusion stop.steps=40",
     "problem=burgers stop.steps=200",
     "problem=burgers stop.steps=60",
@@ -42,6 +41,7 @@ CASES = [f"{words} {RAW}" for words in (
     "problem=heat_inverse stop.steps=40",
     "problem=kdv stop.steps=15",
     "problem=kdv stop.steps=50",
+    "problem=kdv problem.second=9 stop.steps=120",
     "problem=klein_gordon stop.steps=200",
     "problem=klein_gordon stop.steps=60",
     "problem=poisson_1d stop.steps=40",
@@ -52,9 +52,16 @@ CASES = [f"{words} {RAW}" for words in (
     "problem=reaction problem.rho=20 seed=0 stop.steps=80",
     "problem=reaction stop.steps=60",
     "problem=burgers strategy=time_marching strategy.time_marching.windows=4 strategy.time_marching.steps=20",
+    "problem=plate stop.steps=60",
+    "problem=plane_elasticity stop.steps=60",
+    "problem=taylor_green stop.steps=40",
+    "problem=nls stop.steps=60",
+    "problem=allen_cahn stop.steps=100",
+    "problem=helmholtz recipe=random_features architecture.width=800",
+    "problem=klein_gordon recipe=random_features architecture.width=800",
     "problem=wave stop.steps=15",
     "problem=wave stop.steps=40",
-)]  # fmt: skip
+]  # fmt: skip
 
 
 def main() -> None:

@@ -41,6 +41,12 @@ CASES = {
     "convection_diffusion": f"problem=convection_diffusion {SMALL} stop.steps=120",
     "burgers": f"problem=burgers {SMALL} stop.steps=150",
     "heat_2d": f"problem=heat_2d {SMALL} stop.steps=80",
+    "plate": f"problem=plate {SMALL} stop.steps=120",
+    "plane_elasticity": f"problem=plane_elasticity {SMALL} stop.steps=100",
+    "taylor_green": f"problem=taylor_green {SMALL} stop.steps=80",
+    "helmholtz by features": "problem=helmholtz recipe=random_features architecture.width=800",
+    "klein_gordon by features": "problem=klein_gordon recipe=random_features architecture.width=800",
+    "burgers by features": "problem=burgers recipe=random_features architecture.width=800",
     "kovasznay": f"problem=kovasznay {SMALL} stop.steps=80",
     "klein_gordon": f"problem=klein_gordon {SMALL} stop.steps=150",
     "reaction": f"problem=reaction problem.rho=5 {SMALL} stop.steps=120",
@@ -60,7 +66,7 @@ CASES = {
     "heat": f"problem=heat {SMALL} stop.steps=80",
     "heat periodic": f"problem=convection problem.beta=1 {SMALL} periodic=[x] stop.steps=80",
     "heat in windows": f"problem=heat {SMALL} strategy=time_marching strategy.time_marching.windows=2 stop.steps=80",
-    "layer eps=0.1": f"problem=layer problem.eps=0.1 {SMALL} stop.steps=80",
+    "boundary_layer eps=0.1": f"problem=boundary_layer problem.eps=0.1 {SMALL} stop.steps=80",
     # undertrained
     "poisson_1d 3 steps": f"problem=poisson_1d {SMALL} stop.steps=3",
     "wave 15 steps": f"problem=wave {SMALL} stop.steps=15",
@@ -76,6 +82,10 @@ CASES = {
     "kuramoto_sivashinsky": f"problem=kuramoto_sivashinsky {SMALL} stop.steps=100",
     "reaction rho=15": f"problem=reaction problem.rho=15 {SMALL} stop.steps=250 seed=2",
     "reaction rho=20": "problem=reaction problem.rho=20 seed=2 stop.steps=440",
+    "reaction rho=20 raw": "problem=reaction problem.rho=20 units=raw weights.interior=1 seed=2 stop.steps=440",
+    "reaction rho=20 200 steps": "problem=reaction problem.rho=20 seed=2 stop.steps=200",
+    "nls 40 steps": f"problem=nls {SMALL} stop.steps=40",
+    "kdv two solitons": f"problem=kdv problem.second=9 {SMALL} stop.steps=150",
     # too few points
     "helmholtz 64 points": "problem=helmholtz points.interior=64 points.face=8 stop.steps=60",
     "reaction rho=10 sobol": "problem=reaction problem.rho=10 architecture.width=16 points.interior=256 points.face=64 "
@@ -83,7 +93,7 @@ CASES = {
     "waves a=10": f"problem=waves {SMALL} stop.steps=60",
     # hard for the default
     "convection beta=80": f"problem=convection problem.beta=80 {SMALL} stop.steps=150",
-    "layer eps=1e-4": f"problem=layer problem.eps=1e-4 {SMALL} stop.steps=100",
+    "boundary_layer eps=1e-4": f"problem=boundary_layer problem.eps=1e-4 {SMALL} stop.steps=100",
     "plate 15 steps": f"problem=plate {SMALL} stop.steps=15",
     # stated wrongly
     "layers": f"problem=layers {SMALL} stop.steps=60",

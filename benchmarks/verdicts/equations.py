@@ -1,47 +1,12 @@
 """Equations on which the verdict is tried: right ones, and ones that are stated or trained wrongly on purpose."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import cosh, pi
 
-import numpy as np
 import torch
-from torch import Tensor, cos, exp, sin
+from torch import cos, exp, sin
 
-from pinn_cli import Box, Problem, on, periodic
-from pinn_cli.physics.references.circle.etdrk4 import ETDRK4
-
-
-class Spectral:
-    """u_t = L u + N(u), periodic in x, by Fourier modes and ETDRK4; known at the nodes of a grid in x and t.
-
-    `linear` maps wave numbers to L, `nonlinear` wave numbers and u to the coefficients of N. Its error is the relative
-    distance to half the time step and twice the modes.
-    """
-
-    fields = ("u",)
-
-    def __init__(self, x: tuple[float, float], end: float, start: Callable, linear: Callable, nonlinear: Callable):
-        self.x, self.end, self.start, self.linear, self.nonlinear = x, end, start, linear, nonlinear
-        coarse, fine = self._solve(256, 2000), self._solve(512, 4000)[:, ::2]
-        self.error = float(np.linalg.norm(coarse - fine) / np.linalg.norm(fine))
-        nodes = x[0] + (x[1] - x[0]) * torch.arange(256, dtype=torch.float64) / 256
-        self.at = torch.cartesian_prod(torch.linspace(0, end, 51, dtype=torch.float64), nodes)[:, [1, 0]]
-        self.values = torch.from_numpy(fine).flatten()
-
-    def __call__(self, X: Tensor) -> dict[str, Tensor]:
-        return {"u": self.values.to(X)}
-
-    def _solve(self, n: int, steps: int) -> np.ndarray:
-        length = self.x[1] - self.x[0]
-        k = 2j * pi / length * np.fft.rfftfreq(n, 1 / n)
-        step = ETDRK4(np.asarray(self.linear(k)).real, self.end / steps)
-        v = np.fft.rfft(self.start(self.x[0] + length * np.arange(n) / n))
-        states = [v]
-        for i in range(steps):
-            v = step(v, lambda w: self.nonlinear(k, np.fft.irfft(w, n)))
-            states += [v] if (i + 1) % (steps // 50) == 0 else []
-        return np.array([np.fft.irfft(s, n) for s in states])
+from pinn_cli import Box, Problem, on
 
 
 class Line(Problem):
@@ -456,54 +421,6 @@ class Blind(Heat):
 
 
 # --- stated well, and hard --------------------------------------------------------------------------------------------
-
-
-@dataclass
-class AllenCahn(Problem):
-    """u_t = 1e-4 u_xx - 5 u^3 + 5 u on [-1, 1] x [0, 1], periodic, u(x, 0) = x^2 cos(pi x)."""
-
-    coordinates, fields = ("x", "t"), ("u",)
-
-    def __post_init__(self) -> None:
-        self.domain = Box(x=(-1, 1), t=(0, 1))
-
-    def reference(self):
-        return Spectral((-1, 1), 1.0, lambda x: x**2 * np.cos(pi * x), lambda k: 1e-4 * k**2 + 5,
-                        lambda k, u: -5 * np.fft.rfft(u**3))  # fmt: skip
-
-    @on("interior")
-    def pde(self, u, u_t, u_xx):
-        return u_t - 1e-4 * u_xx + 5 * u**3 - 5 * u
-
-    @on("initial")
-    def start(self, x, u):
-        return u - x**2 * cos(pi * x)
-
-    @periodic("x")
-    def seam(self, u):
-        return u
-
-    @periodic("x")
-    def slope(self, u_x):
-        return u_x
-
-
-@dataclass
-class Layer(Line):
-    """-eps u_xx + u_x = 1, u = 0 at both ends: a boundary layer of width eps at x = 1."""
-
-    eps: float = 1e-3
-
-    def exact(self, x):
-        return x - exp((x - 1) / self.eps)
-
-    @on("interior")
-    def flow(self, u_x, u_xx, eps):
-        return u_x - eps * u_xx - 1
-
-    @on("boundary")
-    def ends(self, u):
-        return u
 
 
 @dataclass
