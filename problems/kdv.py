@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from math import sqrt
 
-from torch import Tensor, exp, ones_like, stack, tensor
+from torch import Tensor, exp
 
 from pinn_cli import Box, Problem, on
 
@@ -43,11 +43,11 @@ class KdV(Problem):
         """
         k1, k2 = sqrt(self.speed), sqrt(self.second)
         e1, e2 = exp(k1 * (x + 2 - k1**2 * t)), exp(k2 * (x + 5 - k2**2 * t))
-        k = tensor([0.0, k1, k2, k1 + k2], dtype=x.dtype, device=x.device)
-        share = stack([ones_like(e1), e1, e2, ((k1 - k2) / (k1 + k2)) ** 2 * e1 * e2], -1)
-        share = share / share.sum(-1, keepdim=True)
-        mean = (share * k).sum(-1, keepdim=True)
-        return 2 * (share * (k - mean) ** order).sum(-1)
+        mixed = ((k1 - k2) / (k1 + k2)) ** 2 * e1 * e2
+        F = 1 + e1 + e2 + mixed
+        mean = (k1 * e1 + k2 * e2 + (k1 + k2) * mixed) / F
+        terms = [((k - mean) ** order) * term for k, term in ((k1, e1), (k2, e2), (k1 + k2, mixed))]
+        return 2 * ((-mean) ** order + terms[0] + terms[1] + terms[2]) / F
 
     @on("interior")
     def pde(self, u, u_t, u_x, u_xxx):
