@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from pinn_cli.methods.symmetric import Buffers
 from pinn_cli.physics.piecewise import Solution
 from pinn_cli.physics.problem import Constraint, Problem
 
@@ -46,14 +47,17 @@ class Linearisation(Protocol):
     def column_squares(self) -> Tensor:
         """The diagonal of J^T J (P,)."""
 
-    def gram(self, budget: float) -> Tensor:
-        """The lower triangle of J^T J (P, P), with at most `budget` bytes of J at a time."""
+    def gram(self, budget: float, buffers: Buffers | None = None) -> Tensor:
+        """The lower triangle of J^T J (P, P), with at most `budget` bytes of J at a time.
+
+        The product and J lie in `buffers`: the next call with these overwrites both.
+        """
 
     def chunks(self, budget: float, columns: Sequence[slice]) -> Iterator[Tensor]:
         """Some columns of J, whole parameters, in the order of `columns`: rows (m, p) of at most `budget` bytes."""
 
-    def kernel(self, budget: float, weights: Tensor | None = None) -> Tensor:
-        """The lower triangle of J diag(weights) J^T (M, M), or J J^T, with at most `budget` bytes of J at a time."""
+    def kernel(self, budget: float, weights: Tensor | None = None, buffers: Buffers | None = None) -> Tensor:
+        """The lower triangle of J diag(weights) J^T (M, M), or J J^T; the rest as for `gram`."""
 
 
 class Objective(Protocol):
@@ -119,7 +123,10 @@ class Objective(Protocol):
         """F (M,), with its graph unless gradients are off."""
 
     def linearise(self) -> Linearisation:
-        """F and its Jacobian at the current parameters."""
+        """F and its Jacobian at the current parameters.
+
+        J is computed when it is first used. F is that of the last call where points and parameters are still the same.
+        """
 
     def gradients(self) -> dict[str, Tensor]:
         """The gradient (P,) of mean r^2 by constraint, unweighted."""

@@ -1,6 +1,7 @@
 """Plan a run, train it, and write its results: the same for a new run and one that goes on."""
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ from pinn_cli.training.objective import Objective
 from pinn_cli.training.recorder import Recorder
 from pinn_cli.training.stopping import Stop, StopRules
 
+BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 APART = ("setup", COMPILATION)  # phases that are not part of the duration of a run
 
 
@@ -161,15 +163,22 @@ def _draw(folder: Path, screen: Console) -> list[str]:
 
 @contextmanager
 def surroundings(config: DictConfig) -> Iterator[None]:
-    """Set the threads and isolate the random numbers of one run: a process may train several."""
+    """Set the threads and isolate the random numbers of one run: a process may train several.
+
+    The BLAS of scipy takes the threads of the first run of a process: it reads their number when it is loaded.
+    """
     threads = torch.get_num_threads()
     logging.getLogger("torch").setLevel(logging.ERROR)
     torch.set_num_threads(config.threads or threads)
+    before = os.environ.get(BLAS_THREADS)
+    os.environ[BLAS_THREADS] = before or str(torch.get_num_threads())
     try:
         with torch.random.fork_rng(devices=[]):
             yield
     finally:
         torch.set_num_threads(threads)
+        if before is None:
+            del os.environ[BLAS_THREADS]
 
 
 @contextmanager

@@ -4,8 +4,8 @@ F_n depends only on point n. One backward pass of sum_n F_n to the streams in fr
 
     dF_n/dW = sum_s G_{s,n} (x) A_{s,n}        A = streams into the layer, G = dF_n / d(streams out of it),
 
-a product of rank S. Products with J are matrix products of these factors. J itself, J^T J and J J^T are formed in
-pieces within a memory budget. Other parameters (slopes, gates, coefficients) have dense rows.
+a product of rank S. Products with J are matrix products of these factors, until J itself has been formed: J^T J and
+J J^T need it, in pieces within a memory budget. Other parameters (slopes, gates, coefficients) have dense rows.
 
     M = rows   P = parameters   N = points of one constraint   S = streams
 """
@@ -19,8 +19,9 @@ import torch
 from torch import Tensor
 
 from pinn_cli.derivatives import Tape
+from pinn_cli.methods.symmetric import Buffers, add_product
 
-BLOCK = 256  # columns of a Gram matrix formed at once; only its lower triangle is formed
+ROWS = 2048  # of J that enter a product between two looks at an interruption
 PROBE = 32  # points at which the tape is compared with autograd
 
 
@@ -40,6 +41,10 @@ class Layer:
 
     def dense(self, rows: slice) -> Tensor:
         return torch.bmm(self.G[rows].transpose(1, 2), self.A[rows]).flatten(1)
+
+    def write(self, rows: slice, out: Tensor) -> None:
+        out = out.unflatten(1, (self.G.shape[2], self.A.shape[2]))
+        torch.bmm(self.G[rows].transpose(1, 2), self.A[rows], out=out)
 
     def times(self, v: Tensor) -> Tensor:
         V = v.view(self.G.shape[2], self.A.shape[2])
@@ -65,6 +70,9 @@ class Dense:
     def dense(self, rows: slice) -> Tensor:
         return self.rows[rows]
 
+    def write(self, rows: slice, out: Tensor) -> None:
+        out.copy_(self.rows[rows])
+
     def times(self, v: Tensor) -> Tensor:
         return self.rows @ v
 
@@ -78,6 +86,25 @@ class ConstraintRows:
 
     count: int
     pieces: list[Layer | Dense] = field(default_factory=list)
+
+    def split(self, width: int) -> "ConstraintRows":
+        """The same rows in pieces of about `width` columns."""
+        return ConstraintRows(self.count, [part for piece in self.pieces for part in piece.split(width)])
+
+    def write(self, rows: slice, out: Tensor, columns: slice) -> None:
+        """Some rows of the pieces inside `columns`: written once, or added to another piece of the same columns."""
+        end = columns.start
+        inside = (p for p in self.pieces if columns.start <= p.columns.start and p.columns.stop <= columns.stop)
+        for piece in sorted(inside, key=lambda p: p.columns.start):
+            start, stop = piece.columns.start - columns.start, piece.columns.stop - columns.start
+            gap = slice(end - columns.start, start if piece.columns.start >= end else stop)
+            out[:, gap] = 0
+            if piece.columns.start >= end:
+                piece.write(rows, out[:, start:stop])
+            else:
+                out[:, start:stop] += piece.dense(rows)
+            end = max(end, piece.columns.stop)
+        out[:, end - columns.start :] = 0
 
 
 def rows_of(F: Tensor, tapes: Sequence[Tape], parameters: Sequence[Tensor], slow: Sequence[int] = ()) -> ConstraintRows:
@@ -165,7 +192,7 @@ def untaped(evaluate: Callable[[Sequence[Tape]], Tensor], parameters: Sequence[T
         p.data.add_(kick.to(p)[where].view_as(p))
     F = evaluate(tapes)
     u = torch.linspace(0.5, 1.5, len(F), dtype=F.dtype, device=F.device)
-    by_tape = Linearisation(F.detach(), [rows_of(F, tapes, parameters)], columns[-1].stop).transposed(u)
+    by_tape = Linearisation(F.detach(), lambda: [rows_of(F, tapes, parameters)], columns[-1].stop).transposed(u)
     true = flat(torch.autograd.grad(F @ u, parameters, allow_unused=True), parameters)
     for p, value in zip(parameters, before, strict=True):
         p.data.copy_(value)
@@ -176,13 +203,23 @@ def untaped(evaluate: Callable[[Sequence[Tape]], Tensor], parameters: Sequence[T
 class Linearisation:
     """F(theta + d) = F + J d + O(|d|^2): the vector F (M,), and the Jacobian J (M, P) as an operator.
 
-    `gram` and `kernel` call `check` after each part, which may raise to end a step that is under way.
+    `blocks` gives the rows by constraint when they are first needed. `gram` and `kernel` call `check` after each part,
+    which may raise to end a step that is under way.
     """
 
     def __init__(
-        self, F: Tensor, blocks: list[ConstraintRows], parameters: int, check: Callable[[], None] = lambda: None
+        self,
+        F: Tensor,
+        blocks: Callable[[], list[ConstraintRows]],
+        parameters: int,
+        check: Callable[[], None] = lambda: None,
     ):
-        self.F, self.blocks, self.parameters, self.check = F, blocks, parameters, check
+        self.F, self._blocks, self.parameters, self.check = F, blocks, parameters, check
+        self.J: Tensor | None = None  # (M, P), once it has been formed as a whole
+
+    @cached_property
+    def blocks(self) -> list[ConstraintRows]:
+        return self._blocks()
 
     @property
     def rows(self) -> int:
@@ -195,10 +232,14 @@ class Linearisation:
 
     def times(self, v: Tensor) -> Tensor:
         """J v (M,)."""
+        if self.J is not None:
+            return self.J @ v
         return torch.cat([sum((p.times(v[p.columns]) for p in b.pieces), v.new_zeros(b.count)) for b in self.blocks])
 
     def transposed(self, u: Tensor) -> Tensor:
         """J^T u (P,)."""
+        if self.J is not None:
+            return u @ self.J
         out = u.new_zeros(self.parameters)
         for block, part in zip(self.blocks, u.split([b.count for b in self.blocks]), strict=True):
             for piece in block.pieces:
@@ -207,16 +248,16 @@ class Linearisation:
 
     def column_squares(self) -> Tensor:
         """The diagonal of J^T J (P,)."""
-        out = self.F.new_zeros(self.parameters)
-        chunk = max(1, min(BLOCK, 2**24 // self.parameters))
-        for block in self.blocks:
-            for start in range(0, block.count, chunk):
-                out += self._dense(block, slice(start, min(start + chunk, block.count))).square().sum(0)
+        if self.J is not None:
+            return torch.linalg.vector_norm(self.J, dim=0).square()
+        chunk, out = max(1, 2**24 // self.parameters), self.F.new_zeros(self.parameters)
+        for rows in _slices(self.rows, chunk):
+            out += self._part(self.blocks, rows, slice(0, self.parameters), Buffers()).square().sum(0)
         return out
 
     def dense(self) -> Tensor:
         """J (M, P) itself."""
-        return torch.cat([self._dense(b, slice(0, b.count)) for b in self.blocks])
+        return self._part(self.blocks, slice(0, self.rows), slice(0, self.parameters), Buffers())
 
     def chunks(self, budget: float, columns: Sequence[slice]) -> Iterator[Tensor]:
         """Some columns of J, whole parameters, in the order of `columns`: rows (m, p) of at most `budget` bytes."""
@@ -233,36 +274,59 @@ class Linearisation:
                 yield J
                 self.check()
 
-    def _dense(self, block: ConstraintRows, rows: slice) -> Tensor:
-        J = self.F.new_zeros(rows.stop - rows.start, self.parameters)
-        for piece in block.pieces:
-            J[:, piece.columns] += piece.dense(rows)
-        return J
+    def gram(self, budget: float, buffers: Buffers | None = None) -> Tensor:
+        """The lower triangle of J^T J (P, P); rows of J are formed in chunks of at most `budget` bytes.
 
-    def gram(self, budget: float) -> Tensor:
-        """The lower triangle of J^T J (P, P); rows of J are formed in chunks of at most `budget` bytes."""
-        A = self.F.new_zeros(self.parameters, self.parameters)
-        chunk = max(1, int(budget / (self.parameters * self.F.element_size())))
-        for block in self.blocks:
-            for start in range(0, block.count, chunk):
-                J = self._dense(block, slice(start, min(start + chunk, block.count)))
-                for a in range(0, self.parameters, BLOCK):
-                    b = min(a + BLOCK, self.parameters)
-                    A[a:b, :b].addmm_(J[:, a:b].T, J[:, :b])
-                    self.check()
+        The product and J lie in `buffers`: the next call with these overwrites both.
+        """
+        buffers, P = buffers or Buffers(), self.parameters
+        A, every = buffers("product", self.F, P, P), slice(0, P)
+        for rows in _slices(self.rows, max(1, int(budget / (P * self.F.element_size())))):
+            J = self._part(self.blocks, rows, every, buffers)
+            for at in _slices(len(J), ROWS):
+                add_product(A, J[at], keep=rows.start + at.start > 0)
+                self.check()
+        self._keep(J)
         return A
 
-    def kernel(self, budget: float, weights: Tensor | None = None) -> Tensor:
-        """The lower triangle of J diag(weights) J^T (M, M), or J J^T, with columns of J of at most `budget` bytes."""
-        K, width = self.F.new_zeros(self.rows, self.rows), max(1, int(budget / (self.rows * self.F.element_size())))
-        blocks = [ConstraintRows(b.count, [part for p in b.pieces for part in p.split(width)]) for b in self.blocks]
-        for slab in _slabs(sorted({p.columns.stop for b in blocks for p in b.pieces}), width):
-            J = torch.cat([_columns(b, slab, self.F) for b in blocks])
-            for a in range(0, self.rows, BLOCK):
-                b = min(a + BLOCK, self.rows)
-                K[a:b, :b].addmm_(J[a:b] if weights is None else J[a:b] * weights[slab], J[:b].T)
-                self.check()
+    def kernel(self, budget: float, weights: Tensor | None = None, buffers: Buffers | None = None) -> Tensor:
+        """The lower triangle of J diag(weights) J^T (M, M), or J J^T, with columns of J of at most `budget` bytes.
+
+        The product and J lie in `buffers`: the next call with these overwrites both.
+        """
+        buffers, M = buffers or Buffers(), self.rows
+        K, every, width = buffers("product", self.F, M, M), slice(0, M), int(budget / (M * self.F.element_size()))
+        blocks = self.blocks if width >= self.parameters else [b.split(max(1, width)) for b in self.blocks]
+        ends = {self.parameters, *(p.columns.stop for b in blocks for p in b.pieces)}
+        for slab in _slabs(sorted(ends), max(1, width)):
+            J = self._part(blocks, every, slab, buffers)
+            add_product(K, (J if weights is None else J * weights[slab].sqrt()).T, keep=slab.start > 0)
+            self.check()
+        self._keep(J)
         return K
+
+    def _part(self, blocks: list[ConstraintRows], rows: slice, columns: slice, buffers: Buffers) -> Tensor:
+        """Some rows and columns of J."""
+        J = buffers("J", self.F, rows.stop - rows.start, columns.stop - columns.start)
+        start = 0
+        for block in blocks:
+            first, last = max(start, rows.start), min(start + block.count, rows.stop)
+            if first < last:
+                here = J[first - rows.start : last - rows.start]
+                block.write(slice(first - start, last - start), here, columns)
+            start += block.count
+        return J
+
+    def _keep(self, J: Tensor) -> None:
+        """Products with J need no factors if its last part is the whole."""
+        if J.shape == (self.rows, self.parameters):
+            self.J = J
+
+
+def _slices(length: int, most: int) -> Iterator[slice]:
+    """The range up to `length` in parts of at most `most`."""
+    for start in range(0, length, most):
+        yield slice(start, min(start + most, length))
 
 
 def _slabs(ends: list[int], width: int) -> Iterator[slice]:
@@ -274,13 +338,3 @@ def _slabs(ends: list[int], width: int) -> Iterator[slice]:
             start = last
         last = end
     yield slice(start, last)
-
-
-def _columns(block: ConstraintRows, slab: slice, like: Tensor) -> Tensor:
-    """The columns `slab` of the rows of one constraint (N, width)."""
-    J = like.new_zeros(block.count, slab.stop - slab.start)
-    for piece in block.pieces:
-        if slab.start <= piece.columns.start and piece.columns.stop <= slab.stop:
-            here = slice(piece.columns.start - slab.start, piece.columns.stop - slab.start)
-            J[:, here] += piece.dense(slice(0, block.count))
-    return J

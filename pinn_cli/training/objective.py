@@ -9,16 +9,33 @@ First-order methods use `loss`, least-squares methods `vector` and `linearise`, 
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from pinn_cli.derivatives import Tape
 from pinn_cli.methods.contracts import Batch, Weights
 from pinn_cli.physics.problem import Constraint, Problem
 from pinn_cli.physics.scales import Scale, natural_units
 from pinn_cli.training import jacobian
-from pinn_cli.training.jacobian import Linearisation
+from pinn_cli.training.jacobian import ConstraintRows, Linearisation, rows_of
 from pinn_cli.training.residuals import Engine, Residuals
+
+
+@dataclass(frozen=True)
+class Taped:
+    """An evaluation of the residuals with its tapes, at parameters theta (P,) and the points of a batch."""
+
+    theta: Tensor
+    batch: Batch
+    residuals: Batch
+    tapes: dict[str, list[Tape]]
+
+    def still(self, theta: Tensor, batch: Batch) -> bool:
+        """Whether it is that of these parameters and points."""
+        same = batch.keys() == self.batch.keys() and all(batch[name] is X for name, X in self.batch.items())
+        return same and torch.equal(theta, self.theta)
 
 
 class Objective:
@@ -52,6 +69,7 @@ class Objective:
         self.latest: Batch = {}  # residuals of the last loss or vector, detached
         self.untaped: dict[str, list[int]] = {}  # parameters, by position, that the tape of a constraint misses
         self._weights: dict[str, float | Tensor] | None = None
+        self._kept: Taped | None = None  # the last evaluation by `linearise`
 
     @property
     def device(self) -> torch.device:
@@ -152,10 +170,21 @@ class Objective:
     def linearise(self) -> Linearisation:
         self.check()
         untaped = {name: self._untaped(name) for name in self.batch}
-        residuals, tapes = self.at.taped(self.batch)
-        F = self._scaled(residuals)
-        blocks = [jacobian.rows_of(f, tapes[name], self.parameters, untaped[name]) for name, f in F.items()]
+        taped = self._taped()
+        F = self._scaled(taped.residuals)
+
+        def blocks() -> list[ConstraintRows]:
+            return [rows_of(f, taped.tapes[name], self.parameters, untaped[name]) for name, f in F.items()]
+
         return Linearisation(torch.cat([f.detach() for f in F.values()]), blocks, self.columns[-1].stop, self.check)
+
+    def _taped(self) -> "Taped":
+        """The residuals with their tapes: those of the last call if points and parameters are still the same."""
+        theta = self.flat([p.detach() for p in self.parameters])
+        if self._kept is None or not self._kept.still(theta, self.batch):
+            self._kept = None  # its memory is free before the next evaluation
+            self._kept = Taped(theta, self.batch, *self.at.taped(self.batch))
+        return self._kept
 
     def _untaped(self, name: str) -> list[int]:
         if name not in self.untaped and not self.engine.taped:

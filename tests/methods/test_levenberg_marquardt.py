@@ -9,8 +9,10 @@ import torch
 from torch import nn
 
 from pinn_cli.derivatives.engines import Taylor
+from pinn_cli.methods import symmetric
 from pinn_cli.methods.architectures.mlp import MLP
 from pinn_cli.methods.optimizers.levenberg_marquardt import LevenbergMarquardt, NormalEquations
+from pinn_cli.methods.symmetric import Buffers
 from pinn_cli.physics.domains import Interval
 from pinn_cli.physics.problem import Problem, on
 from pinn_cli.training.model import Features, Model
@@ -83,7 +85,7 @@ def test_the_step_is_that_of_the_formula_in_both_spaces(points, last):
     linear = objective.linearise()
     J, D = linear.dense(), torch.ones(linear.parameters, dtype=torch.float64)
     D[-9:] = last  # of 8 weights and a bias
-    equations = NormalEquations(linear, LevenbergMarquardt(output_layer=last).scale(objective), 1e9)
+    equations = NormalEquations(linear, LevenbergMarquardt(output_layer=last).scale(objective), 1e9, Buffers())
     assert equations.small == (points == 200)
     assert equations.damp(0.1)
     formula = -torch.linalg.solve(J.T @ J + 0.1 * torch.diag(D), J.T @ linear.F)
@@ -95,15 +97,15 @@ def test_the_step_is_that_of_the_formula_in_both_spaces(points, last):
 def test_equal_damping_has_the_bits_of_the_plain_formula(points):
     objective, mu = objective_of(MLP(1, 1, width=8, depth=2), points), 0.1
     linear = objective.linearise()
-    equations = NormalEquations(linear, LevenbergMarquardt(output_layer=1).scale(objective), 1e9)
+    equations = NormalEquations(linear, LevenbergMarquardt(output_layer=1).scale(objective), 1e9, Buffers())
     equations.damp(mu)
-    A = (linear.gram(1e9) if equations.small else linear.kernel(1e9)).clone()
+    A = linear.gram(1e9) if equations.small else linear.kernel(1e9)
     A.diagonal().add_(mu)
-    L = torch.linalg.cholesky(A)
+    symmetric.factor(A)
     if equations.small:
-        plain = -torch.cholesky_solve(linear.gradient[:, None], L)[:, 0]
+        plain = -symmetric.solve(A, linear.gradient)
     else:
-        plain = -linear.transposed(torch.cholesky_solve(linear.F[:, None], L)[:, 0])
+        plain = -linear.transposed(symmetric.solve(A, linear.F))
     assert torch.equal(equations.step(linear.F), plain)
 
 
@@ -134,7 +136,7 @@ def test_levenberg_marquardt_trains_a_network_to_rounding(points):
 def test_geodesic_acceleration_is_the_second_derivative_along_the_step():
     objective, optimizer = objective_of(tanh_network()), LevenbergMarquardt(difference=1e-4)
     linear = objective.linearise()
-    equations = NormalEquations(linear, optimizer.scale(objective), 1e9)
+    equations = NormalEquations(linear, optimizer.scale(objective), 1e9, Buffers())
     equations.damp(10.0)
     v = equations.step(linear.F)
     half = optimizer._acceleration(objective, linear, equations, v)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pinn_cli.derivatives.engines import Autograd, Taylor
 from pinn_cli.physics.problem import on
-from pinn_cli.training.jacobian import row_by_row
+from pinn_cli.training.jacobian import ConstraintRows, Dense, row_by_row
 from pinn_cli.training.model import Features, Model
 from pinn_cli.training.objective import Objective
 from tests.derivatives.test_derivatives import NETWORKS
@@ -25,9 +25,55 @@ def test_rows_of_the_jacobian_equal_autograd_row_by_row(network):
     torch.testing.assert_close(linear.times(v), J @ v, rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(linear.transposed(u), J.T @ u, rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(linear.column_squares(), (J**2).sum(0), rtol=1e-9, atol=1e-9)
+    w = torch.linspace(0.5, 2, J.shape[1], dtype=J.dtype)
     for budget in (1, 1e3, 1e9):
         torch.testing.assert_close(linear.gram(budget).tril(), (J.T @ J).tril(), rtol=1e-9, atol=1e-9)
         torch.testing.assert_close(linear.kernel(budget).tril(), (J @ J.T).tril(), rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(linear.kernel(budget, w).tril(), (w * J @ J.T).tril(), rtol=1e-9, atol=1e-9)
+    assert linear.J is not None  # products with J itself
+    torch.testing.assert_close(linear.times(v), J @ v, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(linear.transposed(u), J.T @ u, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(linear.column_squares(), (J**2).sum(0), rtol=1e-9, atol=1e-9)
+
+
+def test_rows_are_written_once_and_added_where_pieces_overlap():
+    def piece(start, stop):
+        return Dense(slice(start, stop), torch.full((3, stop - start), float(stop)))
+
+    rows = ConstraintRows(3, [piece(6, 8), piece(1, 4), piece(1, 4), piece(2, 5), piece(1, 2)])
+    J = torch.full((2, 10), float("nan"))
+    rows.write(slice(1, 3), J, slice(0, 10))
+    assert J.tolist() == [[0, 10, 13, 13, 5, 0, 8, 8, 0, 0]] * 2
+
+
+def test_an_evaluation_is_used_again_at_the_same_points_and_parameters_only():
+    objective, calls = objective_of("mlp"), []
+    taped = objective.at.taped
+    objective.at.taped = lambda batch: calls.append(1) or taped(batch)
+    step = torch.full((objective.columns[-1].stop,), 1e-3, dtype=torch.float64)
+    objective.shift(step)
+    first = objective.linearise()
+    F, J = first.F, first.dense()
+    objective.begin(dict(objective.batch))  # another step, the same points
+    again = objective.linearise()
+    assert len(calls) == 1
+    assert torch.equal(again.F, F)
+    assert torch.equal(again.dense(), J)
+    objective.shift(step)
+    assert not torch.equal(objective.linearise().F, F)
+    objective.begin({name: X.clone() for name, X in objective.batch.items()})
+    objective.linearise()
+    assert len(calls) == 3
+
+
+def test_an_evaluation_that_is_used_again_takes_the_weights_of_its_step():
+    weights = {"momentum": 1.0}
+    objective = objective_of("mlp", weighting=lambda batch, residuals: dict(weights))
+    before = objective.linearise().F
+    weights["momentum"] = 4.0
+    objective.begin(objective.batch)
+    n = len(objective.batch["momentum"])
+    torch.testing.assert_close(objective.linearise().F[:n], 2 * before[:n])
 
 
 @pytest.mark.parametrize("network", NETWORKS)

@@ -17,7 +17,7 @@ WINGS = {
     "methods": ["basics", "derivatives", "physics"],
     "records": ["basics"],
     "training": ["basics", "derivatives", "physics", "records", "methods.contracts",
-                 "methods.linear_algebra", "methods.random_features"],
+                 "methods.linear_algebra", "methods.random_features", "methods.symmetric"],
     "reports": ["basics", "records"],
     "configuration": ["basics", "derivatives", "physics", "methods", "records", "training"],
     "runs": ["basics", "derivatives", "physics", "methods", "records", "training", "reports", "configuration"],

@@ -13,13 +13,15 @@ residual space (J D^-1 J^T, M x M); the step is the same.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from pinn_cli.methods import symmetric
 from pinn_cli.methods.contracts import Linearisation, Objective, Optimizer, Report
+from pinn_cli.methods.symmetric import Buffers
 
 FLOOR, CEILING = 1e-22, 1e20  # of the damping
 PATIENCE = 20  # accepted steps without progress before it stops
@@ -28,35 +30,31 @@ PATIENCE = 20  # accepted steps without progress before it stops
 class NormalEquations:
     """d(u) = -(J^T J + mu D)^-1 J^T u for several mu, in the smaller space; at most `budget` bytes of J at a time.
 
-    D (P,) is the diagonal. In residual space d = -D^-1 J^T (J D^-1 J^T + mu I)^-1 u.
+    D (P,) is the diagonal. In residual space d = -D^-1 J^T (J D^-1 J^T + mu I)^-1 u. The matrix, its factor and J lie
+    in `buffers`, which the next equations overwrite.
     """
 
-    def __init__(self, linear: Linearisation, D: Tensor, budget: float):
-        self.linear, self.D = linear, D
+    def __init__(self, linear: Linearisation, D: Tensor, budget: float, buffers: Buffers):
+        self.linear, self.D, self.buffers = linear, D, buffers
         self.small = linear.parameters <= linear.rows
-        self.matrix = linear.gram(budget) if self.small else linear.kernel(budget, 1 / D)
-        self.factor: Tensor | None = None
+        weights = None if bool((D == 1).all()) else 1 / D
+        self.matrix = linear.gram(budget, buffers) if self.small else linear.kernel(budget, weights, buffers)
 
     def damp(self, mu: float) -> bool:
         """Factor the damped matrix; False if rounding has made it indefinite."""
-        damped = self.matrix.clone()
-        damped.diagonal().add_(mu * self.D if self.small else mu)
-        self.factor, info = torch.linalg.cholesky_ex(damped)
-        return int(info) == 0
+        self.factor = self.buffers("factor", self.matrix, *self.matrix.shape).copy_(self.matrix)
+        self.factor.diagonal().add_(mu * self.D if self.small else mu)
+        return symmetric.factor(self.factor)
 
     def step(self, u: Tensor) -> Tensor:
         """d (P,) for a residual vector u (M,)."""
         if self.small:
-            return -self._solve(self.linear.transposed(u))
-        return -self.linear.transposed(self._solve(u)) / self.D
+            return -symmetric.solve(self.factor, self.linear.transposed(u))
+        return -self.linear.transposed(symmetric.solve(self.factor, u)) / self.D
 
     def norm(self, d: Tensor) -> Tensor:
         """sqrt(d^T D d), the norm that the damping bounds."""
         return (self.D.sqrt() * d).norm()
-
-    def _solve(self, b: Tensor) -> Tensor:
-        assert self.factor is not None
-        return torch.cholesky_solve(b[:, None], self.factor)[:, 0]
 
 
 @dataclass
@@ -75,14 +73,15 @@ class LevenbergMarquardt(Optimizer):
     memory: float = 1.0
     growth: float = 2.0  # nu, the factor on mu after the next failure
     idle: int = 0  # accepted steps in a row without progress
+    buffers: Buffers = field(default_factory=Buffers, init=False, repr=False)
     least_squares = True
     interruptible = True
 
     def step(self, objective: Objective) -> Report:
         """One accepted step, or none and ``damping_overflow``."""
         linear = objective.linearise()
+        equations = NormalEquations(linear, self.scale(objective), self.memory * 1e9, self.buffers)
         self._prepare(linear, objective.points_changed)
-        equations = NormalEquations(linear, self.scale(objective), self.memory * 1e9)
         loss, rejected = float(linear.F @ linear.F), 0
         while self._damping < CEILING:
             accepted = self._try(objective, linear, equations, loss)
@@ -110,9 +109,9 @@ class LevenbergMarquardt(Optimizer):
         return torch.ones_like(last, dtype=objective.dtype).masked_fill_(last, self.output_layer)
 
     def workspace(self, parameters: int, rows: int, itemsize: int) -> float:
-        """Bytes of a step besides the rows of J: the matrix, its damped copy and factor, and J formed in pieces."""
+        """Bytes of a step besides the rows of J: the matrix and its factor, and J, formed in pieces, with a copy."""
         side = min(parameters, rows)
-        return 3.0 * side * side * itemsize + 2 * min(self.memory * 1e9, float(parameters * rows * itemsize))
+        return 2.0 * side * side * itemsize + 2 * min(self.memory * 1e9, float(parameters * rows * itemsize))
 
     def _prepare(self, linear: Linearisation, points_changed: bool) -> None:
         """The first damping; tenfold after a change of points, but not above what a first step would use."""
@@ -131,7 +130,8 @@ class LevenbergMarquardt(Optimizer):
         v = equations.step(linear.F)
         step = v + self._acceleration(objective, linear, equations, v)
         objective.shift(step)
-        new = _loss(objective)
+        F = objective.linearise().F  # if the step is accepted, the next one starts from this evaluation
+        new = float(F @ F)
         if not new < loss:  # also where the loss is not finite
             objective.shift(-step)
             return None
@@ -167,9 +167,3 @@ class LevenbergMarquardt(Optimizer):
         """Restore a saved state. Raises ValueError for a damping or growth with which the loop over mu never ends."""
         self.damping, self.growth, self.idle = state["damping"], state["growth"], state["idle"]
         self.__post_init__()
-
-
-@torch.no_grad()
-def _loss(objective: Objective) -> float:
-    F = objective.vector()
-    return float(F @ F)
