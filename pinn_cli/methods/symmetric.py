@@ -61,9 +61,13 @@ def solve(L: Tensor, b: Tensor) -> Tensor:
     return torch.from_numpy(x).flatten()
 
 
+def load() -> None:
+    """Load the BLAS and LAPACK of scipy, which read the number of threads when they are loaded."""
+    from scipy.linalg import blas, lapack  # noqa: F401
+
+
 @cache
 def _routine(name: str, dtype: torch.dtype) -> Callable[..., Any]:
-    """A routine of scipy, which is imported here: its BLAS reads the number of threads when it is loaded."""
     from scipy.linalg import blas, lapack
 
     letter = {torch.float32: "s", torch.float64: "d"}[dtype]

@@ -96,6 +96,7 @@ class LevenbergMarquardt(Optimizer):
         return self.damping
 
     def __post_init__(self) -> None:
+        symmetric.load()  # a part of the set-up, not of the first step
         if self.damping is not None and not self.damping > 0:
             raise ValueError(f"damping={self.damping:g}: expected a number above 0, or null")
         if not 0 < self.output_layer < math.inf:
