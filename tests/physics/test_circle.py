@@ -82,6 +82,15 @@ def test_an_initial_value_without_a_solution_is_refused(problem, u0, why):
         reference_of(assemble(compose([f"problem={problem}", f"problem.u0={u0}", "device=cpu"])).problem)
 
 
+def test_a_solution_is_computed_on_the_cpu_whatever_the_default_device_is(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # a kept solution would be read
+    torch.set_default_device("meta")
+    try:
+        assert 0 < Converged(nu=5.0, rho=5.0, modes=31, times=8, steps=4).error < 1
+    finally:
+        torch.set_default_device(None)
+
+
 def test_a_reaction_so_slow_that_it_stays_finite_is_accepted():
     problem = Reaction(rho=0.5, u0="sin")  # u = -1 blows up at t = log(2) / rho
     assert problem.exact(*X.T).isfinite().all()

@@ -21,6 +21,7 @@ from tests.conftest import ROOT
 RECIPES = catalogue.options("recipe")
 SMALL = ["points.interior=32", "points.face=8", "figures=off", "compile=off"]
 SHORT = ["train", "problem=helmholtz", *SMALL]
+TINY = ["points.interior=8", "points.face=2", "architecture.width=6", "figures=off", "compile=off"]
 
 
 @pytest.fixture(autouse=True)
@@ -49,13 +50,13 @@ def test_every_recipe_runs_and_makes_every_tensor_on_its_device(recipe):
 
 @pytest.mark.parametrize("problem", catalogue.options("problem"))
 def test_every_problem_trains(problem):
-    assert cli.main(["train", f"problem={problem}", "stop.steps=2", *SMALL]) == 0
+    assert cli.main(["train", f"problem={problem}", "stop.steps=2", *TINY]) == 0
 
 
 @pytest.mark.parametrize("problem", ["burgers", "lid_driven_cavity_streamfunction"])
 def test_a_run_takes_its_derivatives_from_autograd_too(problem):
     """That both engines agree on every problem is tested in `test_everything`."""
-    assert cli.main(["train", f"problem={problem}", "derivatives=autograd", "stop.steps=2", *SMALL]) == 0
+    assert cli.main(["train", f"problem={problem}", "derivatives=autograd", "stop.steps=2", *TINY]) == 0
 
 
 def test_a_run_folder_holds_what_outputs_readme_says():

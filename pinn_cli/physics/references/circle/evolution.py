@@ -104,7 +104,7 @@ class Evolution:
         coarse = replace(self, modes=self.modes // 2, times=3 * self.times // 4, steps=self.steps // 2)
         for reference in (self, coarse):
             reference.__dict__["_solution"] = {"states": reference._states()}
-        line = torch.linspace(0, 1, 100, dtype=torch.float64)
+        line = torch.linspace(0, 1, 100, dtype=torch.float64, device="cpu")
         X = torch.cartesian_prod(self.origin + self.length * line, self.end * line)
         fine = self(X)["u"]
         distance = torch.linalg.vector_norm(fine - coarse(X)["u"]) / torch.linalg.vector_norm(fine)
