@@ -58,6 +58,7 @@ CASES = {
     "constant": f"problem=constant {SMALL} stop.steps=80",
     "decay": f"problem=decay {SMALL} stop.steps=150",
     "robin": f"problem=robin {SMALL} stop.steps=60",
+    "root": f"problem=root {SMALL} stop.steps=60",
     "pendulum": f"problem=pendulum {SMALL} stop.steps=80",
     "oscillators": f"problem=oscillators {SMALL} stop.steps=120",
     "channel": f"problem=channel {SMALL} stop.steps=80",

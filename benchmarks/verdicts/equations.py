@@ -124,6 +124,22 @@ class Decay(Time):
 
 
 @dataclass
+class Root(Line):
+    """2 u u_x = 1, u(0) = 0: u = sqrt(x), whose slope at 0 is infinite."""
+
+    def exact(self, x):
+        return torch.sqrt(x)
+
+    @on("interior")
+    def growth(self, u, u_x):
+        return 2 * u * u_x - 1
+
+    @on("x=0")
+    def start(self, u):
+        return u
+
+
+@dataclass
 class Robin(Line):
     """u_xx = -pi^2 sin(pi x), u_n + u = -pi at both ends: u = sin(pi x)."""
 

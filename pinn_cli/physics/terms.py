@@ -32,23 +32,40 @@ def scales_of(values: Tensor) -> Scales:
 
 
 def terms_of(
-    problem: Problem, constraint: Constraint, values: Mapping[str, Tensor], scales: Scales
+    problem: Problem,
+    constraint: Constraint,
+    values: Mapping[str, Tensor],
+    scales: Scales,
+    factor: Tensor | float = 1.0,
 ) -> dict[str, float]:
     """rms of (s - s0) dr/ds for every symbol s of a field, and of the residual where all symbols are s0 (`source`).
 
     s0 is the symbol of a constant field at its mean: the mean itself, and 0 for a derivative. So an offset (300 K) is
     no term of T - 300, while all of k T is one. `values` are the symbols (N,) by name. A symbol that vanishes on the
-    region gets the size that a function of the field's deviation has if it varies over the extents of the domain.
+    region gets the size that a function of the field's deviation has if it varies over the extents of the domain. With
+    a `factor` (N,), the terms are those of the equation times this function of the points.
     """
     terms, constant = {}, {}
     for name, slope in slopes_of(constraint, values).items():
         field, level = field_of(constraint, name), _level(constraint, name, scales)
         usual = float(scales.deviation[field]) * steepness(problem, constraint, name)
         constant[name] = torch.full_like(values[name], level)
-        terms[name] = max(rms(slope * (values[name] - level)), rms(slope) * usual)
-    source = rms(constraint.residual(**{**values, **constant}))
-    most = rms(constraint.residual(**values)) + sum(terms.values())  # 1 / u may be infinite for a constant field
+        terms[name] = max(rms(factor * slope * (values[name] - level)), rms(factor * slope) * usual)
+    source = rms(factor * constraint.residual(**{**values, **constant}))
+    most = rms(factor * constraint.residual(**values)) + sum(terms.values())  # 1 / u may be infinite at a constant u
     return terms | {"source": source if source <= most else most}
+
+
+def levelling(problem: Problem, constraint: Constraint, values: Mapping[str, Tensor], scales: Scales) -> Tensor:
+    """The factor (N,) that makes an equation react equally to its fields at all points; 1 for constant coefficients.
+
+    An equation may be multiplied by any function of the points: without it, exp(-20 t) (u_t - u) counts at t = 0 alone.
+    """
+    largest = torch.zeros_like(next(iter(values.values())))
+    for name, slope in slopes_of(constraint, values).items():
+        usual = float(scales.deviation[field_of(constraint, name)]) * steepness(problem, constraint, name)
+        largest = largest.maximum((slope.abs() * usual).nan_to_num(0.0, 0.0))  # the slope of a root at 0 is infinite
+    return torch.where(largest > 0, rms(largest) / largest, 0.0)
 
 
 def coupled(problem: Problem, scales: Scales, values: Mapping[str, Mapping[str, Tensor]]) -> Scales:

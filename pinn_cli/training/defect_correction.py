@@ -34,6 +34,7 @@ RIDGE = 1e-20  # relative to the squared length of a column
 STEPS = 2  # of Newton's method at most
 BENT = 0.3  # another step is taken if the residual differs by this share from what the linearised equations predict
 MEASURED = 1e-3  # weight of measurements: they choose among solutions of the equations, and their noise bends none
+PEAKS = 0.02  # of the residuals in the interior: the largest ones
 NOISE = 16  # samples of the noise of measurements
 
 
@@ -41,8 +42,10 @@ class DefectCorrection:
     """The `correction` of a model that a number of columns gives, by one or two steps of Newton's method.
 
     `before` and `after` are |F(u)| and |F(u + du)|, F = (r_k / s_k), at points that the solve has not seen. Of the
-    misfit to measurements only the part that du removes counts: the rest is noise, and no error of the model. `noise`
-    has samples of the change of du that such noise causes.
+    misfit to measurements only the part that du removes counts: the rest is noise, and no error of the model.
+    `peaks_before` and `peaks_after` are the same of the few residuals in the interior that are largest before: those of
+    a singular solution stay, while the many small ones around them vanish. `noise` has samples of the change of du that
+    the noise of measurements causes.
     """
 
     def __init__(self, residuals: Residuals, columns: int, seed: int, before: Correction | None):
@@ -110,10 +113,21 @@ class DefectCorrection:
                 break
             self.correction, self.after = at, after
             self.before = math.sqrt(before + max(0.0, misfit - squares(unseen, at, measured)))
+            self.peaks_before, self.peaks_after = self._peaks(unseen, at, responses)
             F = solved.equations.values(at)
             self.noise = self._noise(solution, A.split([len(r) for r in F.values()]), F, w, scale)
             if (stacked(F) - predicted).norm() < BENT * predicted.norm():
                 break
+
+    def _peaks(self, sample: "Sample", at: Correction, responses: Mapping[str, float]) -> tuple[float, float]:
+        """The size of the largest residuals in the interior, before the correction and after it."""
+        inside = [n for n in self.equations if self.residuals.constraints[n].kind == "interior"] or self.equations
+        before, after = (
+            torch.cat([r[n] * sample.weights[n] / responses[n] for n in inside])
+            for r in (sample.equations.values(None), sample.equations.values(at))
+        )
+        largest = before.abs().topk(math.ceil(PEAKS * len(before))).indices
+        return float(before[largest].norm()), float(after[largest].norm())
 
     def _noise(
         self, solution: Triangle, A: Sequence[Tensor], F: Mapping[str, Tensor], w: Mapping[str, Tensor], scale: Tensor

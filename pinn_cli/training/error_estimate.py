@@ -15,6 +15,9 @@ their linearisation, and at points that the solve has not seen:
 
     explained = 1 - |F(u + du)| / |F(u)|
 
+and the same at the few points in the interior where F(u) is largest. Around a singularity (the slope of sqrt(x) at 0)
+smooth features explain most of the residual, and nothing of it where it is largest.
+
 What remains belongs to errors that the features cannot express: where it is most of the residual, the estimate is a
 lower bound. It does not see another solution of the same equations far away (a wrong branch). If the residual of u + du
 is no smaller than that of u, the linearised equations are no guide over the distance |du|, and this is said. They may
@@ -56,12 +59,14 @@ class Estimate:
     """Estimated errors |du| / |u + du| by field, and how far they can be trusted.
 
     `explained` is the share of the residual that du removes; 0 or less: the equations hold no better for u + du.
+    `peaks` is the same of the few largest residuals: they stay if the solution is singular, or finer than the features.
     `unknowns` has |change| / |value| of each trained coefficient, `changes` |change|; `correction` is du (N,) at the
     points asked for. `why` tells why there is no estimate; "" if there is one.
     """
 
     error: Mapping[str, float] = field(default_factory=dict)
     explained: float = math.nan
+    peaks: float = 1.0
     unknowns: Mapping[str, float] = field(default_factory=dict)
     changes: Mapping[str, float] = field(default_factory=dict)
     correction: Mapping[str, Tensor] = field(default_factory=dict)
@@ -70,7 +75,7 @@ class Estimate:
     @property
     def is_bound(self) -> bool:
         """Whether so little of the residual is explained that the errors are lower bounds."""
-        return not self.explained >= POOR
+        return not min(self.explained, self.peaks) >= POOR
 
     def trust(self, solved: bool = True) -> str:
         """How far the errors can be trusted; `solved`: the equations hold, as far as the verdict can say."""
@@ -79,6 +84,8 @@ class Estimate:
             return "no guide: the corrected solution has no smaller residual, and the error may be many times as large"
         if not solved:
             return "rough: the verdict is not ok, and the error may be many times as large"
+        if self.explained >= POOR > self.peaks:
+            return f"a rough lower bound: {share}, but only {100 * max(0.0, self.peaks):.0f} % where it is largest"
         return f"a rough lower bound: only {share}" if self.is_bound else share
 
     def lines(self, solved: bool = True) -> list[str]:
@@ -122,7 +129,8 @@ def _estimate(
     parts: list[DefectCorrection] = []
     for piece in pieces:
         parts.append(_best(piece, each, seed, parts[-1].correction if parts else None))
-    before, after = (math.hypot(*sizes) for sizes in zip(*((p.before, p.after) for p in parts), strict=True))
+    norms = zip(*((p.before, p.after, p.peaks_before, p.peaks_after) for p in parts), strict=True)
+    before, after, peaks_before, peaks_after = (math.hypot(*each) for each in norms)
     u, du = changes(parts, [p.correction for p in parts], problem, X, names)
     noise = _noise(parts, problem, X[:: max(1, len(X) // NOISE_POINTS)], names)
     whole = {name: u[name] + du[name] for name in names}
@@ -133,6 +141,7 @@ def _estimate(
     return Estimate(
         error={name: _ratio(size[name], rms(v)) for name, v in whole.items()},
         explained=1 - after / before if before > ROUNDING else 1.0,
+        peaks=1 - peaks_after / peaks_before if peaks_before > ROUNDING else 1.0,
         unknowns={n: _ratio(size, abs(moved[n] + value[n])) for n, size in sizes.items()},
         changes=sizes,
         correction=du,

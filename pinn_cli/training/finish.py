@@ -93,7 +93,9 @@ def conclude(
                 "unknown": estimated.unknowns,
                 "correction": estimated.correction,
                 **({} if estimated.why else {
-                    "explained": estimated.explained, "trust": estimated.trust(verdict.solved),
+                    "explained": estimated.explained,
+                    "peaks": estimated.peaks,
+                    "trust": estimated.trust(verdict.solved),
                 }),
                 "lines": done.estimates(),
             },

@@ -17,10 +17,11 @@ from pinn_cli.methods.contracts import Batch
 from pinn_cli.physics.points import trial_points
 from pinn_cli.physics.problem import Problem
 from pinn_cli.physics.symbols import Place, Symbol
-from pinn_cli.physics.terms import Scales, at_rest, coupled, scales_of, terms_of
+from pinn_cli.physics.terms import Scales, at_rest, coupled, levelling, rms, scales_of, terms_of
 
 Derivatives = Callable[..., Mapping[Key, Tensor]]  # (model, X (N, D), tape or None) -> values (N, F) by derivative
 AT_ONCE = 4096  # points that are evaluated together where no gradient is wanted
+MOST = 0.9  # of the points: those that count where a residual is divided by its response
 Group = tuple[str, ...]  # constraints that share their points and one pass through the network
 Graph = Callable[[list[Tensor]], tuple[Batch, Batch]]  # points of each group -> r and mean r^2 by constraint
 
@@ -91,6 +92,20 @@ class Residuals:
     def terms(self, name: str, X: Tensor, scales: Scales) -> dict[str, float]:
         """The rms size over X of each term of an equation by symbol; `source` is the part without the fields."""
         return terms_of(self.problem, self.constraints[name], self.symbols(name, X), scales)
+
+    @torch.no_grad()
+    def relative(self, name: str, X: Tensor, scales: Scales) -> float:
+        """The rms residual of an equation over its largest term.
+
+        It is the larger of two: as the equation is written, and divided at each point by its response to the fields.
+        The second leaves out the few points at which it is largest: an equation may be damped near a singularity.
+        """
+        constraint, values = self.constraints[name], self.symbols(name, X)
+        r, factor = self.at((name,), X)[name], levelling(self.problem, constraint, values, scales)
+        most = (factor * r).abs().sort().values[: max(1, int(MOST * len(r)))]
+        sizes = ((rms(r), 1.0), (rms(most), factor))
+        largest = [max(terms_of(self.problem, constraint, values, scales, f).values()) for _, f in sizes]
+        return max(size / max(term, 1e-300) for (size, _), term in zip(sizes, largest, strict=True))
 
     @torch.no_grad()
     def scales(self, like: Tensor) -> Scales:

@@ -160,11 +160,11 @@ def examine(problem: Problem, objective: Objective, seed: int = 0, only: Collect
         X = objective.batch.get(name)
         count = FRESH * (UNTRAINED if X is None else len(X))
         fresh = problem.data.to(like) if c.kind == "data" else fresh_points(problem, c.region, count, generator, like)
-        r, largest = at.at((name,), fresh)[name], max(max(at.terms(name, fresh, scales).values()), 1e-300)
         if c.kind == "data":
+            r, largest = at.at((name,), fresh)[name], max(max(at.terms(name, fresh, scales).values()), 1e-300)
             measured[name], biased[name] = rms(r) / largest, bias(r) / largest
             continue
-        relative[name] = rms(r) / largest
+        relative[name] = at.relative(name, fresh, scales)
         if X is not None:
             ratio[name] = rms(objective.residual(name, fresh)) / max(rms(objective.residual(name, X)), 1e-300)
             points[name] = max(1, len(X) // len(problem.domain.parts(c.region)))

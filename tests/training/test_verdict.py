@@ -10,6 +10,7 @@ from torch import nn
 
 from pinn_cli import Box, Problem, on
 from pinn_cli.derivatives.engines import Autograd, Taylor
+from pinn_cli.physics.terms import levelling
 from pinn_cli.training.model import Features, Model
 from pinn_cli.training.objective import Objective
 from pinn_cli.training.verdict import Verdict, examine, relative_errors, worst
@@ -132,6 +133,62 @@ def test_measurements_that_are_all_too_large_contradict_the_equations():
         problem.offset_of_sensor = shift
         found = verdict(lambda x, t: right(x, t) + 1e-5 * torch.sin(9 * x + 7 * t), problem)
         assert str(found).startswith(words), str(found)
+
+
+@pytest.mark.parametrize("rate", [-30.0, 20.0])
+def test_an_equation_times_a_function_of_a_coordinate_counts_at_all_points(rate):
+    """exp(-30 t) (T_t - a T_xx): the residual as it is written is large at t = 0 alone."""
+
+    class Weighted(Rod):
+        @on("interior")
+        def heat(self, t, T_t, T_xx, a):
+            return torch.exp(rate * t) * (T_t - a * T_xx)
+
+    assert verdict(right, Weighted()).ok
+    late = (lambda x, t: right(x, t) + t**3 * torch.sin(pi * x)) if rate < 0 else (
+        lambda x, t: right(x, t) + torch.exp(-20 * t) * t * torch.sin(pi * x)
+    )  # fmt: skip
+    plain, weighted = (verdict(late, problem).relative["heat"] for problem in (Rod(), Weighted()))
+    assert plain > 0.1
+    assert 0.1 * plain < weighted < 2 * plain
+    assert not verdict(late, Weighted()).ok
+
+
+def test_an_equation_may_be_damped_near_a_singularity():
+    """u = sqrt(x) at the corner of a smooth network: the factor x says that the corner does not count."""
+
+    class Corner(Rod):
+        @on("interior")
+        def heat(self, x, T, T_x):
+            return (x / 0.05).clamp_max(1.0) * (T_x - torch.pi * torch.cos(pi * x) + torch.exp(-((x / 0.02) ** 2)))
+
+    class Whole(Rod):
+        @on("interior")
+        def heat(self, x, T, T_x):
+            return T_x - torch.pi * torch.cos(pi * x) + torch.exp(-((x / 0.02) ** 2))
+
+    still = lambda x, t: 300 + torch.sin(pi * x) + 0 * t  # noqa: E731
+    damped, whole = (verdict(still, problem).relative["heat"] for problem in (Corner(), Whole()))
+    assert damped < 0.5 * whole
+
+
+def test_constant_coefficients_have_nothing_to_level():
+    problem, generator = Rod(), torch.Generator().manual_seed(0)
+    objective = solved(problem, right)
+    X = torch.rand(50, 2, generator=generator, dtype=torch.float64)
+    scales = objective.at.scales(X)
+    for name, c in objective.constraints.items():
+        values = {n: v.detach() for n, v in objective.at.symbols(name, X).items()}
+        assert levelling(problem, c, values, scales).allclose(torch.ones(50, dtype=torch.float64)), name
+
+
+def test_a_slope_that_is_infinite_at_a_point_is_left_out():
+    class Root(Rod):
+        @on("interior")
+        def heat(self, T, T_t, T_xx, a):
+            return T_t - a * T_xx + 0 * torch.sqrt((T - 300).clamp_min(0))
+
+    assert "not finite" not in str(verdict(right, Root()))
 
 
 def test_estimated_errors_are_measured_against_the_deviation():

@@ -93,6 +93,8 @@ DATASETS = (  # problems are dimensionless as typed, so only times have a unit o
           "estimated relative L2 error |du| / |u + du|, without a reference, on the points of fields/points"),
     Entry("error_estimate/explained", NUMBER, (), "1",
           "share of the residual at unseen points that du removes; below 0.4 the error is a lower bound"),
+    Entry("error_estimate/peaks", NUMBER, (), "1",
+          "the same share of the few largest residuals in the interior; below 0.4 the error is a lower bound, too"),
     Entry("error_estimate/trust", TEXT, (), "", "how far the estimate can be trusted, in words"),
     Entry("error_estimate/unknown/<name>", NUMBER, (), "1", "estimated relative error of this trained coefficient"),
     Entry("error_estimate/correction/<field>", NUMBER, ("N",), "1",
