@@ -101,6 +101,7 @@ class StepMemory:
 
         first order, quasi-Newton   points x gradient + workspace
         least squares               max(points x linearisation, points x rows of J + workspace)
+                                    where points are linearised `at_once` at a time, these and the rows of all others
 
     `workspace` is what the optimizer needs besides. A sampler also evaluates the residuals at `candidates` fresh points
     per training point, without a gradient and at most AT_ONCE at a time. A compiled step needs less than this.
@@ -128,7 +129,10 @@ class StepMemory:
             return [n * self.per_point(i, compute)[kept] for i, n in enumerate(totals)]
 
         if optimizer.least_squares:
-            step = max(sum(needed(_linearisation)), sum(needed(_linearisation, kept=True)) + workspace)
+            kept = sum(needed(_linearisation, kept=True))
+            most = optimizer.at_once or max(totals, default=0)
+            peaks = [min(n, most) * self.per_point(i, _linearisation)[0] for i, n in enumerate(totals)]
+            step = max(sum(peaks) if optimizer.at_once is None else kept + sum(peaks), kept + workspace)
         else:
             step = sum(needed(_gradient)) + workspace
         candidates = [

@@ -5,6 +5,7 @@ from math import prod
 
 import torch
 from torch import Tensor
+from torch.overrides import handle_torch_function, has_torch_function_unary
 
 from pinn_cli.derivatives.jet import Jet, compose, rule
 
@@ -65,6 +66,26 @@ def _gelu(z: Tensor, order: int, approximate: str = "none") -> list[Tensor]:
     return [z * cdf, *(f() for f in higher[:order])]
 
 
+def gaussian(z: Tensor) -> Tensor:
+    """exp(-z^2), which torch does not have; for jets by its own rule."""
+    if has_torch_function_unary(z):
+        return handle_torch_function(gaussian, (z,), z)
+    return torch.exp(-z * z)
+
+
+def _gaussian(z: Tensor, order: int) -> list[Tensor]:
+    """The derivatives are Hermite polynomials times the function itself."""
+    square = z * z
+    f = torch.exp(-square)
+    higher = (
+        lambda: -2 * z * f,
+        lambda: (4 * square - 2) * f,
+        lambda: (12 - 8 * square) * z * f,
+        lambda: ((16 * square - 48) * square + 12) * f,
+    )
+    return [f, *(g() for g in higher[:order])]
+
+
 def _atan(z: Tensor, order: int) -> list[Tensor]:
     a = 1 / (1 + z * z)
     higher = (lambda: a, lambda: -2 * z * a**2, lambda: (6 * z * z - 2) * a**3, lambda: 24 * z * (1 - z * z) * a**4)
@@ -112,6 +133,7 @@ for chain, functions in {
     _softplus: (F.softplus,),
     _silu: (F.silu,),
     _gelu: (F.gelu,),
+    _gaussian: (gaussian,),
     _atan: (torch.atan, T.atan),
     _clamp: (torch.clamp, T.clamp, T.clip),
     _floor: (torch.floor, T.floor),

@@ -122,8 +122,8 @@ class Objective(Protocol):
     def vector(self) -> Tensor:
         """F (M,), with its graph unless gradients are off."""
 
-    def linearise(self) -> Linearisation:
-        """F and its Jacobian at the current parameters.
+    def linearise(self, at_once: int | None = None) -> Linearisation:
+        """F and its Jacobian at the current parameters; one pass has at most `at_once` points of a constraint.
 
         J is computed when it is first used. F is that of the last call where points and parameters are still the same.
         """
@@ -235,6 +235,7 @@ class Optimizer(ABC):
     cadence: int = 1  # steps between rows of the history where the configuration sets none
     endless: bool = False  # never reports a `stop`: its phase needs a number of steps if another phase follows
     least_squares: bool = False  # uses `linearise` and factors a matrix: the plan shows its size; not compiled
+    at_once: int | None = None  # of a least-squares method: what it gives to `linearise`, for the memory
     # Ctrl-C may end a step inside a view of the objective. The step is then undone: `load_state_dict` gets what
     # `state_dict` returned before the step, so no step may change tensors of that state in place.
     interruptible: bool = False

@@ -219,7 +219,8 @@ class Linearisation:
 
     @cached_property
     def blocks(self) -> list[ConstraintRows]:
-        return self._blocks()
+        with torch.enable_grad():  # they may be needed where gradients are off
+            return self._blocks()
 
     @property
     def rows(self) -> int:

@@ -153,13 +153,15 @@ class Objective:
     def vector(self) -> Tensor:
         return torch.cat(list(self._scaled(self.residuals()).values()))
 
-    def _scaled(self, residuals: Batch) -> Batch:
-        """F by constraint."""
-        w = self._freeze(residuals)
-        return {
-            name: torch.as_tensor(w[name] / len(r), dtype=r.dtype, device=r.device).sqrt() * r
-            for name, r in residuals.items()
-        }
+    def _scaled(self, residuals: Batch, piece: slice | None = None) -> Batch:
+        """F by constraint, at all points of this step or at a piece of them."""
+        w = self._freeze(residuals) if piece is None else self.weights
+        out = {}
+        for name, r in residuals.items():
+            of = w[name]
+            factor = (of[piece] if isinstance(of, Tensor) and of.ndim and piece else of) / len(self.batch[name])
+            out[name] = torch.as_tensor(factor, dtype=r.dtype, device=r.device).sqrt() * r
+        return out
 
     def gradients(self) -> dict[str, Tensor]:
         def gradient(mean: Tensor) -> Tensor:
@@ -167,9 +169,11 @@ class Objective:
 
         return {name: gradient(mean) for name, mean in self._pass()[1].items()}
 
-    def linearise(self) -> Linearisation:
+    def linearise(self, at_once: int | None = None) -> Linearisation:
         self.check()
         untaped = {name: self._untaped(name) for name in self.batch}
+        if at_once is not None and max(map(len, self.batch.values())) > at_once:
+            return self._linearise_pieces(at_once, untaped)
         taped = self._taped()
         F = self._scaled(taped.residuals)
 
@@ -177,6 +181,27 @@ class Objective:
             return [rows_of(f, taped.tapes[name], self.parameters, untaped[name]) for name, f in F.items()]
 
         return Linearisation(torch.cat([f.detach() for f in F.values()]), blocks, self.columns[-1].stop, self.check)
+
+    def _linearise_pieces(self, at_once: int, untaped: Mapping[str, list[int]]) -> Linearisation:
+        with torch.no_grad():
+            F = self.vector()
+
+        def blocks() -> list[ConstraintRows]:
+            rows: dict[str, list[ConstraintRows]] = {name: [] for name in self.constraints if name in self.batch}
+            for start in range(0, max(map(len, self.batch.values())), at_once):
+                self.check()
+                piece = slice(start, start + at_once)
+                residuals, tapes = self.at.taped(self._some(piece))
+                for name, f in self._scaled(residuals, piece).items():
+                    rows[name].append(rows_of(f, tapes[name], self.parameters, untaped[name]))
+            return [block for name in rows for block in rows[name]]
+
+        return Linearisation(F, blocks, self.columns[-1].stop, self.check)
+
+    def _some(self, piece: slice) -> Batch:
+        """A piece of the points of this step; constraints that share their points still do."""
+        cut = {id(X): X[piece] for X in self.batch.values()}
+        return {name: cut[id(X)] for name, X in self.batch.items() if len(cut[id(X)])}
 
     def _taped(self) -> "Taped":
         """The residuals with their tapes: those of the last call if points and parameters are still the same."""

@@ -50,7 +50,7 @@ NETWORKS = {
     "mlp": lambda i, o: MLP(i, o, width=8, depth=3),
     **{
         f"mlp-{a}": lambda i, o, a=a: MLP(i, o, width=8, depth=2, activation=a)
-        for a in ("sin", "gelu", "silu", "softplus", "sigmoid")
+        for a in ("sin", "gelu", "silu", "softplus", "sigmoid", "gaussian")
     },
     **{
         f"modified-{g}": lambda i, o, g=g: ModifiedMLP(i, o, width=8, depth=3, gate=g)

@@ -241,3 +241,15 @@ def test_many_points_are_evaluated_some_at_a_time_with_the_same_residuals(monkey
     with torch.no_grad():
         torch.testing.assert_close(objective.residual("momentum", X), whole.detach(), rtol=1e-12, atol=1e-12)
         assert objective.at.symbols("momentum", X)["u"].shape == (25,)
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 4, 100])
+def test_points_may_be_linearised_some_at_a_time(at_once):
+    factors = torch.linspace(1, 2, 7, dtype=torch.float64)
+    whole, pieces = (objective_of("mlp", weighting=lambda batch, residuals: {"momentum": factors}) for _ in range(2))
+    one, other = whole.linearise(), pieces.linearise(at_once)
+    torch.testing.assert_close(other.F, one.F, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(other.dense(), one.dense(), rtol=1e-12, atol=1e-12)
+    assert {n: float(v) for n, v in pieces.losses().items()} == pytest.approx(
+        {n: float(v) for n, v in whole.losses().items()}
+    )

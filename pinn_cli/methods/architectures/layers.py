@@ -12,16 +12,11 @@ from torch.nn.functional import gelu, silu, softplus
 
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.basics.memory import refuse_too_wide
+from pinn_cli.derivatives.function_rules import gaussian
 
 Activation = Callable[[Tensor], Tensor]
 Initialiser = Callable[[nn.Linear], None]
 Named = TypeVar("Named", bound=Callable)
-
-
-def gaussian(z: Tensor) -> Tensor:
-    """exp(-z^2)."""
-    return exp(-z * z)
-
 
 ACTIVATIONS: tuple[Activation, ...] = (  # jets have rules for these
     tanh, sin, cos, exp, sigmoid, softplus, gelu, silu, gaussian,

@@ -43,6 +43,7 @@ class Newton(Optimizer):
     idle: int = 0  # steps in a row without progress
     least_squares = True
     interruptible = True
+    at_once = 512  # points: the derivatives of many features take much more memory than their rows
 
     def refuse(self, objective: Objective) -> None:
         """Raise UsageError unless the network names a last layer that is trained."""
@@ -56,7 +57,7 @@ class Newton(Optimizer):
     def step(self, objective: Objective) -> Report:
         """One accepted step, or none and ``stagnated``."""
         columns, theta = _columns(objective), objective.flat(objective.parameters).detach()
-        linear = objective.linearise()
+        linear = objective.linearise(self.at_once)
         here, before = _chosen(theta, columns)[:, None], float(linear.F @ linear.F)
         solved = triangle_of_blocks(_blocks(linear, self.memory * 1e9, columns, here))
         del linear  # its factors are far larger than the triangle
