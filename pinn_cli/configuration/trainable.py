@@ -139,8 +139,9 @@ def _row_by_row(problem: Problem, constraint: Constraint, what: str) -> tuple[Va
     where = f"{type(problem).__name__}.{constraint.name}"
     values = trial_values(problem, constraint)
     n = len(trial_points(problem, constraint.region, N))
+    given = {name: v.clone() for name, v in values.items()}
     try:
-        r = evaluated(where, constraint, values)
+        r = evaluated(where, constraint, given)
     except UsageError as error:
         if isinstance(error.__cause__, ArithmeticError):
             _refuse_extreme_coefficient(problem, constraint, type(error.__cause__).__name__)
@@ -150,11 +151,29 @@ def _row_by_row(problem: Problem, constraint: Constraint, what: str) -> tuple[Va
         raise UsageError(f"{where}: the {what} of {n} points has {shown}; expected ({n},), one number per point")
     if not r.is_floating_point():
         raise UsageError(f"{where}: the {what} has values of {r.dtype}; expected real numbers, of torch.float64")
+    _refuse_side_effects(where, constraint, values, given, r)
     if others := _other_rows(constraint, values, r):
         raise UsageError(
             f"{where}: a change at one point changes the {what} at {others} others; write it point by point"
         )
     return values, r
+
+
+def _refuse_side_effects(where: str, constraint: Constraint, values: Values, given: Values, r: Tensor) -> None:
+    """Refuse a method that has changed one of the tensors `given` to it, or that returns something else the next time.
+
+    Other residuals see the same tensors. The memory of a change is the version that torch counts.
+    """
+    if changed := [name for name, v in given.items() if v._version]:
+        raise UsageError(
+            f"{where}: changes `{changed[0]}` in place, and other residuals see the same numbers; write a new value, "
+            f"e.g. v = {changed[0]} + 1 and not {changed[0]} += 1"
+        )
+    if _differ(evaluated(where, constraint, {name: v.clone() for name, v in values.items()}), r).any():
+        raise UsageError(
+            f"{where}: called twice with the same numbers, it returns different ones; expected a function of its "
+            "symbols alone, without random numbers and without memory of earlier calls"
+        )
 
 
 def _check_measurements(problem: Problem) -> None:
