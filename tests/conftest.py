@@ -3,9 +3,10 @@
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,8 @@ SMALL = ["problem=wave", "points.interior=64", "points.face=8", "architecture.wi
 # A Helmholtz run of milliseconds.
 TINY = ["problem=helmholtz", "points.interior=16", "points.face=4", "architecture.width=4", "architecture.depth=1",
         "figures=off", "compile=off", "threads=1"]  # fmt: skip
+# Problems of every kind: in one coordinate, with data and an unknown, of fourth order, a system, periodic, in time.
+VARIED = ("poisson_1d", "heat_inverse", "plate", "kovasznay", "kuramoto_sivashinsky", "wave")
 PINN = [sys.executable, "-m", "pinn_cli.cli"]
 
 
@@ -57,6 +60,11 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
         return error
 
     return read
+
+
+def each(names: Iterable[str], fast: Collection[str] = VARIED) -> list[Any]:
+    """The names as parameters of a test; all but those in `fast` are marked slow."""
+    return [pytest.param(name, marks=() if name in fast else pytest.mark.slow) for name in names]
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from pinn_cli.reports import figures
 from pinn_cli.reports.figures.gradient_histograms import density
 from pinn_cli.training.diagnostic_records import DiagnosticRecords, appended, snapshot
 from pinn_cli.training.jacobian import row_by_row
+from tests.conftest import each
 from tests.objectives import objective_of
 from tests.run_files import assert_same_run, told_to_stop_in, write_run
 
@@ -244,7 +245,7 @@ def test_alignment_compares_the_gradients_of_the_constraints():
     assert record["score"] == pytest.approx(cosine)
 
 
-@pytest.mark.parametrize("problem", catalogue.options("problem"))
+@pytest.mark.parametrize("problem", each(catalogue.options("problem")))
 def test_every_problem_has_finite_records_of_every_diagnostic(problem):
     words = [f"problem={problem}", "points.interior=7", "points.face=2", "architecture.width=5", "device=cpu"]
     objective = plan.preview(assemble(compose([*words, "architecture.depth=2"])))

@@ -32,6 +32,7 @@ from pinn_cli.training.finish import final_errors
 from pinn_cli.training.jacobian import row_by_row
 from pinn_cli.training.objective import Objective
 from pinn_cli.training.verdict import Verdict, worst
+from tests.conftest import each
 from tests.run_files import assert_same_run, told_to_stop_in
 
 MARCH = "strategy.time_marching"
@@ -391,7 +392,7 @@ def test_diagnostics_see_one_window_during_the_run_and_the_whole_solution_afterw
     assert "trace" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("problem", catalogue.options("problem"))
+@pytest.mark.parametrize("problem", each(catalogue.options("problem")))
 def test_every_problem_with_a_time_axis_can_be_marched(problem) -> None:
     parts = assemble(compose(words(problem, f"{MARCH}.windows=2")))
     if parts.problem.domain.time is None:

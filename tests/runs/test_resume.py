@@ -130,10 +130,15 @@ def test_a_finished_run_continues_only_with_a_new_limit(mine: Path, capsys) -> N
         assert config.stop.steps == 4
 
 
-def test_a_resume_may_change_the_number_of_threads_and_says_what_that_means(mine: Path, capsys) -> None:
+def test_a_resume_may_change_the_number_of_threads_and_says_what_that_means(mine: Path, capsys, monkeypatch) -> None:
+    """Torch is not told: threads that wait for a processor take seconds."""
     results = Results(mine / "results.h5")
     before = results.read_attributes()["threads"]
+    told = [before]
+    monkeypatch.setattr(torch, "set_num_threads", told.append)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: told[-1])
     assert cli.main(["resume", "mine", "stop.steps=3", f"threads={before + 1}"]) == 0
+    assert before + 1 in told
     assert f"note     threads={before + 1} instead of {before}: the last bits" in capsys.readouterr().out
     assert results.read_attributes()["threads"] == OmegaConf.create(results.read_config()).threads == before + 1
     assert cli.main(["resume", "mine", "stop.steps=4"]) == 0
