@@ -14,7 +14,8 @@ class KuramotoSivashinsky(Problem):
     """u_t + alpha u u_x + beta u_xx + gamma u_xxxx = 0 on [0, 2 pi] x [0, end], periodic; u(x, 0) = sin(x).
 
     The coefficients are those of the regular case of Wang, Sankaran & Perdikaris (2022, arXiv:2203.07404): long waves
-    grow, a front forms within t = 0.3, and u_xxxx holds its width.
+    grow, a front forms within t = 0.3, and u_xxxx holds its width. Up to t = 0.5 the solution is regular. (The chaotic
+    case of their code, jaxpi, has alpha = 100/16, beta = 100/16^2, gamma = 100/16^4 and starts from cos x (1 + sin x).)
     """
 
     coordinates = ("x", "t")

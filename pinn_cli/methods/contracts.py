@@ -314,7 +314,9 @@ class Stage:
     model: nn.Module  # what is trained
     optimizer: Optimizer  # of this stage alone
     sampler: Sampler  # of this stage alone
-    steps: int | None = None  # None: all steps that the run has left
+    steps: int | None = None  # None: its share of what the run has left
+    share: float = 1.0  # of the steps and seconds that the run has left when the stage begins
+    reserved: int = 0  # steps of later stages that have a number of their own, and are not shared
     underway: bool = False  # an easier problem on the way: reaching `stop.loss` or `stop.error` ends only the stage
     solution: Solution | None = None  # of a window in time: the solution over all windows up to this one
     report: Report = field(default_factory=Report)  # of the last step

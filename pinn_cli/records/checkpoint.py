@@ -22,6 +22,7 @@ RUN = {
 }  # fmt: skip
 PROGRESS = {
     "step": int, "stage": int, "stage_step": int, "idle": int, "loss": float, "error": float, "best": float,
+    "seconds": float,
 }  # fmt: skip
 
 

@@ -61,7 +61,8 @@ class Job:
         exact = reference_of(problem) if hasattr(problem, "exact") else None  # another reference may take minutes
         refuse_contradictions(self.config, self.parts, objective, exact)
         self.parts.notes.extend(coverage(exact, problem) if exact else [])
-        setting, steps = switch(self.config.compile), first.steps or self.config.stop.steps  # each stage compiles anew
+        steps = first.steps or int(first.share * (self.config.stop.steps or 0)) or None  # each stage compiles anew
+        setting = switch(self.config.compile)
         self.compiled = compilation.decide(setting, first.optimizer, steps, self.parts.engine, self.parts.notes.append)
         self.doubts = doubts(self.parts.problem, self.config.periodic)
         self.parts.notes.extend([*self.doubts, *plan.left_out(objective)])

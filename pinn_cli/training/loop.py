@@ -154,7 +154,7 @@ def train(run: Run, observer: Observer) -> tuple[Stage, Objective, Stop]:
     for stage in run.strategy(run.problem, run.new_model):
         objective = run.objective(stage, observer)
         if stage.reason:  # finished before the resume
-            run.progress.next_stage()
+            run.progress.next_stage(run.progress.seconds)
             run.finished.append(_end(stage))
             continue
         run.clock.begin()
@@ -177,7 +177,7 @@ def train(run: Run, observer: Observer) -> tuple[Stage, Objective, Stop]:
         stage.reason = stop.reason
         run.finished.append(_end(stage))
         observer.after_stage(run, stage, objective)
-        run.progress.next_stage()
+        run.progress.next_stage(run.clock.seconds)
     run.clock.end()
     return *(trained or (stage, objective)), stop
 

@@ -28,6 +28,7 @@ class Progress:
     error: float = inf
     best: float = inf
     idle: int = 0
+    seconds: float = 0.0  # of training, when the stage began
 
     def advance(self, loss: float) -> None:
         """Count a step with this loss; a loss at least 0.1 % below the best so far is progress."""
@@ -35,9 +36,9 @@ class Progress:
         self.idle = 0 if loss < 0.999 * self.best else self.idle + 1
         self.best = min(self.best, loss)
 
-    def next_stage(self) -> None:
+    def next_stage(self, seconds: float) -> None:
         """Begin the next stage: losses and errors of the last one may belong to another problem."""
-        self.stage, self.stage_step, self.idle = self.stage + 1, 0, 0
+        self.stage, self.stage_step, self.idle, self.seconds = self.stage + 1, 0, 0, seconds
         self.loss = self.error = self.best = inf
 
 
@@ -69,12 +70,26 @@ class StopRules:
             return Stop(f"the optimizer stopped: {stage.report.stop}")
         if stage.steps is not None and progress.stage_step >= stage.steps:
             return Stop(f"{stage.steps} steps made")
+        if shared := self._share_is_used(stage, progress, clock):
+            return Stop(shared)
         if self.plateau is not None and progress.idle >= self.plateau:
             return Stop(f"plateau: no progress for {self.plateau} steps")
         if interruption.reason:
             return Stop(f"interrupted ({interruption.reason})", ends_run=True, resumable=True)
         if self.total_seconds is not None and clock.total_seconds >= self.total_seconds:
             return Stop(f"stop.total_seconds={self.total_seconds:g} reached", ends_run=True, resumable=True)
+        return None
+
+    def _share_is_used(self, stage: Stage, progress: Progress, clock: Clock) -> str | None:
+        """Which limit of the run a stage has its share of, and has used it; it may always take one step."""
+        if stage.steps is not None or stage.share == 1 or not progress.stage_step:
+            return None
+        before = progress.step - progress.stage_step
+        if self.steps is not None and progress.stage_step >= stage.share * (self.steps - before - stage.reserved):
+            return f"its share of stop.steps={self.steps}: {progress.stage_step} steps made"
+        spent = clock.seconds - progress.seconds
+        if self.seconds is not None and spent >= stage.share * (self.seconds - progress.seconds):
+            return f"its share of stop.seconds={self.seconds:g}: {progress.stage_step} steps made"
         return None
 
     def seconds_left(self, clock: Clock) -> float | None:

@@ -12,6 +12,7 @@ from torch import Tensor, sin
 
 from pinn_cli import cli, load
 from pinn_cli.basics.errors import UsageError
+from pinn_cli.basics.signals import Interruption
 from pinn_cli.configuration import catalogue
 from pinn_cli.configuration.assemble import assemble
 from pinn_cli.configuration.compose import compose
@@ -28,9 +29,11 @@ from pinn_cli.records.results import Results
 from pinn_cli.runs.job import Job
 from pinn_cli.training import compilation
 from pinn_cli.training import loop as train
+from pinn_cli.training.clock import Clock
 from pinn_cli.training.finish import final_errors
 from pinn_cli.training.jacobian import row_by_row
 from pinn_cli.training.objective import Objective
+from pinn_cli.training.stopping import Progress, StopRules
 from pinn_cli.training.verdict import Verdict, worst
 from tests.conftest import each
 from tests.run_files import assert_same_run, told_to_stop_in
@@ -67,8 +70,7 @@ def test_windows_are_set_by_number_or_length_and_may_overlap(settings, expected)
     stages = stages_of(*words("wave", *settings))
     assert spans(stages) == expected
     assert [s.underway for s in stages] == [True] * (len(stages) - 1) + [False]
-    steps = 3 if f"{MARCH}.steps=3" in settings else 100
-    assert {s.steps for s in stages} == {steps}
+    assert {s.steps for s in stages} == {3 if f"{MARCH}.steps=3" in settings else None}
     assert stages[0].name == f"t=0..{expected[0][1]:g}: levenberg_marquardt"
 
 
@@ -76,12 +78,45 @@ def test_a_schedule_is_trained_in_every_window() -> None:
     stages = stages_of(*words("wave", f"{MARCH}.windows=2", "optimizer=[adam,lbfgs]", "optimizer.adam.steps=3"))
     assert [(s.name, s.steps) for s in stages] == [
         ("t=0..0.5: adam", 3),
-        ("t=0..0.5: lbfgs", 100),
+        ("t=0..0.5: lbfgs", None),
         ("t=0.5..1: adam", 3),
-        ("t=0.5..1: lbfgs", 100),
+        ("t=0.5..1: lbfgs", None),
     ]
+    assert [s.reserved for s in stages if s.steps is None] == [3, 0]  # the steps of Adam in the windows that follow
     assert stages[0].model is stages[1].model
     assert stages[1].model is not stages[2].model
+
+
+@pytest.mark.parametrize(
+    ("settings", "steps"),
+    [
+        ([f"{MARCH}.windows=5", "stop.steps=12"], [4, 2, 2, 2, 2]),
+        ([f"{MARCH}.windows=2", "optimizer=[adam,lbfgs]", "optimizer.adam.steps=2", "stop.steps=13"], [2, 6, 2, 3]),
+        ([f"{MARCH}.windows=3", "stop.steps=2"], [1, 1]),  # each may take one step
+        ([f"{MARCH}.windows=3", f"{MARCH}.steps=2", "stop.steps=5"], [2, 2, 1]),
+        ([f"{MARCH}.windows=1", "stop.steps=3"], [3]),
+    ],
+)
+def test_every_window_gets_its_share_of_the_steps_of_the_run(settings, steps, here) -> None:
+    """With 100 steps each, as it was, a run of 300 steps ended in the third of five windows: Allen-Cahn 9.4e-2 off."""
+    assert cli.main(["train", *words("wave", *QUICK, *settings, "folder=run")]) == 0
+    stage = Results(Path("run/results.h5")).read_history()["stage"]
+    assert [int((stage == k).sum()) for k in range(int(stage[-1]) + 1)] == steps
+
+
+@pytest.mark.parametrize(
+    ("window", "begun", "ends"), [(0, 0.0, 50.0), (0, 20.0, 60.0), (1, 50.0, 75.0), (1, 40.0, 70.0), (2, 75.0, 100.0)]
+)
+def test_every_window_gets_its_share_of_the_seconds_of_the_run(window, begun, ends) -> None:
+    """Of 100 seconds: what a window leaves goes to those after it, and another strategy may have used some before."""
+    stage = stages_of(*words("wave", f"{MARCH}.windows=3"))[window]
+    rules, progress = StopRules(seconds=100.0), Progress(step=7, stage_step=5, seconds=begun)
+    assert rules(stage, progress, Clock(earlier=ends - 0.1), Interruption()) is None
+    ended = rules(stage, progress, Clock(earlier=ends + 0.1), Interruption())
+    assert ended.ends_run == (window == 2)
+    assert ended.reason.startswith("stop.seconds=100" if window == 2 else "its share of stop.seconds=100: 5 steps made")
+    progress.stage_step = 0
+    assert window == 2 or rules(stage, progress, Clock(earlier=ends + 0.1), Interruption()) is None
 
 
 def test_windows_of_few_steps_are_not_compiled(monkeypatch) -> None:
@@ -527,8 +562,18 @@ def test_a_problem_without_windows_is_refused() -> None:
         (words("wave", f"{MARCH}.windows=2", f"{MARCH}.overlap=-0.1"), "overlap=-0.1: expected at least 0"),
         (words("wave", f"{MARCH}.windows=2", f"{MARCH}.start=cold"), "start=cold: expected one of warm, fresh"),
         (words("wave", f"{MARCH}.windows=2", f"{MARCH}.points=few"), "points=few: expected one of each, total"),
-        ([*words("wave", f"{MARCH}.windows=2", strategy="pseudo_time,time_marching"),
-          "strategy.pseudo_time.evolves={pde: u}"], "type strategy=[time_marching,pseudo_time]"),
+        (
+            words("wave", f"{MARCH}.windows=2", f"{MARCH}.steps=few"),
+            "steps=few: expected share, a whole number above 0",
+        ),
+        (words("wave", f"{MARCH}.windows=2", f"{MARCH}.steps=0"), "steps=0: expected share, a whole number"),
+        (
+            [
+                *words("wave", f"{MARCH}.windows=2", strategy="pseudo_time,time_marching"),
+                "strategy.pseudo_time.evolves={pde: u}",
+            ],
+            "type strategy=[time_marching,pseudo_time]",
+        ),
     ],
 )
 def test_a_wrong_setting_is_refused_before_the_run(made, says) -> None:

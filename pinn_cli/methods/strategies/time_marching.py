@@ -16,6 +16,7 @@ from pinn_cli.physics.piecewise import Piece, Solution
 from pinn_cli.physics.problem import Problem
 from pinn_cli.physics.time_window import Window, refuse_unsliceable
 
+SHARE = "share"
 STARTS, POINTS = ("warm", "fresh"), ("each", "total")
 Span = tuple[float, float]
 
@@ -29,7 +30,8 @@ class TimeMarching(Strategy):
     overlap   each window is trained for this much time beyond its end; the next one begins at the end
     points    `each`: every window has the points of the whole problem; `total`: the windows share them by length,
               except those of initial conditions and seams
-    steps     at most of each window (None: until its optimizer stops)
+    steps     `share`: an equal share of the steps and seconds of the run for every window, twice that for the first,
+              which has no network to start from; a number: at most so many; None: until its optimizer stops
 
     `stop.loss` and `stop.error` end a window, and the run only in the last window. Raises ValueError, before the first
     stage, for a problem or settings that cannot be divided into windows.
@@ -41,7 +43,7 @@ class TimeMarching(Strategy):
     start: str = "warm"
     overlap: float = 0.0
     points: str = "each"
-    steps: int | None = None
+    steps: int | str | None = SHARE
 
     def __call__(self, problem: Problem, new_model: NewModel) -> Iterator[Stage]:
         spans = self._spans(problem)
@@ -49,13 +51,16 @@ class TimeMarching(Strategy):
         for start, end in spans:
             before = done[-1].model if done else None
             window = Window(problem, start, end, before, self._part(problem, start, end))
-            last = len(done) + 1 == len(spans)
+            last, own = len(done) + 1 == len(spans), 0
             for stage in self.inner(window, self._continued(new_model, before)):
                 piece = Piece(window, stage.model, stage.sampler)
+                own += stage.steps or 0
                 yield replace(
                     stage,
                     name=f"{window}: {stage.name}",
-                    steps=self.steps if stage.steps is None else stage.steps,
+                    steps=self._steps if stage.steps is None else stage.steps,
+                    share=self._share(len(done), len(spans)),
+                    reserved=own * (len(spans) - len(done) - 1),
                     underway=stage.underway or not last,
                     solution=Solution(problem, [*done, piece]),
                 )
@@ -68,6 +73,16 @@ class TimeMarching(Strategy):
             return model if before is None else with_parameters(model, before, network=self.start == "warm")
 
         return make
+
+    @property
+    def _steps(self) -> int | None:
+        return None if isinstance(self.steps, str) else self.steps
+
+    def _share(self, window: int, windows: int) -> float:
+        """The share of this window in what it and those after it have left."""
+        if self.steps != SHARE:
+            return 1.0
+        return 1 / (windows - window) if window else 2 / (windows + 1)
 
     def _part(self, problem: Problem, start: float, end: float) -> float:
         low, high = _axis(problem)
@@ -95,6 +110,8 @@ class TimeMarching(Strategy):
         for name, choices in known.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"{_typed(self, name)}: expected one of {', '.join(choices)}")
+        if self.steps not in (SHARE, None) and not (isinstance(self.steps, int) and self.steps > 0):
+            raise ValueError(f"{_typed(self, 'steps')}: expected {SHARE}, a whole number above 0, or null")
         low, high = _axis(problem)
         if self.windows is not None and (not isinstance(self.windows, int) or self.windows < 1):
             raise ValueError(f"{_typed(self, 'windows')}: expected a whole number above 0")
