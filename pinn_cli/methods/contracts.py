@@ -125,7 +125,8 @@ class Objective(Protocol):
     def linearise(self, at_once: int | None = None) -> Linearisation:
         """F and its Jacobian at the current parameters; one pass has at most `at_once` points of a constraint.
 
-        J is computed when it is first used. F is that of the last call where points and parameters are still the same.
+        J is computed when it is first used. F is that of the last call if its J was not used and points and parameters
+        are still the same.
         """
 
     def gradients(self) -> dict[str, Tensor]:

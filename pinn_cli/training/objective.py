@@ -69,7 +69,7 @@ class Objective:
         self.latest: Batch = {}  # residuals of the last loss or vector, detached
         self.untaped: dict[str, list[int]] = {}  # parameters, by position, that the tape of a constraint misses
         self._weights: dict[str, float | Tensor] | None = None
-        self._kept: Taped | None = None  # the last evaluation by `linearise`
+        self._kept: Taped | None = None  # the last evaluation by `linearise`, until its J is used
 
     @property
     def device(self) -> torch.device:
@@ -178,6 +178,7 @@ class Objective:
         F = self._scaled(taped.residuals)
 
         def blocks() -> list[ConstraintRows]:
+            self._kept = None  # the memory of this evaluation ends with its linearisation
             return [rows_of(f, taped.tapes[name], self.parameters, untaped[name]) for name, f in F.items()]
 
         return Linearisation(torch.cat([f.detach() for f in F.values()]), blocks, self.columns[-1].stop, self.check)
@@ -204,7 +205,7 @@ class Objective:
         return {name: cut[id(X)] for name, X in self.batch.items() if len(cut[id(X)])}
 
     def _taped(self) -> "Taped":
-        """The residuals with their tapes: those of the last call if points and parameters are still the same."""
+        """The residuals with their tapes: those kept from the last call if points and parameters are still the same."""
         theta = self.flat([p.detach() for p in self.parameters])
         if self._kept is None or not self._kept.still(theta, self.batch):
             self._kept = None  # its memory is free before the next evaluation
