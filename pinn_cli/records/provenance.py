@@ -53,6 +53,17 @@ def short_hash(sources: Mapping[str, str], data: Mapping[str, str] | None = None
     return hashlib.sha256(content.encode()).hexdigest()[:8]
 
 
+def inputs_hash(coefficients: Mapping[str, float], measurements: torch.Tensor) -> str:
+    """The attribute `inputs`: eight hexadecimal digits for coefficients and measurements, in single precision.
+
+    They may come from an environment variable or a random number, which neither settings nor files tell. Single
+    precision, because the last digits of a computed number depend on the processor.
+    """
+    known = torch.tensor(list(coefficients.values()), dtype=torch.float64, device="cpu").float().tolist()
+    content = json.dumps(sorted(zip(coefficients, known, strict=True))).encode()
+    return hashlib.sha256(content + measurements.detach().cpu().float().numpy().tobytes()).hexdigest()[:8]
+
+
 def now() -> str:
     """The time, to the second, with its zone."""
     return datetime.now().astimezone().isoformat(timespec="seconds")

@@ -41,8 +41,8 @@ def _summary(folder: Path, overview: dict[str, dict[str, Any]]) -> dict[str, Any
                for kind in ("error", "error_estimate/error", "metrics", "unknowns")}  # fmt: skip
     return {
         "folder": str(folder),
-        **{name: about.get(name) for name in ("problem", "seed", "source", "device", "dtype", "started", "finished",
-                                              "reason")},
+        **{name: about.get(name) for name in ("problem", "seed", "source", "inputs", "device", "dtype", "started",
+                                              "finished", "reason")},
         "environment": environment(about),
         "status": _status(folder, about.get("status")),
         "steps": max(int(last.get("step", 0)), int(about.get("steps", 0))),  # it may have stopped between two rows

@@ -1,15 +1,16 @@
 """Runs side by side, as plain values: the settings in which the runs of a problem differ, and their results.
 
-Runs are one group if everything but their seed is the same: the recorded configuration, and the text and data that
-were trained (the attribute `source`). The numbers of a group are taken over its seeds that have finished: the median,
-and of several seeds the mean, least, greatest and standard deviation. A seed that was trained twice counts once, by the
-run that was started last. The device, the number of threads and the versions make no groups; `notes` say where they
-differ.
+Runs are one group if everything but their seed is the same: the recorded configuration, the text and data that were
+trained (the attribute `source`), and the coefficients and measurements that these gave (`inputs`). A group has the
+median over its seeds that have finished, and of several seeds the mean, least, greatest and standard deviation. A seed
+that was trained twice counts once, by the run that was started last. The device, the number of threads and the versions
+make no groups; `notes` say where they differ.
 """
 
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from math import isfinite, nan
 from pathlib import Path
 from statistics import fmean, median, stdev
@@ -53,8 +54,8 @@ def compare(folders: Sequence[Path]) -> dict[str, Any]:
         readable = [one for one in started if one["status"] != Status.DAMAGED]
         for one, typed in zip(own, _typed(sweep, own) if sweep else [{}] * len(own), strict=True):
             one["typed"] = one["settings"] = typed
-        for settings in (_unexplained(readable, sweep is None), _sources(readable)):
-            for one, more in zip(readable, settings, strict=True):
+        for unexplained in (partial(_unexplained, with_seed=sweep is None), _sources, _inputs):
+            for one, more in zip(readable, unexplained(readable), strict=True):
                 one["settings"] = one["settings"] | more
         _same_columns(own)
         groups = _groups(readable, [one for one in started if one not in readable])
@@ -183,6 +184,15 @@ def _sources(entries: Sequence[Mapping[str, Any]]) -> list[Settings]:
     return [{"source": source} if len(set(sources)) > 1 else {} for source in sources]
 
 
+def _inputs(entries: Sequence[Mapping[str, Any]]) -> list[Settings]:
+    """The short hash of the coefficients and measurements of each run, where runs of equal settings differ in it."""
+    together: dict[str, set[str]] = {}
+    for one in entries:
+        together.setdefault(repr(_without_seed(one["settings"])), set()).add(one["inputs"])
+    shown = any(len(inputs - {None}) > 1 for inputs in together.values())
+    return [{"inputs": one["inputs"]} if shown else {} for one in entries]
+
+
 def _source(folder: Path) -> str:
     """The short hash of the text in a file that has no attribute `source`."""
     from pinn_cli.records.provenance import short_hash  # imports torch
@@ -206,6 +216,8 @@ def _notes(entries: Sequence[Mapping[str, Any]], in_sweep: bool) -> list[str]:
     if len(first) > 1:
         pair = shlex.join([*first.values()][:2])
         notes.append(f"source: the text or the data that was trained differs; pinn diff {pair}")
+    if any("inputs" in one["settings"] for one in entries):
+        notes.append("inputs: coefficients or measurements differ, though settings, text and data files are the same")
     where: dict[str, dict[str, list[str]]] = {}
     for one in entries:
         for key, value in one["environment"].items():

@@ -53,14 +53,15 @@ def text(found: Mapping[str, Any], width: int | None = None) -> str:
 def _recorded(folder: Path) -> dict[str, dict[str, Any]]:
     results = Results(folder / RESULTS)
     settings = {key: value for key, value in runs.settings(folder).items() if key != "folder"}
-    begun = runs.settings(folder, "begun")
+    begun, about = runs.settings(folder, "begun"), results.read_attributes()
+    inputs = {"coefficients and measurements": about["inputs"]} if "inputs" in about else {}
     resumed = {f"{key} before the resume": begun.get(key) for key, value in settings.items()
                if begun and begun.get(key) != value}  # fmt: skip
     return {
         "settings": settings | resumed,
         "source": results.read("source"),
         "data": {file: digest[:SHORT] for file, digest in data_in(results).items()},
-        "environment": dict(runs.environment(results.read_attributes())),
+        "environment": dict(runs.environment(about)) | inputs,
     }
 
 
@@ -81,6 +82,6 @@ def _told(compared: Mapping[str, int]) -> dict[str, str]:
         "settings": counted(compared["settings"], "setting"),
         "source": f"the text of {counted(compared['source'], 'module')}",
         "data": counted(compared["data"], "data file"),
-        "environment": "device, processor, threads and versions",
+        "environment": "device, processor, threads, versions, coefficients and measurements",
     }
 

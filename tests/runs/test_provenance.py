@@ -119,6 +119,16 @@ def test_every_own_module_and_data_file_is_recorded(run: Path) -> None:
     assert source("other") != source(run)
 
 
+def test_what_no_file_says_is_told_apart_by_the_inputs_of_the_problem(project: Path, monkeypatch) -> None:
+    edit("problems/base.py", "self.domain = Box", "import os; self.e = float(os.environ['E']); self.domain = Box")
+    inputs = []
+    for k, value in enumerate(("1.0", "1.0", "2.0")):
+        monkeypatch.setenv("E", value)
+        assert cli.main(["train", *SMALL, f"folder=run{k}"]) == 0
+        inputs.append(Results(Path(f"run{k}/results.h5")).read_attributes()["inputs"])
+    assert inputs[0] == inputs[1] != inputs[2]
+
+
 def test_the_text_imported_at_the_start_is_recorded_not_the_file_at_the_end(project: Path, monkeypatch) -> None:
     groups = Sources.groups
 

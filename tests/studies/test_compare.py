@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -309,6 +310,19 @@ def test_runs_of_another_source_are_another_row_and_the_column_says_so(capsys) -
     assert [(row["source"], row["finished"]) for row in rows] == [("0a1b2c3d", "2"), ("ffffffff", "1")]
     assert main(["show", "lone/best"]) == 2
     assert "runs of 2 sources" in capsys.readouterr().err
+
+
+def test_runs_of_other_coefficients_or_measurements_are_another_row(capsys) -> None:
+    """They may come from an environment variable or from random numbers."""
+    write_seeds(inputs="ffffffff")
+    for seed in (0, 1):
+        Results(f"outputs/lone/{seed}/results.h5").attributes(inputs="0a1b2c3d")
+    head, first, second, _, note = in_lines(capsys, "outputs/lone")
+    assert head[0] == "inputs"
+    assert (first[0], first[-1], second[0], second[-1]) == ("0a1b2c3d", "2", "ffffffff", "1")
+    assert "coefficients or measurements differ" in " ".join(note)
+    assert main(["diff", "outputs/lone/0", "outputs/lone/2"]) == 0
+    assert re.search(r"coefficients and measurements +0a1b2c3d +ffffffff", capsys.readouterr().out)
 
 
 def test_a_file_without_a_source_is_told_apart_by_its_text(capsys) -> None:

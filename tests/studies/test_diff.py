@@ -34,7 +34,7 @@ def printed(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 def test_equal_runs_get_one_line_that_says_what_was_compared(capsys) -> None:
     assert printed(capsys, "mine/a", "mine/b") == (
         "nothing differs between outputs/mine/a and outputs/mine/b: 5 settings, the text of 1 module, 2 data files, "
-        "device, processor, threads and versions"
+        "device, processor, threads, versions, coefficients and measurements"
     )
 
 

@@ -37,8 +37,8 @@ from pinn_cli.records.status import Status
 
 RESERVE = 64 * 1024  # bytes that must stay free beside a write, for the bookkeeping of HDF5
 ABOUT = (  # attributes in an overview
-    "problem", "seed", "device", "dtype", "status", "reason", "steps", "started", "finished", "source", "threads",
-    "machine", "versions", "pinn_version", "commit",
+    "problem", "seed", "device", "dtype", "status", "reason", "steps", "started", "finished", "source", "inputs",
+    "threads",    "machine", "versions", "pinn_version", "commit",
 )  # fmt: skip
 FINAL = (  # groups in an overview
     "error", "metrics", "unknowns", "error_estimate/error", "error_estimate/explained", "timing/duration",

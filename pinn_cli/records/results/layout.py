@@ -48,6 +48,7 @@ ATTRIBUTES = {  # of the file: the kind of the value, and what it is
     "finished": (TEXT, "time at which it last ended (ISO 8601)"),
     "command": (TEXT, "the command that starts this run: pinn train and its words"),
     "project": (TEXT, "the folder of the user's own modules, if the run has some"),
+    "inputs": (TEXT, "short hash of the problem's coefficients and measurements, which may come from no file"),
     "source": (TEXT, "short hash of everything in /source and /data: runs of one hash had the same text and data"),
 }
 
