@@ -1,108 +1,45 @@
-"""Limited-memory BFGS (Liu and Nocedal, 1989) that always reports why it stops.
+"""Limited-memory BFGS (Liu and Nocedal, 1989): H from the last `history` pairs by the two-loop recursion.
 
-Each call of `step` is one accepted iteration theta <- theta + t p. The direction p = -H g comes from the last
-`history` pairs s = theta' - theta, y = g' - g by the two-loop recursion, scaled by s.y / y.y; t from a strong Wolfe
-search.
+The recursion begins with (s.y / y.y) I of the last pair. Use float64: in float32, differences of gradients are
+dominated by rounding once the loss is near 1e-7 of its start.
 
     P = parameters   K = pairs kept   g = gradient of the loss (P,)
-
-Use float64: in float32, differences of gradients are dominated by rounding once the loss is near 1e-7 of its start.
 """
 
-from math import isfinite, nan
-from typing import Any
-
-import torch
 from torch import Tensor
 
 from pinn_cli.basics.errors import UsageError
-from pinn_cli.methods.contracts import Objective, Optimizer, Report
-from pinn_cli.methods.optimizers.line_search import StrongWolfe, Trial
-
-STATE = ("s", "y", "loss", "gradient", "weights", "stagnant", "restarts")
+from pinn_cli.methods.contracts import Report
+from pinn_cli.methods.optimizers.quasi_newton import QuasiNewton
 
 
-class LBFGS(Optimizer):
-    """Minimises objective.loss(); stops with one of
+class LBFGS(QuasiNewton):
+    """The quasi-Newton iteration with the last `history` pairs. `first_step` is what torch.optim.LBFGS calls `lr`.
 
-    ``grad_tol``            the largest entry of the gradient is at most `gradient_tolerance`
-    ``step_tol``            the largest entry of the step is at most `step_tolerance`, if that is positive
-    ``loss_tol``            the loss fell by no more than `loss_tolerance`, if that is positive
-    ``stagnated``           `stagnation` accepted steps in a row each lowered the loss by less than 1e-12 of itself
-    ``line_search_failed``  no step lowers the loss, even along -g with the memory cleared
-    ``nonfinite``           the loss or its gradient at the start of a step is not a number
-
-    Every search begins with t = `first_step`, or t = `first_step` min(1, 1 / |g|_1) without memory; torch.optim.LBFGS
-    calls it `lr`. Pairs with s.y <= 1e-14 |s| |y| are skipped. The memory is dropped when points or weights change,
-    because y would compare two different losses. Raises UsageError for a `first_step` that is not above 0.
+    Raises UsageError for a `first_step` that is not above 0.
     """
 
-    cadence = 10
-    interruptible = True
+    memory = ("s", "y")
 
     def __init__(self, history: int = 50, evaluations: int = 25, gradient_tolerance: float = 0.0,
                  step_tolerance: float = 0.0, loss_tolerance: float = 0.0, stagnation: int = 20,
                  first_step: float = 1.0) -> None:
         if not first_step > 0:
             raise UsageError(f"optimizer.lbfgs.first_step={first_step:g}: expected a step above 0, e.g. 1.0")
-        self.history, self.stagnation, self.first_step = history, stagnation, first_step
-        self.gradient_tolerance, self.step_tolerance = gradient_tolerance, step_tolerance
-        self.loss_tolerance = loss_tolerance
-        self.search = StrongWolfe(evaluations=evaluations)
-        self.s: list[Tensor] = []
-        self.y: list[Tensor] = []
-        self.loss, self.gradient = nan, torch.zeros(0)
-        self.weights: dict[str, float | Tensor] = {}
-        self.stagnant, self.restarts = 0, 0
+        super().__init__(evaluations, gradient_tolerance, step_tolerance, loss_tolerance, stagnation, first_step)
+        self.history = history
 
-    def step(self, objective: Objective) -> Report:
-        """One accepted iteration, or none and the reason."""
-        loss, gradient = self._start(objective)
-        if not (isfinite(loss) and gradient.isfinite().all()):
-            return self._report("nonfinite")
-        if gradient.abs().max() <= self.gradient_tolerance:
-            return self._report("grad_tol")
-        theta = objective.flat(objective.parameters).detach()
-        trial = self._search(objective, theta)
-        if trial is None and self.s:
-            self._forget()
-            self.restarts += 1
-            trial = self._search(objective, theta)
-        if trial is None:
-            return self._report("line_search_failed")
-        return self._accept(trial, objective.flat(objective.parameters).detach() - theta)
+    @property
+    def remembers(self) -> bool:
+        return bool(self.s)
 
     def workspace(self, parameters: int, rows: int, itemsize: int) -> float:
         """Bytes of a step besides the loss and its gradient: `history` pairs, and the vectors of a search."""
         return float((2 * self.history + 8) * parameters * itemsize)
 
-    def _start(self, objective: Objective) -> tuple[float, Tensor]:
-        """Loss and gradient at theta; those of the last accepted step while points and weights are the same."""
-        weights = dict(objective.weights)
-        if not len(self.gradient) or objective.points_changed or not _equal(weights, self.weights):
-            self._forget()
-            self.loss, self.gradient = _value_and_gradient(objective)
-        self.weights = weights
-        return self.loss, self.gradient
-
     def _forget(self) -> None:
-        self.s, self.y = [], []
-
-    def _search(self, objective: Objective, theta: Tensor) -> Trial | None:
-        """Leave the parameters at the accepted point, or at theta (P,) if there is none."""
-        p = self._direction(self.gradient)
-        start = Trial(0.0, self.loss, float(self.gradient @ p), self.gradient)
-
-        def at(t: float) -> Trial:
-            objective.place(theta + t * p)
-            loss, gradient = _value_and_gradient(objective)
-            return Trial(t, loss, float(gradient @ p), gradient)
-
-        first = self.first_step * (1.0 if self.s else min(1.0, 1.0 / float(self.gradient.abs().sum())))
-        trial = self.search(at, start, first) if start.slope < 0 else None
-        moved = theta if trial is None else theta + trial.step * p
-        objective.place(moved)
-        return None if torch.equal(moved, theta) else trial
+        self.s: list[Tensor] = []
+        self.y: list[Tensor] = []
 
     def _direction(self, gradient: Tensor) -> Tensor:
         """-H g (P,) by the two-loop recursion."""
@@ -116,48 +53,8 @@ class LBFGS(Optimizer):
             q = q + (alpha - (y @ q) / (s @ y)) * s
         return q
 
-    def _accept(self, trial: Trial, s: Tensor) -> Report:
-        y = trial.gradient - self.gradient
-        if s @ y > 1e-14 * s.norm() * y.norm():
-            self.s, self.y = [*self.s, s][-self.history :], [*self.y, y][-self.history :]
-        fall = self.loss - trial.loss
-        self.stagnant = self.stagnant + 1 if fall < 1e-12 * abs(self.loss) else 0
-        self.loss, self.gradient = trial.loss, trial.gradient
-        return self._report(self._end(s, fall), step_size=trial.step, step_norm=s.norm())
-
-    def _end(self, s: Tensor, fall: float) -> str | None:
-        """Why an accepted step s (P,), by which the loss fell, is the last; None if it is not."""
-        if self.stagnant >= self.stagnation:
-            return "stagnated"
-        if 0 < self.step_tolerance >= s.abs().max():
-            return "step_tol"
-        return "loss_tol" if 0 < self.loss_tolerance >= abs(fall) else None
+    def _remember(self, s: Tensor, y: Tensor, Bs: Tensor) -> None:
+        self.s, self.y = [*self.s, s][-self.history :], [*self.y, y][-self.history :]
 
     def _report(self, stop: str | None, **values: float | Tensor) -> Report:
-        norm = self.gradient.norm()
-        counts = {"pairs": float(len(self.s)), "restarts": float(self.restarts)}
-        return Report({"loss/total": self.loss, "gradient_norm": norm, **counts, **values}, stop)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in STATE}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name in STATE:
-            setattr(self, name, state[name])
-
-
-def _value_and_gradient(objective: Objective) -> tuple[float, Tensor]:
-    """The loss and its gradient (P,) at the current parameters."""
-    loss = objective.loss()
-    parts = torch.autograd.grad(loss, objective.parameters, allow_unused=True, materialize_grads=True)
-    return float(loss.detach()), torch.cat([g.flatten() for g in parts])
-
-
-def _equal(one: dict[str, float | Tensor], other: dict[str, float | Tensor]) -> bool:
-    return one.keys() == other.keys() and all(_same(w, other[name]) for name, w in one.items())
-
-
-def _same(one: float | Tensor, other: float | Tensor) -> bool:
-    if isinstance(one, Tensor) or isinstance(other, Tensor):
-        return isinstance(one, Tensor) and isinstance(other, Tensor) and torch.equal(one, other)
-    return one == other
+        return super()._report(stop, pairs=float(len(self.s)), **values)
