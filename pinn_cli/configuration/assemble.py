@@ -49,6 +49,7 @@ class Parts:
     dtype: torch.dtype
     diagnostics: dict[str, Diagnostic] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    step_memory: dict[str, float] = field(default_factory=dict)  # bytes by phase, once the run was previewed
 
 
 def assemble(config: DictConfig, typed: Collection[str] = (), notes: Collection[str] = ()) -> Parts:

@@ -19,14 +19,16 @@ from pinn_cli.training.verdict import SMALL, examine
 
 
 def preview(parts: Parts) -> Objective:
-    """The objective of the first stage at its first points; every residual is evaluated once.
+    """The objective of the first stage at its first points; every residual is evaluated, and a step's memory counted.
 
     Raises UsageError for a residual that fails, and MachineError for points whose step does not fit into the memory:
     these are refused before they are drawn.
     """
     try:
         stage = first_stage(parts)
-        refuse_too_large(StepMemory(stage, parts), parts)
+        memory = StepMemory(stage, parts)
+        refuse_too_large(memory, parts)
+        parts.step_memory.update({phase.name: memory.of(phase) for phase in parts.schedule})
         units = units_of(stage.problem, parts.scales)
         objective = Objective(stage.problem, stage.model, parts.engine, parts.weighting, parts.weights, units)
         parts.weighting.begin_stage(stage.problem)
@@ -93,9 +95,8 @@ def described(scales: Mapping[str, Scale]) -> list[str]:
 
 
 def _memory(parts: Parts) -> str:
-    memory, free = StepMemory(first_stage(parts), parts), free_memory(parts.device)
-    most = max(memory.of(phase) for phase in parts.schedule)
-    return f"{amount(most)} a step" + (f"  {amount(free)} free" if free is not None else "")
+    free = free_memory(parts.device)
+    return f"{amount(max(parts.step_memory.values()))} a step" + (f"  {amount(free)} free" if free is not None else "")
 
 
 def _linear_algebra(parts: Parts, size: int, rows: int) -> list[tuple[str, str]]:
