@@ -1,6 +1,6 @@
 """Damaged files and odd values: a command ends with one clear line, or as if nothing had changed.
 
-150 cases, the same every time; PINN_FUZZ=10000 makes that many, different ones every time. Commands that could crash or
+60 cases, the same every time; PINN_FUZZ=10000 makes that many, different ones every time. Commands that could crash or
 hang (in HDF5 or torch) run in processes of their own, with 2 GB of memory and a time limit.
 """
 
@@ -32,7 +32,7 @@ from pinn_cli.studies.launchers.slurm import SlurmArray
 from pinn_cli.studies.sweep import Sweep
 from tests.run_files import write_run
 
-CASES = int(os.environ.get("PINN_FUZZ", 150))
+CASES = int(os.environ.get("PINN_FUZZ", 60))
 SMALL = ["points.interior=16", "points.face=4", "architecture.width=4", "architecture.depth=1", "figures=off"]
 RUN = ["train", "problem=helmholtz", *SMALL, "compile=off", "stop.steps=2", "folder=run"]
 HANG = 60.0  # seconds

@@ -325,10 +325,10 @@ def same(one, other):
 @pytest.mark.parametrize(
     "words",
     [
-        "recipe=accurate",
+        pytest.param("recipe=accurate", marks=pytest.mark.slow),
         "recipe=adam weighting=[lr_annealing,grad_norm] weighting.lr_annealing.every=2 weighting.grad_norm.every=2",
-        "recipe=adam optimizer=lbfgs architecture=modified_mlp",
-        "recipe=adam optimizer=sgd dtype=float64 derivatives=autograd",
+        pytest.param("recipe=adam optimizer=lbfgs architecture=modified_mlp", marks=pytest.mark.slow),
+        pytest.param("recipe=adam optimizer=sgd dtype=float64 derivatives=autograd", marks=pytest.mark.slow),
         "recipe=adam optimizer=[adam,levenberg_marquardt] optimizer.adam.steps=2",
     ],
 )

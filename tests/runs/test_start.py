@@ -50,7 +50,7 @@ def test_every_recipe_runs_and_makes_every_tensor_on_its_device(recipe):
     assert list(history["step"]) == [1, 2]
 
 
-@pytest.mark.parametrize("problem", catalogue.options("problem"))
+@pytest.mark.parametrize("problem", each(catalogue.options("problem")))
 def test_every_problem_trains(problem):
     assert cli.main(["train", f"problem={problem}", "stop.steps=2", *TINY]) == 0
 

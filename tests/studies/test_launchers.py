@@ -55,7 +55,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place / "basic"
 
 
-@pytest.mark.parametrize("launcher", ["local", pytest.param("dask", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", JOBS)
 def test_every_launcher_gives_the_same_bits_after_a_kill_a_cancel_and_a_resume(here, whole, launcher):
     """One run fails and one is killed: the others go on."""
     command = [*PINN, "train", "-m", *SIX, *JOBS[launcher], "folder=s"]
@@ -79,11 +80,14 @@ def test_every_launcher_gives_the_same_bits_after_a_kill_a_cancel_and_a_resume(h
     assert Results(run.folder / "results.h5").read_attributes()["command"] == run.command  # not the sweep's
 
 
-def test_dask_carries_out_a_run(here, capfd):
+@pytest.mark.parametrize("launcher", JOBS)
+def test_a_launcher_gives_the_bits_of_a_run_here(here, launcher, capfd):
     """What is quick of the test above."""
-    assert cli.main(["train", "-m", *TINY, "stop.steps=1", "seed=0", *JOBS["dask"], "folder=s"]) == 0
+    words = ["train", "-m", *TINY, "stop.steps=2", "seed=3"]
+    assert cli.main([*words, "folder=whole"]) == 0
+    assert cli.main([*words, *JOBS[launcher], "folder=s"]) == 0
     assert ends("s") == ["finished"]
-    assert "finished" in capfd.readouterr().out
+    assert_same_run("whole/0", "s/0")
 
 
 @pytest.mark.parametrize("launcher", ["basic", "local"])
