@@ -1,14 +1,12 @@
-"""How long a training step takes, side by side in one run: compiled jets against nested autograd, LM against its GEMM.
+"""How long the loss and its gradient take, side by side in one run: compiled jets against nested autograd.
 
     python benchmarks/step_time.py [--repeats 30] [--out benchmarks/results/step_time.json]
 
 Contestants alternate; medians and ratios are kept, with the machine and the versions. Absolute times of a shared
 machine prove nothing; ratios measured in one run do.
 
-1. Loss and gradient for Helmholtz, 4x50, float32, 1,000 interior and 500 boundary points: nested reverse autograd in
-   eager mode (sharing its lower derivatives), jets in eager mode, jets compiled (this package's `compile=on`).
-2. An accepted Levenberg-Marquardt step (no rejection) in float64 against the Gram matrix by one GEMM plus its Cholesky
-   factorization: P = 1,297 parameters (P x P) and P = 7,851 (N x N), N = 2,048 rows.
+Helmholtz, 4x50, float32, 1,000 interior and 500 boundary points: nested reverse autograd in eager mode (sharing its
+lower derivatives), jets in eager mode, jets compiled (this package's `compile=on`).
 """
 
 import argparse
@@ -17,6 +15,7 @@ import os
 import platform
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from statistics import median
 
@@ -25,7 +24,6 @@ import torch
 from pinn_cli.derivatives.engines import Autograd, Taylor
 from pinn_cli.methods.architectures.mlp import MLP
 from pinn_cli.methods.architectures.modified_mlp import ModifiedMLP
-from pinn_cli.methods.optimizers.levenberg_marquardt import LevenbergMarquardt
 from pinn_cli.problems.helmholtz import Helmholtz
 from pinn_cli.training.model import Features, Model
 from pinn_cli.training.objective import Objective
@@ -36,7 +34,8 @@ def objective(network, engine, interior, wall, dtype, compiled=False):
     problem = Helmholtz()
     torch.manual_seed(0)
     model = Model(Features(problem.domain), network(2, 1)).to(dtype)
-    out = Objective(problem, model, engine, lambda batch, residuals: {}, {"wall": 100.0}, compiled)
+    out = Objective(problem, model, engine, lambda batch, residuals: {}, {"wall": 100.0})
+    out.at.compiling = nullcontext if compiled else None
     generator = torch.Generator("cpu").manual_seed(1)
     unit = {"pde": torch.rand(interior, 2, generator=generator), "wall": torch.rand(wall, 2, generator=generator)}
     regions = {"pde": "interior", "wall": "boundary"}
@@ -77,39 +76,6 @@ def first_order(network, repeats: int) -> dict[str, float]:
     }
 
 
-def levenberg_marquardt(width: int, depth: int, repeats: int) -> dict[str, float]:
-    """Seconds of accepted steps and of GEMM + Cholesky of the same size, in turns."""
-    o = objective(lambda i, out: MLP(i, out, width=width, depth=depth), Taylor, 1536, 512, torch.float64)
-    optimizer = LevenbergMarquardt()
-    for _ in range(5):
-        optimizer.step(o), o.begin(o.batch)
-    linear = o.linearise()
-    J = linear.dense()
-    small = linear.parameters <= linear.rows
-    shift = torch.eye(min(J.shape), dtype=J.dtype) * J.square().sum()
-
-    def algebra():
-        gram = J.T @ J if small else J @ J.T
-        return torch.linalg.cholesky_ex(gram + shift)
-
-    steps, gemms = [], []
-    while len(steps) < repeats:
-        start = time.perf_counter()
-        o.begin(o.batch)
-        report = optimizer.step(o)
-        middle = time.perf_counter()
-        algebra()
-        if not report.values["rejected"]:
-            steps.append(middle - start)
-            gemms.append(time.perf_counter() - middle)
-        if report.stop:
-            break
-    return {
-        "parameters": linear.parameters, "rows": linear.rows, "steps": len(steps), "step (ms)": 1e3 * median(steps),
-        "GEMM + Cholesky (ms)": 1e3 * median(gemms), "ratio": median(steps) / median(gemms),
-    }  # fmt: skip
-
-
 def machine() -> dict[str, object]:
     """What the figures were taken on."""
     model = next(
@@ -132,8 +98,6 @@ def main() -> None:
         "machine": machine(),
         "mlp 4x50": first_order(lambda i, o: MLP(i, o, width=50, depth=4), arguments.repeats),
         "modified_mlp 4x50": first_order(lambda i, o: ModifiedMLP(i, o, width=50, depth=4), arguments.repeats),
-        "LM P=1.3k N=2k": levenberg_marquardt(24, 3, arguments.repeats),
-        "LM P=8k N=2k": levenberg_marquardt(50, 4, max(5, arguments.repeats // 3)),
     }
     print(json.dumps(found, indent=1))
     arguments.out.parent.mkdir(exist_ok=True)
