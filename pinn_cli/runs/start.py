@@ -58,7 +58,7 @@ def start(request: Request) -> tuple[int, Path]:
 def _inputs(problem: Problem) -> str:
     """The hash of what the problem has got from its text, its settings, its data or anything else."""
     measured = any(c.kind == "data" for c in problem.constraints())
-    return inputs_hash(problem.coefficients, problem.data if measured else torch.zeros(0))
+    return inputs_hash(problem.coefficients, problem.data if measured else torch.zeros(0, device="cpu"))
 
 
 def rehearse(request: Request) -> None:
