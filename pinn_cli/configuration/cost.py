@@ -15,7 +15,7 @@ from pinn_cli.configuration.assemble import Parts
 from pinn_cli.derivatives.algebra import unit
 from pinn_cli.derivatives.engines import Taylor
 from pinn_cli.derivatives.keys import Index, Key, Lap
-from pinn_cli.methods.contracts import Stage
+from pinn_cli.methods.contracts import Optimizer, Stage
 from pinn_cli.methods.samplers.counts import Count
 from pinn_cli.methods.samplers.counts import plan as draws_of
 from pinn_cli.methods.strategies.direct import Phase
@@ -215,11 +215,11 @@ class Factorisation:
         return f"{side} x {side} matrix of {space}, about {self.seconds:.2g} s a step"
 
 
-def factorisation(parameters: int, rows: int, dtype: torch.dtype, device: torch.device) -> Factorisation:
-    """The matrix takes P M n operations (one triangle), its Cholesky factor n^3 / 3; at the rate measured here."""
-    n = min(parameters, rows)
-    operations = parameters * rows * n + n**3 / 3
-    return Factorisation(parameters, rows, operations / _rate(dtype, device))
+def factorisation(
+    optimizer: Optimizer, parameters: int, rows: int, dtype: torch.dtype, device: torch.device
+) -> Factorisation:
+    """What the optimizer factors, and the time of its operations at the rate measured here."""
+    return Factorisation(parameters, rows, optimizer.operations(parameters, rows) / _rate(dtype, device))
 
 
 def _rate(dtype: torch.dtype, device: torch.device) -> float:

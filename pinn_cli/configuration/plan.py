@@ -101,9 +101,12 @@ def _memory(parts: Parts) -> str:
 
 def _linear_algebra(parts: Parts, size: int, rows: int) -> list[tuple[str, str]]:
     """The matrix of a least-squares phase, if there is one, and what to do where its step is slow."""
-    if not any(phase.optimizer().least_squares for phase in parts.schedule):
+    optimizers = [phase.optimizer() for phase in parts.schedule]
+    factoring = [optimizer for optimizer in optimizers if optimizer.least_squares]
+    if not factoring:
         return []
-    solve = factorisation(size, rows, parts.dtype, parts.device)
+    slowest = max(factoring, key=lambda optimizer: optimizer.operations(size, rows))
+    solve = factorisation(slowest, size, rows, parts.dtype, parts.device)
     notes = [
         f"weighting {name} was made for first-order training; to study it add recipe=adam"
         for name in parts.first_order_weightings

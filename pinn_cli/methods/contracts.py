@@ -256,6 +256,14 @@ class Optimizer(ABC):
         """
         return 0.0
 
+    def operations(self, parameters: int, rows: int) -> float:
+        """Floating-point operations of the linear algebra of a least-squares step, for P and M: the plan tells its time.
+
+        By default those of one triangle of J^T J or J J^T, whichever is smaller (n x n), and of its Cholesky factor.
+        """
+        n = min(parameters, rows)
+        return parameters * rows * n + n**3 / 3
+
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:
         """All that a resumed run needs: tensors and plain values."""

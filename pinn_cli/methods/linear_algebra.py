@@ -119,6 +119,11 @@ def bytes_needed(rows: int, columns: int, itemsize: int, budget: float) -> float
     return 3 * block + 2 * square + max(0.0, 5 * square - 3 * block)
 
 
+def operations(rows: int, columns: int) -> float:
+    """Floating-point operations of `triangle` and `with_ridge`: 2 P^2 (M - P / 3) for M rows, and for 2 P rows."""
+    return 2 * columns**2 * (max(rows, columns) - columns / 3) + 2 * columns**2 * (2 * columns - columns / 3)
+
+
 def least_squares(A: Tensor, b: Tensor, ridge: float = 0.0, tolerance: float | None = None) -> Tensor:
     """argmin |A x - b|^2 + ridge |D x|^2 for A (M, P) and b (M,) or (M, K): x (P,) or (P, K).
 

@@ -44,10 +44,12 @@ def test_constraints_of_one_region_share_their_streams():
 
 
 def test_the_cost_of_a_factorisation_is_that_of_the_smaller_space():
-    few, many = (cost.factorisation(*sizes, torch.float64, CPU) for sizes in ((100, 5000), (5000, 100)))
+    sizes = ((100, 5000), (5000, 100))
+    few, many = (cost.factorisation(LevenbergMarquardt(), *size, torch.float64, CPU) for size in sizes)
     assert "100 x 100 matrix of parameters" in str(few)
     assert "100 x 100 matrix of residuals" in str(many)
     assert few.seconds > 0
+    assert LevenbergMarquardt().operations(100, 5000) == LevenbergMarquardt().operations(5000, 100)
 
 
 # --- Memory -----------------------------------------------------------------------------------------------------------
@@ -90,6 +92,7 @@ from pathlib import Path
 from pinn_cli.configuration import cost, plan
 from pinn_cli.configuration.assemble import assemble
 from pinn_cli.configuration.compose import compose
+from pinn_cli.methods.optimizers.levenberg_marquardt import LevenbergMarquardt
 torch.set_num_threads(1)
 
 def steps(stage, parts):

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.methods.contracts import Linearisation, Objective, Optimizer, Report
-from pinn_cli.methods.linear_algebra import Triangle, bytes_needed, least_ridge, triangle_of_blocks
+from pinn_cli.methods.linear_algebra import Triangle, bytes_needed, least_ridge, operations, triangle_of_blocks
 
 FIRST, LAST = 1e-14, 1e4  # damping: the smallest that is tried, and the largest
 GROWTH, DECAY = 1e4, 1e-6  # of the damping, after a failure and after a success
@@ -81,6 +81,10 @@ class Newton(Optimizer):
     def workspace(self, parameters: int, rows: int, itemsize: int) -> float:
         """Bytes of the factorisation besides the linearisation."""
         return bytes_needed(rows, parameters + 1, itemsize, self.memory * 1e9)
+
+    def operations(self, parameters: int, rows: int) -> float:
+        """Those of two QR factorisations, of J and with the ridge."""
+        return operations(rows, parameters)
 
     def _solution(self, solved: Triangle, here: Tensor) -> Tensor:
         """The minimiser x (p, 1); the ridge makes the columns independent."""
