@@ -15,6 +15,7 @@ from pinn_cli.configuration import cost, plan
 from pinn_cli.configuration.assemble import Parts, assemble
 from pinn_cli.configuration.compose import compose
 from pinn_cli.derivatives.keys import Lap
+from pinn_cli.methods.optimizers.levenberg_marquardt import LevenbergMarquardt
 
 CPU = torch.device("cpu")
 
@@ -92,7 +93,6 @@ from pathlib import Path
 from pinn_cli.configuration import cost, plan
 from pinn_cli.configuration.assemble import assemble
 from pinn_cli.configuration.compose import compose
-from pinn_cli.methods.optimizers.levenberg_marquardt import LevenbergMarquardt
 torch.set_num_threads(1)
 
 def steps(stage, parts):
