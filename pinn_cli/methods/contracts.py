@@ -257,7 +257,7 @@ class Optimizer(ABC):
         return 0.0
 
     def operations(self, parameters: int, rows: int) -> float:
-        """Floating-point operations of the linear algebra of a least-squares step, for P and M; the plan tells the time.
+        """Operations of the linear algebra of a least-squares step, for P and M; the plan tells their time.
 
         By default those of one triangle of J^T J or J J^T, whichever is smaller (n x n), and of its Cholesky factor.
         """
