@@ -134,10 +134,12 @@ def refuse_foreign(module: str, where: str) -> None:
     root = module.partition(".")[0]
     if any(f"{module}.".startswith(f"{room}.") for room in ROOMS) or is_recorded(root):
         return
-    if root in ("pinn_cli", "torch") or not project.places_of(root):
-        rooms = f"pinn_cli.{{{','.join(PARTS)}}}, of torch.nn, of torch.optim"
-        raise UsageError(f"{where}: expected a class of {rooms}, or of a module in {Path.cwd()}")
-    project.refuse_another(root, where)
+    if root not in ("pinn_cli", "torch"):
+        if project.lies_here(root):
+            return
+        project.refuse_hidden(root, where)
+    rooms = f"pinn_cli.{{{','.join(PARTS)}}}, of torch.nn, of torch.optim"
+    raise UsageError(f"{where}: expected a class of {rooms}, or of a module in {Path.cwd()}")
 
 
 def _keywords(cls: type) -> tuple[dict[str, Any], bool]:

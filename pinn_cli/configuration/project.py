@@ -120,10 +120,15 @@ def places_of(root: str) -> list[Path]:
     return [Path(place).resolve() for place in places if place and os.path.isabs(place)]
 
 
-def refuse_another(root: str, where: str) -> None:
-    """Refuse a module that Python takes from another place than the working directory (UsageError)."""
+def lies_here(root: str) -> bool:
+    """Whether Python finds a module or package in the working directory."""
+    return any(place.parent == Path.cwd().resolve() for place in places_of(root))
+
+
+def refuse_hidden(root: str, where: str) -> None:
+    """Refuse a module of the working directory in whose place Python finds another one (UsageError)."""
     here, places = Path.cwd().resolve(), places_of(root)
-    if any(place.parent == here for place in places):
+    if not places or not ((here / root).is_dir() or (here / f"{root}.py").is_file()):
         return
     place = places[-1]  # the folder of a package
     carried = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
