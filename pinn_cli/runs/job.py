@@ -136,7 +136,10 @@ class Job:
         summary = Summary(status, reason, run.progress.step, run.clock.seconds, str(folder / RESULTS))
         if objective.batch:  # nothing was trained if the signal came before the first step
             objective, seams = run.whole(stage, objective)
-            conclusion = conclude(results, run.problem, objective, run.clock, self.config.seed, seams, self.doubts)
+            stalled = stage.report.stop is not None
+            conclusion = conclude(
+                results, run.problem, objective, run.clock, self.config.seed, seams, self.doubts, stalled
+            )
             summary.errors = {name: error.relative_l2 for name, error in conclusion.errors.items()}
             summary.estimated = conclusion.estimates()
             summary.metrics = conclusion.metrics

@@ -61,12 +61,13 @@ def conclude(
     seed: int,
     seams: Sequence[Objective] = (),
     doubts: Sequence[str] = (),
+    stalled: bool = False,
 ) -> Conclusion:
     """Write errors, estimated errors, metrics, fields, residuals, points, verdict, network, unknowns and times.
 
     Errors and metrics are those of `problem`, the problem of the run, even if the run ends in a stage of another one.
     `seams` are the windows in time after the first, with the conditions that tie each to the one before. `doubts` were
-    known of the problem before its training.
+    known of the problem before its training. `stalled`: the last optimizer stopped by itself.
     """
     reference = reference_of(problem)
     results.replace({"network": objective.model.state_dict()})  # first, because what follows may fail
@@ -83,6 +84,7 @@ def conclude(
                 estimated=relative_errors(problem, objective, estimated.correction),
                 explained=estimated.explained,
                 doubts=doubts,
+                stalled=stalled,
             ),
         ])  # fmt: skip
         done = Conclusion(measured, estimated, metrics, verdict, errors_of_unknowns(problem, objective))

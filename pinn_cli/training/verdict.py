@@ -41,6 +41,7 @@ class Verdict:
     explained  how much of the residuals the estimate explains (`error_estimate.py`); None: not measured
     points     training points of a constraint on each part of its region
     doubts     what was said of the problem before its training (`physics/doubts.py`)
+    stalled    whether the optimizer stopped by itself, so that more steps change nothing
     """
 
     ratio: Mapping[str, float] = field(default_factory=dict)
@@ -51,6 +52,7 @@ class Verdict:
     explained: float | None = None
     points: Mapping[str, int] = field(default_factory=dict)
     doubts: Sequence[str] = ()
+    stalled: bool = False
 
     @property
     def larger(self) -> list[str]:
@@ -70,6 +72,12 @@ class Verdict:
     @property
     def _is_unexplained(self) -> bool:
         return self.explained is not None and not self.explained >= GOOD
+
+    @property
+    def _advice(self) -> str:
+        if self.stalled:
+            return "more steps change nothing: type a larger architecture.width, or another seed"
+        return "train longer: type a larger stop.steps"
 
     @property
     def ok(self) -> bool:
@@ -101,7 +109,7 @@ class Verdict:
             why = ", and the estimated error does not explain it" if self._is_unexplained else ""
             return (
                 f"the equation is not satisfied yet: held-out residual relative to its largest term {sizes}{why}; "
-                "train longer: type a larger stop.steps"
+                f"{self._advice}"
             )
         if unfitted := [name for name, size in self.measured.items() if not size < FITTED]:
             return (
@@ -116,7 +124,7 @@ class Verdict:
         if wrong := [name for name, size in self.estimated.items() if not size < ACCURATE]:
             return (
                 f"not accurate yet: estimated error relative to the variation {_list(self.estimated, wrong)}; "
-                "train longer: type a larger stop.steps"
+                f"{self._advice}"
             )
         if self.larger:
             times = _list(self.ratio, self.larger, " times", 3)
@@ -140,6 +148,7 @@ def worst(verdicts: Sequence[Verdict]) -> Verdict:
         explained=next((v.explained for v in verdicts if v.explained is not None), None),
         points={name: n for v in verdicts for name, n in v.points.items()},
         doubts=[doubt for v in verdicts for doubt in v.doubts],
+        stalled=any(v.stalled for v in verdicts),
     )
 
 

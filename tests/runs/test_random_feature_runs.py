@@ -57,6 +57,12 @@ def test_a_loaded_run_gives_the_stored_fields(here):
     np.testing.assert_allclose(u(x=X[:, 0], t=X[:, 1]), stored["prediction/u"], atol=1e-9)
 
 
+def test_a_run_with_too_few_features_asks_for_more_and_not_for_more_steps(capsys):
+    few = ["architecture.width=20", "points.interior=60", "points.face=20"]
+    assert main(["train", "problem=wave", *RECIPE, *few, "folder=run"]) == 0
+    assert "more steps change nothing: type a larger architecture.width" in capsys.readouterr().out
+
+
 def test_a_resumed_run_has_the_same_bits():
     run = ["train", "problem=reaction", *TINY, "record.every=1"]
     assert main([*run, "stop.steps=4", "folder=whole"]) == 0

@@ -230,6 +230,14 @@ def test_each_kind_has_its_line():
     assert (both.relative, both.estimated, both.doubts, both.points) == ({"pde": 0.4}, {"u": 0.2}, ["x"], {"pde": 3})
 
 
+def test_more_steps_are_not_advised_where_the_optimizer_has_stopped():
+    for wrong in (Verdict(relative={"pde": 0.4}), Verdict(estimated={"u": 0.2})):
+        assert str(wrong).endswith("type a larger stop.steps")
+        assert str(worst([wrong, Verdict(stalled=True)])).endswith(
+            "more steps change nothing: type a larger architecture.width, or another seed"
+        )
+
+
 @pytest.mark.parametrize(("explained", "ok"), [(0.9, True), (0.1, False), (float("nan"), False), (None, True)])
 def test_residuals_must_be_smaller_where_the_estimate_of_the_error_does_not_explain_them(explained, ok):
     found = worst([Verdict(relative={"pde": 5e-3}), Verdict(explained=explained)])
