@@ -159,7 +159,9 @@ def _residuals(objective: Objective) -> None:
 
 
 def _gradient(objective: Objective) -> None:
-    torch.autograd.grad(objective.loss(), objective.parameters, allow_unused=True)
+    loss = objective.loss()
+    if loss.requires_grad:  # not u_xx of a network that is linear in x
+        torch.autograd.grad(loss, objective.parameters, allow_unused=True)
 
 
 def _linearisation(objective: Objective) -> Any:

@@ -110,8 +110,11 @@ class ConstraintRows:
 def rows_of(F: Tensor, tapes: Sequence[Tape], parameters: Sequence[Tensor], slow: Sequence[int] = ()) -> ConstraintRows:
     """The rows of F (N,) with respect to the parameters, from the tapes of its evaluation.
 
-    Parameters in `slow` (by position) have no rule on the tape; they take one backward pass per row.
+    Parameters in `slow` (by position) have no rule on the tape; they take one backward pass per row. A residual that no
+    parameter changes, such as u_xx of a network that is linear in x, has rows of zeros.
     """
+    if not F.requires_grad:
+        return ConstraintRows(len(F))
     columns = columns_of(parameters)
     layers = [entry for tape in tapes for entry in tape.layers]
     factors = [entry for tape in tapes for entry in tape.factors]
@@ -193,7 +196,8 @@ def untaped(evaluate: Callable[[Sequence[Tape]], Tensor], parameters: Sequence[T
     F = evaluate(tapes)
     u = torch.linspace(0.5, 1.5, len(F), dtype=F.dtype, device=F.device)
     by_tape = Linearisation(F.detach(), lambda: [rows_of(F, tapes, parameters)], columns[-1].stop).transposed(u)
-    true = flat(torch.autograd.grad(F @ u, parameters, allow_unused=True), parameters)
+    true = flat(torch.autograd.grad(F @ u, parameters, allow_unused=True) if F.requires_grad else [None] * len(columns),
+                parameters)  # fmt: skip
     for p, value in zip(parameters, before, strict=True):
         p.data.copy_(value)
     tolerance = torch.finfo(F.dtype).eps ** 0.5 * true.abs().max()

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from pinn_cli.derivatives.engines import Autograd, Taylor
 from pinn_cli.physics.problem import on
+from pinn_cli.problems.poisson_2d import Poisson2D
 from pinn_cli.training.jacobian import ConstraintRows, Dense, row_by_row
 from pinn_cli.training.model import Features, Model
 from pinn_cli.training.objective import Objective
@@ -95,6 +96,18 @@ def test_both_engines_give_the_same_linearisation(network):
     fast, slow = objective_of(network), objective_of(network, Autograd)
     torch.testing.assert_close(fast.vector(), slow.vector(), rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(fast.linearise().dense(), slow.linearise().dense(), rtol=1e-9, atol=1e-9)
+
+
+def test_an_equation_that_no_parameter_changes_has_rows_of_zeros():
+    """u_xx + u_yy of a network that is linear in x and y is 0 for all its weights."""
+    problem = Poisson2D()
+    model = Model(Features(problem.domain), torch.nn.Linear(2, 1)).double()
+    objective = Objective(problem, model, Taylor, lambda b, r: {})
+    rim = problem.domain.sample("boundary", torch.rand(5, 2).double())
+    objective.begin({"pde": problem.domain.grid(3), "rim": rim})
+    J = objective.linearise().dense()
+    assert not J[:9].any()
+    torch.testing.assert_close(J[9:], row_by_row(objective.vector()[9:], objective.parameters))
 
 
 def test_a_parameter_without_a_rule_gets_its_columns_the_slow_way():
