@@ -154,10 +154,9 @@ class DefectCorrection:
         return responses
 
     def _sizes(self) -> Tensor:
-        """The deviation (G,) of every field from its mean; that of the others for a field that is constant."""
-        u = self.residuals.model(self._grid())
-        size = (u - u.mean(0)).square().mean(0).sqrt()
-        known = size > 1e-10 * u.abs().max()
+        """The deviation (G,) of every field from its mean; what the verdict allows a field that is constant."""
+        size = self.residuals.scales(self._grid()).deviation
+        known = size > 1e-10 * size.max()
         return torch.where(known, size, size[known].mean() if known.any() else torch.ones_like(size))
 
     def _unknown_sizes(self) -> Tensor:

@@ -1,5 +1,6 @@
 """The error estimate against known errors: an exact solution plus a perturbation, and cases that must not lie."""
 
+import importlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from pinn_cli.training.finish import Conclusion
 from pinn_cli.training.model import Features, Model
 from pinn_cli.training.objective import Objective
 from pinn_cli.training.verdict import Verdict, examine
+from tests.conftest import ROOT
 
 
 class Written(nn.Module):
@@ -313,6 +315,20 @@ def test_the_error_of_a_solution_that_is_0_is_told_in_absolute_terms():
 
     found, _ = estimated(Rest(), lambda t: 1e-6 * torch.cos(t))
     assert "(relative L2; 6e-07 in absolute terms; " in found.lines()[0], found.lines()
+
+
+def test_a_field_that_vanishes_does_not_take_all_the_weight(monkeypatch):
+    """v = 0 in a channel: the network's v is 1e-8, and the equations must not be traded for the last digit of it."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks" / "verdicts")
+    problem = importlib.import_module("equations").Channel()
+
+    def network(x, y):
+        wrong = torch.sin(3 * x + y), 1e-3 * torch.cos(20 * x - 30 * y), torch.cos(x + 2 * y)
+        return tuple(e + 5e-6 * w for e, w in zip((y * (1 - y), 0 * x, 2 - 2 * x), wrong, strict=True))
+
+    found, X = estimated(problem, network)
+    true = network(*X.T)[2] - (2 - 2 * X[:, 0])
+    assert relative(found.correction["p"] + true, true) < 0.5
 
 
 def test_a_correction_that_makes_the_equations_worse_is_not_called_an_estimate():
