@@ -26,6 +26,7 @@ from pinn_cli.records.folder import CHECKPOINT, LOG, RESULTS
 from pinn_cli.records.provenance import now
 from pinn_cli.records.results import Results
 from pinn_cli.records.status import Status
+from pinn_cli.runs.advice import advice
 from pinn_cli.training import compilation
 from pinn_cli.training.clock import COMPILATION, Clock
 from pinn_cli.training.console import Console, Summary
@@ -136,9 +137,9 @@ class Job:
         summary = Summary(status, reason, run.progress.step, run.clock.seconds, str(folder / RESULTS))
         if objective.batch:  # nothing was trained if the signal came before the first step
             objective, seams = run.whole(stage, objective)
-            stalled = stage.report.stop is not None
+            helps = advice(self.config, stop, [end["reason"] for end in run.finished])
             conclusion = conclude(
-                results, run.problem, objective, run.clock, self.config.seed, seams, self.doubts, stalled
+                results, run.problem, objective, run.clock, self.config.seed, seams, self.doubts, helps
             )
             summary.errors = {name: error.relative_l2 for name, error in conclusion.errors.items()}
             summary.estimated = conclusion.estimates()

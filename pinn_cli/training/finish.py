@@ -61,13 +61,13 @@ def conclude(
     seed: int,
     seams: Sequence[Objective] = (),
     doubts: Sequence[str] = (),
-    stalled: bool = False,
+    advice: str = "",
 ) -> Conclusion:
     """Write errors, estimated errors, metrics, fields, residuals, points, verdict, network, unknowns and times.
 
     Errors and metrics are those of `problem`, the problem of the run, even if the run ends in a stage of another one.
     `seams` are the windows in time after the first, with the conditions that tie each to the one before. `doubts` were
-    known of the problem before its training. `stalled`: the last optimizer stopped by itself.
+    known of the problem before its training. `advice` is that of the verdict.
     """
     reference = reference_of(problem)
     results.replace({"network": objective.model.state_dict()})  # first, because what follows may fail
@@ -84,7 +84,7 @@ def conclude(
                 estimated=relative_errors(problem, objective, estimated.correction),
                 explained=estimated.explained,
                 doubts=doubts,
-                stalled=stalled,
+                advice=advice,
             ),
         ])  # fmt: skip
         done = Conclusion(measured, estimated, metrics, verdict, errors_of_unknowns(problem, objective))

@@ -7,14 +7,20 @@ from pinn_cli.basics.signals import Interruption
 from pinn_cli.methods.contracts import Stage
 from pinn_cli.training.clock import Clock
 
+RESUME = "pinn resume and the folder of the run"
+
 
 @dataclass(frozen=True)
 class Stop:
-    """Why training ended; `ends_run` if no further stage follows, `resumable` if the run is not complete."""
+    """Why training ended; `ends_run` if no further stage follows, `resumable` if the run is not complete.
+
+    `longer` is what to type for a longer training; "" if more steps change nothing.
+    """
 
     reason: str
     ends_run: bool = False
     resumable: bool = False
+    longer: str = ""
 
 
 @dataclass
@@ -59,25 +65,28 @@ class StopRules:
 
     def __call__(self, stage: Stage, progress: Progress, clock: Clock, interruption: Interruption) -> Stop | None:
         if self.seconds is not None and clock.seconds >= self.seconds:
-            return Stop(f"stop.seconds={self.seconds:g} reached", ends_run=True)
+            return Stop(f"stop.seconds={self.seconds:g} reached", ends_run=True, longer="a larger stop.seconds")
         if self.loss is not None and progress.loss <= self.loss:
-            return Stop(f"stop.loss={self.loss:g} reached", ends_run=not stage.underway)
+            last = not stage.underway
+            return Stop(f"stop.loss={self.loss:g} reached", ends_run=last, longer="a smaller stop.loss")
         if self.error is not None and progress.error <= self.error:
-            return Stop(f"stop.error={self.error:g} reached", ends_run=not stage.underway)
+            last = not stage.underway
+            return Stop(f"stop.error={self.error:g} reached", ends_run=last, longer="a smaller stop.error")
         if self.steps is not None and progress.step >= self.steps:
-            return Stop(f"stop.steps={self.steps} reached", ends_run=True)
+            return Stop(f"stop.steps={self.steps} reached", ends_run=True, longer="a larger stop.steps")
         if stage.report.stop:
             return Stop(f"the optimizer stopped: {stage.report.stop}")
         if stage.steps is not None and progress.stage_step >= stage.steps:
-            return Stop(f"{stage.steps} steps made")
+            return Stop(f"{stage.steps} steps made", longer=f"more steps for the stage {stage.name}")
         if shared := self._share_is_used(stage, progress, clock):
-            return Stop(shared)
+            return Stop(shared, longer="a larger stop.steps or stop.seconds")
         if self.plateau is not None and progress.idle >= self.plateau:
-            return Stop(f"plateau: no progress for {self.plateau} steps")
+            return Stop(f"plateau: no progress for {self.plateau} steps", longer="a larger stop.plateau")
         if interruption.reason:
-            return Stop(f"interrupted ({interruption.reason})", ends_run=True, resumable=True)
+            return Stop(f"interrupted ({interruption.reason})", ends_run=True, resumable=True, longer=RESUME)
         if self.total_seconds is not None and clock.total_seconds >= self.total_seconds:
-            return Stop(f"stop.total_seconds={self.total_seconds:g} reached", ends_run=True, resumable=True)
+            reason = f"stop.total_seconds={self.total_seconds:g} reached"
+            return Stop(reason, ends_run=True, resumable=True, longer=RESUME)
         return None
 
     def _share_is_used(self, stage: Stage, progress: Progress, clock: Clock) -> str | None:

@@ -41,7 +41,7 @@ class Verdict:
     explained  how much of the residuals the estimate explains (`error_estimate.py`); None: not measured
     points     training points of a constraint on each part of its region
     doubts     what was said of the problem before its training (`physics/doubts.py`)
-    stalled    whether the optimizer stopped by itself, so that more steps change nothing
+    advice     what may help where the equations do not hold, or not well enough; "": train longer
     """
 
     ratio: Mapping[str, float] = field(default_factory=dict)
@@ -52,7 +52,7 @@ class Verdict:
     explained: float | None = None
     points: Mapping[str, int] = field(default_factory=dict)
     doubts: Sequence[str] = ()
-    stalled: bool = False
+    advice: str = ""
 
     @property
     def larger(self) -> list[str]:
@@ -75,9 +75,7 @@ class Verdict:
 
     @property
     def _advice(self) -> str:
-        if self.stalled:
-            return "more steps change nothing: type a larger architecture.width, or another seed"
-        return "train longer: type a larger stop.steps"
+        return self.advice or "train longer: type a larger stop.steps"
 
     @property
     def ok(self) -> bool:
@@ -148,7 +146,7 @@ def worst(verdicts: Sequence[Verdict]) -> Verdict:
         explained=next((v.explained for v in verdicts if v.explained is not None), None),
         points={name: n for v in verdicts for name, n in v.points.items()},
         doubts=[doubt for v in verdicts for doubt in v.doubts],
-        stalled=any(v.stalled for v in verdicts),
+        advice=next((v.advice for v in verdicts if v.advice), ""),
     )
 
 

@@ -60,7 +60,7 @@ def test_a_loaded_run_gives_the_stored_fields(here):
 def test_a_run_with_too_few_features_asks_for_more_and_not_for_more_steps(capsys):
     few = ["architecture.width=20", "points.interior=60", "points.face=20"]
     assert main(["train", "problem=wave", *RECIPE, *few, "folder=run"]) == 0
-    assert "more steps change nothing: type a larger architecture.width" in capsys.readouterr().out
+    assert "more steps change nothing: try a larger architecture.width" in capsys.readouterr().out
 
 
 def test_a_resumed_run_has_the_same_bits():

@@ -230,12 +230,10 @@ def test_each_kind_has_its_line():
     assert (both.relative, both.estimated, both.doubts, both.points) == ({"pde": 0.4}, {"u": 0.2}, ["x"], {"pde": 3})
 
 
-def test_more_steps_are_not_advised_where_the_optimizer_has_stopped():
+def test_the_advice_is_that_of_the_run():
     for wrong in (Verdict(relative={"pde": 0.4}), Verdict(estimated={"u": 0.2})):
-        assert str(wrong).endswith("type a larger stop.steps")
-        assert str(worst([wrong, Verdict(stalled=True)])).endswith(
-            "more steps change nothing: type a larger architecture.width, or another seed"
-        )
+        assert str(wrong).endswith("; train longer: type a larger stop.steps")
+        assert str(worst([wrong, Verdict(advice="more steps change nothing")])).endswith("; more steps change nothing")
 
 
 @pytest.mark.parametrize(("explained", "ok"), [(0.9, True), (0.1, False), (float("nan"), False), (None, True)])

@@ -1,0 +1,18 @@
+"""What to type where a run has ended and its equations do not hold yet."""
+
+from collections.abc import Sequence
+
+from omegaconf import DictConfig
+
+from pinn_cli.training.stopping import Stop
+
+
+def advice(config: DictConfig, stop: Stop, earlier: Sequence[str]) -> str:
+    """Words for the verdict on a run that ended with `stop`; `earlier` are the reasons why its earlier stages ended."""
+    if stop.longer:
+        return f"train longer: type {stop.longer}"
+    more = ["dtype=float64"] if config.dtype == "float32" else []
+    more += ["more steps for the optimizers before the last"] if any(r.endswith("steps made") for r in earlier) else []
+    own = not config.architecture._target_.startswith("pinn_cli.")  # a network of the user's may have no width
+    more += ["a larger network" if own else "a larger architecture.width", "another seed"]
+    return f"more steps change nothing: try {', '.join(more[:-1])}, or {more[-1]}"

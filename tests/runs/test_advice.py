@@ -1,0 +1,39 @@
+"""The verdict's advice can be typed, and helps: it names the setting that has ended the run."""
+
+import pytest
+
+from pinn_cli.cli import main
+
+SMALL = ["problem=wave", "figures=off", "architecture.width=6", "architecture.depth=1", "points.interior=40",
+         "points.face=8", "folder=run"]  # fmt: skip
+STALLED = ["optimizer=[ssbroyden]", "optimizer.ssbroyden.loss_tolerance=1e9", "stop.steps=50"]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["stop.steps=1"], "train longer: type a larger stop.steps"),
+        (["stop.steps=null", "stop.seconds=0.001"], "train longer: type a larger stop.seconds"),
+        (["stop.loss=1e9"], "train longer: type a smaller stop.loss"),
+        (["stop.error=1e9"], "train longer: type a smaller stop.error"),
+        (["stop.plateau=1", "optimizer=[sgd]", "optimizer.sgd.lr=1e-300"], "train longer: type a larger stop.plateau"),
+        (
+            ["optimizer.levenberg_marquardt.steps=1"],
+            "train longer: type more steps for the stage levenberg_marquardt",
+        ),
+        (STALLED, "more steps change nothing: try a larger architecture.width, or another seed"),
+        (
+            [*STALLED, "dtype=float32"],
+            "more steps change nothing: try dtype=float64, a larger architecture.width, or another seed",
+        ),
+        (
+            [*STALLED, "optimizer=[adam,ssbroyden]", "optimizer.adam.steps=1"],
+            "more steps change nothing: try more steps for the optimizers before the last, a larger "
+            "architecture.width, or another seed",
+        ),
+    ],
+)  # fmt: skip
+def test_the_setting_that_ended_the_run_is_named(here, capsys, words, expected):
+    assert main(["train", *SMALL, *words]) == 0
+    guard = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("guard"))
+    assert guard.endswith(f"; {expected}")
