@@ -78,7 +78,7 @@ class Builder:
 
     def _fitting(self, node: DictConfig, cls: type, where: str) -> DictConfig:
         """The node with its nested parts, each checked against its constructor, without keywords of other parts."""
-        keywords, takes_any = _keywords(cls)
+        keywords, takes_any = keywords_of(cls)
         kept: dict[str, Any] = {}
         for key, value in ((str(key), value) for key, value in node.items()):
             if key not in (*SPECIAL, *keywords) and not takes_any:
@@ -142,7 +142,7 @@ def refuse_foreign(module: str, where: str) -> None:
     raise UsageError(f"{where}: expected a class of {rooms}, or of a module in {Path.cwd()}")
 
 
-def _keywords(cls: type) -> tuple[dict[str, Any], bool]:
+def keywords_of(cls: type) -> tuple[dict[str, Any], bool]:
     """The constructor's keywords with their annotations, and whether it takes other keywords too."""
     parameters = inspect.signature(cls).parameters.values()
     try:

@@ -1,6 +1,7 @@
 """The plan of a run, printed before its first step: what is in force, and what it will cost."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from omegaconf import DictConfig
@@ -10,6 +11,7 @@ from pinn_cli.basics.memory import amount, free_memory
 from pinn_cli.basics.text import LABEL, page, terminal_width, wrap
 from pinn_cli.configuration import device
 from pinn_cli.configuration.assemble import Parts
+from pinn_cli.configuration.build import keywords_of
 from pinn_cli.configuration.cost import SLOW, StepMemory, factorisation, refuse_too_large, streams_of
 from pinn_cli.methods.contracts import Stage
 from pinn_cli.physics.scales import Scale
@@ -75,8 +77,8 @@ def text(config: DictConfig, name: str, parts: Parts, objective: Objective, comp
         ("problem", f"{name}  {_pairs(parts.problem.coefficients)}"),
         *(("field", line) for line in described(parts.scales or {})),
         *_constraints(parts, objective, width),
-        ("network", f"{type(objective.model.network).__name__}  {size} parameters  {_settings(config.architecture)}"
-                    f"  inputs scaled: {config.scaling}"),
+        ("network", f"{type(objective.model.network).__name__}  {size} parameters  "
+                    f"{_network(config.architecture, type(objective.model.network))}  inputs scaled: {config.scaling}"),
         ("train", f"{_schedule(config)}  {rows} residuals  seed {config.seed}"),
         *(("strategy", f"{name}  {_settings(node)}") for name, node in (config.get("strategy") or {}).items()),
         ("stop", _stop(config)),
@@ -140,10 +142,16 @@ def _constraints(parts: Parts, objective: Objective, width: int | None) -> list[
     return [("", line) for line in lines] + ([("", f"{', '.join(imposed)}: exact by construction")] if imposed else [])
 
 
-def _settings(node: DictConfig) -> str:
+def _settings(node: Mapping[Any, Any]) -> str:
     return _pairs(
         {str(key): value for key, value in node.items() if not str(key).startswith("_") and value is not None}
     )
+
+
+def _network(node: DictConfig, cls: type) -> str:
+    """The settings that the network takes; those of a recipe for other networks are left out."""
+    keywords, takes_any = keywords_of(cls)
+    return _settings({key: value for key, value in node.items() if takes_any or key in keywords})
 
 
 def _schedule(config: DictConfig) -> str:

@@ -55,6 +55,12 @@ def test_the_plan_names_the_settings_of_a_recipe_that_it_leaves_out():
     assert "note     optimizer.adam is not selected; left out of the recipe:  lr=0.001  schedule.factor=0.9" in text
 
 
+def test_the_line_of_the_network_has_no_settings_that_it_does_not_take():
+    text = planned("problem=poisson_1d", "architecture=random_features", "architecture.width=30", "points.interior=40")
+    line = next(line for line in text.splitlines() if line.startswith("network"))
+    assert "width=30" in line and "scale=6" in line and "depth" not in line and "initialiser" not in line
+
+
 def test_a_name_counts_more_than_its_region_and_a_region_more_than_its_kind():
     constraints = assemble(compose(["problem=klein_gordon"])).problem.constraints()
     table = {"interior": 2.0, "face": 3.0, "initial": 4.0, "velocity": 5.0}
