@@ -33,7 +33,7 @@ FACE = {0: 1, 1: 200, 2: 300, 3: 500}  # points on each part of the boundary, by
 RIDGE = 1e-20  # relative to the squared length of a column
 STEPS = 2  # of Newton's method at most
 BENT = 0.3  # another step is taken if the residual differs by this share from what the linearised equations predict
-MEASURED = 1e-3  # weight of measurements: they choose among solutions of the equations, and their noise bends none
+MEASURED = 1e-3  # least weight of measurements: they choose among solutions of the equations, their noise bends none
 PEAKS = 0.02  # of the residuals in the interior: the largest ones
 NOISE = 16  # samples of the noise of measurements
 
@@ -53,7 +53,6 @@ class DefectCorrection:
         self.size = self._sizes()
         features = self._features(max(20, columns // len(self.size)), seed)
         self.basis = Basis(residuals, features, features.count)
-        self.correction = Correction(self.basis, torch.zeros(self.basis.columns, dtype=torch.float64, device="cpu"))
         self.equations = [n for n, c in residuals.constraints.items() if c.kind != "data"]
         self.noise: list[Correction] = []
         inside = sum(c.kind == "interior" for c in residuals.constraints.values())
@@ -62,7 +61,9 @@ class DefectCorrection:
         solved, unseen = (
             Sample(self.basis, *draw(residuals, n, self.basis.columns, seed + k), before) for k, n in enumerate(counts)
         )
-        self._solve(solved, unseen)
+        self._solve(solved, unseen, MEASURED)
+        if self.misfit and (ratio := self.after / self.misfit) > 2 * MEASURED:
+            self._solve(solved, unseen, min(1.0, ratio))  # else what stays of the equations would move the unknowns
 
     def _features(self, K: int, seed: int) -> FeaturesOfPoints:
         """Isotropic features of every scale, and features along the fronts of the fields where residuals are large."""
@@ -82,10 +83,12 @@ class DefectCorrection:
         self.gentle = slice(1, 1 + round(SHARES[min(SHARES)] * K))
         return FeaturesOfPoints(inputs, torch.cat([w, fronts]), torch.cat([anywhere, X]))
 
-    def _solve(self, solved: "Sample", unseen: "Sample") -> None:
+    def _solve(self, solved: "Sample", unseen: "Sample", measured_weight: float) -> None:
+        zero = torch.zeros(self.basis.columns, dtype=torch.float64, device="cpu")
+        self.correction = Correction(self.basis, zero)
         J, F = solved.equations.rows(self.correction), solved.equations.values(self.correction)
         responses = self._responses(J)
-        factor = {n: (1.0 if n in self.equations else MEASURED) / responses[n] for n in F}
+        factor = {n: (1.0 if n in self.equations else measured_weight) / responses[n] for n in F}
         scale = torch.cat([self.size.repeat_interleave(self.basis.count), self._unknown_sizes()])
 
         def squares(sample: Sample, at: Correction | None, names: Collection[str]) -> float:
@@ -112,7 +115,8 @@ class DefectCorrection:
             if step and not after < self.after:
                 break
             self.correction, self.after = at, after
-            self.before = math.sqrt(before + max(0.0, misfit - squares(unseen, at, measured)))
+            rest = squares(unseen, at, measured)
+            self.before, self.misfit = math.sqrt(before + max(0.0, misfit - rest)), math.sqrt(rest)
             self.peaks_before, self.peaks_after = self._peaks(unseen, at, responses)
             F = solved.equations.values(at)
             self.noise = self._noise(solution, A.split([len(r) for r in F.values()]), F, w, scale)

@@ -236,6 +236,19 @@ def test_noise_of_measurements_is_part_of_the_error():
     assert 0.5 * deviation < noisy.unknowns["k"] < 3 * deviation
 
 
+def test_residuals_that_no_feature_expresses_do_not_move_an_unknown():
+    """k is right as far as noise allows; the network follows the noise a little, in ripples finer than the features."""
+    problem = Measured(noise=0.02)
+
+    def rippled(t):
+        return torch.exp(-t) + sum(1e-4 * torch.sin(n * t + n) for n in (301, 383))
+
+    model = Model(Features(problem.domain, "none"), Written(rippled), {"k": 1.0}).double()
+    found = estimated(problem, model)[0]
+    t = torch.linspace(0, 2, 40, dtype=torch.float64)
+    assert found.unknowns["k"] < 3 * 0.02 / float((t * torch.exp(-t)).norm())  # 3 deviations by linear regression
+
+
 # --- where there is no estimate -------------------------------------------------------------------------------------
 
 
