@@ -78,7 +78,7 @@ def main() -> None:
 
 
 def run(words: str) -> dict:
-    """One run in a folder of its own: its command, true and estimated errors, and how much is explained."""
+    """One run in a folder of its own: its command, true and estimated errors, and how much is explained and trusted."""
     with tempfile.TemporaryDirectory() as home:
         command = [*words.split(), "threads=1", "device=cpu", "compile=off", "figures=off", "folder=run"]
         environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
@@ -91,6 +91,7 @@ def run(words: str) -> dict:
         "error": {name: float(f"{e:.3g}") for name, e in errors.items()},
         "estimated": {name: float(f"{e:.3g}") for name, e in estimated.items()},
         "explained": float(f"{estimate.get('explained', float('nan')):.3g}"),
+        "trust": str(estimate.get("trust", "")),
     }
 
 

@@ -240,14 +240,14 @@ def _scientific(value: float | None) -> str:
 
 def error_estimates(report: list[dict[str, Any]]) -> str:
     """True and estimated errors, a row for each run, by how much of the residual is explained."""
-    head = ["`pinn train ...`", "error", "estimated", "ratio", "explained"]
+    head = ["`pinn train ...`", "error", "estimated", "ratio", "explained", "words"]
     rows = []
     for one in sorted(report, key=lambda one: -one["explained"]):
         ratios = [one["estimated"][name] / true for name, true in one["error"].items()]
-        words = one["command"].replace(" units=raw weights.interior=1", "")
         numbers = [_errors(one["error"]), _errors(one["estimated"]), ", ".join(f"{q:.2g}" for q in ratios)]
-        rows.append([f"`{words}`", *numbers, f"{one['explained']:.2f}"])
-    return f"{_table(head, rows)}\n\nAll with `units=raw weights.interior=1`, one thread."
+        trust = "" if "%" in one["trust"].partition(":")[0] else one["trust"].partition(":")[0]
+        rows.append([f"`{one['command']}`", *numbers, f"{one['explained']:.2f}", trust])
+    return _table(head, rows)
 
 
 BLOCKS: dict[str, Source] = {
