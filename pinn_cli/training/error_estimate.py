@@ -44,7 +44,7 @@ from pinn_cli.training.defect_correction import DefectCorrection
 from pinn_cli.training.objective import Objective
 from pinn_cli.training.residuals import Residuals
 
-GOOD, POOR = 0.6, 0.4  # explained: from GOOD on certain within a factor of 3, below POOR a lower bound
+GOOD, POOR = 0.6, 0.4  # explained: from GOOD on within a factor of 3 where measured, below POOR a lower bound
 NEAR_ZERO = 0.1  # relative error of a field or coefficient that may be near 0: its absolute error is told too
 ENOUGH = 0.75  # explained: more columns are not tried
 COLUMNS = (400, 800)  # of the first attempt and of the second
