@@ -15,7 +15,7 @@ def add(parser: ArgumentParser) -> None:
     """The arguments of `pinn resume`."""
     parser.add_argument("run", nargs="?", default="latest", help="a run, sweep or problem's name (default: latest)")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="of a run, e.g. stop.steps=9000")
-    parser.add_argument("--changed", action="store_true", help="even if modules or data files have changed")
+    parser.add_argument("--changed", action="store_true", help="even if modules, data or coefficients have changed")
 
 
 def run(arguments: Namespace) -> int:

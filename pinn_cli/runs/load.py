@@ -31,6 +31,7 @@ from pinn_cli.records import checkpoint
 from pinn_cli.records.folder import CHECKPOINT, RESULTS
 from pinn_cli.records.results import Results
 from pinn_cli.records.status import Status
+from pinn_cli.runs.inputs import refuse_other_inputs
 from pinn_cli.training.finish import unknowns_of
 from pinn_cli.training.objective import Objective, units_of
 
@@ -42,8 +43,8 @@ def load(folder: Path, trust_source: bool = False, device: str = "cpu", changed:
 
     With `changed` the modules are taken from their files as they are now. Raises UsageError if there is no run, if its
     file is damaged, if it has recorded a text that is neither here nor one that was trained with here (unless
-    `trust_source`: importing it runs it), or if a data file that the problem reads has changed; MachineError (one of
-    them) if such a file cannot be read.
+    `trust_source`: importing it runs it), or if a data file that the problem reads, its coefficients or measurements
+    have changed; MachineError (one of them) if such a file cannot be read.
     """
     results = Results(folder / RESULTS)
     about, config = results.read_attributes(), read_back(results.read_config(), results.path)
@@ -79,6 +80,7 @@ def _loaded(
             with code.active():
                 parts = assemble(config)
             code.refuse_other_data(data_in(results), folder)
+            refuse_other_inputs(about, parts.problem, folder)
     state = _state(folder, results)
     model = shaped(parts.problem, parts.new_models(), state)
     _restore(model, state, folder)

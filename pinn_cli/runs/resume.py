@@ -21,6 +21,7 @@ from pinn_cli.records.provenance import now
 from pinn_cli.records.results import Results
 from pinn_cli.records.status import Status
 from pinn_cli.records.summary import flat
+from pinn_cli.runs.inputs import inputs_of, refuse_other_inputs
 from pinn_cli.runs.job import Job, surroundings
 from pinn_cli.training.clock import Clock
 
@@ -61,6 +62,8 @@ def resume_locked(folder: Path, changes: Mapping[str, Any] | None = None, change
                          "from those of a run that was not stopped")  # fmt: skip
         job, path = Job(config, about["problem"], assemble(config, notes=notes), code), folder / CHECKPOINT
         code.go_on_from(results, changed)
+        if not changed:
+            refuse_other_inputs(about, job.parts.problem, folder)
         saved = checkpoint.load_run(path, job.parts.device) if path.exists() else None  # None: killed before a step
         step, seconds = (saved["progress"]["step"], saved["seconds"]) if saved else (0, 0.0)
         _refuse_limits_passed(folder, changes, step, seconds)
@@ -68,7 +71,7 @@ def resume_locked(folder: Path, changes: Mapping[str, Any] | None = None, change
         _return_to_checkpoint(folder, step, yaml if changes else None)
         life = {"started": now(), "step": step, **provenance.surroundings(job.parts.device)}
         results.replace({"resumed": [*results.read("resumed").get("", []), json.dumps(life)]})
-        results.attributes(status=Status.RUNNING, reason="", threads=threads)
+        results.attributes(status=Status.RUNNING, reason="", threads=threads, inputs=inputs_of(job.parts.problem))
         code.update(results)
         trust(code.texts)
         clock.earlier = seconds

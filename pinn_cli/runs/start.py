@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import torch
 from omegaconf import DictConfig, OmegaConf
 
 from pinn_cli.basics import files
@@ -13,14 +12,14 @@ from pinn_cli.configuration import project
 from pinn_cli.configuration.assemble import assemble
 from pinn_cli.configuration.compose import Request
 from pinn_cli.configuration.sources import Sources, refuse_changed, trust
-from pinn_cli.physics.problem import Problem
 from pinn_cli.records import folder as run_folder
 from pinn_cli.records import summary as runs
 from pinn_cli.records.folder import RESULTS
 from pinn_cli.records.lock import Lock
-from pinn_cli.records.provenance import inputs_hash, provenance
+from pinn_cli.records.provenance import provenance
 from pinn_cli.records.results import Results
 from pinn_cli.records.status import Status
+from pinn_cli.runs.inputs import inputs_of
 from pinn_cli.runs.job import Job, surroundings
 from pinn_cli.runs.resume import resume_locked
 from pinn_cli.training.clock import Clock
@@ -47,18 +46,12 @@ def start(request: Request) -> tuple[int, Path]:
                 files.clear(folder)
                 yaml = OmegaConf.to_yaml(config, resolve=True)
                 about = provenance(config, name, job.parts.device, request.words) | project.attributes(config)
-                known = {"inputs": _inputs(job.parts.problem)}
+                known = {"inputs": inputs_of(job.parts.problem)}
                 Results(folder / RESULTS).create(about | known | {"source": code.hash}, yaml, code.groups())
                 trust(code.texts)
                 files.write(folder / "config.yaml", yaml)
                 return job.train(folder, clock, f"{plan}\nfolder   {folder}"), folder
     return _again(folder, config), folder
-
-
-def _inputs(problem: Problem) -> str:
-    """The hash of what the problem has got from its text, its settings, its data or anything else."""
-    measured = any(c.kind == "data" for c in problem.constraints())
-    return inputs_hash(problem.coefficients, problem.data if measured else torch.zeros(0, device="cpu"))
 
 
 def rehearse(request: Request) -> None:

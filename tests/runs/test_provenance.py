@@ -14,7 +14,7 @@ import h5py
 import pytest
 
 from pinn_cli import cli, load
-from pinn_cli.basics.errors import MachineError
+from pinn_cli.basics.errors import MachineError, UsageError
 from pinn_cli.configuration.sources import Sources
 from pinn_cli.records.results import Results
 from pinn_cli.runs.resume import resume
@@ -127,6 +127,22 @@ def test_what_no_file_says_is_told_apart_by_the_inputs_of_the_problem(project: P
         assert cli.main(["train", *SMALL, f"folder=run{k}"]) == 0
         inputs.append(Results(Path(f"run{k}/results.h5")).read_attributes()["inputs"])
     assert inputs[0] == inputs[1] != inputs[2]
+
+
+def test_a_run_goes_on_and_is_loaded_with_its_own_inputs_only(project: Path, monkeypatch, capsys) -> None:
+    edit("problems/base.py", "self.domain = Box", "import os; self.e = float(os.environ['E']); self.domain = Box")
+    monkeypatch.setenv("E", "1.0")
+    assert cli.main(["train", *SMALL, "folder=run"]) == 0
+    began = Results(Path("run/results.h5")).read_attributes()["inputs"]
+    monkeypatch.setenv("E", "2.0")
+    assert cli.main(["resume", "run", "stop.steps=40"]) == 2
+    assert "coefficients or measurements are not those that run was trained with" in capsys.readouterr().err
+    with pytest.raises(UsageError, match="set environment variables as they were"):
+        load("run")
+    assert load("run", changed=True).coordinates == ("x",)
+    assert cli.main(["resume", "run", "stop.steps=40", "--changed"]) == 0
+    assert Results(Path("run/results.h5")).read_attributes()["inputs"] != began
+    load("run")
 
 
 def test_the_text_imported_at_the_start_is_recorded_not_the_file_at_the_end(project: Path, monkeypatch) -> None:
