@@ -4,13 +4,14 @@ from collections.abc import Sequence
 
 from omegaconf import DictConfig
 
-from pinn_cli.training.stopping import Stop
+from pinn_cli.training.stopping import SHARE, Stop
 
 
 def advice(config: DictConfig, stop: Stop, earlier: Sequence[str]) -> str:
     """Words for the verdict on a run that ended with `stop`; `earlier` are the reasons why its earlier stages ended."""
     if stop.longer:
-        return f"train longer: type {stop.longer}"
+        shared = any(reason.startswith(SHARE) for reason in earlier)  # a resume goes on with the last stage only
+        return f"train longer: type {stop.longer}{' in a new run' if shared else ''}"
     more = ["dtype=float64"] if config.dtype == "float32" else []
     more += ["more steps for the optimizers before the last"] if any(r.endswith("steps made") for r in earlier) else []
     own = not config.architecture._target_.startswith("pinn_cli.")  # a network of the user's may have no width

@@ -7,6 +7,7 @@ from pinn_cli.basics.signals import Interruption
 from pinn_cli.methods.contracts import Stage
 from pinn_cli.training.clock import Clock
 
+SHARE = "its share of"  # so begins the reason of a stage that has used its share of a limit of the run
 RESUME = "pinn resume and the folder of the run"
 
 
@@ -95,10 +96,10 @@ class StopRules:
             return None
         before = progress.step - progress.stage_step
         if self.steps is not None and progress.stage_step >= stage.share * (self.steps - before - stage.reserved):
-            return f"its share of stop.steps={self.steps}: {progress.stage_step} steps made"
+            return f"{SHARE} stop.steps={self.steps}: {progress.stage_step} steps made"
         spent = clock.seconds - progress.seconds
         if self.seconds is not None and spent >= stage.share * (self.seconds - progress.seconds):
-            return f"its share of stop.seconds={self.seconds:g}: {progress.stage_step} steps made"
+            return f"{SHARE} stop.seconds={self.seconds:g}: {progress.stage_step} steps made"
         return None
 
     def seconds_left(self, clock: Clock) -> float | None:

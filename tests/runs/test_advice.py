@@ -21,6 +21,10 @@ STALLED = ["optimizer=[ssbroyden]", "optimizer.ssbroyden.loss_tolerance=1e9", "s
             ["optimizer.levenberg_marquardt.steps=1"],
             "train longer: type more steps for the stage levenberg_marquardt",
         ),
+        (
+            ["strategy=[time_marching]", "strategy.time_marching.windows=2", "stop.steps=3"],
+            "train longer: type a larger stop.steps in a new run",
+        ),
         (STALLED, "more steps change nothing: try a larger architecture.width, or another seed"),
         (
             [*STALLED, "dtype=float32"],
