@@ -45,12 +45,14 @@ class Undetermined:
     """The fields and unknowns that may change while no residual changes.
 
     `up_to` is the kind of these changes, if all are of one kind: a constant, or a function of time. `unseen` are the
-    unknowns that no residual sees where the equations hold.
+    unknowns that no residual sees where the equations hold. `together`: the names are unknowns of which some function
+    is determined, such as a product.
     """
 
     names: tuple[str, ...]
     up_to: str = ""
     unseen: tuple[str, ...] = ()
+    together: bool = False
 
     def __str__(self) -> str:
         if self.unseen:
@@ -60,6 +62,11 @@ class Undetermined:
                 f"k * (u_xx - f); divide by it, or write {k} where it counts"
             )
         names = ", ".join(self.names)
+        if self.together:
+            return (
+                f"the constraints determine {names} only together, as in a product or a sum; write one unknown in "
+                "their place, give one of them a number, or add data that tell them apart"
+            )
         if self.up_to:
             return f"the constraints determine {names} only up to {self.up_to}; add a condition on the level of {names}"
         return f"the constraints do not determine {names}; add a boundary or initial condition, or data, for {names}"
@@ -82,10 +89,13 @@ def undetermined(problem: Problem, periodic: Collection[str] = ()) -> Undetermin
     null = V[sizes < ZERO].T
     left = of_unknowns - U @ (U.T @ of_unknowns)
     _, sizes, V = torch.linalg.svd(left, full_matrices=False)
-    unknowns = [n for n, row in zip(problem.unknowns, V[sizes < SAME].T, strict=True) if row.norm() > 0.1]
+    loose = V[sizes < SAME]
+    unknowns = [n for n, row in zip(problem.unknowns, loose.T, strict=True) if row.norm() > 0.1]
     free = trial.named(null, unknowns) if null.shape[1] or unknowns else Undetermined(())
     vanishing = unseen(problem)
-    found = replace(free, names=tuple(dict.fromkeys([*free.names, *vanishing])), unseen=tuple(vanishing))
+    together = not null.shape[1] and len(loose) < len(unknowns)
+    names = tuple(dict.fromkeys([*free.names, *vanishing]))
+    found = replace(free, names=names, unseen=tuple(vanishing), together=together)
     return found if found.names else None
 
 

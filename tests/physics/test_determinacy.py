@@ -181,6 +181,28 @@ def test_an_unknown_that_vanishes_with_the_equations_is_not_determined(case):
         assert "where the equations hold, no residual changes with k" in str(free)
 
 
+@pytest.mark.parametrize(
+    "pde",
+    [
+        lambda self, u_xx, a, b: a * b * u_xx + 2,
+        lambda self, u, u_xx, a, b: u_xx - (a - b) * u + 2,
+        lambda self, u, u_xx, a, b: a * u_xx + b * u + 2,  # one sensor for two unknowns
+    ],
+)
+def test_unknowns_of_which_only_a_product_or_sum_is_determined_are_named_together(pde):
+    constraints = {"pde": on("interior")(pde), "wall": WALL, **SENSOR}
+    free = undetermined(problem(Box(x=(0, 1)), constraints, unknowns={"a": 1.0, "b": 1.5}))
+    assert free is not None
+    assert "determine a, b only together, as in a product or a sum" in str(free)
+
+
+def test_two_unknowns_without_data_are_not_called_a_product():
+    constraints = {"pde": on("interior")(lambda self, u, u_xx, a, b: a * u_xx + b * u + 2), "wall": WALL}
+    free = undetermined(problem(Box(x=(0, 1)), constraints, unknowns={"a": 1.0, "b": 1.5}))
+    assert free is not None
+    assert "determine a, b; add" in str(free)
+
+
 def times(factor, method, first):
     """The residual of `method` times a function of the coordinate `first`."""
     names = [name for name in inspect.signature(method).parameters if name != "self"]
