@@ -11,7 +11,8 @@ from torch import nn
 from pinn_cli.derivatives.engines import Taylor
 from pinn_cli.methods import symmetric
 from pinn_cli.methods.architectures.mlp import MLP
-from pinn_cli.methods.optimizers.levenberg_marquardt import LevenbergMarquardt, NormalEquations
+from pinn_cli.methods.optimizers.levenberg_marquardt import LevenbergMarquardt
+from pinn_cli.methods.optimizers.normal_equations import NormalEquations
 from pinn_cli.methods.symmetric import Buffers
 from pinn_cli.physics.domains import Interval
 from pinn_cli.physics.problem import Problem, on

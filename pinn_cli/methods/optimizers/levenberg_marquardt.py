@@ -8,8 +8,7 @@
 D is diagonal: `output_layer` for parameters of the last layer, in which the fields are linear, and 1 for all others.
 A step is accepted if the loss falls. Then mu <- mu max(1/3, 1 - (2 rho - 1)^3), rho = actual / predicted decrease.
 Otherwise mu grows by 2, 4, 8, ... and the same linearisation is factored again. (Levenberg 1944; Marquardt 1963;
-Nielsen 1999; Transtrum & Sethna 2012.) The linear algebra uses the smaller of parameter space (J^T J, P x P) and
-residual space (J D^-1 J^T, M x M); the step is the same.
+Nielsen 1999; Transtrum & Sethna 2012.)
 """
 
 import math
@@ -21,40 +20,11 @@ from torch import Tensor
 
 from pinn_cli.methods import symmetric
 from pinn_cli.methods.contracts import Linearisation, Objective, Optimizer, Report
+from pinn_cli.methods.optimizers.normal_equations import NormalEquations, bytes_needed
 from pinn_cli.methods.symmetric import Buffers
 
 FLOOR, CEILING = 1e-22, 1e20  # of the damping
 PATIENCE = 20  # accepted steps without progress before it stops
-
-
-class NormalEquations:
-    """d(u) = -(J^T J + mu D)^-1 J^T u for several mu, in the smaller space; at most `budget` bytes of J at a time.
-
-    D (P,) is the diagonal. In residual space d = -D^-1 J^T (J D^-1 J^T + mu I)^-1 u. The matrix, its factor and J lie
-    in `buffers`, which the next equations overwrite.
-    """
-
-    def __init__(self, linear: Linearisation, D: Tensor, budget: float, buffers: Buffers):
-        self.linear, self.D, self.buffers = linear, D, buffers
-        self.small = linear.parameters <= linear.rows
-        weights = None if bool((D == 1).all()) else 1 / D
-        self.matrix = linear.gram(budget, buffers) if self.small else linear.kernel(budget, weights, buffers)
-
-    def damp(self, mu: float) -> bool:
-        """Factor the damped matrix; False if rounding has made it indefinite."""
-        self.factor = self.buffers("factor", self.matrix, *self.matrix.shape).copy_(self.matrix)
-        self.factor.diagonal().add_(mu * self.D if self.small else mu)
-        return symmetric.factor(self.factor)
-
-    def step(self, u: Tensor) -> Tensor:
-        """d (P,) for a residual vector u (M,)."""
-        if self.small:
-            return -symmetric.solve(self.factor, self.linear.transposed(u))
-        return -self.linear.transposed(symmetric.solve(self.factor, u)) / self.D
-
-    def norm(self, d: Tensor) -> Tensor:
-        """sqrt(d^T D d), the norm that the damping bounds."""
-        return (self.D.sqrt() * d).norm()
 
 
 @dataclass
@@ -110,9 +80,8 @@ class LevenbergMarquardt(Optimizer):
         return torch.ones_like(last, dtype=objective.dtype).masked_fill_(last, self.output_layer)
 
     def workspace(self, parameters: int, rows: int, itemsize: int) -> float:
-        """Bytes of a step besides the rows of J: the matrix and its factor, and J, formed in pieces, with a copy."""
-        side = min(parameters, rows)
-        return 2.0 * side * side * itemsize + 2 * min(self.memory * 1e9, float(parameters * rows * itemsize))
+        """Bytes of the normal equations."""
+        return bytes_needed(parameters, rows, itemsize, self.memory * 1e9)
 
     def _prepare(self, linear: Linearisation, points_changed: bool) -> None:
         """The first damping; tenfold after a change of points, but not above what a first step would use."""
