@@ -39,8 +39,12 @@ class Constraint:
         return self.region if self.region in ("interior", "data") else "face"
 
 
-def on(region: str) -> Callable:
-    """Mark a method as a residual that must vanish on `region`."""
+def on(region: str, *others: str) -> Callable:
+    """Mark a method as a residual that must vanish on `region`. Raises TypeError for more than one region."""
+    if others:
+        faces = ", ".join(f'"{face}"' for face in (region, *others))
+        named = f'type Box(..., names={{"ends": [{faces}]}}) and @on("ends")'
+        raise TypeError(f"@on({faces}): expected one region; {named}")
 
     def mark(method: Callable) -> Callable:
         method._build = lambda problem, name: problem._constraint(name, region)  # type: ignore[attr-defined]

@@ -140,6 +140,11 @@ def test_a_wrong_problem_is_refused_in_one_line(members, message):
         bad().constraints()
 
 
+def test_a_condition_on_two_faces_is_refused_with_what_to_write():
+    with pytest.raises(TypeError, match=r'expected one region; type Box\(\.\.\., names=\{"ends": \["x=0", "x=1"\]'):
+        on("x=0", "x=1")
+
+
 def test_points_of_regions():
     box = Plate().domain
     unit = torch.rand(40, 3, dtype=torch.float64)
