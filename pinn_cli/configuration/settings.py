@@ -67,8 +67,10 @@ SETTINGS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "stop.total_seconds": (_or_null(_positive), "a number above 0, or null"),
     "stop.loss": (_or_null(_positive), "a number above 0, or null"),
     "stop.error": (_or_null(_positive), "a number above 0, or null"),
+    "stop.estimated_error": (_or_null(_positive), "a number above 0, or null"),
     "stop.plateau": (_or_null(_count), "a whole number of steps, or null"),
     "record.every": (_or_null(_count), "a whole number of steps, or null"),
+    "record.estimated_error": (_or_null(_count), "a whole number of steps, or null"),
     "folder": (_or_null(lambda value: isinstance(value, str) and bool(value)), "the name of a folder, or null"),
     "figures": _one_of("on", "off"),
 }

@@ -21,8 +21,8 @@ RUN = {
     "optimizer": dict, "sampler": dict, "weighting": dict,
 }  # fmt: skip
 PROGRESS = {
-    "step": int, "stage": int, "stage_step": int, "idle": int, "loss": float, "error": float, "best": float,
-    "seconds": float,
+    "step": int, "stage": int, "stage_step": int, "idle": int, "loss": float, "error": float, "estimated": float,
+    "best": float, "seconds": float,
 }  # fmt: skip
 
 

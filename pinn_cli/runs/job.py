@@ -31,6 +31,7 @@ from pinn_cli.training import compilation
 from pinn_cli.training.clock import COMPILATION, Clock
 from pinn_cli.training.console import Console, Summary
 from pinn_cli.training.diagnostic_records import DiagnosticRecords
+from pinn_cli.training.estimate_records import EstimateRecords
 from pinn_cli.training.finish import conclude, spreads_of, unknowns_of
 from pinn_cli.training.loop import Run, train
 from pinn_cli.training.objective import Objective
@@ -80,8 +81,14 @@ class Job:
             screen.plan(text)
             run = self._run(clock, interruption, saved)
             diagnostics = DiagnosticRecords(self.parts.diagnostics, results)
-            every = self.config.record.every
-            recorder = Recorder(results, screen, folder / CHECKPOINT, every=every, diagnostics=diagnostics)
+            recorder = Recorder(
+                results,
+                screen,
+                folder / CHECKPOINT,
+                every=self.config.record.every,
+                diagnostics=diagnostics,
+                estimates=self._estimates(),
+            )
             try:
                 self._look_at_reference(screen)
                 self.code.update(results)  # the reference may have read a file
@@ -105,6 +112,12 @@ class Job:
                     raise TrainingError(line) from error
                 raise
         return STOPPED if stop.resumable else FINISHED
+
+    def _estimates(self) -> EstimateRecords | None:
+        """The estimated errors of the history, if they are asked for."""
+        every = self.config.record.get("estimated_error")
+        asked = every is not None or self.config.stop.get("estimated_error") is not None
+        return EstimateRecords(self.config.seed, every, self.doubts) if asked else None
 
     def _look_at_reference(self, screen: Console) -> None:
         """Compute the reference here, and not at the first row, as it may fail; say what a table does not cover."""

@@ -35,6 +35,9 @@ LINE_INTERVAL = 3.0  # seconds between two lines of a log
 LIVE_INTERVAL = 0.2  # seconds between two pictures of the live table
 METRICS = 5  # of the problem on one line
 TREND = 24  # bars in a trend
+TITLES = {  # of the rows of the live table by kind, and their style
+    "loss": ("  ", ""), "error": ("relative L2 error, ", "bold cyan"), "estimated_error": ("estimated error, ", "cyan"),
+}  # fmt: skip
 
 
 @dataclass
@@ -278,12 +281,14 @@ def picture(state: State) -> Group:
         table.add_column(heading, justify=justify, header_style="dim", no_wrap=True)  # type: ignore[arg-type]
     for name, value in state.values.items():
         kind, _, label = name.partition("/")
-        if kind in ("loss", "error"):
-            style = "bold cyan" if kind == "error" else "bold" if label == "total" else ""
+        if kind in TITLES:
+            style = "bold" if label == "total" else TITLES[kind][1]
             weight = state.values.get(f"weight/{label}") if kind == "loss" else None
-            title = f"relative L2 error, {label}" if kind == "error" else "loss" if label == "total" else f"  {label}"
+            title = "loss" if label == "total" else f"{TITLES[kind][0]}{label}"
             bars = Text(trend(state.trends.get(name, []), TREND), "dim")
-            table.add_row(title, scientific(value), "" if weight is None else f"{weight:.3g}", bars, style=style)
+            doubt = _doubt(state.values) if kind == "estimated_error" else ""
+            shown = "" if weight is None else f"{weight:.3g}"
+            table.add_row(title, scientific(value) + doubt, shown, bars, style=style)
         elif kind == "unknown":
             table.add_row(label, f"{value:.6g}", "", "", style="bold green")
     return Group(bar, table)
@@ -292,9 +297,10 @@ def picture(state: State) -> Group:
 def parts(values: Mapping[str, float]) -> list[str]:
     """``loss 1.23e-04``, each constraint ``pde 9.1e-05``, each unknown ``nu 0.29881``, ``rel_l2 4.5e-03``.
 
-    With several fields the errors are ``rel_l2/u 4.5e-03``.
+    With several fields the errors are ``rel_l2/u 4.5e-03``. Estimated errors follow, ``estimated 4e-03``, or
+    ``estimated 4e-03?`` where they are not to be trusted.
     """
-    by_kind: dict[str, dict[str, float]] = {"loss": {}, "unknown": {}, "error": {}}
+    by_kind: dict[str, dict[str, float]] = {"loss": {}, "unknown": {}, "error": {}, "estimated_error": {}}
     for name, value in values.items():
         kind, _, label = name.partition("/")
         by_kind.setdefault(kind, {})[label] = value
@@ -302,5 +308,16 @@ def parts(values: Mapping[str, float]) -> list[str]:
     total = [f"loss {scientific(loss.pop('total'))}"] if "total" in loss else []
     losses = [f"{name} {scientific(value, 2)}" for name, value in loss.items()]
     unknowns = [f"{name} {value:.5g}" for name, value in by_kind["unknown"].items()]
-    named = [f"rel_l2{f'/{name}' if len(errors) > 1 else ''} {scientific(v, 2)}" for name, v in errors.items()]
-    return [*total, *losses, *unknowns, *named]
+    named = [f"rel_l2{_label(name, errors)} {scientific(v, 2)}" for name, v in errors.items()]
+    estimated, doubt = by_kind["estimated_error"], _doubt(values)
+    guessed = [f"estimated{_label(name, estimated)} {scientific(v, 1)}{doubt}" for name, v in estimated.items()]
+    return [*total, *losses, *unknowns, *named, *guessed]
+
+
+def _label(name: str, errors: Mapping[str, float]) -> str:
+    return f"/{name}" if len(errors) > 1 else ""
+
+
+def _doubt(values: Mapping[str, float]) -> str:
+    """A ? after an estimated error that is rough, a lower bound or no guide."""
+    return "" if values.get("estimate/trusted") else "?"

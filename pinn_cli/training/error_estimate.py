@@ -77,6 +77,10 @@ class Estimate:
         """Whether so little of the residual is explained that the errors are lower bounds."""
         return not min(self.explained, self.peaks) >= POOR
 
+    def is_trusted(self, solved: bool) -> bool:
+        """Whether `trust` is a plain share: then the errors are no lower bounds, and may stop a run."""
+        return solved and not self.why and not self.is_bound
+
     def trust(self, solved: bool = True) -> str:
         """How far the errors can be trusted; `solved`: the equations hold, as far as the verdict can say."""
         share = f"{100 * self.explained:.0f} % of the residual explained"

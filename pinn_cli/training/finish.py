@@ -17,7 +17,7 @@ from pinn_cli.training.clock import Clock
 from pinn_cli.training.error_estimate import Estimate, estimate
 from pinn_cli.training.metrics import Errors, errors, own_metrics, points_of_comparison
 from pinn_cli.training.objective import Objective
-from pinn_cli.training.verdict import Verdict, examine, relative_errors, worst
+from pinn_cli.training.verdict import Verdict, judge
 
 NODES = 10_000  # of the grids on which fields and residuals are kept
 WRONG, FAR = 5e-2, 10  # errors against the reference above both, FAR in estimated errors, contradict a good verdict
@@ -73,20 +73,11 @@ def conclude(
     results.replace({"network": objective.model.state_dict()})  # first, because what follows may fail
     X = points_of_fields(problem, reference)
     with clock("estimate"):
-        estimated = estimate(objective, X, seed, problem, _derived(problem, reference))
+        estimated = estimate(objective, X, seed, problem, derived(problem, reference))
     with clock("evaluation"):
         measured = final_errors(objective, reference)
         metrics = own_metrics(problem, objective)
-        verdict = worst([
-            examine(problem, objective, seed),
-            *(examine(seam.problem, seam, seed, only=seam.batch) for seam in seams),
-            Verdict(
-                estimated=relative_errors(problem, objective, estimated.correction),
-                explained=estimated.explained,
-                doubts=doubts,
-                advice=advice,
-            ),
-        ])  # fmt: skip
+        verdict = judge(problem, objective, estimated, seed, seams, doubts, advice)
         done = Conclusion(measured, estimated, metrics, verdict, errors_of_unknowns(problem, objective))
         groups = {
             "error": {name: _noted(e, reference) for name, e in measured.items()},
@@ -160,7 +151,7 @@ def points_of_fields(problem: Problem, reference: Reference | None) -> Tensor:
     return domain.grid(_per_axis(problem)) if reference is None else points_of_comparison(domain, reference)
 
 
-def _derived(problem: Problem, reference: Reference | None) -> list[str]:
+def derived(problem: Problem, reference: Reference | None) -> list[str]:
     """The observables that the reference knows."""
     return [] if reference is None else [name for name in reference.fields if name not in problem.fields]
 

@@ -20,6 +20,7 @@ from pinn_cli.records import checkpoint
 from pinn_cli.records.results import Results
 from pinn_cli.training.console import Console
 from pinn_cli.training.diagnostic_records import DiagnosticRecords
+from pinn_cli.training.estimate_records import EstimateRecords
 from pinn_cli.training.finish import final_errors
 from pinn_cli.training.loop import Run
 from pinn_cli.training.metrics import own_metrics
@@ -38,6 +39,7 @@ class Recorder:
     checkpoint: Path
     every: int | None = None
     diagnostics: DiagnosticRecords | None = None
+    estimates: EstimateRecords | None = None
     rows: list[dict[str, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -56,9 +58,10 @@ class Recorder:
         progress = run.progress
         every = stage.optimizer.cadence if self.every is None else self.every
         ends = last or progress.stage_step == 1
+        estimated = self.estimates is not None and progress.step % self.estimates.cadence(stage) == 0
         columns = self._diagnose(run, objective, ends)
-        if progress.step != self._last_row and (ends or progress.step % every == 0):
-            self._row(run, stage, objective, columns)
+        if progress.step != self._last_row and (ends or estimated or progress.step % every == 0):
+            self._row(run, stage, objective, columns | (self._estimate(run, stage, objective) if estimated else {}))
         now = time.monotonic()
         if last or (now - self._saved >= SAVE and not run.ended(stage)):  # the last step is saved with its row
             self.save(run, stage)
@@ -89,12 +92,19 @@ class Recorder:
                 self.diagnostics.flush()
         self.rows, self._flushed = [], time.monotonic()
 
-    def _diagnose(self, run: Run, objective: Objective, ends: bool) -> Mapping[str, float]:
+    def _diagnose(self, run: Run, objective: Objective, ends: bool) -> dict[str, float]:
         """Take the records of the diagnostics that are due; return their columns of the history."""
         if self.diagnostics is None:
             return {}
         with run.clock("diagnostics"):
             return self.diagnostics.take(objective, run.progress.step, ends)
+
+    def _estimate(self, run: Run, stage: Stage, objective: Objective) -> dict[str, float]:
+        """The columns of an estimated error."""
+        assert self.estimates is not None
+        with run.clock("estimate"):
+            whole = stage.problem if stage.underway else run.problem
+            return self.estimates.take(run, stage, objective, self._reference(whole), self.say)
 
     def _row(self, run: Run, stage: Stage, objective: Objective, columns: Mapping[str, float]) -> None:
         progress = run.progress
@@ -111,7 +121,8 @@ class Recorder:
         values = row(stage, objective, run.weighting) | named
         place = {"step": progress.step, "time": run.clock.seconds, "stage": progress.stage}
         self.rows.append({**place, **values, **columns})
-        self.console.row(progress.step, run.stop.steps, values, run.stop.seconds_left(run.clock))
+        shown = values | {name: value for name, value in columns.items() if name.startswith("estimate")}
+        self.console.row(progress.step, run.stop.steps, shown, run.stop.seconds_left(run.clock))
 
     def _reference(self, problem: Problem) -> Reference | None:
         """The reference of the problem of this stage; computed once."""

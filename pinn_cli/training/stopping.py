@@ -33,6 +33,7 @@ class Progress:
     stage_step: int = 0
     loss: float = inf
     error: float = inf
+    estimated: float = inf  # the largest estimated error, if it may be trusted
     best: float = inf
     idle: int = 0
     seconds: float = 0.0  # of training, when the stage began
@@ -46,7 +47,7 @@ class Progress:
     def next_stage(self, seconds: float) -> None:
         """Begin the next stage: losses and errors of the last one may belong to another problem."""
         self.stage, self.stage_step, self.idle, self.seconds = self.stage + 1, 0, 0, seconds
-        self.loss = self.error = self.best = inf
+        self.loss = self.error = self.estimated = self.best = inf
 
 
 @dataclass
@@ -62,6 +63,7 @@ class StopRules:
     total_seconds: float | None = None
     loss: float | None = None
     error: float | None = None
+    estimated_error: float | None = None
     plateau: int | None = None
 
     def __call__(self, stage: Stage, progress: Progress, clock: Clock, interruption: Interruption) -> Stop | None:
@@ -73,6 +75,9 @@ class StopRules:
         if self.error is not None and progress.error <= self.error:
             last = not stage.underway
             return Stop(f"stop.error={self.error:g} reached", ends_run=last, longer="a smaller stop.error")
+        if self.estimated_error is not None and progress.estimated <= self.estimated_error:
+            reason = f"stop.estimated_error={self.estimated_error:g} reached"
+            return Stop(reason, ends_run=not stage.underway, longer="a smaller stop.estimated_error")
         if self.steps is not None and progress.step >= self.steps:
             return Stop(f"stop.steps={self.steps} reached", ends_run=True, longer="a larger stop.steps")
         if stage.report.stop:

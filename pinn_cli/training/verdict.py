@@ -14,7 +14,7 @@ from pinn_cli.methods.contracts import RATIO
 from pinn_cli.physics.points import fresh_points
 from pinn_cli.physics.problem import Problem
 from pinn_cli.physics.terms import rms
-from pinn_cli.training.error_estimate import GOOD
+from pinn_cli.training.error_estimate import GOOD, Estimate
 from pinn_cli.training.objective import Objective
 from pinn_cli.training.residuals import Residuals
 
@@ -148,6 +148,27 @@ def worst(verdicts: Sequence[Verdict]) -> Verdict:
         doubts=[doubt for v in verdicts for doubt in v.doubts],
         advice=next((v.advice for v in verdicts if v.advice), ""),
     )
+
+
+def judge(
+    problem: Problem,
+    objective: Objective,
+    estimated: Estimate,
+    seed: int = 0,
+    seams: Sequence[Objective] = (),
+    doubts: Sequence[str] = (),
+    advice: str = "",
+) -> Verdict:
+    """The verdict on the model of an objective as a solution of `problem`, with its estimated errors.
+
+    `seams` are the windows in time after the first, with the conditions that tie each to the one before.
+    """
+    errors = relative_errors(problem, objective, estimated.correction)
+    return worst([
+        examine(problem, objective, seed),
+        *(examine(seam.problem, seam, seed, only=seam.batch) for seam in seams),
+        Verdict(estimated=errors, explained=estimated.explained, doubts=doubts, advice=advice),
+    ])  # fmt: skip
 
 
 @torch.no_grad()

@@ -1,6 +1,7 @@
 """The estimated error of a run: at its end, in its file, on its page, in JSON, and after time marching."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from pinn_cli import cli
 from pinn_cli.records.results import Results
 from pinn_cli.training.error_estimate import Estimate
+from pinn_cli.training.estimate_records import largest
 from pinn_cli.training.finish import Conclusion
 from pinn_cli.training.metrics import Errors
 from pinn_cli.training.verdict import Verdict
@@ -88,3 +90,78 @@ def test_an_unknown_coefficient_has_an_estimated_error():
 def test_the_estimate_is_that_of_the_problem_of_the_run_not_of_its_last_stage():
     results = trained("problem=convection", "strategy=regression", "stop.steps=2")
     assert results.read("error_estimate")["error/u"] > 0
+
+
+# --- while a run trains -----------------------------------------------------------------------------------------------
+
+FEW = ["problem=poisson_1d", "architecture.width=8", "points.interior=40", "figures=off", "compile=off"]
+
+
+def test_a_run_stops_when_its_estimated_error_is_small_and_may_be_trusted():
+    results = trained(*FEW, "stop.steps=60", "stop.estimated_error=1e-3", "record.estimated_error=5")
+    history, attributes = results.read_history(), results.read_attributes()
+    assert attributes["reason"] == "stop.estimated_error=0.001 reached"
+    steps, estimated = history["step"], history["estimated_error/u"]
+    assert all(steps[np.isfinite(estimated)] % 5 == 0)
+    assert history["estimate/trusted"][-1] == 1
+    assert estimated[-1] <= 1e-3
+    before = np.isfinite(estimated[:-1])
+    assert not np.any((estimated[:-1][before] <= 1e-3) & (history["estimate/trusted"][:-1][before] == 1))
+    assert 1 / 3 < history["error/u"][-1] / estimated[-1] < 3
+    assert results.read("error_estimate")["error/u"] == pytest.approx(estimated[-1])
+    assert re.fullmatch(r"\d+ % of the residual explained", results.read("error_estimate")["trust"])
+
+
+UNRESOLVED = ["problem=convection", "problem.beta=80", "architecture.width=8", "points.interior=100", "points.face=20"]
+
+
+def test_a_run_that_is_far_from_its_equations_is_not_stopped_by_an_estimate():
+    """Its estimates are below the limit, but rough."""
+    few = ["figures=off", "stop.steps=4", "record.estimated_error=2"]
+    results = trained(*UNRESOLVED, *few, "stop.estimated_error=100")
+    history = results.read_history()
+    assert np.nanmax(history["estimated_error/u"]) < 100
+    assert not np.nanmax(history["estimate/trusted"])
+    assert results.read_attributes()["reason"] == "stop.steps=4 reached"
+
+
+@pytest.mark.parametrize(
+    ("estimate", "solved", "trusted"),
+    [
+        (Estimate({"u": 1e-9}, 0.9), True, True),
+        (Estimate({"u": 1e-9}, 0.9), False, False),
+        (Estimate({"u": 1e-9}, 0.3), True, False),
+        (Estimate({"u": 1e-9}, 0.9, peaks=0.1), True, False),
+        (Estimate({"u": 1e-9}, -0.1), True, False),
+        (Estimate({"u": 1e-9}, float("nan")), True, False),
+        (Estimate(why="none"), True, False),
+    ],
+)
+def test_an_estimate_is_trusted_where_its_words_are_a_plain_share(estimate, solved, trusted):
+    assert estimate.is_trusted(solved) is trusted
+    if not estimate.why:
+        assert bool(re.fullmatch(r"\d+ % of the residual explained", estimate.trust(solved))) is trusted
+
+
+def test_the_largest_estimated_error_counts_and_none_is_infinite():
+    assert largest(Estimate({"u": 1e-9, "v": 1e-3}, unknowns={"k": 1e-2})) == 1e-2
+    assert largest(Estimate({"u": 1e-9, "v": float("nan")})) == largest(Estimate(why="none")) == float("inf")
+
+
+def test_estimates_do_not_change_the_training():
+    words = ["recipe=adam", "stop.steps=9", "record.every=1", "sampler=[uniform]"]
+    plain = trained(*words)
+    before = plain.read_history()
+    assert cli.main(["train", *TINY, *words, "record.estimated_error=2", "folder=other"]) == 0
+    history = Results(Path("other/results.h5")).read_history()
+    assert np.isfinite(history["estimated_error/u"]).sum() == 4
+    for name in before.keys() - {"time"}:
+        np.testing.assert_array_equal(before[name], history[name])
+
+
+def test_a_window_that_others_follow_is_judged_alone_and_the_last_one_with_all_before():
+    windows = ["strategy=time_marching", "strategy.time_marching.windows=2", "strategy.time_marching.steps=2"]
+    results = trained("problem=burgers", *windows, "record.estimated_error=2")
+    history = results.read_history()
+    assert np.isfinite(history["estimated_error/u"][[1, 3]]).all()
+    assert history["estimated_error/u"][3] == pytest.approx(results.read("error_estimate")["error/u"])

@@ -64,6 +64,7 @@ def refused(words: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> 
         "recipe=accurate sampler.held_out.every=2",
         "recipe=adam weighting=lr_annealing weighting.lr_annealing.every=2",
         "recipe=adam optimizer=lbfgs",
+        "recipe=adam sampler=[uniform] record.estimated_error=2 stop.estimated_error=1e-9",
         "strategy=[continuation,pseudo_time] strategy.continuation.coefficient=a2 strategy.continuation.through=[1] "
         "strategy.pseudo_time.evolves={pde:u} strategy.pseudo_time.steps=1 strategy.pseudo_time.rounds=1 "
         "strategy.continuation.steps=1",

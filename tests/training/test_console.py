@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pinn_cli.basics import pace
 from pinn_cli.basics.text import duration, rate, trend
-from pinn_cli.training.console import Console, State, Summary, picture
+from pinn_cli.training.console import Console, State, Summary, parts, picture
 from tests.conftest import ROOT
 
 ROW = {"step": 1, "loss/total": 1.23e-4, "loss/pde": 9.1e-5, "loss/wall": 3.2e-5, "weight/pde": 1.0, "error/u": 4.5e-3}
@@ -226,3 +226,11 @@ def test_the_log_shows_what_the_screen_shows(tmp_path) -> None:
     assert stream.getvalue() == log
     with Console(stream=stream, log=tmp_path / "missing" / "run.log") as console:
         console.plan("a run without a log")
+
+
+def test_an_estimated_error_that_is_not_to_be_trusted_is_followed_by_a_question_mark() -> None:
+    row = {"error/u": 1e-3, "estimated_error/u": 2e-3, "estimate/explained": 0.9, "estimate/trusted": 1.0}
+    assert parts(row) == ["rel_l2 1.0e-03", "estimated 2e-03"]
+    assert parts(row | {"estimated_error/p": 1e-4, "estimate/trusted": 0.0})[1:] == [
+        "estimated/u 2e-03?", "estimated/p 1e-04?"
+    ]  # fmt: skip

@@ -4,7 +4,8 @@ import importlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from math import nan, pi
+from math import inf, nan, pi
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -22,9 +23,11 @@ from pinn_cli.problems.convection import Convection
 from pinn_cli.problems.helmholtz import Helmholtz
 from pinn_cli.training import error_estimate
 from pinn_cli.training.error_estimate import POOR, Estimate, estimate
+from pinn_cli.training.estimate_records import EstimateRecords
 from pinn_cli.training.finish import Conclusion
 from pinn_cli.training.model import Features, Model
 from pinn_cli.training.objective import Objective
+from pinn_cli.training.stopping import Progress
 from pinn_cli.training.verdict import Verdict, examine
 from tests.conftest import ROOT
 
@@ -86,32 +89,49 @@ def test_an_error_that_the_features_express_in_part_is_called_a_lower_bound():
     ]
 
 
+@dataclass
+class Root(Problem):
+    """2 u u_x = 1, u(0) = 0: u = sqrt(x), whose slope at 0 is infinite."""
+
+    coordinates = ("x",)
+    fields = ("u",)
+
+    def __post_init__(self):
+        self.domain = Box(x=(0, 1))
+
+    @on("interior")
+    def pde(self, u, u_x):
+        return 2 * u * u_x - 1
+
+    @on("x=0")
+    def start(self, u):
+        return u
+
+
+def smooth_root(x):
+    """An approximation of sqrt(x) that is smooth at 0."""
+    return torch.sqrt(x + 1e-4) - 1e-2 * torch.exp(-1e4 * x) + 1e-3 * x * torch.cos(3 * x)
+
+
 def test_an_estimate_that_leaves_the_largest_residuals_is_called_a_lower_bound():
-    """2 u u_x = 1, u(0) = 0: u = sqrt(x), whose slope at 0 is infinite. The network is smooth there."""
-
-    @dataclass
-    class Root(Problem):
-        coordinates = ("x",)
-        fields = ("u",)
-
-        def __post_init__(self):
-            self.domain = Box(x=(0, 1))
-
-        @on("interior")
-        def pde(self, u, u_x):
-            return 2 * u * u_x - 1
-
-        @on("x=0")
-        def start(self, u):
-            return u
-
-    def smooth(x):
-        return torch.sqrt(x + 1e-4) - 1e-2 * torch.exp(-1e4 * x) + 1e-3 * x * torch.cos(3 * x)
-
-    found, _ = estimated(Root(), smooth)
+    found, _ = estimated(Root(), smooth_root)
     assert found.explained > POOR > found.peaks
     assert found.is_bound
     assert re.search(r"a rough lower bound: 6\d % of the residual explained, but only \d+ % where", found.lines()[0])
+
+
+@pytest.mark.parametrize(("problem", "model", "trusted"), [
+    (Root(), smooth_root, False),
+    (Convection(beta=2.0), lambda x, t: torch.sin(x - 2 * t) * (1 + 1e-4 * t), True),
+])  # fmt: skip
+def test_only_an_estimate_that_may_be_trusted_counts_for_the_end_of_a_run(problem, model, trusted, monkeypatch):
+    monkeypatch.setattr(error_estimate, "COLUMNS", (200,))
+    objective = Objective(problem, Written(model), Taylor, lambda batch, residuals: {})
+    run, stage = SimpleNamespace(progress=Progress()), SimpleNamespace(problem=problem, underway=True)
+    columns = EstimateRecords(0).take(run, stage, objective, None, print)
+    assert columns["estimate/trusted"] == trusted
+    assert 1e-6 < columns["estimated_error/u"] < 1e-2
+    assert run.progress.estimated == (columns["estimated_error/u"] if trusted else inf)
 
 
 def test_an_error_in_a_front_is_found_along_it():

@@ -11,6 +11,7 @@ PANELS = {  # group of the history -> label, relative height
     "loss": ("mean squared residual", 2.0),
     "weight": ("weight", 1.15),
     "error": ("relative $L^2$ error", 1.3),
+    "estimated_error": ("estimated error", 1.3),
 }
 
 
