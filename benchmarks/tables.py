@@ -18,7 +18,9 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import takewhile
+from math import inf
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from verdicts import CASES, SMALL, UNSEEN, counts
@@ -31,6 +33,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 BLOCK = re.compile(r"(<!-- begin: ([\w-]+) -->\n)(.*?)(<!-- end: \2 -->)", re.DOTALL)
 NONE = "–"
+REACHED = (1e-2, 1e-3, 1e-4)  # errors of the table of optimizers
 FAILURE_MODES = {"convection": "beta", "reaction": "rho", "reaction_diffusion": "nu"}  # and what makes them hard
 Rows = Iterable[Sequence[str]]
 
@@ -250,10 +253,37 @@ def error_estimates(report: list[dict[str, Any]]) -> str:
     return _table(head, rows)
 
 
+def optimizers(runs: dict[str, Any]) -> str:
+    """A row for each problem and optimizer: the median error at the end of the budget, and seconds to an error."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for name, run in runs.items():
+        problem, optimizer, _ = name.split("/")
+        groups.setdefault((problem, optimizer), []).append(run)
+    rows = []
+    for (problem, optimizer), some in groups.items():
+        steps = _whole(median(run["steps"][-1] for run in some))
+        reached = [_whole_or_more(median(_reached(run, goal) for run in some)) for goal in REACHED]
+        error = f"{median(run['error'][-1] for run in some):.1e}"
+        rows.append([problem.replace("_", " "), optimizer, error, *reached, steps, str(len(some))])
+    head = ["problem", "optimizer", "relative L2", *(f"seconds to {goal:g}" for goal in REACHED), "steps", "seeds"]
+    budgets = " or ".join(f"{budget:g}" for budget in sorted({run["budget"] for run in runs.values()}))
+    return f"{_table(head, rows, numbers=range(2, 7))}\n\nProcessor seconds of one thread, at most {budgets} a run."
+
+
+def _reached(run: dict[str, Any], goal: float) -> float:
+    """Seconds of a run until its error was at most `goal` for the first time; infinity if it never was."""
+    return next((s for s, e in zip(run["seconds"], run["error"], strict=True) if e <= goal), inf)
+
+
+def _whole_or_more(seconds: float) -> str:
+    return NONE if seconds == inf else f"{seconds:.0f}" if seconds >= 10 else f"{seconds:.1f}"
+
+
 BLOCKS: dict[str, Source] = {
     "verdicts": (("verdicts.json",), verdicts, "python benchmarks/verdicts.py"),
     "verdicts-unseen": (("verdicts.json",), unseen, "python benchmarks/verdicts.py"),
     "error-estimates": (("error_estimates.json",), error_estimates, "python benchmarks/error_estimates.py"),
+    "optimizers": (("optimizers.json",), optimizers, "python benchmarks/optimizers.py"),
     "accuracy": (("default/accuracy.json",), accuracy, "pinn reproduce default/accuracy"),
     "accuracy-runs": (("default/accuracy.json",), runs, "pinn reproduce default/accuracy"),
     "scale": (("default/scale.json",), scale, "pinn reproduce default/scale"),

@@ -140,7 +140,7 @@ def test_geodesic_acceleration_is_the_second_derivative_along_the_step():
     equations = NormalEquations(linear, optimizer.scale(objective), 1e9, Buffers())
     equations.damp(10.0)
     v = equations.step(linear.F)
-    half = optimizer._acceleration(objective, linear, equations, v)
+    half = equations.half_acceleration(objective, v, optimizer.difference)
 
     def along(s):
         objective.shift(s * v)

@@ -1,6 +1,7 @@
 """Any first-order optimizer of `torch.optim`, with a learning-rate schedule."""
 
 import inspect
+from collections.abc import Callable
 from copy import deepcopy
 from difflib import get_close_matches
 from typing import Any
@@ -16,12 +17,11 @@ from pinn_cli.methods.optimizers.schedules import Constant, Schedule
 UNFIT = ("Optimizer", "LBFGS", "SparseAdam", "Muon")
 
 
-class FirstOrder(Optimizer):
-    """theta <- theta - rate(n) d(grad loss), the direction d by ``torch.optim.<optimizer>(parameters, lr, **options)``.
+class TorchOptimizer(Optimizer):
+    """theta <- theta - rate(n) d(grad loss), the direction d by a class `kind` in torch's interface and its `options`.
 
-    `optimizer` is the name of the class (Adam: Kingma and Ba, 2015), `rate(n) = lr * schedule(n)`. A step computes one
-    loss and one gradient. The report has the loss before the step, and the rate. Raises UsageError for an unknown name
-    or option.
+    `rate(n) = lr * schedule(n)`. A step computes one loss and one gradient. The report has the loss before the step,
+    and the rate. All that `kind` keeps must be in its `state_dict`.
     """
 
     endless = True
@@ -29,14 +29,18 @@ class FirstOrder(Optimizer):
     cadence = 100  # a row of the history costs about as much as a step
 
     def __init__(
-        self, optimizer: str = "Adam", lr: float = 1e-3, schedule: Schedule | None = None, **options: Any
+        self,
+        kind: Callable[..., torch.optim.Optimizer],
+        lr: float = 1e-3,
+        schedule: Schedule | None = None,
+        **options: Any,
     ) -> None:
         self.lr, self.schedule, self.options = lr, deepcopy(schedule or Constant()), options
-        self.kind = _class(optimizer)
+        self.kind = kind
         self._make([nn.Parameter(torch.zeros(1, device="cpu"))])  # raises for misspelt options before the run starts
         self.inner: torch.optim.Optimizer | None = None
         self.steps = 0
-        self.start: dict[str, Any] = {"steps": 0, "schedule": self.schedule.state_dict(), "optimizer": None}
+        self.start = self._state()
         self.waiting: dict[str, Any] | None = None  # a loaded state, until the first step brings the parameters
 
     def workspace(self, parameters: int, rows: int, itemsize: int) -> float:
@@ -49,21 +53,32 @@ class FirstOrder(Optimizer):
         rate = self.lr * self.schedule(self.steps)
         for group in inner.param_groups:
             group["lr"] = rate
-        loss = objective.loss()
-        gradients = torch.autograd.grad(loss, objective.parameters, allow_unused=True)
-        for parameter, gradient in zip(objective.parameters, gradients, strict=True):
-            parameter.grad = gradient
-        inner.step()
-        self.schedule.observe(loss.detach())
+        loss = self._move(objective, inner, rate)
+        self.schedule.observe(loss)
         self.steps += 1
-        return Report({"loss/total": loss.detach(), "learning_rate": rate})
+        return Report({"loss/total": loss, "learning_rate": rate})
 
-    def state_dict(self) -> dict[str, Any]:
+    def _move(self, objective: Objective, inner: torch.optim.Optimizer, rate: float) -> Tensor:
+        """Move the parameters; the loss at which the gradient was taken."""
+        loss = differentiate(objective)
+        inner.step()
+        return loss
+
+    def _state(self) -> dict[str, Any]:
         """The number of steps, the state of the schedule, and that of the torch optimizer once it exists."""
-        if self.waiting is not None:
-            return self.waiting
         inner = self.inner.state_dict() if self.inner else None
         return {"steps": self.steps, "schedule": self.schedule.state_dict(), "optimizer": inner}
+
+    def _restore(self, state: dict[str, Any], inner: torch.optim.Optimizer) -> None:
+        """Return to a state with a new torch optimizer."""
+        self.inner, self.steps = inner, state["steps"]
+        self.schedule.load_state_dict(state["schedule"])
+        if state["optimizer"] is not None:
+            inner.load_state_dict(state["optimizer"])
+
+    def state_dict(self) -> dict[str, Any]:
+        """Its state, or a loaded one that waits for the parameters."""
+        return self._state() if self.waiting is None else self.waiting
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.inner, self.waiting = None, state
@@ -71,20 +86,43 @@ class FirstOrder(Optimizer):
     def _bound(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         """The torch optimizer of these parameters; a new one if the parameters are not those of the step before."""
         if self.inner is None or not _same(self.inner.param_groups[0]["params"], parameters):
-            self.inner = self._make(parameters)
-            state, self.waiting = self.waiting or self.start, None
-            self.steps = state["steps"]
-            self.schedule.load_state_dict(state["schedule"])
-            if state["optimizer"] is not None:
-                self.inner.load_state_dict(state["optimizer"])
+            inner = self._make(parameters)
+            self._restore(self.waiting or self.start, inner)
+            self.waiting = None
+            return inner
         return self.inner
 
     def _make(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+        return self.kind(parameters, lr=self.lr, **self.options)
+
+
+class FirstOrder(TorchOptimizer):
+    """The class of torch.optim whose name is `optimizer` (Adam: Kingma and Ba, 2015).
+
+    Raises UsageError for an unknown name or option.
+    """
+
+    def __init__(
+        self, optimizer: str = "Adam", lr: float = 1e-3, schedule: Schedule | None = None, **options: Any
+    ) -> None:
+        self.name = optimizer
+        super().__init__(_class(optimizer), lr, schedule, **options)
+
+    def _make(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         try:
-            return self.kind(parameters, lr=self.lr, **self.options)
+            return super()._make(parameters)
         except (TypeError, ValueError) as error:
             takes = ", ".join(inspect.signature(self.kind).parameters)
-            raise UsageError(f"torch.optim.{self.kind.__name__}: {error}; it takes {takes}") from None
+            raise UsageError(f"torch.optim.{self.name}: {error}; it takes {takes}") from None
+
+
+def differentiate(objective: Objective) -> Tensor:
+    """The loss, detached; its gradient is left in the parameters."""
+    loss = objective.loss()
+    gradients = torch.autograd.grad(loss, objective.parameters, allow_unused=True)
+    for parameter, gradient in zip(objective.parameters, gradients, strict=True):
+        parameter.grad = gradient
+    return loss.detach()
 
 
 def _class(name: str) -> Any:

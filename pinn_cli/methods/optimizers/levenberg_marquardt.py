@@ -98,7 +98,7 @@ class LevenbergMarquardt(Optimizer):
         if not equations.damp(self._damping):
             return None
         v = equations.step(linear.F)
-        step = v + self._acceleration(objective, linear, equations, v)
+        step = v + equations.half_acceleration(objective, v, self.difference) if self.geodesic else v
         objective.shift(step)
         F = objective.linearise().F  # if the step is accepted, the next one starts from this evaluation
         new = float(F @ F)
@@ -107,20 +107,6 @@ class LevenbergMarquardt(Optimizer):
             return None
         predicted = float(v @ (self._damping * equations.D * v - linear.gradient))
         return new, (loss - new) / predicted, step
-
-    def _acceleration(
-        self, objective: Objective, linear: Linearisation, equations: NormalEquations, v: Tensor
-    ) -> Tensor:
-        """Half the acceleration, or zero where it exceeds the trust ratio."""
-        if not self.geodesic:
-            return torch.zeros_like(v)
-        h = self.difference
-        objective.shift(h * v)
-        with torch.no_grad():
-            ahead = objective.vector()
-        objective.shift(-h * v)
-        a = equations.step((2 / h) * ((ahead - linear.F) / h - linear.times(v)))
-        return a / 2 if bool(2 * equations.norm(a) < 0.75 * equations.norm(v)) else torch.zeros_like(v)
 
     def _accept(self, loss: float, rho: float, step: Tensor, *, before: float, rejected: int) -> Report:
         used = self._damping

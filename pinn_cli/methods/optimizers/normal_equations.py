@@ -5,10 +5,11 @@
 The first form factors a matrix of parameter space (P, P), the second one of residual space (M, M); d is the same.
 """
 
+import torch
 from torch import Tensor
 
 from pinn_cli.methods import symmetric
-from pinn_cli.methods.contracts import Linearisation
+from pinn_cli.methods.contracts import Linearisation, Objective
 from pinn_cli.methods.symmetric import Buffers
 
 
@@ -40,6 +41,18 @@ class NormalEquations:
     def norm(self, d: Tensor) -> Tensor:
         """sqrt(d^T D d), the norm that the damping bounds."""
         return (self.D.sqrt() * d).norm()
+
+    def half_acceleration(self, objective: Objective, v: Tensor, h: float) -> Tensor:
+        """a / 2 (P,) along a step v (P,), or zero where 2 |a| >= 0.75 |v|; one evaluation of F, a distance h v ahead.
+
+            F_vv = (2 / h) [(F(theta + h v) - F) / h - J v]        a = d(F_vv)        (Transtrum & Sethna 2012)
+        """
+        objective.shift(h * v)
+        with torch.no_grad():
+            ahead = objective.vector()
+        objective.shift(-h * v)
+        a = self.step((2 / h) * ((ahead - self.linear.F) / h - self.linear.times(v)))
+        return a / 2 if bool(2 * self.norm(a) < 0.75 * self.norm(v)) else torch.zeros_like(v)
 
 
 def bytes_needed(parameters: int, rows: int, itemsize: int, budget: float) -> float:
