@@ -16,6 +16,8 @@ from pinn_cli.physics.references import reference_of
 from pinn_cli.training.metrics import errors, points_of_comparison
 
 WIDE = "architecture.width=2500 points.interior=5120 points.face=640"
+WIDEST = "architecture.width=3000 points.interior=6144 points.face=512"
+WAVES = "architecture=random_waves"
 RUNS = [
     "problem=helmholtz",
     f"problem=helmholtz {WIDE}",
@@ -29,6 +31,17 @@ RUNS = [
     f"problem=convection problem.beta=30 {WIDE}",
     f"problem=convection problem.beta=50 architecture.scale=12 {WIDE}",
     f"problem=convection problem.beta=80 architecture.scale=16 {WIDE}",
+    f"problem=helmholtz {WAVES}",
+    f"problem=helmholtz problem.a1=10 problem.a2=10 {WAVES} architecture.frequency=55 {WIDEST}",
+    f"problem=klein_gordon {WAVES}",
+    f"problem=wave {WAVES}",
+    f"problem=wave problem.overtone=0.5 {WAVES}",
+    f"problem=plate {WAVES}",
+    f"problem=plane_elasticity {WAVES} architecture.width=1000 points.interior=2048 points.face=256",
+    f"problem=convection problem.beta=30 {WAVES}",
+    f"problem=convection problem.beta=50 {WAVES} {WIDE}",
+    f"problem=convection problem.beta=80 {WAVES} {WIDE}",
+    f"problem=poisson_1d problem.C=6.283185307179586 problem.ripple=0.1 {WAVES}",
     "problem=reaction architecture.scale=12",
     "problem=reaction_diffusion architecture.scale=10",
     "problem=kdv architecture.scale=16",

@@ -16,6 +16,7 @@ from pinn_cli.methods.architectures.layers import ACTIVATIONS, INITIALISERS, act
 from pinn_cli.methods.architectures.mlp import MLP
 from pinn_cli.methods.architectures.modified_mlp import ModifiedMLP
 from pinn_cli.methods.architectures.random_features import RandomFeatureNetwork
+from pinn_cli.methods.architectures.random_waves import RandomWaves, resolved_frequency
 from tests.conftest import refused
 
 GATES = ("paper", "code", "legacy")
@@ -122,7 +123,7 @@ def test_random_features_have_the_stated_scale_and_are_not_trained():
     assert "frequencies" not in dict(network.named_parameters())
 
 
-@pytest.mark.parametrize("make", [MLP, ModifiedMLP, Fourier])
+@pytest.mark.parametrize("make", [MLP, ModifiedMLP, Fourier, RandomFeatureNetwork, RandomWaves])
 def test_one_seed_gives_the_same_bits(make):
     states = []
     for _ in range(2):
@@ -191,3 +192,62 @@ def test_ridges_go_through_the_points_that_the_network_is_given():
 def test_settings_of_random_features_that_make_no_sense_are_refused(settings, words):
     with pytest.raises(UsageError, match=re.escape(words)):
         RandomFeatureNetwork(2, 1, **settings)
+
+
+def test_random_waves_equal_their_formula_and_only_the_amplitudes_are_trained():
+    torch.manual_seed(0)
+    network, z = RandomWaves(2, 3, width=7), torch.rand(5, 2)
+    assert [tuple(p.shape) for p in network.parameters()] == [(3, 7), (3,)]
+    assert not network(z).any()
+    torch.nn.init.normal_(network.output_layer.weight)
+    torch.nn.init.normal_(network.output_layer.bias)
+    phi = torch.sin(z @ network.weight.T + network.phase)
+    torch.testing.assert_close(network(z), phi @ network.output_layer.weight.T + network.output_layer.bias)
+
+
+@pytest.mark.parametrize("radii", [3.0, [3.0, 0.5, 2.0]])
+def test_wave_vectors_are_uniform_in_the_ellipsoid(radii):
+    """In a ball of dimension D the length to the power D is uniform, and each entry has the variance 1 / (D + 2)."""
+    torch.manual_seed(0)
+    w = RandomWaves(3, 1, width=20_000, frequency=radii).weight / torch.tensor(radii)
+    assert float(w.norm(dim=1).max()) <= 1 + 1e-6
+    assert (w.norm(dim=1) ** 3).mean() == pytest.approx(1 / 2, abs=0.01)
+    assert w.var(0).numpy() == pytest.approx(1 / 5, rel=0.05)
+    assert w.mean(0).numpy() == pytest.approx(0, abs=0.01)
+
+
+def test_phases_are_uniform_over_a_turn():
+    torch.manual_seed(0)
+    phase = RandomWaves(1, 1, width=20_000).phase
+    assert phase.min() >= 0
+    assert phase.max() <= 2 * pi
+    assert float(phase.var()) == pytest.approx((2 * pi) ** 2 / 12, rel=0.05)
+
+
+@pytest.mark.parametrize(("inputs", "volume"), [(1, 2), (2, pi), (3, 4 * pi / 3), (4, pi**2 / 2)])
+def test_there_are_two_waves_in_each_direction_for_a_degree_of_freedom(inputs, volume):
+    r = resolved_frequency(1000, inputs)
+    assert volume * (r / pi) ** inputs == pytest.approx(1000 / 2**inputs)
+    torch.manual_seed(0)
+    assert float(RandomWaves(inputs, 1, width=1000).weight.norm(dim=1).max()) == pytest.approx(r, rel=0.01)
+
+
+def test_a_smooth_function_that_is_not_periodic_is_a_sum_of_random_waves():
+    """The Runge function has poles at distance 0.2 from [-1, 1]: 120 waves give 9 digits, 120 polynomials 10."""
+    torch.manual_seed(0)
+    z = torch.linspace(-1, 1, 600, dtype=torch.float64)[:, None]
+    network, u = RandomWaves(1, 1, width=120).double(), 1 / (1 + 25 * z**2)
+    phi = torch.sin(z @ network.weight.T + network.phase)
+    c = torch.linalg.lstsq(phi, u, driver="gelsd", rcond=1e-14).solution
+    assert float((phi @ c - u).norm() / u.norm()) < 1e-8
+
+
+@pytest.mark.parametrize(("settings", "words"), [
+    ({"width": 0}, "architecture.width=0: expected a whole number above 0"),
+    ({"frequency": 0}, "architecture.frequency=0: expected numbers above 0"),
+    ({"frequency": [8, -1]}, "architecture.frequency=[8, -1]: expected numbers above 0"),
+    ({"frequency": [8]}, "architecture.frequency=[8]: expected one number, or one for each of the 2 inputs"),
+])
+def test_frequencies_that_make_no_sense_are_refused(settings, words):
+    with pytest.raises(UsageError, match=re.escape(words)):
+        RandomWaves(2, 1, **settings)

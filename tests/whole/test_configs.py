@@ -13,6 +13,7 @@ RECIPES = catalogue.options("recipe")
 WEIGHTINGS = catalogue.options("weighting")
 NEEDED = {  # settings that have no value until the user gives one, and the recipe of a part that has its own
     "random_features": ["recipe=random_features"],
+    "random_waves": ["recipe=random_features"],
     "continuation": ["strategy.continuation.coefficient=k", "strategy.continuation.through=[1]"],
     "pseudo_time": ["strategy.pseudo_time.evolves={pde: u}"],
 }

@@ -1,0 +1,70 @@
+"""Sums of random plane waves, of which only the amplitudes are trained."""
+
+from collections.abc import Sequence
+from math import gamma, pi
+
+import torch
+from torch import Tensor, nn
+
+from pinn_cli.basics.errors import UsageError
+from pinn_cli.basics.memory import refuse_too_wide
+
+
+class RandomWaves(nn.Module):
+    """u(z) = a + sum_j c_j sin(w_j . z + b_j): a and c are trained and start from 0, w and b are not.
+
+    The wave vectors w_j are uniform in a ball of radius `frequency`, or in an ellipsoid with one radius for each input;
+    the phases b_j are uniform. The domain is [-1, 1]^D with unit scaling, so no wave is periodic on it: a smooth u that
+    is not periodic is approximated like one that is (Fourier extension: Huybrechs 2010, Adcock, Huybrechs &
+    Martin-Vaquero 2014; random wave vectors: Rahimi & Recht 2007). Functions of wave vectors up to r have about as many
+    degrees of freedom on this domain as
+
+        n(r) = volume of the unit ball * (r / pi)^D
+
+    Without a `frequency`, r is half of that where n(r) = `width`, so there are 2^D waves for each of them.
+
+    Shapes: z (N, inputs) -> (N, outputs). Raises UsageError for a width below 1, a frequency that is not above 0, or
+    another number of frequencies than inputs.
+    """
+
+    weight: Tensor
+    phase: Tensor
+
+    def __init__(self, inputs: int, outputs: int, width: int = 1500,
+                 frequency: float | Sequence[float] | None = None) -> None:
+        super().__init__()
+        if width < 1:
+            raise UsageError(f"architecture.width={width}: expected a whole number above 0, e.g. 1500")
+        refuse_too_wide([inputs, width, outputs])
+        direction = nn.functional.normalize(torch.randn(width, inputs))
+        length = torch.rand(width, 1) ** (1 / inputs)
+        self.register_buffer("weight", length * direction * _radii(frequency, inputs, width))
+        self.register_buffer("phase", 2 * pi * torch.rand(width))
+        self.output_layer = nn.Linear(width, outputs)
+        nn.init.zeros_(self.output_layer.weight)
+        nn.init.zeros_(self.output_layer.bias)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """The fields (N, outputs) at the inputs z (N, inputs)."""
+        return self.output_layer(torch.sin(nn.functional.linear(z, self.weight, self.phase)))
+
+
+def resolved_frequency(width: int, inputs: int) -> float:
+    """Half the radius r of the ball with n(r) = width."""
+    ball = pi ** (inputs / 2) / gamma(inputs / 2 + 1)
+    return pi / 2 * (width / ball) ** (1 / inputs)
+
+
+def _radii(frequency: float | Sequence[float] | None, inputs: int, width: int) -> Tensor:
+    """The radius of the ellipsoid by input (inputs,)."""
+    if frequency is None:
+        return torch.full((inputs,), resolved_frequency(width, inputs))
+    found = [frequency] * inputs if isinstance(frequency, int | float) else list(frequency)
+    if len(found) != inputs:
+        raise UsageError(
+            f"architecture.frequency={found}: expected one number, or one for each of the {inputs} inputs of the "
+            f"network (a periodic coordinate has two), e.g. [{','.join(['8'] * inputs)}]"
+        )
+    if not all(radius > 0 for radius in found):
+        raise UsageError(f"architecture.frequency={frequency}: expected numbers above 0, e.g. 30, or null")
+    return torch.tensor(found)
