@@ -40,3 +40,13 @@ def isotropic(scales: Tensor, inputs: int, generator: torch.Generator | None = N
     """Random directions w (K, I): normal numbers times the scales (K,)."""
     normal = torch.randn(len(scales), inputs, generator=generator, dtype=scales.dtype, device=scales.device)
     return scales[:, None] * normal
+
+
+def ellipsoid(count: int, semiaxes: Tensor) -> Tensor:
+    """Random w (count, I) in the ellipsoid with these semiaxes (I,): random directions d with |d| = 1, on the unit
+    sphere before it is stretched, times numbers that are uniform between 0 and 1.
+
+    With random normal numbers, or scales uniform in their logarithm, most features are wide, and nearly dependent.
+    """
+    d = torch.nn.functional.normalize(torch.randn(count, len(semiaxes), dtype=semiaxes.dtype), dim=1)
+    return torch.rand(count, 1, dtype=semiaxes.dtype) * d * semiaxes

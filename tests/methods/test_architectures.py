@@ -1,6 +1,5 @@
 """Networks: parameter counts, initial weights, and the gates against their formulas."""
 
-import math
 import re
 from math import pi, sqrt
 
@@ -170,12 +169,22 @@ def test_only_the_output_of_random_features_is_trained_and_it_starts_from_zero()
     assert sorted(network.state_dict()) == ["hidden.bias", "hidden.weight", "output_layer.bias", "output_layer.weight"]
 
 
-def test_random_directions_have_scales_between_one_and_the_given_one():
+def test_directions_of_random_features_fill_the_stated_ellipsoid_evenly_along_its_radii():
     torch.manual_seed(0)
-    w = RandomFeatureNetwork(1, 1, width=20_000, scale=10).hidden.weight[:, 0]
-    log = w.abs().log()  # log s + log |normal|; the mean of the second is -(gamma + log 2) / 2
-    assert float(log.mean()) == pytest.approx(0.5 * math.log(10) - 0.635, abs=0.03)
-    assert float(log.var()) == pytest.approx(math.log(10) ** 2 / 12 + math.pi**2 / 8, abs=0.05)
+    w = RandomFeatureNetwork(2, 1, width=20_000, scale=[10, 0.5]).hidden.weight / torch.tensor([10, 0.5])
+    radius = w.norm(dim=1)
+    assert float(radius.max()) <= 1 + 1e-6
+    assert radius.quantile(torch.tensor([0.1, 0.5, 0.9])).tolist() == pytest.approx([0.1, 0.5, 0.9], abs=0.02)
+    angle = torch.atan2(w[:, 1], w[:, 0])
+    assert angle.quantile(torch.tensor([0.25, 0.5, 0.75])).tolist() == pytest.approx([-1.571, 0, 1.571], abs=0.06)
+
+
+def test_one_scale_of_random_features_holds_for_every_input():
+    made = []
+    for scale in (4, [4, 4, 4]):
+        torch.manual_seed(1)
+        made.append(RandomFeatureNetwork(3, 1, width=5, scale=scale).hidden.weight)
+    assert torch.equal(*made)
 
 
 def test_ridges_go_through_the_points_that_the_network_is_given():
@@ -186,7 +195,9 @@ def test_ridges_go_through_the_points_that_the_network_is_given():
 
 @pytest.mark.parametrize(("settings", "words"), [
     ({"width": 0}, "architecture.width=0: expected a whole number above 0"),
-    ({"scale": 0.5}, "architecture.scale=0.5: expected a number from 1 on"),
+    ({"scale": 0}, "architecture.scale=0: expected numbers above 0, e.g. 6"),
+    ({"scale": [6, -1]}, "architecture.scale=[6, -1]: expected numbers above 0, e.g. 6"),
+    ({"scale": [6]}, "architecture.scale=[6]: expected one number, or one for each of the 2 inputs of the network"),
     ({"activation": "relu"}, "unknown activation 'relu'"),
 ])
 def test_settings_of_random_features_that_make_no_sense_are_refused(settings, words):

@@ -1,7 +1,7 @@
 """One hidden layer of random features, of which only the output is trained."""
 
-from collections.abc import Callable
-from math import log
+from collections.abc import Callable, Sequence
+from math import inf
 
 import torch
 from torch import Tensor, nn
@@ -9,30 +9,28 @@ from torch import Tensor, nn
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.basics.memory import refuse_too_wide
 from pinn_cli.methods.architectures.layers import activation as named
-from pinn_cli.methods.random_features import RandomFeatures, isotropic
+from pinn_cli.methods.random_features import RandomFeatures, ellipsoid
 
 
 class RandomFeatureNetwork(nn.Module):
     """u(z) = a + C phi(z), phi_j(z) = activation(w_j . z + b_j): a and C are trained and start from 0, w and b are not.
 
-    w_j = s_j normal numbers, with log s_j uniform between 0 and log `scale`. The ridge of every feature goes through a
-    random point of the domain (Dong & Li 2021, arXiv:2012.02895). The fields are linear in what is trained, so
-    optimizer=newton finds it by least squares.
+    w_j = r_j scale * d_j with random directions d_j, |d_j| = 1, and r_j uniform between 0 and 1; `scale` is a number,
+    or one for each input. The ridge of every feature goes through a random point of the domain (Dong & Li 2021,
+    arXiv:2012.02895). The fields are linear in what is trained, so optimizer=newton finds it by least squares.
 
-    Shapes: z (N, inputs) -> (N, outputs); phi (N, width). Raises UsageError for an unknown activation, a width below 1
-    or a scale below 1.
+    Shapes: z (N, inputs) -> (N, outputs); phi (N, width). Raises UsageError for an unknown activation, a width below 1,
+    a scale that is not above 0, or a list of another length.
     """
 
-    def __init__(self, inputs: int, outputs: int, width: int = 1500, scale: float = 6.0,
+    def __init__(self, inputs: int, outputs: int, width: int = 1500, scale: float | Sequence[float] = 6.0,
                  activation: str = "gaussian") -> None:
         super().__init__()
         if width < 1:
             raise UsageError(f"architecture.width={width}: expected a whole number above 0, e.g. 1500")
-        if not scale >= 1:
-            raise UsageError(f"architecture.scale={scale:g}: expected a number from 1 on, e.g. 6")
         refuse_too_wide([inputs, width, outputs])
-        scales = torch.exp(log(scale) * torch.rand(width))
-        self.hidden = RandomFeatures(isotropic(scales, inputs), 2 * torch.rand(width, inputs) - 1, named(activation))
+        w = ellipsoid(width, _per_input(scale, inputs))
+        self.hidden = RandomFeatures(w, 2 * torch.rand(width, inputs) - 1, named(activation))
         self.output_layer = nn.Linear(width, outputs)
         nn.init.zeros_(self.output_layer.weight)
         nn.init.zeros_(self.output_layer.bias)
@@ -44,3 +42,16 @@ class RandomFeatureNetwork(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         """The fields (N, outputs) at the inputs z (N, inputs)."""
         return self.output_layer(self.hidden(z))
+
+
+def _per_input(scale: float | Sequence[float], inputs: int) -> Tensor:
+    """The largest scale (inputs,) of each input. Raises UsageError unless there is one above 0 for each."""
+    scales = [scale] * inputs if isinstance(scale, int | float) else list(scale)
+    if len(scales) != inputs:
+        raise UsageError(
+            f"architecture.scale={scales}: expected one number, or one for each of the {inputs} inputs of the network "
+            f"(a periodic coordinate has two), e.g. [{','.join(['6'] * inputs)}]"
+        )
+    if not all(0 < s < inf for s in scales):
+        raise UsageError(f"architecture.scale={scale}: expected numbers above 0, e.g. 6")
+    return torch.tensor(scales, dtype=torch.get_default_dtype())
