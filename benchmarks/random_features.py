@@ -18,6 +18,7 @@ from pinn_cli.training.metrics import errors, points_of_comparison
 WIDE = "architecture.width=2500 points.interior=5120 points.face=640"
 WIDEST = "architecture.width=3000 points.interior=6144 points.face=512"
 WAVES = "architecture=random_waves"
+BUMPS = "architecture=random_bumps sampler=[graded,held_out]"
 RUNS = [
     "problem=helmholtz",
     f"problem=helmholtz {WIDE}",
@@ -42,6 +43,8 @@ RUNS = [
     f"problem=convection problem.beta=50 {WAVES} {WIDE}",
     f"problem=convection problem.beta=80 {WAVES} {WIDE}",
     f"problem=poisson_1d problem.C=6.283185307179586 problem.ripple=0.1 {WAVES}",
+    f"problem=boundary_layer problem.eps=1e-2 {BUMPS}",
+    f"problem=boundary_layer problem.eps=1e-4 {BUMPS}",
     "problem=reaction architecture.scale=12",
     "problem=reaction_diffusion architecture.scale=10",
     "problem=kdv architecture.scale=16",

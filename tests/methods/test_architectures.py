@@ -14,8 +14,10 @@ from pinn_cli.methods.architectures.fourier import Fourier
 from pinn_cli.methods.architectures.layers import ACTIVATIONS, INITIALISERS, activation, dense
 from pinn_cli.methods.architectures.mlp import MLP
 from pinn_cli.methods.architectures.modified_mlp import ModifiedMLP
+from pinn_cli.methods.architectures.random_bumps import RandomBumps
 from pinn_cli.methods.architectures.random_features import RandomFeatureNetwork
 from pinn_cli.methods.architectures.random_waves import RandomWaves, resolved_frequency
+from pinn_cli.methods.grading import towards_the_ends
 from tests.conftest import refused
 
 GATES = ("paper", "code", "legacy")
@@ -122,7 +124,7 @@ def test_random_features_have_the_stated_scale_and_are_not_trained():
     assert "frequencies" not in dict(network.named_parameters())
 
 
-@pytest.mark.parametrize("make", [MLP, ModifiedMLP, Fourier, RandomFeatureNetwork, RandomWaves])
+@pytest.mark.parametrize("make", [MLP, ModifiedMLP, Fourier, RandomBumps, RandomFeatureNetwork, RandomWaves])
 def test_one_seed_gives_the_same_bits(make):
     states = []
     for _ in range(2):
@@ -262,3 +264,48 @@ def test_a_smooth_function_that_is_not_periodic_is_a_sum_of_random_waves():
 def test_frequencies_that_make_no_sense_are_refused(settings, words):
     with pytest.raises(UsageError, match=re.escape(words)):
         RandomWaves(2, 1, **settings)
+
+
+def test_random_bumps_equal_their_formula_and_only_the_heights_are_trained():
+    torch.manual_seed(0)
+    network, z = RandomBumps(2, 3, width=7).double(), torch.rand(5, 2, dtype=torch.float64)
+    assert [tuple(p.shape) for p in network.parameters()] == [(3, 7), (3,)]
+    assert not network(z).any()
+    torch.nn.init.normal_(network.output_layer.weight)
+    torch.nn.init.normal_(network.output_layer.bias)
+    w, c = network.weight, network.centre
+    phi = torch.stack([torch.exp(-(w[j] ** 2 * (z - c[j]) ** 2).sum(1)) for j in range(7)], 1)
+    torch.testing.assert_close(network(z), phi @ network.output_layer.weight.T + network.output_layer.bias)
+
+
+def test_bumps_are_as_wide_as_their_distance_from_the_nearest_end():
+    torch.manual_seed(0)
+    network = RandomBumps(2, 1, width=20_000, finest=1e-4).double()
+    distance = 1 - network.centre.abs()
+    steepness = network.weight * (distance + 2e-4)
+    assert float(steepness.min()) == pytest.approx(0.3, rel=0.01)
+    assert float(steepness.max()) == pytest.approx(3.0, rel=0.01)
+    near = 0.5 * math.log(0.01 / 2e-4) / math.log(0.5 / 1e-4) + 0.5 * 0.01  # half log-uniform, half uniform
+    assert float((distance < 0.01).double().mean()) == pytest.approx(near, abs=0.01)
+
+
+def test_few_bumps_express_layers_of_every_width():
+    """exp(-x / eps) on [0, 1] with the same 500 bumps for eps from 0.1 to 1e-4."""
+    torch.manual_seed(0)
+    network = RandomBumps(1, 1, width=500, finest=1e-5).double()
+    z = 2 * towards_the_ends(torch.linspace(0, 1, 2000, dtype=torch.float64), 1e-5)[:, None] - 1
+    bumps = network._along(z, 0)
+    for eps in (0.1, 1e-2, 1e-3, 1e-4):
+        u = torch.exp(-(z + 1) / (2 * eps))
+        c = torch.linalg.lstsq(bumps, u, driver="gelsd", rcond=1e-14).solution
+        assert float((bumps @ c - u).norm() / u.norm()) < 1e-8
+
+
+@pytest.mark.parametrize(("settings", "words"), [
+    ({"width": 0}, "architecture.width=0: expected a whole number above 0"),
+    ({"finest": 0}, "architecture.finest=0: expected a number between 0 and 0.1"),
+    ({"finest": 0.1}, "architecture.finest=0.1: expected a number between 0 and 0.1"),
+])
+def test_settings_of_random_bumps_that_make_no_sense_are_refused(settings, words):
+    with pytest.raises(UsageError, match=re.escape(words)):
+        RandomBumps(2, 1, **settings)

@@ -1,6 +1,7 @@
 """Samplers: counts and sharing, points on their regions, same seed same bits, rates of integration."""
 
 import io
+import math
 from dataclasses import dataclass
 from math import pi
 from types import SimpleNamespace
@@ -11,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pinn_cli.basics.errors import UsageError
+from pinn_cli.methods.grading import towards_the_ends
 from pinn_cli.methods.samplers.counts import plan
+from pinn_cli.methods.samplers.graded import Graded
 from pinn_cli.methods.samplers.grid import Grid
 from pinn_cli.methods.samplers.sobol import Sobol
 from pinn_cli.methods.samplers.uniform import Uniform
@@ -21,7 +24,7 @@ from pinn_cli.physics.problem import Problem, on
 from tests.conftest import refused
 
 POINTS = {"interior": 256, "face": 32, "data": "all"}
-SAMPLERS = [Uniform, Sobol, Grid]
+SAMPLERS = [Uniform, Sobol, Graded, Grid]
 
 
 @dataclass
@@ -297,3 +300,25 @@ def test_seeds_depend_on_every_word_of_the_purpose():
     seeds = {seed_for(*purpose) for purpose in purposes}
     assert len(seeds) == 4
     assert all(0 <= seed < 2**56 for seed in seeds)
+
+
+def test_graded_points_have_as_many_in_every_decade_of_the_distance():
+    """Half of 4096 coordinates are log-uniform over 1e-5 ... 0.5, both ends together; the others are uniform."""
+    X = draw(Graded({"interior": 4096, "face": 1}, finest=1e-5), Rod(), dtype=torch.float64)["pde"][:, 0] / 2
+    distance = torch.minimum(X, 1 - X)
+    decade = 2048 * math.log(10) / math.log(0.5 / 1e-5)
+    for low in (1e-5, 1e-4, 1e-3):
+        inside = int(((distance >= low) & (distance < 10 * low)).sum())
+        assert inside == pytest.approx(decade + 2048 * 18 * low, rel=0.02)
+    assert int((X < 0.5).sum()) == pytest.approx(2048, abs=20)
+
+
+def test_graded_points_without_a_share_are_uniform():
+    u = torch.linspace(0, 1, 11, dtype=torch.float64)
+    torch.testing.assert_close(towards_the_ends(u, 1e-3, share=0.0), u)
+
+
+@pytest.mark.parametrize("finest", [0, 0.1, -1])
+def test_an_impossible_smallest_distance_is_refused(finest):
+    with refused(f"sampler.graded.finest={finest}: expected a number between 0 and 0.1"):
+        Graded(POINTS, finest=finest)

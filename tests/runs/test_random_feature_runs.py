@@ -85,3 +85,14 @@ def test_a_network_without_an_output_layer_is_refused_before_a_folder_is_made(he
     assert main(["train", "problem=wave", "optimizer=newton", "architecture._target_=bent.Bent", "folder=run"]) == 2
     assert "optimizer=newton solves for the output layer, and Bent names none" in capsys.readouterr().err
     assert not (here / "run").exists()
+
+
+def test_bumps_and_points_that_are_graded_resolve_a_layer_of_unknown_width():
+    """The layer is 1e-3 of the domain; 300 uniform points would have none inside it."""
+    layer = ["problem=boundary_layer", "problem.eps=1e-3", "architecture=random_bumps", "sampler=[graded,held_out]"]
+    assert error(trained(*layer, "architecture.width=400", "points.interior=1000")) < 1e-6
+
+
+def test_few_waves_reach_many_digits():
+    small = ["architecture=random_waves", "architecture.width=300", "points.interior=600", "points.face=100"]
+    assert error(trained("problem=wave", *small)) < 5e-6

@@ -12,6 +12,7 @@ CHOICES = [(group, name) for group in catalogue.groups() if group != "recipe" fo
 RECIPES = catalogue.options("recipe")
 WEIGHTINGS = catalogue.options("weighting")
 NEEDED = {  # settings that have no value until the user gives one, and the recipe of a part that has its own
+    "random_bumps": ["recipe=random_features"],
     "random_features": ["recipe=random_features"],
     "random_waves": ["recipe=random_features"],
     "continuation": ["strategy.continuation.coefficient=k", "strategy.continuation.through=[1]"],
@@ -28,7 +29,7 @@ def composed(*typed: str):
 def words(group: str, name: str) -> list[str]:
     """A run in which the choice is in force."""
     outer = {"sampler": f"[sobol,{name}]", "weighting": f"[{name}]"}
-    inner = {"sampler": ("sobol", "uniform", "grid", "grid_subset")}
+    inner = {"sampler": ("sobol", "graded", "uniform", "grid", "grid_subset")}
     value = outer[group] if group in outer and name not in inner.get(group, ()) else name
     return [f"{group}={value}", *([] if group == "problem" else ["problem=helmholtz"]), *NEEDED.get(name, [])]
 
