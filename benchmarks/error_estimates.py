@@ -25,7 +25,7 @@ CASES = [
     "problem=burgers stop.steps=200",
     "problem=burgers stop.steps=60",
     "problem=lid_driven_cavity stop.steps=40",
-    "problem=lid_driven_cavity_streamfunction constraints=exact stop.steps=25",
+    "problem=lid_driven_cavity_streamfunction stop.steps=25",
     "problem=convection_diffusion stop.steps=60",
     "problem=convection stop.steps=200",
     "problem=convection stop.steps=60",

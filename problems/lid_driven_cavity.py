@@ -1,6 +1,6 @@
 """Steady flow in a square cavity below a moving lid: the base of both forms, and that in velocities and pressure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from pinn_cli import Box, Problem, observable, on
+from pinn_cli.physics.references.cavity.corner import Corner
 from pinn_cli.physics.references.cavity.metrics import cavity_metrics
 from pinn_cli.physics.references.cavity.reference import LIDS, Cavity
+from pinn_cli.physics.references.cavity.solver import corners
 
 # By the name of the lid: the radius around its ends within which the flow is singular, because u or div u jumps.
 CORNERS = {"unit": 0.1, "parabolic": 0.1, "regularised": 0.0}
@@ -27,6 +29,7 @@ class CavityFlow(Problem):
     coordinates = ("x", "y")
     re: float = 100.0
     lid: str = "unit"
+    corner_flow: bool = True
     corner: float | None = None
 
     def __post_init__(self) -> None:
@@ -50,6 +53,29 @@ class CavityFlow(Problem):
 
     def metrics(self, evaluate: Callable[[list[str], Tensor], dict[str, Tensor]]) -> dict[str, float]:
         return cavity_metrics(evaluate, self._reference)
+
+    @property
+    def ansatz(self) -> Callable[..., tuple[Tensor, ...]] | None:
+        """The fields in terms of the network's outputs; None where these are the same."""
+        return self._with_corner_flow if self.corner_flow and CORNERS[self.lid] else None
+
+    def _with_corner_flow(self, x: Tensor, y: Tensor, **outputs: Tensor) -> tuple[Tensor, ...]:
+        left, right = self._corner_flow(x, y)
+        return tuple(output + left[name] + right[name] for name, output in outputs.items())
+
+    def _corner_flow(self, x: Tensor, y: Tensor) -> Iterator[dict[str, Tensor]]:
+        """psi, u, v, p of either end of the lid, times a step that falls from 1 at this end to 0 at the other one.
+
+        u = psi_y and v = -psi_x hold for the products, and both together have u = 1 on a `unit` lid.
+        """
+        for corner, X, X_x in zip(self._corners, (x, 1 - x), (1.0, -1.0), strict=True):
+            step, slope = 1 - X**3 * (10 - 15 * X + 6 * X**2), -30 * X_x * (X * (1 - X)) ** 2
+            psi, u, v, p = corner.flow(x, y)
+            yield {"psi": step * psi, "u": step * u, "v": step * v - slope * psi, "p": step * p}
+
+    @cached_property
+    def _corners(self) -> list[Corner]:
+        return corners(LIDS[self.lid], self.re)
 
     def near_corner(self, x: Tensor, y: Tensor) -> Tensor:
         """min(1, r / corner), r the distance to the nearer end of the lid; 1 for a lid without singularity."""

@@ -113,6 +113,11 @@ def _real_power(exponent: float) -> Callable[[Tensor, int], list[Tensor]]:
     return chain
 
 
+def _log(z: Tensor, order: int) -> list[Tensor]:
+    """log z, and the derivatives of 1/z."""
+    return [torch.log(z), *(_real_power(-1)(z, order - 1) if order else [])]
+
+
 @rule(torch.pow, T.pow, T.__pow__)
 def power(a: Jet, exponent: float) -> Jet:
     """Whole powers by products, which are exact where a = 0; other powers by the chain rule."""
@@ -135,6 +140,7 @@ for chain, functions in {
     _gelu: (F.gelu,),
     _gaussian: (gaussian,),
     _atan: (torch.atan, T.atan),
+    _log: (torch.log, T.log),
     _clamp: (torch.clamp, T.clamp, T.clip),
     _floor: (torch.floor, T.floor),
     _real_power(-1): (torch.reciprocal, T.reciprocal),

@@ -109,7 +109,7 @@ def test_any_set_of_derivatives(wanted):
 @given(
     st.integers(0, 4),
     st.floats(0.3, 2.0),
-    st.sampled_from(["tanh", "sin", "cos", "exp", "sigmoid", "sqrt", "square", "reciprocal", "atan"]),
+    st.sampled_from(["tanh", "sin", "cos", "exp", "sigmoid", "sqrt", "square", "reciprocal", "atan", "log"]),
 )
 def test_scalar_functions_of_one_variable(order, x, name):
     f = getattr(torch, name)

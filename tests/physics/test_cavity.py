@@ -1,4 +1,4 @@
-"""The lid-driven cavity: its exact walls, the Stokes flow of its corners, its weights, and the paper's set-up."""
+"""The lid-driven cavity: its exact walls, the flow in its corners, its weights, and the paper's set-up."""
 
 import pytest
 import torch
@@ -11,18 +11,27 @@ from pinn_cli.configuration.plan import preview
 from pinn_cli.derivatives.engines import Autograd, Taylor
 from pinn_cli.physics.ansatz import written_ansatz
 from pinn_cli.problems.lid_driven_cavity import LidDrivenCavity
-from pinn_cli.problems.lid_driven_cavity_streamfunction import INNER, LidDrivenCavityStreamfunction
+from pinn_cli.problems.lid_driven_cavity_streamfunction import LidDrivenCavityStreamfunction
 from pinn_cli.training.objective import Objective
 
-LIDS = ("unit", "regularised")
 SMALL = ["points.interior=32", "points.face=8", "architecture.width=6", "architecture.depth=2"]
+FORMS = {"velocity": LidDrivenCavity, "streamfunction": LidDrivenCavityStreamfunction}
 
 
-def imposed(lid):
+def network(fields):
     torch.manual_seed(0)
-    network = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 2)).double()
-    ansatz = written_ansatz(LidDrivenCavityStreamfunction(lid=lid), "impose")
-    return lambda X: ansatz(X, network(X))
+    return nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, fields)).double()
+
+
+class Flow(nn.Module):
+    """A given flow in the place of a trained model."""
+
+    def __init__(self, f):
+        super().__init__()
+        self.f, self.p = f, nn.Parameter(torch.zeros((), dtype=torch.float64))
+
+    def forward(self, X):
+        return self.f(X)
 
 
 def velocity(u, X):
@@ -30,50 +39,73 @@ def velocity(u, X):
     return slopes[0, 1][:, 0], -slopes[1, 0][:, 0]
 
 
-@pytest.mark.parametrize("lid", LIDS)
-def test_any_network_meets_the_walls_with_exact_constraints(lid):
-    problem, unit = LidDrivenCavityStreamfunction(lid=lid), torch.rand(400, 2, dtype=torch.float64)
+def test_any_network_meets_the_walls_with_exact_constraints():
+    problem, unit = LidDrivenCavityStreamfunction(lid="regularised"), torch.rand(400, 2, dtype=torch.float64)
+    ansatz, outputs = written_ansatz(problem, "impose"), network(2)
+    fields = lambda X: ansatz(X, outputs(X))  # noqa: E731
     X = problem.domain.sample("boundary", unit)
-    psi = imposed(lid)(X)[:, 0]
-    u, v = velocity(imposed(lid), X)
+    u, v = velocity(fields, X)
     torch.testing.assert_close(u, problem.wall_speed(*X.T), rtol=0, atol=1e-10)
-    for nothing in (psi, v):
+    for nothing in (fields(X)[:, 0], v):
         torch.testing.assert_close(nothing, torch.zeros_like(v), rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("lid", LIDS)
-def test_the_lift_is_differentiated_as_by_autograd(lid):
+@pytest.mark.parametrize("lid", ["unit", "parabolic"])
+@pytest.mark.parametrize("form", FORMS)
+def test_the_corner_flow_is_differentiated_as_by_autograd(form, lid):
+    problem = FORMS[form](lid=lid)
+    ansatz, outputs = written_ansatz(problem), network(len(problem.fields))
+    fields = lambda X: ansatz(X, outputs(X))  # noqa: E731
     X, wanted = torch.rand(40, 2, dtype=torch.float64), {(3, 0), (2, 1), (1, 2), (0, 3), (1, 1)}
-    fast, slow = Taylor(wanted)(imposed(lid), X), Autograd(wanted)(imposed(lid), X)
+    fast, slow = Taylor(wanted)(fields, X), Autograd(wanted)(fields, X)
     for key in wanted:
         torch.testing.assert_close(fast[key], slow[key], rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("at_the_right", [False, True])
-def test_beside_a_corner_the_lift_is_stokes_flow(at_the_right):
-    """lap lap psi = 0 and grad p = lap (u, v) / re for r < INNER."""
-    problem = LidDrivenCavityStreamfunction(re=7.0)
-
-    def corner(X):
-        psi, p = problem._corner(1 - X[:, 0] if at_the_right else X[:, 0], 1 - X[:, 1])
-        return torch.stack([psi, p if at_the_right else -p], -1)
-
-    offset = INNER * 0.6 * torch.rand(60, 2, dtype=torch.float64) + 1e-3
-    x = 1 - offset[:, 0] if at_the_right else offset[:, 0]
-    indices = [(4, 0), (2, 2), (0, 4), (3, 0), (2, 1), (1, 2), (0, 3), (1, 0), (0, 1)]
-    d = Taylor(set(indices))(corner, torch.stack([x, 1 - offset[:, 1]], 1))
-    psi, p = ({i: d[i][:, k] for i in indices} for k in (0, 1))
-    size = psi[4, 0].abs() + psi[0, 4].abs()
-    assert ((psi[4, 0] + 2 * psi[2, 2] + psi[0, 4]).abs() / size).max() < 1e-9
-    size = p[1, 0].abs() + p[0, 1].abs()
-    assert ((p[1, 0] - (psi[2, 1] + psi[0, 3]) / 7).abs() / size).max() < 1e-9
-    assert ((p[0, 1] + (psi[3, 0] + psi[1, 2]) / 7).abs() / size).max() < 1e-9
+@pytest.mark.parametrize("lid", ["unit", "parabolic"])
+def test_both_forms_have_the_same_corner_flow(lid):
+    """u = psi_y, v = -psi_x, and the same pressure, where the networks give 0."""
+    X = torch.rand(60, 2, dtype=torch.float64)
+    stream, velocities = (written_ansatz(form(re=40.0, lid=lid)) for form in reversed(FORMS.values()))
+    psi = lambda X: stream(X, 0 * X)  # noqa: E731
+    u, v = velocity(psi, X)
+    expected = torch.stack([u, v, psi(X)[:, 1]], 1)
+    torch.testing.assert_close(velocities(X, torch.zeros(60, 3, dtype=torch.float64)), expected, rtol=1e-9, atol=1e-9)
 
 
-def test_a_lid_without_a_lift_is_refused():
-    words = ["problem=lid_driven_cavity_streamfunction", "problem.lid=parabolic", "constraints=exact", *SMALL]
-    with pytest.raises(UsageError, match="lid=parabolic: constraints=exact knows the lids unit and regularised only"):
-        preview(assemble(compose(words)))
+def test_beside_its_corners_the_residual_of_the_corner_flow_is_bounded():
+    """Each of its terms grows like 1 / r^2, and without the second term of the expansion their sum like 1 / r."""
+    problem = LidDrivenCavity(re=50.0, corner=0.0)
+    ansatz = written_ansatz(problem)
+    corner_flow = lambda X: ansatz(X, 0 * X[:, [0, 0, 0]])  # noqa: E731
+    objective = Objective(problem, Flow(corner_flow), Taylor, lambda batch, residuals: {})
+    largest, angle = [], torch.linspace(0.1, 1.4, 20, dtype=torch.float64)
+    for r in (1e-2, 1e-3, 1e-4):
+        X, y = r * torch.cos(angle), 1 - r * torch.sin(angle)
+        points = torch.cat([torch.stack([x, y], 1) for x in (X, 1 - X)])
+        largest.append(float(objective.residual("momentum_x", points).abs().max()))
+    assert largest[2] < 1.1 * largest[1] < 1.3 * largest[0] < 20
+
+
+def test_the_corner_flow_has_the_speed_of_the_lid_and_stands_still_on_the_walls_beside_it():
+    ansatz, along = written_ansatz(LidDrivenCavity()), torch.linspace(0.01, 0.99, 30, dtype=torch.float64)
+    at = lambda x, y: ansatz(torch.stack([x, y], 1), torch.zeros(30, 3, dtype=torch.float64))[:, :2]  # noqa: E731
+    one = torch.ones_like(along)
+    torch.testing.assert_close(at(along, one), torch.stack([one, 0 * one], 1), rtol=0, atol=1e-12)
+    for wall in (0 * one, one):
+        torch.testing.assert_close(at(wall, along), torch.zeros(30, 2, dtype=torch.float64), rtol=0, atol=1e-12)
+
+
+def test_a_smooth_lid_has_no_corner_flow_and_a_setting_leaves_it_out():
+    assert written_ansatz(LidDrivenCavity(lid="regularised")) is None
+    assert written_ansatz(LidDrivenCavity(corner_flow=False)) is None
+
+
+@pytest.mark.parametrize("lid", ["unit", "parabolic"])
+def test_walls_of_a_lid_that_jumps_are_not_imposed(lid):
+    words = ["problem=lid_driven_cavity_streamfunction", f"problem.lid={lid}", "problem.corner_flow=false"]
+    with pytest.raises(UsageError, match=f"lid={lid}: constraints=exact is for lid=regularised"):
+        preview(assemble(compose([*words, "constraints=exact", *SMALL])))
 
 
 def test_an_unknown_lid_is_refused():
@@ -106,14 +138,6 @@ def test_both_forms_have_the_same_residuals_of_the_same_flow():
         x, y = X[:, 0], X[:, 1]
         u = torch.sin(x) * torch.exp(y) + 3 * x**2 * y**2
         return torch.stack([u, -torch.cos(x) * torch.exp(y) - 2 * x * y**3, torch.cos(x * y)], -1)
-
-    class Flow(nn.Module):
-        def __init__(self, f):
-            super().__init__()
-            self.f, self.p = f, nn.Parameter(torch.zeros((), dtype=torch.float64))
-
-        def forward(self, X):
-            return self.f(X)
 
     X = torch.rand(50, 2, dtype=torch.float64)
     plain = lambda batch, residuals: {}  # noqa: E731

@@ -24,7 +24,7 @@ from pinn_cli.methods.linear_algebra import Triangle, bytes_needed, least_ridge,
 FIRST, LAST = 1e-14, 1e4  # damping: the smallest that is tried, and the largest
 GROWTH, DECAY = 1e4, 1e-6  # of the damping, after a failure and after a success
 FAITHFUL = 2.0  # loss / predicted loss up to which the linearised equations hold over the whole step
-HALF = 0.5  # of the loss: a smaller gain is not worth another step
+WORTH = 0.01  # of the loss: a smaller gain is not worth another step
 PATIENCE = 5  # steps in a row, each of which lowers the loss by less than a thousandth of itself
 
 
@@ -33,9 +33,9 @@ class Newton(Optimizer):
     """Each call of `step` forms and factors J once. Its rows take at most `memory` gigabytes at a time.
 
     It stops with ``stagnated`` where an undamped step has the loss that was predicted and the gradient is so small that
-    another would not halve it: at the best that the features can express, or at the rounding floor. Also where no
-    damping lowers the loss, and after 5 steps without progress. `refuse` raises UsageError for a network that does not
-    name its `output_layer`.
+    another would lower it by less than 1 %: at the best that the features can express, or at the rounding floor. Also
+    where no damping lowers the loss, and after 5 steps without progress. `refuse` raises UsageError for a network that
+    does not name its `output_layer`.
     """
 
     memory: float = 1.0
@@ -70,7 +70,7 @@ class Newton(Optimizer):
             faithful = self.damping == 0 and after <= FAITHFUL * predicted
             if after < before:
                 pull = ridge * solved.D[:, None] ** 2 * (x - rest)
-                ends = faithful and _gain(objective, columns, solved, pull) < HALF * after
+                ends = faithful and _gain(objective, columns, solved, pull) < WORTH * after
                 return self._accept(after, before, ends)
             if faithful:  # the rounding floor
                 break

@@ -107,6 +107,19 @@ class Corner:
             "shear_y": shear_y,
         }
 
+    def flow(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The singular psi, u, v, p, (N,) each, by functions that jets know; r is at least 1e-12."""
+        sign = -1.0 if self.right else 1.0
+        X, Y = (1 - x if self.right else x), 1 - y
+        r = torch.sqrt(X * X + Y * Y + 1e-24)
+        a = 2 * torch.atan(Y / (r + X))  # atan2(Y, X)
+        f, f1, _, f3, _ = (-self.speed * d for d in STOKES.slopes(a))
+        g, g1, _, _, _ = self._second(a, sign)
+        along, across = f + 2 * r * g, f1 + r * g1  # psi_r, psi_a / r
+        u, v = -(along * Y + across * X) / r, -sign * (along * X - across * Y) / r
+        p = sign / self.re * (f1 + f3) / r + self._logarithm(sign) * torch.log(r)
+        return r * f + r * r * g, u, v, p
+
     def _second(self, a: Tensor, sign: float) -> list[Tensor]:
         """The factor of r^2, in brackets above, and its derivatives."""
         convection = sign * self.re * self.speed**2
@@ -120,7 +133,7 @@ class Corner:
 
 
 def _value(p: Polynomial, a: Tensor) -> Tensor:
-    return sum((c * a**i for i, c in enumerate(p)), torch.zeros_like(a))
+    return sum((c * a**i for i, c in enumerate(p)), 0 * a)
 
 
 def _slope(p: Polynomial) -> list[float]:
