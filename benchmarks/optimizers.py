@@ -46,7 +46,7 @@ OPTIMIZERS = {
     "energy_natural_gradient": "optimizer=energy_natural_gradient",
     "spring": "optimizer=spring points.interior=512 points.face=32",
     "ssbroyden": "optimizer=ssbroyden",
-    "adam, lbfgs": "optimizer=[adam,lbfgs] optimizer.adam.steps=300",
+    "adam, lbfgs": "optimizer=[adam,lbfgs] optimizer.adam.steps=200 stop.steps=null",
     "soap": f"optimizer=soap {FRESH}",
     "adam": f"optimizer=adam {FRESH} optimizer.adam.lr=5e-3",
 }
@@ -57,7 +57,7 @@ def main() -> None:
     """Run what is missing or asked for, and draw."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--only", nargs="+", default=[], help="run these problems and optimizers again")
-    parser.add_argument("--seconds", type=float, default=30.0, help="processor seconds of a run")
+    parser.add_argument("--seconds", type=float, default=20.0, help="processor seconds of a run")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--figures", action="store_true", help="run nothing")
     arguments = parser.parse_args()
