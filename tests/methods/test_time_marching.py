@@ -1,6 +1,7 @@
 """Time marching: windows, seams, the solution over all windows as one function, resumes, refusals."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import pi
 from pathlib import Path
@@ -19,7 +20,7 @@ from pinn_cli.configuration.compose import compose
 from pinn_cli.configuration.plan import preview
 from pinn_cli.configuration.sources import Sources
 from pinn_cli.derivatives.engines import Autograd, Taylor
-from pinn_cli.methods.strategies.time_marching import TimeMarching
+from pinn_cli.methods.strategies.time_marching import LEAST, TimeMarching, adapted
 from pinn_cli.physics.domains import Box
 from pinn_cli.physics.piecewise import Marched, Piecewise
 from pinn_cli.physics.problem import Problem, on
@@ -72,6 +73,47 @@ def test_windows_are_set_by_number_or_length_and_may_overlap(settings, expected)
     assert [s.underway for s in stages] == [True] * (len(stages) - 1) + [False]
     assert {s.steps for s in stages} == {3 if f"{MARCH}.steps=3" in settings else None}
     assert stages[0].name == f"t=0..{expected[0][1]:g}: levenberg_marquardt"
+
+
+def tried(losses: Callable[[float, float], float], length: float = 0.25, most: float = 1.0) -> list:
+    """The spans of [0, 1] that are tried where a window has the loss `losses(start, end)`."""
+    spans: list[tuple[float, float]] = []
+    for span in adapted(0.0, 1.0, length, most, lambda: losses(*spans[-1])):
+        spans.append(span)
+    return spans
+
+
+def test_windows_of_adapted_length_are_halved_after_a_failure_and_doubled_where_the_loss_is_far_below() -> None:
+    assert tried(lambda a, b: 0.5) == [(0, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1)], "passed, but not easily"
+    assert tried(lambda a, b: 0.001) == [(0, 0.25), (0.25, 0.625), (0.625, 1)], "no more than needed, of equal length"
+    hard = tried(lambda a, b: 0.5 if b - a <= 0.125 or a >= 0.5 else 2.0)
+    assert hard == [(0, 0.25), (0, 0.125), (0.125, 0.25), (0.25, 0.375), (0.375, 0.5), (0.5, 0.625), (0.625, 0.75),
+                    (0.75, 0.875), (0.875, 1)]  # fmt: skip
+
+
+@pytest.mark.parametrize("loss", [2.0, float("nan"), float("inf")])
+def test_windows_that_always_fail_come_to_an_end(loss) -> None:
+    spans = tried(lambda a, b: loss, length=1.0)
+    assert [b for a, b in spans if a == 0] == [2.0**-k for k in range(7)]
+    assert min(b - a for a, b in spans) == LEAST
+    assert spans[-1][1] == 1
+    assert len(spans) == 7 + 63
+
+
+def test_a_window_that_is_tried_again_starts_from_the_one_before_and_is_no_part_of_the_solution() -> None:
+    parts = assemble(compose(words("wave", f"{MARCH}.windows=2", f"{MARCH}.loss=1")))
+    seen = []
+    for stage, loss in zip(parts.strategy(parts.problem, parts.new_models()), [0.5, 2.0, 0.5, 0.5], strict=True):
+        stage.report.values = {"loss/total": loss}
+        pieces = [(piece.window.start, piece.window.end) for piece in stage.solution.pieces]
+        before = stage.problem.before
+        seen.append((pieces, before is (stage.solution.pieces[-2].model if len(pieces) > 1 else None), stage.underway))
+    assert seen == [
+        ([(0, 0.5)], True, True),
+        ([(0, 0.5), (0.5, 1)], True, False),
+        ([(0, 0.5), (0.5, 0.75)], True, True),
+        ([(0, 0.5), (0.5, 0.75), (0.75, 1)], True, False),
+    ]
 
 
 def test_a_schedule_is_trained_in_every_window() -> None:
@@ -557,6 +599,11 @@ def test_a_problem_without_windows_is_refused() -> None:
         (words("wave"), "found windows=None, length=None; type one of them, e.g. windows=10"),
         (words("wave", f"{MARCH}.windows=2", f"{MARCH}.length=0.1"), "type one of them"),
         (words("wave", f"{MARCH}.windows=0"), "windows=0: expected a whole number above 0"),
+        (words("wave", f"{MARCH}.windows=2", f"{MARCH}.loss=0"), "loss=0: expected a number above 0"),
+        (
+            words("heat_inverse", f"{MARCH}.windows=2", f"{MARCH}.loss=1"),
+            "a window of adapted length may hold no measurement of `measured`; type strategy.time_marching.loss=null",
+        ),
         (words("wave", f"{MARCH}.length=-1"), "length=-1: expected more than 0 and at most 1"),
         (words("wave", f"{MARCH}.length=2"), "length=2: expected more than 0 and at most 1"),
         (words("wave", f"{MARCH}.windows=2", f"{MARCH}.overlap=-0.1"), "overlap=-0.1: expected at least 0"),

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from pinn_cli import load
-from pinn_cli.cli import main
+from pinn_cli.cli import STOPPED, main
 from pinn_cli.configuration.assemble import assemble
 from pinn_cli.configuration.compose import compose
 from pinn_cli.configuration.plan import preview
 from pinn_cli.methods.optimizers.newton import Newton
 from pinn_cli.records.results import Results
-from tests.run_files import assert_same_run
+from tests.run_files import assert_same_run, told_to_stop_in
 
 RECIPE = ["recipe=random_features", "figures=off"]
 TINY = [*RECIPE, "architecture.width=60", "points.interior=120", "points.face=20"]
@@ -74,6 +74,26 @@ def test_a_resumed_run_has_the_same_bits():
 def test_windows_in_time_have_features_of_their_own():
     windows = ["strategy=time_marching", "strategy.time_marching.windows=3"]
     assert main(["train", "problem=wave", *TINY, *windows, "folder=run"]) == 0
+
+
+def test_windows_of_adapted_length_are_those_of_the_solution_and_a_resume_goes_through_the_same(capsys):
+    march = "strategy.time_marching"
+    run = ["train", "problem=reaction", *TINY, "architecture.scale=[6,0.5]", "record.every=1", "strategy=time_marching",
+           f"{march}.windows=1", f"{march}.loss=0.1"]  # fmt: skip
+    assert main([*run, "folder=whole"]) == 0
+    said = capsys.readouterr().out
+    ends = [line.split(":")[0].partition("..")[2] for line in said.splitlines() if line.startswith("stage ")]
+    assert ends[0] == "1", "all the time at once does not pass"
+    spans = Results("whole/results.h5").read("network")["windows"]
+    assert len(spans) < len(ends), "a window that was tried again is no part of the solution"
+    assert spans[0, 0] == 0
+    assert spans[-1, 1] == 1
+    assert (spans[1:, 0] == spans[:-1, 1]).all()
+    assert Results("whole/results.h5").read("error")["u"] < 0.1
+    with told_to_stop_in(6):
+        assert main([*run, "folder=parts"]) == STOPPED
+    assert main(["resume", "parts"]) == 0
+    assert_same_run("whole", "parts")
 
 
 def test_a_network_without_an_output_layer_is_refused_before_a_folder_is_made(here, capsys):

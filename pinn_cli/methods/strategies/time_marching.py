@@ -1,11 +1,12 @@
 """Train one window in time after the other; each network continues the solution of the window before.
 
-Sequence-to-sequence learning of Krishnapriyan, Gholami, Zhe, Kirby & Mahoney (2021, arXiv:2109.01050).
+Sequence-to-sequence learning of Krishnapriyan, Gholami, Zhe, Kirby & Mahoney (2021, arXiv:2109.01050). With a `loss`,
+the lengths of the windows adapt to the solution, as the steps of an integrator do.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from math import ceil
+from math import ceil, inf
 
 from torch import nn
 
@@ -18,6 +19,8 @@ from pinn_cli.physics.time_window import Window, refuse_unsliceable
 
 SHARE = "share"
 STARTS, POINTS = ("warm", "fresh"), ("each", "total")
+LEAST = 1 / 64  # of the first window: shorter ones are not tried
+EASY = 1e-2  # of `loss`: below it, a window of twice the length is tried next
 Span = tuple[float, float]
 
 
@@ -25,13 +28,17 @@ Span = tuple[float, float]
 class TimeMarching(Strategy):
     """Train `inner` on each of `windows` equal slices of time, or on slices of this `length`.
 
+    loss      adapt the lengths, from that of the first window on: a window whose loss ends above `loss` is trained anew
+              with half the length, and after one that ends at or below 1e-2 of `loss` the length is doubled. Windows
+              are never halved below 1/64 of the first
     start     `warm`: a network starts from the parameters of the window before; `fresh`: from new initial values.
               Unknown coefficients always keep their values
     overlap   each window is trained for this much time beyond its end; the next one begins at the end
     points    `each`: every window has the points of the whole problem; `total`: the windows share them by length,
               except those of initial conditions and seams
     steps     `share`: an equal share of the steps and seconds of the run for every window, twice that for the first,
-              which has no network to start from; a number: at most so many; None: until its optimizer stops
+              which has no network to start from; a number: at most so many; None: until its optimizer stops. With
+              adapted lengths the share is that of windows of the present length
 
     `stop.loss` and `stop.error` end a window, and the run only in the last window. Raises ValueError, before the first
     stage, for a problem or settings that cannot be divided into windows.
@@ -40,30 +47,39 @@ class TimeMarching(Strategy):
     inner: Strategy
     windows: int | None = None
     length: float | None = None
+    loss: float | None = None
     start: str = "warm"
     overlap: float = 0.0
     points: str = "each"
     steps: int | str | None = SHARE
 
     def __call__(self, problem: Problem, new_model: NewModel) -> Iterator[Stage]:
-        spans = self._spans(problem)
+        self._check(problem)
+        high = _axis(problem)[1]
         done: list[Piece] = []
-        for start, end in spans:
+        tried: list[Stage] = []  # the stages of the present window
+        for start, end in self._spans(problem, lambda: float(tried[-1].report.values.get("loss/total", inf))):
+            tried.clear()
+            done = [piece for piece in done if piece.window.start < start]  # without a window that is tried again
             before = done[-1].model if done else None
-            window = Window(problem, start, end, before, self._part(problem, start, end))
-            last, own = len(done) + 1 == len(spans), 0
+            until = min(end + self.overlap, high)
+            window = Window(problem, start, until, before, self._part(problem, start, until))
+            left, own = ceil((high - start) / (end - start) - 1e-9), 0
             for stage in self.inner(window, self._continued(new_model, before)):
                 piece = Piece(window, stage.model, stage.sampler)
                 own += stage.steps or 0
-                yield replace(
-                    stage,
-                    name=f"{window}: {stage.name}",
-                    steps=self._steps if stage.steps is None else stage.steps,
-                    share=self._share(len(done), len(spans)),
-                    reserved=own * (len(spans) - len(done) - 1),
-                    underway=stage.underway or not last,
-                    solution=Solution(problem, [*done, piece]),
+                tried.append(
+                    replace(
+                        stage,
+                        name=f"{window}: {stage.name}",
+                        steps=self._steps if stage.steps is None else stage.steps,
+                        share=self._share(not done, left),
+                        reserved=own * (left - 1),
+                        underway=stage.underway or left > 1,
+                        solution=Solution(problem, [*done, piece]),
+                    )
                 )
+                yield tried[-1]
             done.append(piece)
 
     def _continued(self, new_model: NewModel, before: nn.Module | None) -> NewModel:
@@ -78,26 +94,33 @@ class TimeMarching(Strategy):
     def _steps(self) -> int | None:
         return None if isinstance(self.steps, str) else self.steps
 
-    def _share(self, window: int, windows: int) -> float:
-        """The share of this window in what it and those after it have left."""
+    def _share(self, first: bool, left: int) -> float:
+        """The share of a window in what the run has left, for it and those after it, `left` in all."""
         if self.steps != SHARE:
             return 1.0
-        return 1 / (windows - window) if window else 2 / (windows + 1)
+        return 2 / (left + 1) if first else 1 / left
 
     def _part(self, problem: Problem, start: float, end: float) -> float:
         low, high = _axis(problem)
         return 1.0 if self.points == "each" else (end - start) / (high - low)
 
-    def _spans(self, problem: Problem) -> list[Span]:
-        """Where each window begins, and how far it is trained. Raises ValueError if there are no such windows."""
-        self._check(problem)
+    def _spans(self, problem: Problem, loss: Callable[[], float]) -> Iterator[Span]:
+        """Where each window begins and ends, without overlap; `loss` tells that of the last one."""
         low, high = _axis(problem)
-        count = self.windows or max(1, ceil((high - low) / self.length - 1e-9))  # type: ignore[operator]
-        length = self.length or (high - low) / count
-        starts = [low + k * length for k in range(count)]
-        spans = [(a, min(b + self.overlap, high)) for a, b in zip(starts, [*starts[1:], high], strict=True)]
-        _refuse_unmeasured(problem, spans)
-        return spans
+        length = self._length(problem)
+        if self.loss is not None:
+            yield from adapted(low, high, length, self.loss, loss)
+            return
+        starts = [low + k * length for k in range(self._count(problem))]
+        yield from zip(starts, [*starts[1:], high], strict=True)
+
+    def _count(self, problem: Problem) -> int:
+        low, high = _axis(problem)
+        return self.windows or max(1, ceil((high - low) / self.length - 1e-9))  # type: ignore[operator]
+
+    def _length(self, problem: Problem) -> float:
+        low, high = _axis(problem)
+        return self.length or (high - low) / self._count(problem)
 
     def _check(self, problem: Problem) -> None:
         if isinstance(problem, Step):
@@ -119,6 +142,37 @@ class TimeMarching(Strategy):
             raise ValueError(f"{_typed(self, 'length')}: expected more than 0 and at most {high - low:g}, all the time")
         if not 0 <= self.overlap < high - low:
             raise ValueError(f"{_typed(self, 'overlap')}: expected at least 0 and less than {high - low:g}")
+        if self.loss is None:
+            spans = self._spans(problem, lambda: 0.0)
+            _refuse_unmeasured(problem, [(start, min(end + self.overlap, high)) for start, end in spans])
+        else:
+            self._check_adapted(problem)
+
+    def _check_adapted(self, problem: Problem) -> None:
+        if not 0 < self.loss < inf:  # type: ignore[operator]
+            raise ValueError(f"{_typed(self, 'loss')}: expected a number above 0, e.g. 1e-10, or null")
+        names = [c.name for c in problem.constraints() if c.region == "data"]
+        if names:
+            found = f"{_typed(self, 'loss')}: a window of adapted length may hold no measurement of `{names[0]}`"
+            raise ValueError(f"{found}; type strategy.time_marching.loss=null")
+
+
+def adapted(low: float, high: float, length: float, most: float, loss: Callable[[], float]) -> Iterator[Span]:
+    """Spans of time that are tried one after the other, the first of this length.
+
+    `loss()` is asked after each. A span whose loss is above `most` is tried again with half the length. After a loss of
+    at most `EASY` times `most` the length is doubled. What is left is divided into equal parts of at most this length.
+    """
+    at, step = low, length
+    while at < high:
+        parts = max(1, ceil((high - at) / step - 1e-9))
+        end = high if parts == 1 else at + (high - at) / parts
+        yield at, end
+        found = loss()
+        if found <= most or end - at < 2 * LEAST * length:
+            at, step = end, 2 * step if found <= EASY * most else step
+        else:
+            step = (end - at) / 2
 
 
 def _axis(problem: Problem) -> Span:
