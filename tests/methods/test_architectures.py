@@ -1,7 +1,7 @@
 """Networks: parameter counts, initial weights, and the gates against their formulas."""
 
 import re
-from math import pi, sqrt
+from math import log, pi, sqrt
 
 import pytest
 import torch
@@ -285,7 +285,7 @@ def test_bumps_are_as_wide_as_their_distance_from_the_nearest_end():
     steepness = network.weight * (distance + 2e-4)
     assert float(steepness.min()) == pytest.approx(0.3, rel=0.01)
     assert float(steepness.max()) == pytest.approx(3.0, rel=0.01)
-    near = 0.5 * math.log(0.01 / 2e-4) / math.log(0.5 / 1e-4) + 0.5 * 0.01  # half log-uniform, half uniform
+    near = 0.5 * log(0.01 / 2e-4) / log(0.5 / 1e-4) + 0.5 * 0.01  # half log-uniform, half uniform
     assert float((distance < 0.01).double().mean()) == pytest.approx(near, abs=0.01)
 
 

@@ -5,9 +5,10 @@ All initial weights come from torch's default generator, so one seed fixes them.
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from math import inf
 from typing import TypeVar
 
-from torch import Tensor, cos, exp, nn, sigmoid, sin, tanh
+from torch import Tensor, cos, exp, get_default_dtype, nn, sigmoid, sin, tanh, tensor
 from torch.nn.functional import gelu, silu, softplus
 
 from pinn_cli.basics.errors import UsageError
@@ -73,6 +74,22 @@ def dense(sizes: list[int], name: str) -> nn.ModuleList:
     for layer in layers:
         start(layer)
     return nn.ModuleList(layers)
+
+
+def per_input(name: str, given: float | Sequence[float], inputs: int) -> Tensor:
+    """One number for all inputs, or one for each, as a tensor (inputs,).
+
+    Raises UsageError, with the name of the setting, unless there are as many numbers as inputs, finite and above 0.
+    """
+    numbers = [given] * inputs if isinstance(given, int | float) else list(given)
+    if len(numbers) != inputs:
+        raise UsageError(
+            f"architecture.{name}={numbers}: expected one number, or one for each of the {inputs} inputs of the "
+            f"network (a periodic coordinate has two), e.g. [{','.join(['6'] * inputs)}]"
+        )
+    if not all(0 < number < inf for number in numbers):
+        raise UsageError(f"architecture.{name}={given}: expected numbers above 0, e.g. 6")
+    return tensor(numbers, dtype=get_default_dtype())
 
 
 def _named(kind: str, name: str, functions: Sequence[Named]) -> Named:

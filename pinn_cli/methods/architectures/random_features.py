@@ -1,7 +1,6 @@
 """One hidden layer of random features, of which only the output is trained."""
 
 from collections.abc import Callable, Sequence
-from math import inf
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +8,7 @@ from torch import Tensor, nn
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.basics.memory import refuse_too_wide
 from pinn_cli.methods.architectures.layers import activation as named
+from pinn_cli.methods.architectures.layers import per_input
 from pinn_cli.methods.random_features import RandomFeatures, ellipsoid
 
 
@@ -29,7 +29,7 @@ class RandomFeatureNetwork(nn.Module):
         if width < 1:
             raise UsageError(f"architecture.width={width}: expected a whole number above 0, e.g. 1500")
         refuse_too_wide([inputs, width, outputs])
-        w = ellipsoid(width, _per_input(scale, inputs))
+        w = ellipsoid(width, per_input("scale", scale, inputs))
         self.hidden = RandomFeatures(w, 2 * torch.rand(width, inputs) - 1, named(activation))
         self.output_layer = nn.Linear(width, outputs)
         nn.init.zeros_(self.output_layer.weight)
@@ -42,16 +42,3 @@ class RandomFeatureNetwork(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         """The fields (N, outputs) at the inputs z (N, inputs)."""
         return self.output_layer(self.hidden(z))
-
-
-def _per_input(scale: float | Sequence[float], inputs: int) -> Tensor:
-    """The largest scale (inputs,) of each input. Raises UsageError unless there is one above 0 for each."""
-    scales = [scale] * inputs if isinstance(scale, int | float) else list(scale)
-    if len(scales) != inputs:
-        raise UsageError(
-            f"architecture.scale={scales}: expected one number, or one for each of the {inputs} inputs of the network "
-            f"(a periodic coordinate has two), e.g. [{','.join(['6'] * inputs)}]"
-        )
-    if not all(0 < s < inf for s in scales):
-        raise UsageError(f"architecture.scale={scale}: expected numbers above 0, e.g. 6")
-    return torch.tensor(scales, dtype=torch.get_default_dtype())

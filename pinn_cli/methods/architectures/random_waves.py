@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.basics.memory import refuse_too_wide
+from pinn_cli.methods.architectures.layers import per_input
 
 
 class RandomWaves(nn.Module):
@@ -36,9 +37,10 @@ class RandomWaves(nn.Module):
         if width < 1:
             raise UsageError(f"architecture.width={width}: expected a whole number above 0, e.g. 1500")
         refuse_too_wide([inputs, width, outputs])
+        radii = per_input("frequency", resolved_frequency(width, inputs) if frequency is None else frequency, inputs)
         direction = nn.functional.normalize(torch.randn(width, inputs))
         length = torch.rand(width, 1) ** (1 / inputs)
-        self.register_buffer("weight", length * direction * _radii(frequency, inputs, width))
+        self.register_buffer("weight", length * direction * radii)
         self.register_buffer("phase", 2 * pi * torch.rand(width))
         self.output_layer = nn.Linear(width, outputs)
         nn.init.zeros_(self.output_layer.weight)
@@ -53,18 +55,3 @@ def resolved_frequency(width: int, inputs: int) -> float:
     """Half the radius r of the ball with n(r) = width."""
     ball = pi ** (inputs / 2) / gamma(inputs / 2 + 1)
     return pi / 2 * (width / ball) ** (1 / inputs)
-
-
-def _radii(frequency: float | Sequence[float] | None, inputs: int, width: int) -> Tensor:
-    """The radius of the ellipsoid by input (inputs,)."""
-    if frequency is None:
-        return torch.full((inputs,), resolved_frequency(width, inputs))
-    found = [frequency] * inputs if isinstance(frequency, int | float) else list(frequency)
-    if len(found) != inputs:
-        raise UsageError(
-            f"architecture.frequency={found}: expected one number, or one for each of the {inputs} inputs of the "
-            f"network (a periodic coordinate has two), e.g. [{','.join(['8'] * inputs)}]"
-        )
-    if not all(radius > 0 for radius in found):
-        raise UsageError(f"architecture.frequency={frequency}: expected numbers above 0, e.g. 30, or null")
-    return torch.tensor(found)
