@@ -1,5 +1,6 @@
 """Networks: parameter counts, initial weights, and the gates against their formulas."""
 
+import math
 import re
 from math import log, pi, sqrt
 
