@@ -1,6 +1,5 @@
 """Networks: parameter counts, initial weights, and the gates against their formulas."""
 
-import math
 import re
 from math import log, pi, sqrt
 
