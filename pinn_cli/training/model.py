@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from pinn_cli.methods.corrections import fitted_to
 from pinn_cli.physics.ansatz import Ansatz
 from pinn_cli.physics.domains.base import Domain
 from pinn_cli.physics.scales import Scale
@@ -73,6 +75,7 @@ class Model(nn.Module):
         self.features, self.network, self.ansatz, self.imposed = features, network, ansatz, tuple(imposed)
         values = {k: torch.tensor(float(v), dtype=torch.float64, device="cpu") for k, v in (unknowns or {}).items()}
         self.unknowns = nn.ParameterDict({k: nn.Parameter(v) for k, v in values.items()})
+        self.register_load_state_dict_pre_hook(_with_corrections)
 
     @property
     def output_layer(self) -> list[nn.Parameter]:
@@ -90,3 +93,8 @@ class Model(nn.Module):
         if self.ansatz is not None:
             return self.ansatz(X, u)
         return u if self.offset is None else u + self.offset
+
+
+def _with_corrections(model: Model, state: Mapping[str, Tensor], prefix: str, *_: Any) -> None:
+    """Before parameters are loaded, make room for the corrections that they have."""
+    model.network = fitted_to(model.network, state, f"{prefix}network.")

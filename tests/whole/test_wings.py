@@ -16,7 +16,7 @@ WINGS = {
     "physics": ["basics", "derivatives"],
     "methods": ["basics", "derivatives", "physics"],
     "records": ["basics"],
-    "training": ["basics", "derivatives", "physics", "records", "methods.contracts",
+    "training": ["basics", "derivatives", "physics", "records", "methods.contracts", "methods.corrections",
                  "methods.linear_algebra", "methods.random_features", "methods.symmetric"],
     "reports": ["basics", "records"],
     "configuration": ["basics", "derivatives", "physics", "methods", "records", "training"],

@@ -42,6 +42,7 @@ class Newton(Optimizer):
     damping: float = 0.0  # that is tried first
     idle: int = 0  # steps in a row without progress
     least_squares = True
+    output_layer_alone = True
     interruptible = True
     at_once = 512  # points: the derivatives of many features take much more memory than their rows
 

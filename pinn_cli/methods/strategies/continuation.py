@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from pinn_cli.methods.contracts import NewModel, Stage, Strategy
+from pinn_cli.methods.corrections import uncorrected
 from pinn_cli.physics.problem import Problem
 
 LEAST = 1 / 64  # of the first step: smaller steps are not tried
@@ -113,10 +114,13 @@ def steps_to(goal: float, start: float, step: float, reached: Callable[[], bool]
 
 @torch.no_grad()
 def with_parameters(model: Any, before: Any, network: bool = True) -> Any:
-    """Copy the unknowns and the network of another model into this one, which keeps its own scaling and ansatz."""
+    """Copy the unknowns and the network of another model into this one, which keeps its own scaling and ansatz.
+
+    Corrections of the other network stay behind: their features lie where its own residual was.
+    """
     model.unknowns.load_state_dict(before.unknowns.state_dict())
     if network:
-        model.network.load_state_dict(before.network.state_dict())  # its random frequencies too
+        model.network.load_state_dict(uncorrected(before.network).state_dict())  # its random frequencies too
     return model
 
 

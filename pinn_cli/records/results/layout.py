@@ -76,6 +76,8 @@ DATASETS = (  # problems are dimensionless as typed, so only times have a unit o
     Entry("history/estimate/explained", NUMBER, ROW, "1", "share of the residual at unseen points that du removes"),
     Entry("history/estimate/trusted", NUMBER, ROW, "1",
           "1: the estimated error may be trusted; 0: it is rough, a lower bound or no guide"),
+    Entry("history/unexplained", NUMBER, ROW, "1",
+          "strategy=correction: share of the residual at unseen points, before its first round, that is left"),
     Entry("history/metric/<name>", NUMBER, ROW, "1", "metric of the problem"),
     Entry("history/unknown/<name>", NUMBER, ROW, "1", "value of this trained coefficient"),
     Entry("history/alignment", NUMBER, ROW, "1", "alignment score of the gradients, from -1 (opposed) to 1 (parallel)"),
