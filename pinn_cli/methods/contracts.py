@@ -308,7 +308,9 @@ class Architecture(Protocol):
     It contains no derivative. Its operations need rules for jets, or the run needs derivatives=autograd. It may name
     its last layer, in which the fields are linear, as `output_layer`: Levenberg-Marquardt can damp that layer less.
     A network with a method `place(draw)` is told where its inputs lie: `draw(n)` gives them at n random points of the
-    domain (n, inputs).
+    domain (n, inputs). One whose hidden layer is random and not trained may draw another: `redrawn(through, generator)`
+    is a module that maps z (N, inputs) to K features whose ridges go through the inputs `through` (K, inputs). The
+    error estimate solves for its output layer a second time with them.
     """
 
     def __call__(self, *, inputs: int, outputs: int) -> nn.Module:

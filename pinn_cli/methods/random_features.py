@@ -10,6 +10,7 @@ arXiv:2207.13380).
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -42,11 +43,12 @@ def isotropic(scales: Tensor, inputs: int, generator: torch.Generator | None = N
     return scales[:, None] * normal
 
 
-def ellipsoid(count: int, semiaxes: Tensor) -> Tensor:
+def ellipsoid(count: int, semiaxes: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Random w (count, I) in the ellipsoid with these semiaxes (I,): random directions d with |d| = 1, on the unit
     sphere before it is stretched, times numbers that are uniform between 0 and 1.
 
     With random normal numbers, or scales uniform in their logarithm, most features are wide, and nearly dependent.
     """
-    d = torch.nn.functional.normalize(torch.randn(count, len(semiaxes), dtype=semiaxes.dtype), dim=1)
-    return torch.rand(count, 1, dtype=semiaxes.dtype) * d * semiaxes
+    like: dict[str, Any] = {"generator": generator, "dtype": semiaxes.dtype, "device": semiaxes.device}
+    d = torch.nn.functional.normalize(torch.randn(count, len(semiaxes), **like), dim=1)
+    return torch.rand(count, 1, **like) * d * semiaxes

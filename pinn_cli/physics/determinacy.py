@@ -117,7 +117,9 @@ class _Trial:
 
     def rows(self, constraint: Constraint) -> Tensor:
         """d residual / d change (N, K + unknowns) of one constraint, over sqrt(N), scaled to be of order 1."""
-        X = trial_points(self.problem, constraint.region, POINTS)[: 2 * POINTS]
+        X = trial_points(self.problem, constraint.region, POINTS)
+        if len(X) > 2 * POINTS:  # measurements in the order of a grid: the first ones would cover a part of the domain
+            X = X[torch.randperm(len(X), generator=torch.Generator("cpu").manual_seed(0), device="cpu")[: 2 * POINTS]]
         rows = self._one_sided(constraint, X, False)
         if constraint.against is not None:
             rows = rows - self._one_sided(constraint, constraint.against(X), True)

@@ -17,7 +17,7 @@ from torch import Tensor
 from pinn_cli.derivatives.algebra import unit
 from pinn_cli.methods.contracts import Batch
 from pinn_cli.methods.linear_algebra import Triangle, triangle
-from pinn_cli.methods.random_features import isotropic
+from pinn_cli.methods.random_features import RandomFeatures, isotropic
 from pinn_cli.physics.domains.base import Domain
 from pinn_cli.physics.problem import Constraint, Problem
 from pinn_cli.physics.terms import rms
@@ -45,8 +45,10 @@ class DefectCorrection:
     misfit to measurements only the part that du removes counts: the rest is noise, and no error of the model.
     `peaks_before` and `peaks_after` are the same of the few residuals in the interior that are largest before: those of
     a singular solution stay, while the many small ones around them vanish. `noise` has samples of the change of du that
-    the noise of measurements causes.
+    the noise of measurements causes. `common` is the correlation of the residuals before and after in the interior.
     """
+
+    rows, ridge, steps = ROWS, RIDGE, STEPS
 
     def __init__(self, residuals: Residuals, columns: int, seed: int, before: Correction | None):
         self.residuals, self.problem = residuals, residuals.problem
@@ -56,7 +58,7 @@ class DefectCorrection:
         self.equations = [n for n, c in residuals.constraints.items() if c.kind != "data"]
         self.noise: list[Correction] = []
         inside = sum(c.kind == "interior" for c in residuals.constraints.values())
-        rows = math.ceil(ROWS * self.basis.columns / max(1, inside))
+        rows = math.ceil(self.rows * self.basis.columns / max(1, inside))
         counts = (rows, min(UNSEEN, 4 * self.basis.columns))
         solved, unseen = (
             Sample(self.basis, *draw(residuals, n, self.basis.columns, seed + k), before) for k, n in enumerate(counts)
@@ -81,7 +83,8 @@ class DefectCorrection:
         follows = torch.arange(len(X)) % G  # which field each feature follows
         fronts = along(inputs, X, slopes[range(len(X)), follows] / self.size[follows, None], generator)
         self.gentle = slice(1, 1 + round(SHARES[min(SHARES)] * K))
-        return FeaturesOfPoints(inputs, torch.cat([w, fronts]), torch.cat([anywhere, X]))
+        ridges = RandomFeatures(torch.cat([w, fronts]), inputs(torch.cat([anywhere, X])))
+        return FeaturesOfPoints(inputs, ridges, len(ridges.weight))
 
     def _solve(self, solved: "Sample", unseen: "Sample", measured_weight: float) -> None:
         zero = torch.zeros(self.basis.columns, dtype=torch.float64, device="cpu")
@@ -104,11 +107,11 @@ class DefectCorrection:
         before, misfit = squares(unseen, None, self.equations), squares(unseen, None, measured)
         self.before, self.after = math.sqrt(before), math.inf
         at = self.correction
-        for step in range(STEPS):
+        for step in range(self.steps):
             if step:
                 J, F = solved.equations.rows(at), solved.equations.values(at)
             A, b = stacked(J) * scale, stacked(F)
-            solution = triangle(A, -b).with_ridge(RIDGE)
+            solution = triangle(A, -b).with_ridge(self.ridge)
             c = solution.solve(tolerance=0.0)[:, 0]  # the ridge makes the columns independent
             at, predicted = Correction(self.basis, at.c + c * scale), b + A @ c
             after = math.sqrt(squares(unseen, at, self.equations))
@@ -117,21 +120,23 @@ class DefectCorrection:
             self.correction, self.after = at, after
             rest = squares(unseen, at, measured)
             self.before, self.misfit = math.sqrt(before + max(0.0, misfit - rest)), math.sqrt(rest)
-            self.peaks_before, self.peaks_after = self._peaks(unseen, at, responses)
+            self._compare(self._inside(unseen, None, responses), self._inside(unseen, at, responses))
             F = solved.equations.values(at)
             self.noise = self._noise(solution, A.split([len(r) for r in F.values()]), F, w, scale)
             if (stacked(F) - predicted).norm() < BENT * predicted.norm():
                 break
 
-    def _peaks(self, sample: "Sample", at: Correction, responses: Mapping[str, float]) -> tuple[float, float]:
-        """The size of the largest residuals in the interior, before the correction and after it."""
-        inside = [n for n in self.equations if self.residuals.constraints[n].kind == "interior"] or self.equations
-        before, after = (
-            torch.cat([r[n] * sample.weights[n] / responses[n] for n in inside])
-            for r in (sample.equations.values(None), sample.equations.values(at))
-        )
+    def _inside(self, sample: "Sample", at: Correction | None, responses: Mapping[str, float]) -> Tensor:
+        """The residuals F (M,) in the interior."""
+        names = [n for n in self.equations if self.residuals.constraints[n].kind == "interior"] or self.equations
+        r = sample.equations.values(at)
+        return torch.cat([r[n] * sample.weights[n] / responses[n] for n in names])
+
+    def _compare(self, before: Tensor, after: Tensor) -> None:
+        """The size of the largest residuals (M,) before the correction and after it, and the correlation of all."""
         largest = before.abs().topk(math.ceil(PEAKS * len(before))).indices
-        return float(before[largest].norm()), float(after[largest].norm())
+        self.peaks_before, self.peaks_after = float(before[largest].norm()), float(after[largest].norm())
+        self.common = float(before @ after / (before.norm() * after.norm()).clamp_min(1e-300))
 
     def _noise(
         self, solution: Triangle, A: Sequence[Tensor], F: Mapping[str, Tensor], w: Mapping[str, Tensor], scale: Tensor

@@ -43,9 +43,12 @@ from pinn_cli.training.correction import Correction
 from pinn_cli.training.defect_correction import DefectCorrection
 from pinn_cli.training.objective import Objective
 from pinn_cli.training.residuals import Residuals
+from pinn_cli.training.second_solution import SecondSolution, is_random
 
 GOOD, POOR = 0.6, 0.4  # explained: from GOOD on within a factor of 3 where measured, below POOR a lower bound
 NEAR_ZERO = 0.1  # relative error of a field or coefficient that may be near 0: its absolute error is told too
+COMMON = 0.7  # correlation of residuals: above it two solutions share what they lack
+WORSE = 3.0  # residual of a second solution / residual: above it the second one says nothing of the first
 ENOUGH = 0.75  # explained: more columns are not tried
 COLUMNS = (400, 800)  # of the first attempt and of the second
 ROUNDING = 1e-13  # |F(u)|: there is nothing to explain
@@ -61,7 +64,9 @@ class Estimate:
     `explained` is the share of the residual that du removes; 0 or less: the equations hold no better for u + du.
     `peaks` is the same of the few largest residuals: they stay if the solution is singular, or finer than the features.
     `unknowns` has |change| / |value| of each trained coefficient, `changes` |change|; `correction` is du (N,) at the
-    points asked for. `why` tells why there is no estimate; "" if there is one.
+    points asked for. `common` is the correlation of the residuals of two solutions with different random features
+    (`second_solution.py`), and du their difference; NaN: du is a correction. `why` tells why there is no estimate; ""
+    if there is one.
     """
 
     error: Mapping[str, float] = field(default_factory=dict)
@@ -70,12 +75,23 @@ class Estimate:
     unknowns: Mapping[str, float] = field(default_factory=dict)
     changes: Mapping[str, float] = field(default_factory=dict)
     correction: Mapping[str, Tensor] = field(default_factory=dict)
+    common: float = math.nan
     why: str = ""
 
     @property
     def is_bound(self) -> bool:
-        """Whether so little of the residual is explained that the errors are lower bounds."""
+        """Whether so little of the residual is explained that the errors are lower bounds.
+
+        Two solutions need not explain each other's residual, but they must not leave the same one.
+        """
+        if self._are_two:
+            return not (self.explained >= 1 - WORSE and self.common <= COMMON)
         return not min(self.explained, self.peaks) >= POOR
+
+    @property
+    def _are_two(self) -> bool:
+        """Whether du is the difference of two solutions, of which neither explains the residual of the other."""
+        return not math.isnan(self.common) and not min(self.explained, self.peaks) >= POOR
 
     def is_trusted(self, solved: bool) -> bool:
         """Whether `trust` is a plain share: then the errors are no lower bounds, and may stop a run."""
@@ -84,10 +100,13 @@ class Estimate:
     def trust(self, solved: bool = True) -> str:
         """How far the errors can be trusted; `solved`: the equations hold, as far as the verdict can say."""
         share = f"{100 * self.explained:.0f} % of the residual explained"
-        if not self.explained > 0:
+        if not self.explained > (1 - WORSE if self._are_two else 0):
             return "no guide: the corrected solution has no smaller residual, and the error may be many times as large"
         if not solved:
             return "rough: the verdict is not ok, and the error may be many times as large"
+        if self._are_two:
+            same = "a rough lower bound: a second solution with other features leaves the same residual"
+            return same if self.is_bound else "the difference to a second solution with other features"
         if self.explained >= POOR > self.peaks:
             return f"a rough lower bound: {share}, but only {100 * max(0.0, self.peaks):.0f} % where it is largest"
         return f"a rough lower bound: only {share}" if self.is_bound else share
@@ -149,6 +168,7 @@ def _estimate(
         unknowns={n: _ratio(size, abs(moved[n] + value[n])) for n, size in sizes.items()},
         changes=sizes,
         correction=du,
+        common=max(p.common for p in parts) if isinstance(parts[-1], SecondSolution) else math.nan,
     )
 
 
@@ -192,7 +212,9 @@ def _columns(objective: Objective) -> list[int]:
 
 
 def _best(piece: Residuals, columns: Sequence[int], seed: int, before: Correction | None) -> DefectCorrection:
-    """The correction that explains most of the residual."""
+    """The correction that explains most of the residual; for a network of random features a second solution."""
+    if is_random(piece.model):
+        return SecondSolution(piece, min(columns), seed, before)
     tried: list[DefectCorrection] = []
     for n in columns:
         tried.append(DefectCorrection(piece, n, seed, before))

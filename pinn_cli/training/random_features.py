@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from pinn_cli.derivatives import Taylor
 from pinn_cli.derivatives.algebra import unit
-from pinn_cli.methods.random_features import RandomFeatures, isotropic
+from pinn_cli.methods.random_features import isotropic
 from pinn_cli.training.model import Features
 
 SPREAD = 0.3  # of the directions about the given ones
@@ -21,12 +21,11 @@ STEEPEST = 32.0  # |w|: narrower ridges fall between the points
 
 
 class FeaturesOfPoints(nn.Module):
-    """phi(X): (N, D) -> (N, K + 1), float64, for directions w (K, I) and points `through` (K, D). phi_0 is constant."""
+    """phi(X): (N, D) -> (N, K + 1), float64, for K `ridges` of the inputs. phi_0 is constant."""
 
-    def __init__(self, inputs: Features, w: Tensor, through: Tensor):
+    def __init__(self, inputs: Features, ridges: nn.Module, K: int):
         super().__init__()
-        self.inputs, self.ridges = inputs, RandomFeatures(w, inputs(through))
-        self.count = len(w) + 1
+        self.inputs, self.ridges, self.count = inputs, ridges, K + 1
 
     def forward(self, X: Tensor) -> Tensor:
         z = self.inputs(X)

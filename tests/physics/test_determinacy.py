@@ -11,6 +11,7 @@ from pinn_cli.configuration.assemble import assemble
 from pinn_cli.configuration.catalogue import options
 from pinn_cli.configuration.compose import compose
 from pinn_cli.physics.determinacy import undetermined
+from pinn_cli.problems.conductivity import Conductivity
 
 STRIP, SQUARE = Box(x=(0, 1), t=(0, 1)), Box(x=(0, 1), y=(0, 1))
 ONE_U, ONE_V = on("initial")(lambda self, u: u - 1), on("initial")(lambda self, v: v - 1)
@@ -245,3 +246,7 @@ def test_a_periodic_network_counts_as_a_condition():
 @pytest.mark.parametrize("name", options("problem"))
 def test_no_problem_of_the_catalogue_is_undetermined(name):
     assert undetermined(assemble(compose([f"problem={name}"])).problem) is None
+
+
+def test_measurements_in_the_order_of_a_grid_count_in_the_whole_domain():
+    assert undetermined(Conductivity()) is None

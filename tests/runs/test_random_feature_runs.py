@@ -10,6 +10,8 @@ from pinn_cli.configuration.compose import compose
 from pinn_cli.configuration.plan import preview
 from pinn_cli.methods.optimizers.newton import Newton
 from pinn_cli.records.results import Results
+from pinn_cli.training.error_estimate import Estimate, estimate
+from pinn_cli.training.verdict import judge
 from tests.run_files import assert_same_run, told_to_stop_in
 
 RECIPE = ["recipe=random_features", "figures=off"]
@@ -37,6 +39,44 @@ def error(objective) -> float:
 def test_few_features_reach_many_digits(problem, bound):
     small = ["architecture.width=300", "points.interior=600", "points.face=100"]
     assert error(trained(f"problem={problem}", *small)) < bound
+
+
+def estimated(objective):
+    """The estimate, and whether it may be trusted."""
+    problem = objective.problem
+    made = estimate(objective, problem.domain.grid(30), 0, problem)
+    return made, made.is_trusted(judge(problem, objective, made).solved)
+
+
+@pytest.mark.parametrize("words", [["problem=wave"], ["problem=klein_gordon"], ["problem=helmholtz", "problem.a2=1"],
+                                   ["problem=convection", "problem.beta=5"]])  # fmt: skip
+def test_the_estimated_error_is_right_within_a_factor_of_3_although_no_feature_explains_the_residual(words):
+    objective = trained(*words, "architecture.width=400", "points.interior=800", "points.face=100")
+    made, trusted = estimated(objective)
+    assert trusted
+    assert 1 / 3 < made.error["u"] / error(objective) < 3
+
+
+UNRESOLVED = [
+    ["problem=convection", "problem.beta=80"],  # its waves are finer than the features
+    ["problem=boundary_layer", "problem.eps=1e-4"],  # its layer falls between the points
+    ["problem=burgers"],
+]
+
+
+@pytest.mark.parametrize("words", UNRESOLVED)
+def test_no_estimate_is_trusted_where_no_feature_resolves_the_solution(words):
+    """Both solutions are wrong, and alike: what they differ by is no error."""
+    _, trusted = estimated(trained(*words, "architecture.width=300", "points.interior=600", "points.face=100"))
+    assert not trusted
+
+
+def test_two_solutions_that_leave_the_same_residual_are_told_so():
+    made = {common: Estimate({"u": 1e-9}, 0.1, common=common) for common in (0.3, 0.95)}
+    assert made[0.3].trust() == "the difference to a second solution with other features"
+    assert made[0.95].trust() == "a rough lower bound: a second solution with other features leaves the same residual"
+    assert Estimate({"u": 1e-9}, -9.0, common=0.3).trust().startswith("no guide")
+    assert Estimate({"u": 1e-9}, 0.9, common=0.3).trust() == "90 % of the residual explained"
 
 
 @pytest.mark.parametrize("how", [["units=raw"], ["scaling=none"], ["scaling=standard"], ["constraints=exact"],

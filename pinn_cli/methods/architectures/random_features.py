@@ -29,7 +29,8 @@ class RandomFeatureNetwork(nn.Module):
         if width < 1:
             raise UsageError(f"architecture.width={width}: expected a whole number above 0, e.g. 1500")
         refuse_too_wide([inputs, width, outputs])
-        w = ellipsoid(width, per_input("scale", scale, inputs))
+        self.semiaxes = per_input("scale", scale, inputs)
+        w = ellipsoid(width, self.semiaxes)
         self.hidden = RandomFeatures(w, 2 * torch.rand(width, inputs) - 1, named(activation))
         self.output_layer = nn.Linear(width, outputs)
         nn.init.zeros_(self.output_layer.weight)
@@ -38,6 +39,11 @@ class RandomFeatureNetwork(nn.Module):
     def place(self, draw: Callable[[int], Tensor]) -> None:
         """Let the ridges go through points of the domain; `draw(n)` gives the inputs (n, inputs) at n of them."""
         self.hidden.lead(draw(self.output_layer.in_features).to(self.hidden.weight))
+
+    def redrawn(self, through: Tensor, generator: torch.Generator) -> RandomFeatures:
+        """Other random features of the same kind, whose ridges go through the inputs `through` (K, inputs)."""
+        w = ellipsoid(len(through), self.semiaxes.to(through), generator)
+        return RandomFeatures(w, through, self.hidden.activation)
 
     def forward(self, z: Tensor) -> Tensor:
         """The fields (N, outputs) at the inputs z (N, inputs)."""

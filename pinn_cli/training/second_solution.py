@@ -1,0 +1,52 @@
+"""A second solution with other random features, for the error of a network of random features.
+
+The residual of such a network is finer than features of any smaller number express: it is what all features of this
+kind leave. So its output layer is solved for again, with other random features of the same kind at other points,
+
+    minimise  sum_k mean_n ((r_k + J_k c)_n / s_k)^2        du = sum_j c_j phi_j,    phi_j drawn anew
+
+by QR. u + du has an error like that of u, and the two are independent as far as their residuals are: |du| is then
+between the error of u and that times sqrt(2). Where both leave the same residual (`common` near 1) they also share
+their error, and |du| says little of it: a layer that features of this kind do not resolve looks so.
+"""
+
+import copy
+from typing import Any
+
+import torch
+from torch import nn
+
+from pinn_cli.methods.linear_algebra import least_ridge
+from pinn_cli.training.correction import Correction
+from pinn_cli.training.defect_correction import DefectCorrection, sobol
+from pinn_cli.training.random_features import FeaturesOfPoints
+from pinn_cli.training.residuals import Residuals
+
+WIDTH = 0.7  # features for each of the network: a third of its cost
+APART = 977  # of the seeds: points and features are not those of the run
+
+
+class SecondSolution(DefectCorrection):
+    """The correction that turns a model into a second solution; `least` columns at least."""
+
+    rows, steps = 2.0, 1
+
+    def __init__(self, residuals: Residuals, least: int, seed: int, before: Correction | None):
+        model: Any = residuals.model
+        width = len(residuals.problem.fields) * model.network.output_layer.in_features
+        columns = max(least, round(WIDTH * width))
+        self.ridge = least_ridge(columns, torch.float64)
+        super().__init__(residuals, columns, seed + APART, before)
+
+    def _features(self, K: int, seed: int) -> FeaturesOfPoints:
+        """Features of the kind of the network, through other points."""
+        self.gentle = slice(1, None)
+        model: Any = copy.deepcopy(self.residuals.model)
+        through = model.features(sobol(self.problem.domain, "interior", K, seed))
+        ridges = model.network.redrawn(through, torch.Generator("cpu").manual_seed(seed))
+        return FeaturesOfPoints(model.features, ridges, K)
+
+
+def is_random(model: nn.Module) -> bool:
+    """Whether the hidden layer of a model is random, and another one can be drawn."""
+    return hasattr(getattr(model, "network", None), "redrawn")
