@@ -120,6 +120,20 @@ def test_losses_and_weights_have_one_colour_per_constraint(tmp_path: Path) -> No
     assert [text.get_text() for text in losses.texts] == ["adam", "levenberg marquardt"]
 
 
+@pytest.mark.parametrize("reference", [True, False])
+def test_estimated_errors_are_circles_that_are_full_where_they_may_be_trusted(tmp_path: Path, reference: bool) -> None:
+    results = write_run(tmp_path / "run", reference=reference)
+    last = int(results.read_history()["step"][-1])
+    estimates = [(1e-2, 0.0), (1e-3, 1.0)]
+    rows = [{"step": last + k, "estimated_error/u": e, "estimate/trusted": t} for k, (e, t) in enumerate(estimates, 1)]
+    results.append(rows)
+    figure = draw_losses(results)
+    assert figure is not None
+    circles = figure.axes[2].collections[0]
+    np.testing.assert_array_equal(circles.get_offsets(), [(last + 1, 1e-2), (last + 2, 1e-3)])
+    assert [len(face) and face[3] for face in circles.get_facecolors()] == [0, 1]
+
+
 def test_a_run_without_a_reference_shows_the_solution_alone(tmp_path: Path) -> None:
     results = write_run(tmp_path / "run", reference=False)
     figure = draw_solution(results)

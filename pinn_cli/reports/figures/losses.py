@@ -1,4 +1,4 @@
-"""Losses by constraint, the weights in the same colours, and the error against the reference."""
+"""Losses by constraint, the weights in the same colours, the error against the reference, and estimated errors."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,7 +11,6 @@ PANELS = {  # group of the history -> label, relative height
     "loss": ("mean squared residual", 2.0),
     "weight": ("weight", 1.15),
     "error": ("relative $L^2$ error", 1.3),
-    "estimated_error": ("estimated error", 1.3),
 }
 
 
@@ -20,7 +19,8 @@ def draw_losses(results: Results) -> Figure | None:
     history = results.read_history()
     steps = history.get("step", np.zeros(0))
     groups = {group: curves_of(history, group) for group in PANELS}
-    groups = {group: curves for group, curves in groups.items() if curves}
+    estimated = curves_of(history, "estimated_error")
+    groups = {group: curves for group, curves in groups.items() if curves or (group == "error" and estimated)}
     if len(steps) < 2 or not groups:
         return None
     heights = [PANELS[group][1] for group in groups]
@@ -28,10 +28,14 @@ def draw_losses(results: Results) -> Figure | None:
     panels = np.atleast_1d(figure.subplots(len(groups), 1, sharex=True, height_ratios=heights))
     constraints = [name for name in groups.get("loss", {}) if name != "total"]
     for axes, (group, curves) in zip(panels, groups.items(), strict=True):
-        known = colours(curves if group == "error" else constraints)
+        names = list({**curves, **estimated})
+        known = colours(names if group == "error" else constraints)
         _draw(axes, steps, curves, known, thicker=group != "loss")
-        lone = group == "error" and len(curves) == 1
-        axes.set_ylabel(PANELS[group][0] + (f" of {symbol(next(iter(curves)))}" if lone else ""))
+        if group == "error" and estimated:
+            _mark(axes, history, estimated, known)
+            logarithmic(axes, [*curves.values(), *estimated.values()])
+        lone = group == "error" and len(names) == 1 and not estimated
+        axes.set_ylabel(PANELS[group][0] + (f" of {symbol(names[0])}" if lone else ""))
         if group == "loss" or (group == "error" and not lone):  # the weights have the colours of the losses
             axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.03), borderaxespad=0.0, handlelength=1.6)
     panels[-1].set_xlabel("step")
@@ -62,6 +66,16 @@ def _draw(
         else:
             axes.plot(x, y, label="minimised", color="black", linewidth=0.8, linestyle=(0, (4, 2)), zorder=50)
     logarithmic(axes, curves.values())
+
+
+def _mark(axes: Axes, history: dict[str, np.ndarray], estimated: dict[str, np.ndarray], known: dict[str, str]) -> None:
+    """A circle for each estimated error: a full one where it may be trusted, else an open one."""
+    trusted = history.get("estimate/trusted", np.zeros(0))
+    for name, values in estimated.items():
+        there = np.isfinite(values) & (values > 0)
+        faces = [known[name] if full else "none" for full in trusted[there] == 1]
+        label = f"{name} estimated"
+        axes.scatter(history["step"][there], values[there], 18, faces, edgecolors=known[name], label=label, zorder=60)
 
 
 def mark_stages(panels: list[Axes], history: dict[str, np.ndarray], names: list[str]) -> None:
