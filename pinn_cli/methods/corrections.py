@@ -151,8 +151,8 @@ def _moments(objective: Objective, inputs: Callable[[Tensor], Tensor], X: Tensor
             r = objective.residual(name, x)
             gradient = torch.autograd.grad(r.sum(), x, allow_unused=True, materialize_grads=True)[0]
             along = (slopes @ gradient[:, :, None]).detach()
-            density += objective.base[name] * r.detach().square()
-            second += objective.base[name] * along @ along.transpose(1, 2)
+            density += (objective.base[name] * r.detach().square()).nan_to_num(0.0, 0.0)  # at a singular point
+            second += (objective.base[name] * along @ along.transpose(1, 2)).nan_to_num(0.0, 0.0, 0.0)
         sums.append((density.detach(), second.detach()))
     return torch.cat([density for density, _ in sums]), torch.cat([second for _, second in sums])
 

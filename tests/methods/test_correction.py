@@ -17,6 +17,7 @@ from pinn_cli.methods.contracts import Optimizer, Report
 from pinn_cli.methods.corrections import Corrected, LocalFeatures, fitted_to, focused, lead_to_defect, uncorrected
 from pinn_cli.methods.optimizers.newton import Newton
 from pinn_cli.methods.samplers.focused import Focused
+from pinn_cli.methods.strategies.continuation import with_parameters
 from pinn_cli.methods.strategies.correction import Judged
 from pinn_cli.physics.domains import Box, Interval
 from pinn_cli.physics.problem import Problem, on
@@ -241,6 +242,30 @@ def test_a_corrected_network_is_rebuilt_from_its_parameters():
     assert rebuilt.features.weight.shape == (1, 4, 1)
     assert fitted_to(rebuilt, outer.state_dict()) is rebuilt
     assert fitted_to(rebuilt, plain.state_dict()) is plain
+
+
+def test_a_network_that_goes_on_leaves_its_corrections_behind():
+    """Under continuation and from window to window."""
+    domain = Growth().domain
+    before, after = (Model(Features(domain), Zeros(), {"k": k}).double() for k in (2.0, 1.0))
+    nn.init.ones_(before.network.output_layer.weight)
+    before.network = Corrected(before.network, 1, 1, 3).double()
+    with_parameters(after, before)
+    assert isinstance(after.network, Zeros)
+    assert after.network.output_layer.weight.detach().tolist() == [[1.0]]
+    assert after.unknowns["k"].detach().item() == 2.0
+
+
+def test_a_residual_that_is_not_finite_at_some_points_places_finite_features():
+    @dataclass
+    class Singular(Growth):
+        @on("interior")
+        def pde(self, x, u):
+            return u - torch.where(x > 0.9, 1 / (0 * x), torch.sin(30 * x))
+
+    objective = objective_of(Singular(), 20)
+    lead_to_defect(objective.model.network, objective, generator())
+    assert objective.model.network.features.weight.isfinite().all()
 
 
 def test_only_the_output_layer_is_trained():

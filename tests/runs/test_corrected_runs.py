@@ -12,6 +12,7 @@ from pinn_cli.methods.corrections import Corrected
 from pinn_cli.methods.optimizers.newton import Newton
 from pinn_cli.methods.strategies import correction
 from pinn_cli.records.results import Results
+from pinn_cli.training import error_estimate
 from tests.run_files import assert_same_run, told_to_stop_in
 
 TINY = ["recipe=corrected", "figures=off", "architecture.width=8", "architecture.depth=2", "points.interior=128",
@@ -23,6 +24,7 @@ pytestmark = pytest.mark.usefixtures("here", "few_candidates")
 @pytest.fixture
 def few_candidates(monkeypatch):
     monkeypatch.setattr(corrections, "CANDIDATES", 400)
+    monkeypatch.setattr(error_estimate, "COLUMNS", (40,))
     monkeypatch.setattr(correction, "UNSEEN", {"interior": 300, "face": 50})
 
 

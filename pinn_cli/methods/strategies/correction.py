@@ -7,7 +7,7 @@
 
 import copy
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Any
 
@@ -102,7 +102,6 @@ class Judged(Optimizer):
     seed: int
     first: float | None = None  # |F| at the unseen points before the first step
     best: float = inf
-    least_squares: bool = field(default=True, init=False)
 
     def __post_init__(self) -> None:
         self.cadence, self.at_once, self.remedy = self.inner.cadence, self.inner.at_once, self.inner.remedy
