@@ -1,24 +1,34 @@
-"""Errors and CPU seconds of recipe=random_features, a row of a Markdown table for each run.
+"""Errors and CPU seconds of recipe=random_features and random_features_in_time, a row of a Markdown table for each run.
 
     OMP_NUM_THREADS=1 python benchmarks/random_features.py            every run
     OMP_NUM_THREADS=1 python benchmarks/random_features.py kdv wave   those whose command contains one of these words
+    OMP_NUM_THREADS=1 python benchmarks/random_features.py in_time seed=0 seed=1 seed=2    medians over these seeds
 
-The seconds are CPU time of the process from the first Newton step to the last, without imports, set-up and verdict.
+Every run is trained by the loop of `pinn train`, without a folder. The seconds are CPU time of the process from the
+first Newton step to the last, without imports, set-up and verdict.
 """
 
 import sys
 import time
+from statistics import median
 
+from pinn_cli.basics.signals import Interruption
 from pinn_cli.configuration.assemble import assemble
 from pinn_cli.configuration.compose import compose
-from pinn_cli.configuration.plan import preview
+from pinn_cli.methods.contracts import Stage
 from pinn_cli.physics.references import reference_of
+from pinn_cli.training.loop import Run, train
 from pinn_cli.training.metrics import errors, points_of_comparison
+from pinn_cli.training.objective import Objective
+from pinn_cli.training.stopping import StopRules
 
 WIDE = "architecture.width=2500 points.interior=5120 points.face=640"
 WIDEST = "architecture.width=3000 points.interior=6144 points.face=512"
 WAVES = "architecture=random_waves"
 BUMPS = "architecture=random_bumps sampler=[graded,held_out]"
+TIME = "recipe=random_features_in_time"
+GAUSSIAN = "architecture.activation=gaussian architecture.scale=[12,1]"
+WINDOWS = "strategy.time_marching.windows"
 RUNS = [
     "problem=helmholtz",
     f"problem=helmholtz {WIDE}",
@@ -30,8 +40,6 @@ RUNS = [
     "problem=kovasznay architecture.width=800 points.interior=1664 points.face=256",
     "problem=convection problem.beta=30",
     f"problem=convection problem.beta=30 {WIDE}",
-    f"problem=convection problem.beta=50 architecture.scale=12 {WIDE}",
-    f"problem=convection problem.beta=80 architecture.scale=16 {WIDE}",
     f"problem=helmholtz {WAVES}",
     f"problem=helmholtz problem.a1=10 problem.a2=10 {WAVES} architecture.frequency=55 {WIDEST}",
     f"problem=klein_gordon {WAVES}",
@@ -45,34 +53,70 @@ RUNS = [
     f"problem=poisson_1d problem.C=6.283185307179586 problem.ripple=0.1 {WAVES}",
     f"problem=boundary_layer problem.eps=1e-2 {BUMPS}",
     f"problem=boundary_layer problem.eps=1e-4 {BUMPS}",
-    "problem=reaction architecture.scale=12",
-    "problem=reaction_diffusion architecture.scale=10",
-    "problem=kdv architecture.scale=16",
-    "problem=burgers architecture.scale=30",
+    f"problem=reaction {TIME}",
+    f"problem=reaction problem.rho=10 {TIME}",
+    f"problem=reaction_diffusion {TIME} architecture.scale=[12,2]",
+    f"problem=convection problem.beta=30 {TIME} {GAUSSIAN}",
+    f"problem=convection problem.beta=50 {TIME} {GAUSSIAN}",
+    f"problem=convection problem.beta=80 {TIME} {GAUSSIAN}",
+    f"problem=burgers {TIME} architecture.scale=[60,1]",
+    f"problem=allen_cahn {TIME} {WINDOWS}=20 architecture.scale=[80,0.5] architecture.width=700 points.interior=1536",
+    f"problem=kuramoto_sivashinsky {TIME} periodic=[x] architecture.width=900 points.interior=2048 "
+    "architecture.activation=gaussian architecture.scale=[16,16,1]",
+    f"problem=reaction {TIME} architecture.width=1000 points.interior=2048",
+    f"problem=kdv problem.second=9 {TIME} {WINDOWS}=40 architecture.scale=[30,0.5] architecture.width=700 "
+    "points.interior=1536",
 ]
-STEPS = 40
+
+
+class Silent:
+    """An observer of the training loop that keeps and shows nothing."""
+
+    def say(self, text: str) -> None: ...
+    def after_step(self, run: Run, stage: Stage, objective: Objective, last: bool) -> None: ...
+    def after_stage(self, run: Run, stage: Stage, objective: Objective) -> None: ...
+    def save(self, run: Run, stage: Stage) -> None: ...
 
 
 def main(words: list[str]) -> None:
     print("| run | steps | relative L2 | CPU seconds |\n| --- | --- | --- | --- |")
+    seeds = [word for word in words if word.startswith("seed=")] or [""]
+    words = [word for word in words if word not in seeds]
     for run in RUNS:
         if not words or any(word in run for word in words):
-            print(row(run), flush=True)
+            print(row(run, seeds), flush=True)
 
 
-def row(run: str) -> str:
-    """One row of the table."""
-    parts = assemble(compose(["recipe=random_features", *run.split()]))
-    objective, optimizer = preview(parts), parts.schedule[0].optimizer()
-    start, steps = time.process_time(), 0
-    for steps in range(1, STEPS + 1):  # noqa: B007  the number of steps is a result
-        if optimizer.step(objective).stop:
-            break
+def row(run: str, seeds: list[str]) -> str:
+    """One row of the table: the median error of each field, and the medians of steps and seconds."""
+    found = [trained(f"{run} {seed}") for seed in seeds]
+    steps, seconds = median(steps for steps, _, _ in found), median(seconds for _, _, seconds in found)
+    sizes = ", ".join(f"{name} {median(errors[name] for _, errors, _ in found):.1e}" for name in found[0][1])
+    return f"| `{run}` | {steps:.0f} | {sizes} | {seconds:.1f} |"
+
+
+def trained(words: str) -> tuple[int, dict[str, float], float]:
+    """The steps of a run, the relative error of each field over the whole domain, and the seconds."""
+    config = compose([*([] if "recipe=" in words else ["recipe=random_features"]), *words.split()])
+    parts = assemble(config)
+    run = Run(
+        problem=parts.problem,
+        strategy=parts.strategy,
+        new_model=parts.new_models(),
+        weighting=parts.weighting,
+        engine=parts.engine,
+        weights=parts.weights,
+        scales=parts.scales,
+        stop=StopRules(**config.stop),
+        interruption=Interruption(),
+    )
+    start = time.process_time()
+    stage, objective, _ = train(run, Silent())
     seconds, reference = time.process_time() - start, reference_of(parts.problem)
     assert reference is not None
-    found = errors(reference, objective.evaluate, points_of_comparison(parts.problem.domain, reference))
-    sizes = ", ".join(f"{name} {error.relative_l2:.1e}" for name, error in found.items())
-    return f"| `{run}` | {steps} | {sizes} | {seconds:.1f} |"
+    whole = run.whole(stage, objective)[0]
+    found = errors(reference, whole.evaluate, points_of_comparison(parts.problem.domain, reference))
+    return run.progress.step, {name: error.relative_l2 for name, error in found.items()}, seconds
 
 
 if __name__ == "__main__":

@@ -116,6 +116,15 @@ def test_windows_in_time_have_features_of_their_own():
     assert main(["train", "problem=wave", *TINY, *windows, "folder=run"]) == 0
 
 
+def test_the_recipe_of_windows_solves_a_nonlinear_equation_with_few_features():
+    small = ["architecture.width=150", "points.interior=320", "points.face=64", "strategy.time_marching.windows=5"]
+    run = ["train", "problem=reaction", "recipe=random_features_in_time", *small, "figures=off", "folder=run"]
+    assert main(run) == 0
+    results = Results("run/results.h5")
+    assert results.read("error")["u"] < 2e-3
+    assert results.read_history()["step"][-1] <= 5 * 4
+
+
 def test_windows_of_adapted_length_are_those_of_the_solution_and_a_resume_goes_through_the_same(capsys):
     march = "strategy.time_marching"
     run = ["train", "problem=reaction", *TINY, "architecture.scale=[6,0.5]", "record.every=1", "strategy=time_marching",
