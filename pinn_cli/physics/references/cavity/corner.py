@@ -61,6 +61,7 @@ CONVECTION = Angular(  # g
     [_E * _C**2 / 64, 8 * (12 + pi**2) * _C**2 / 64, -pi * _C**2],
     [-2 * (4 + pi**2) * (6 + pi**2) * _C**2 / 64, pi * (6 + pi**2) * _C**2 / 4, -_C / 4],
 )
+REACH = 30.0  # the second term is damped beyond REACH / Re
 SLOPE = Angular(2, [-pi / 8, 0.5], [pi / 8], [0.25])  # q
 
 
@@ -108,17 +109,22 @@ class Corner:
         }
 
     def flow(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The singular psi, u, v, p, (N,) each, by functions that jets know; r is at least 1e-12."""
-        sign = -1.0 if self.right else 1.0
+        """The singular psi, u, v, p, (N,) each, by functions that jets know; r is at least 1e-12.
+
+        The expansion holds for small Re r. So the factors r^2 and log r of the second term are, with R = REACH / Re,
+        r^2 / (1 + r^2 / R^2) and log(r / sqrt(r^2 + R^2)), which stay bounded.
+        """
+        sign, reach = (-1.0 if self.right else 1.0), REACH / self.re
         X, Y = (1 - x if self.right else x), 1 - y
-        r = torch.sqrt(X * X + Y * Y + 1e-24)
+        r2 = X * X + Y * Y + 1e-24
+        r, damping = torch.sqrt(r2), 1 / (1 + r2 / reach**2)
         a = 2 * torch.atan(Y / (r + X))  # atan2(Y, X)
         f, f1, _, f3, _ = (-self.speed * d for d in STOKES.slopes(a))
         g, g1, _, _, _ = self._second(a, sign)
-        along, across = f + 2 * r * g, f1 + r * g1  # psi_r, psi_a / r
+        along, across = f + 2 * r * damping * damping * g, f1 + r * damping * g1  # psi_r, psi_a / r
         u, v = -(along * Y + across * X) / r, -sign * (along * X - across * Y) / r
-        p = sign / self.re * (f1 + f3) / r + self._logarithm(sign) * torch.log(r)
-        return r * f + r * r * g, u, v, p
+        p = sign / self.re * (f1 + f3) / r + self._logarithm(sign) / 2 * torch.log(r2 * damping)
+        return r * f + r2 * damping * g, u, v, p
 
     def _second(self, a: Tensor, sign: float) -> list[Tensor]:
         """The factor of r^2, in brackets above, and its derivatives."""
