@@ -47,7 +47,7 @@ from pinn_cli.training.second_solution import SecondSolution, is_random
 
 GOOD, POOR = 0.6, 0.4  # explained: from GOOD on within a factor of 3 where measured, below POOR a lower bound
 NEAR_ZERO = 0.1  # relative error of a field or coefficient that may be near 0: its absolute error is told too
-COMMON = 0.7  # correlation of residuals: above it two solutions share what they lack
+COMMON = 0.6  # correlation of residuals: above it two solutions share what they lack
 WORSE = 3.0  # residual of a second solution / residual: above it the second one says nothing of the first
 ENOUGH = 0.75  # explained: more columns are not tried
 COLUMNS = (400, 800)  # of the first attempt and of the second

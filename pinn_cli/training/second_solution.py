@@ -6,7 +6,7 @@ kind leave. So its output layer is solved for again, with other random features 
     minimise  sum_k mean_n ((r_k + J_k c)_n / s_k)^2        du = sum_j c_j phi_j,    phi_j drawn anew
 
 by QR. u + du has an error like that of u, and the two are independent as far as their residuals are: |du| is then
-between the error of u and that times sqrt(2). Where both leave the same residual (`common` near 1) they also share
+about as large as the error of u. Where both leave the same residual (`common` near 1) they also share
 their error, and |du| says little of it: a layer that features of this kind do not resolve looks so.
 """
 
