@@ -51,6 +51,7 @@ RUNS = [
     f"problem=convection problem.beta=50 {WAVES} {WIDE}",
     f"problem=convection problem.beta=80 {WAVES} {WIDE}",
     f"problem=poisson_1d problem.C=6.283185307179586 problem.ripple=0.1 {WAVES}",
+    f"problem=taylor_green {WAVES} architecture.frequency=[9,9,0.9] architecture.width=1000 points.interior=2048",
     f"problem=boundary_layer problem.eps=1e-2 {BUMPS}",
     f"problem=boundary_layer problem.eps=1e-4 {BUMPS}",
     f"problem=reaction {TIME}",

@@ -12,9 +12,13 @@ from torch.nn import functional as F
 from pinn_cli.derivatives import Algebra, Jet
 from pinn_cli.derivatives.engines import Autograd, Taylor
 from pinn_cli.derivatives.keys import Lap
+from pinn_cli.methods.architectures.factorised_mlp import FactorisedMLP
 from pinn_cli.methods.architectures.fourier import Fourier
 from pinn_cli.methods.architectures.mlp import MLP
 from pinn_cli.methods.architectures.modified_mlp import ModifiedMLP
+from pinn_cli.methods.architectures.random_bumps import RandomBumps
+from pinn_cli.methods.architectures.random_waves import RandomWaves
+from pinn_cli.methods.architectures.sine import Sine
 
 
 class Ansatz(nn.Module):
@@ -46,6 +50,12 @@ class Weighted(nn.Module):
         return self.last(self.alpha * g + (1 - self.alpha) * h)
 
 
+def shaken(network):
+    """The network with an output layer that is not zero."""
+    nn.init.normal_(network.output_layer.weight)
+    return network
+
+
 NETWORKS = {
     "mlp": lambda i, o: MLP(i, o, width=8, depth=3),
     **{
@@ -57,6 +67,10 @@ NETWORKS = {
         for g in ("paper", "code", "legacy")
     },
     "fourier": lambda i, o: Fourier(i, o, width=8, depth=2),
+    "sine": lambda i, o: Sine(i, o, width=8, depth=3),
+    "factorised": lambda i, o: FactorisedMLP(i, o, width=8, depth=2),
+    "bumps": lambda i, o: shaken(RandomBumps(i, o, width=8, finest=0.05)),
+    "waves": lambda i, o: shaken(RandomWaves(i, o, width=8)),
     "ansatz": Ansatz,
     "weighted": Weighted,
 }

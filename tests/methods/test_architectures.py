@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from pinn_cli.basics.errors import UsageError
+from pinn_cli.methods.architectures.factorised_mlp import FactorisedMLP
 from pinn_cli.methods.architectures.fourier import Fourier
 from pinn_cli.methods.architectures.layers import ACTIVATIONS, INITIALISERS, activation, dense
 from pinn_cli.methods.architectures.mlp import MLP
@@ -17,6 +18,7 @@ from pinn_cli.methods.architectures.modified_mlp import ModifiedMLP
 from pinn_cli.methods.architectures.random_bumps import RandomBumps
 from pinn_cli.methods.architectures.random_features import RandomFeatureNetwork
 from pinn_cli.methods.architectures.random_waves import RandomWaves, resolved_frequency
+from pinn_cli.methods.architectures.sine import Sine
 from pinn_cli.methods.grading import towards_the_ends
 from tests.conftest import refused
 
@@ -38,7 +40,7 @@ def test_parameter_count_of_the_network_of_krishnapriyan_et_al():
     assert count(MLP(2, 1, width=50, depth=4)) == 7851
 
 
-@pytest.mark.parametrize("make", [MLP, ModifiedMLP, Fourier])
+@pytest.mark.parametrize("make", [MLP, ModifiedMLP, Fourier, Sine, FactorisedMLP])
 @given(inputs=st.integers(1, 4), outputs=st.integers(1, 3), width=st.integers(1, 9), depth=st.integers(1, 4))
 def test_shapes_and_the_main_stack(make, inputs, outputs, width, depth):
     network = make(inputs, outputs, width=width, depth=depth)
@@ -124,7 +126,9 @@ def test_random_features_have_the_stated_scale_and_are_not_trained():
     assert "frequencies" not in dict(network.named_parameters())
 
 
-@pytest.mark.parametrize("make", [MLP, ModifiedMLP, Fourier, RandomBumps, RandomFeatureNetwork, RandomWaves])
+@pytest.mark.parametrize("make", [
+    MLP, ModifiedMLP, Fourier, Sine, FactorisedMLP, RandomBumps, RandomFeatureNetwork, RandomWaves,
+])  # fmt: skip
 def test_one_seed_gives_the_same_bits(make):
     states = []
     for _ in range(2):
@@ -309,3 +313,47 @@ def test_few_bumps_express_layers_of_every_width():
 def test_settings_of_random_bumps_that_make_no_sense_are_refused(settings, words):
     with pytest.raises(UsageError, match=re.escape(words)):
         RandomBumps(2, 1, **settings)
+
+
+def test_a_sine_network_equals_its_formula_and_its_frequencies_are_trained():
+    network, X = Sine(2, 1, width=7, depth=2, frequency=3.0), torch.rand(4, 2)
+    first, second, output = network.layers
+    H = torch.sin(3 * torch.sin(3 * (X @ first.weight.T + first.bias)) @ second.weight.T + 3 * second.bias)
+    torch.testing.assert_close(network(X), H @ output.weight.T + output.bias)
+    network(X).sum().backward()
+    assert all(omega.grad is not None and omega.grad.all() for omega in network.frequencies)
+
+
+@pytest.mark.parametrize("frequency", [1.0, 30.0])
+def test_every_layer_of_a_sine_network_starts_with_the_same_spread(frequency):
+    """Sums of `width` sines of variance 1/2 with weights U(+-sqrt(6 / width) / omega) have variance 1 / omega^2."""
+    torch.manual_seed(0)
+    network, H = Sine(1, 1, width=1000, depth=3, frequency=frequency), 2 * torch.rand(500, 1000) - 1
+    H = torch.sin(H * 2 * pi)
+    for layer in network.layers[1:3]:
+        assert float((layer(H) * frequency).detach().std()) == pytest.approx(1, rel=0.05)
+
+
+def test_an_impossible_frequency_of_a_sine_network_is_refused():
+    with pytest.raises(UsageError, match=r"architecture.frequency=0: expected a number above 0"):
+        Sine(2, 1, frequency=0)
+
+
+def test_a_factorised_network_starts_as_the_mlp_and_trains_both_factors():
+    networks = []
+    for make in (MLP, FactorisedMLP):
+        torch.manual_seed(3)
+        networks.append(make(2, 1, width=7, depth=2).double())
+    plain, factorised = networks
+    X = torch.rand(5, 2, dtype=torch.float64)
+    torch.testing.assert_close(plain(X), factorised(X), rtol=1e-5, atol=1e-6)
+    factorised(X).sum().backward()
+    assert [tuple(s.shape) for s in factorised.scales] == [(7,), (7,), (1,)]
+    assert all(s.grad is not None and s.grad.any() for s in factorised.scales)
+
+
+def test_the_exponents_of_a_factorised_network_have_the_stated_mean_and_spread():
+    torch.manual_seed(0)
+    s = FactorisedMLP(1, 1, width=5000, depth=1, mean=0.5, spread=0.2).scales[0]
+    assert s.mean().item() == pytest.approx(0.5, abs=0.01)
+    assert s.std().item() == pytest.approx(0.2, abs=0.01)

@@ -11,10 +11,11 @@ from pinn_cli.configuration.compose import compose, read
 CHOICES = [(group, name) for group in catalogue.groups() if group != "recipe" for name in catalogue.options(group)]
 RECIPES = catalogue.options("recipe")
 WEIGHTINGS = catalogue.options("weighting")
-NEEDED = {  # settings that have no value until the user gives one, and the recipe of a part that has its own
+NEEDED = {  # settings that have no value until the user gives one, and a recipe that has no settings for other parts
     "random_bumps": ["recipe=random_features"],
     "random_features": ["recipe=random_features"],
     "random_waves": ["recipe=random_features"],
+    "sine": ["recipe=random_features"],
     "continuation": ["strategy.continuation.coefficient=k", "strategy.continuation.through=[1]"],
     "pseudo_time": ["strategy.pseudo_time.evolves={pde: u}"],
 }
