@@ -49,7 +49,8 @@ def estimated(objective):
 
 
 @pytest.mark.parametrize("words", [["problem=wave"], ["problem=klein_gordon"], ["problem=helmholtz", "problem.a2=1"],
-                                   ["problem=convection", "problem.beta=5"]])  # fmt: skip
+                                   ["problem=convection", "problem.beta=5"],
+                                   ["problem=klein_gordon", "architecture=random_waves"]])  # fmt: skip
 def test_the_estimated_error_is_right_within_a_factor_of_3_although_no_feature_explains_the_residual(words):
     objective = trained(*words, "architecture.width=400", "points.interior=800", "points.face=100")
     made, trusted = estimated(objective)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from math import gamma, pi
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -37,18 +38,45 @@ class RandomWaves(nn.Module):
         if width < 1:
             raise UsageError(f"architecture.width={width}: expected a whole number above 0, e.g. 1500")
         refuse_too_wide([inputs, width, outputs])
-        radii = per_input("frequency", resolved_frequency(width, inputs) if frequency is None else frequency, inputs)
-        direction = nn.functional.normalize(torch.randn(width, inputs))
-        length = torch.rand(width, 1) ** (1 / inputs)
-        self.register_buffer("weight", length * direction * radii)
-        self.register_buffer("phase", 2 * pi * torch.rand(width))
+        frequency = resolved_frequency(width, inputs) if frequency is None else frequency
+        self.radii = per_input("frequency", frequency, inputs)
+        weight, phase = _drawn(width, self.radii)
+        self.register_buffer("weight", weight)
+        self.register_buffer("phase", phase)
         self.output_layer = nn.Linear(width, outputs)
         nn.init.zeros_(self.output_layer.weight)
         nn.init.zeros_(self.output_layer.bias)
 
+    def redrawn(self, through: Tensor, generator: torch.Generator) -> "Waves":
+        """Other waves of the same kind, one for each of the inputs `through` (K, inputs); their phases are random."""
+        return Waves(*_drawn(len(through), self.radii.to(through), generator))
+
     def forward(self, z: Tensor) -> Tensor:
         """The fields (N, outputs) at the inputs z (N, inputs)."""
-        return self.output_layer(torch.sin(nn.functional.linear(z, self.weight, self.phase)))
+        return self.output_layer(_waves(z, self.weight, self.phase))
+
+
+class Waves(nn.Module):
+    """sin(w_j . z + b_j): (N, inputs) -> (N, K) for w (K, inputs) and b (K,)."""
+
+    def __init__(self, weight: Tensor, phase: Tensor):
+        super().__init__()
+        self.weight, self.phase = weight, phase
+
+    def forward(self, z: Tensor) -> Tensor:
+        return _waves(z, self.weight, self.phase)
+
+
+def _waves(z: Tensor, weight: Tensor, phase: Tensor) -> Tensor:
+    return torch.sin(nn.functional.linear(z, weight, phase))
+
+
+def _drawn(count: int, radii: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+    """Random wave vectors (count, inputs) in the ellipsoid with these radii (inputs,), and phases (count,)."""
+    like: dict[str, Any] = {"generator": generator, "dtype": radii.dtype, "device": radii.device}
+    direction = nn.functional.normalize(torch.randn(count, len(radii), **like))
+    length = torch.rand(count, 1, **like) ** (1 / len(radii))
+    return length * direction * radii, 2 * pi * torch.rand(count, **like)
 
 
 def resolved_frequency(width: int, inputs: int) -> float:
