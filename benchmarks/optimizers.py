@@ -49,6 +49,8 @@ OPTIMIZERS = {
     "adam, lbfgs": "optimizer=[adam,lbfgs] optimizer.adam.steps=200 stop.steps=null",
     "soap": f"optimizer=soap {FRESH}",
     "adam": f"optimizer=adam {FRESH} optimizer.adam.lr=5e-3",
+    "muon": f"optimizer=muon {FRESH} optimizer.muon.lr=5e-3",
+    "schedule_free": f"optimizer=schedule_free {FRESH}",
 }
 NAMES = ("seconds", "steps", "error")  # of the columns of a run
 
@@ -138,7 +140,7 @@ def draw(problem: str, runs: dict[str, Any]) -> None:
     with style():
         figure = Figure(figsize=(6.4, 3.4), layout="constrained")
         axes, medians = figure.add_subplot(), []
-        for colour, optimizer in zip(PALETTE, OPTIMIZERS, strict=False):
+        for colour, optimizer in zip([*PALETTE, "black"], OPTIMIZERS, strict=True):
             curves = [run for name, run in runs.items() if name.split("/")[1] == optimizer]
             if curves:
                 seconds = np.geomspace(0.5, max(run["budget"] for run in curves), 200)
