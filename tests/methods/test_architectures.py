@@ -218,7 +218,7 @@ def test_random_waves_equal_their_formula_and_only_the_amplitudes_are_trained():
     assert not network(z).any()
     torch.nn.init.normal_(network.output_layer.weight)
     torch.nn.init.normal_(network.output_layer.bias)
-    phi = torch.sin(z @ network.weight.T + network.phase)
+    phi = torch.sin(z @ network.hidden.weight.T + network.hidden.bias)
     torch.testing.assert_close(network(z), phi @ network.output_layer.weight.T + network.output_layer.bias)
 
 
@@ -226,7 +226,7 @@ def test_random_waves_equal_their_formula_and_only_the_amplitudes_are_trained():
 def test_wave_vectors_are_uniform_in_the_ellipsoid(radii):
     """In a ball of dimension D the length to the power D is uniform, and each entry has the variance 1 / (D + 2)."""
     torch.manual_seed(0)
-    w = RandomWaves(3, 1, width=20_000, frequency=radii).weight / torch.tensor(radii)
+    w = RandomWaves(3, 1, width=20_000, frequency=radii).hidden.weight / torch.tensor(radii)
     assert float(w.norm(dim=1).max()) <= 1 + 1e-6
     assert (w.norm(dim=1) ** 3).mean() == pytest.approx(1 / 2, abs=0.01)
     assert w.var(0).numpy() == pytest.approx(1 / 5, rel=0.05)
@@ -235,7 +235,7 @@ def test_wave_vectors_are_uniform_in_the_ellipsoid(radii):
 
 def test_phases_are_uniform_over_a_turn():
     torch.manual_seed(0)
-    phase = RandomWaves(1, 1, width=20_000).phase
+    phase = RandomWaves(1, 1, width=20_000).hidden.bias
     assert phase.min() >= 0
     assert phase.max() <= 2 * pi
     assert float(phase.var()) == pytest.approx((2 * pi) ** 2 / 12, rel=0.05)
@@ -246,7 +246,7 @@ def test_there_are_two_waves_in_each_direction_for_a_degree_of_freedom(inputs, v
     r = resolved_frequency(1000, inputs)
     assert volume * (r / pi) ** inputs == pytest.approx(1000 / 2**inputs)
     torch.manual_seed(0)
-    assert float(RandomWaves(inputs, 1, width=1000).weight.norm(dim=1).max()) == pytest.approx(r, rel=0.01)
+    assert float(RandomWaves(inputs, 1, width=1000).hidden.weight.norm(dim=1).max()) == pytest.approx(r, rel=0.01)
 
 
 def test_a_smooth_function_that_is_not_periodic_is_a_sum_of_random_waves():
@@ -254,7 +254,7 @@ def test_a_smooth_function_that_is_not_periodic_is_a_sum_of_random_waves():
     torch.manual_seed(0)
     z = torch.linspace(-1, 1, 600, dtype=torch.float64)[:, None]
     network, u = RandomWaves(1, 1, width=120).double(), 1 / (1 + 25 * z**2)
-    phi = torch.sin(z @ network.weight.T + network.phase)
+    phi = torch.sin(z @ network.hidden.weight.T + network.hidden.bias)
     c = torch.linalg.lstsq(phi, u, driver="gelsd", rcond=1e-14).solution
     assert float((phi @ c - u).norm() / u.norm()) < 1e-8
 
@@ -277,14 +277,14 @@ def test_random_bumps_equal_their_formula_and_only_the_heights_are_trained():
     assert not network(z).any()
     torch.nn.init.normal_(network.output_layer.weight)
     torch.nn.init.normal_(network.output_layer.bias)
-    w, c = network.weight, network.centre
+    w, c = network.hidden.weight, network.hidden.centre
     phi = torch.stack([torch.exp(-(w[j] ** 2 * (z - c[j]) ** 2).sum(1)) for j in range(7)], 1)
     torch.testing.assert_close(network(z), phi @ network.output_layer.weight.T + network.output_layer.bias)
 
 
 def test_bumps_are_as_wide_as_their_distance_from_the_nearest_end():
     torch.manual_seed(0)
-    network = RandomBumps(2, 1, width=20_000, finest=1e-4).double()
+    network = RandomBumps(2, 1, width=20_000, finest=1e-4).hidden
     distance = 1 - network.centre.abs()
     steepness = network.weight * (distance + 2e-4)
     assert float(steepness.min()) == pytest.approx(0.3, rel=0.01)
@@ -298,7 +298,7 @@ def test_few_bumps_express_layers_of_every_width():
     torch.manual_seed(0)
     network = RandomBumps(1, 1, width=500, finest=1e-5).double()
     z = 2 * towards_the_ends(torch.linspace(0, 1, 2000, dtype=torch.float64), 1e-5)[:, None] - 1
-    bumps = network._along(z, 0)
+    bumps = network.hidden(z)
     for eps in (0.1, 1e-2, 1e-3, 1e-4):
         u = torch.exp(-(z + 1) / (2 * eps))
         c = torch.linalg.lstsq(bumps, u, driver="gelsd", rcond=1e-14).solution
@@ -357,3 +357,13 @@ def test_the_exponents_of_a_factorised_network_have_the_stated_mean_and_spread()
     s = FactorisedMLP(1, 1, width=5000, depth=1, mean=0.5, spread=0.2).scales[0]
     assert s.mean().item() == pytest.approx(0.5, abs=0.01)
     assert s.std().item() == pytest.approx(0.2, abs=0.01)
+
+
+@pytest.mark.parametrize("make", [RandomFeatureNetwork, RandomWaves])
+def test_a_redrawn_hidden_layer_is_another_one_of_the_same_kind(make):
+    network, points = make(2, 1, width=9).double(), 2 * torch.rand(9, 2, dtype=torch.float64) - 1
+    one, same = (network.redrawn(points, torch.Generator().manual_seed(1)) for _ in range(2))
+    assert type(one) is type(network.hidden)
+    assert one(points).shape == (9, 9)
+    assert torch.equal(one(points), same(points))
+    assert not torch.equal(one.weight, network.hidden.weight)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.basics.memory import refuse_too_wide
 from pinn_cli.methods.architectures.layers import per_input
+from pinn_cli.methods.random_features import RandomFeatures
 
 
 class RandomWaves(nn.Module):
@@ -29,57 +30,39 @@ class RandomWaves(nn.Module):
     another number of frequencies than inputs.
     """
 
-    weight: Tensor
-    phase: Tensor
-
     def __init__(self, inputs: int, outputs: int, width: int = 1500,
                  frequency: float | Sequence[float] | None = None) -> None:
         super().__init__()
         if width < 1:
             raise UsageError(f"architecture.width={width}: expected a whole number above 0, e.g. 1500")
         refuse_too_wide([inputs, width, outputs])
-        frequency = resolved_frequency(width, inputs) if frequency is None else frequency
-        self.radii = per_input("frequency", frequency, inputs)
-        weight, phase = _drawn(width, self.radii)
-        self.register_buffer("weight", weight)
-        self.register_buffer("phase", phase)
+        radii = per_input("frequency", resolved_frequency(width, inputs) if frequency is None else frequency, inputs)
+        self.radii = radii
+        self.hidden = _waves(width, radii)
         self.output_layer = nn.Linear(width, outputs)
         nn.init.zeros_(self.output_layer.weight)
         nn.init.zeros_(self.output_layer.bias)
 
-    def redrawn(self, through: Tensor, generator: torch.Generator) -> "Waves":
-        """Other waves of the same kind, one for each of the inputs `through` (K, inputs); their phases are random."""
-        return Waves(*_drawn(len(through), self.radii.to(through), generator))
+    def redrawn(self, through: Tensor, generator: torch.Generator) -> RandomFeatures:
+        """As many other random waves as there are inputs `through` (K, inputs); waves do not lie at points."""
+        return _waves(len(through), self.radii.to(through), generator)
 
     def forward(self, z: Tensor) -> Tensor:
         """The fields (N, outputs) at the inputs z (N, inputs)."""
-        return self.output_layer(_waves(z, self.weight, self.phase))
-
-
-class Waves(nn.Module):
-    """sin(w_j . z + b_j): (N, inputs) -> (N, K) for w (K, inputs) and b (K,)."""
-
-    def __init__(self, weight: Tensor, phase: Tensor):
-        super().__init__()
-        self.weight, self.phase = weight, phase
-
-    def forward(self, z: Tensor) -> Tensor:
-        return _waves(z, self.weight, self.phase)
-
-
-def _waves(z: Tensor, weight: Tensor, phase: Tensor) -> Tensor:
-    return torch.sin(nn.functional.linear(z, weight, phase))
-
-
-def _drawn(count: int, radii: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-    """Random wave vectors (count, inputs) in the ellipsoid with these radii (inputs,), and phases (count,)."""
-    like: dict[str, Any] = {"generator": generator, "dtype": radii.dtype, "device": radii.device}
-    direction = nn.functional.normalize(torch.randn(count, len(radii), **like))
-    length = torch.rand(count, 1, **like) ** (1 / len(radii))
-    return length * direction * radii, 2 * pi * torch.rand(count, **like)
+        return self.output_layer(self.hidden(z))
 
 
 def resolved_frequency(width: int, inputs: int) -> float:
     """Half the radius r of the ball with n(r) = width."""
     ball = pi ** (inputs / 2) / gamma(inputs / 2 + 1)
     return pi / 2 * (width / ball) ** (1 / inputs)
+
+
+def _waves(count: int, radii: Tensor, generator: torch.Generator | None = None) -> RandomFeatures:
+    """Sines with wave vectors uniform in the ellipsoid with these radii (inputs,), and uniform phases."""
+    like: dict[str, Any] = {"generator": generator, "dtype": radii.dtype, "device": radii.device}
+    direction = nn.functional.normalize(torch.randn(count, len(radii), **like))
+    length = torch.rand(count, 1, **like) ** (1 / len(radii))
+    waves = RandomFeatures(length * direction * radii, torch.zeros_like(direction), torch.sin)
+    waves.bias.copy_(2 * pi * torch.rand(count, **like))
+    return waves
