@@ -13,13 +13,14 @@ from pinn_cli import Box, Problem, on
 class ConductivityHeat(Problem):
     """u_t = (a u_x)_x + (a u_y)_y + f, a_t = 0 on [-1, 1]^2 x [0, 1]; u is measured, a is known on the rim.
 
-    u = exp(-t) sin(pi x) sin(pi y), a = 2 + sin(pi x) sin(pi y). There are 2500 measurements at random points, with
+    u = exp(-t) sin(pi x) sin(pi y), a = 2 + sin(pi x) sin(pi y). There are `count` measurements at random points, with
     normal noise of standard deviation `noise`; points and noise are the same whatever the seed of the run. HInv of
-    PINNacle (Hao et al. 2023, arXiv:2306.08827), where `noise` is 0.1; its points are others.
+    PINNacle (Hao et al. 2023, arXiv:2306.08827) has count = 2500, other points, and noise = 0.1.
     """
 
     coordinates = ("x", "y", "t")
     fields = ("u", "a")
+    count: int = 200
     noise: float = 0.003
 
     def __post_init__(self) -> None:
@@ -35,7 +36,7 @@ class ConductivityHeat(Problem):
 
     def measurements(self) -> dict[str, Tensor]:
         generator = torch.Generator("cpu").manual_seed(0)
-        points = torch.rand(3, 2500, generator=generator, dtype=torch.float64, device="cpu")
+        points = torch.rand(3, self.count, generator=generator, dtype=torch.float64, device="cpu")
         x, y, t = 2 * points[0] - 1, 2 * points[1] - 1, points[2]
         normal = torch.randn(len(x), generator=generator, dtype=torch.float64, device="cpu")
         return {"x": x, "y": y, "t": t, "u_data": self.exact(x, y, t)[0] + self.noise * normal}

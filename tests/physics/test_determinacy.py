@@ -249,4 +249,4 @@ def test_no_problem_of_the_catalogue_is_undetermined(name):
 
 
 def test_measurements_in_the_order_of_a_grid_count_in_the_whole_domain():
-    assert undetermined(Conductivity()) is None
+    assert undetermined(Conductivity(grid=50)) is None
