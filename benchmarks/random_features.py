@@ -55,6 +55,7 @@ RUNS = [
     f"problem=boundary_layer problem.eps=1e-2 {BUMPS}",
     f"problem=boundary_layer problem.eps=1e-4 {BUMPS}",
     f"problem=reaction {TIME}",
+    f"problem=reaction {TIME} architecture.scale=12",
     f"problem=reaction problem.rho=10 {TIME}",
     f"problem=reaction_diffusion {TIME} architecture.scale=[12,2]",
     f"problem=convection problem.beta=30 {TIME} {GAUSSIAN}",
