@@ -62,7 +62,7 @@ def test_every_recipe_composes_with_every_weighting(recipe):
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_the_command_line_counts_more_than_a_recipe_and_a_recipe_more_than_the_defaults(recipe):
     problem = [] if "/" in recipe else ["problem=helmholtz"]
-    double = ("accurate", "random_features", "random_features_in_time", "failure_modes/expressivity")
+    double = ("accurate", "corrected", "random_features", "random_features_in_time", "failure_modes/expressivity")
     assert composed(f"recipe={recipe}", *problem).dtype == ("float64" if recipe in double else "float32")
     assert compose([f"recipe={recipe}", *problem, "dtype=float64", "architecture.width=7"]).architecture.width == 7
 
