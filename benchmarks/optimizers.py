@@ -40,11 +40,13 @@ PROBLEMS = {
     "burgers": "problem=burgers",
     "convection": "problem=convection problem.beta=30",
 }
+FEW = "points.interior=512 points.face=32"
 FRESH = "sampler=uniform points.interior=256 points.face=32"  # for steps that cost one gradient
 OPTIMIZERS = {
     "levenberg_marquardt": "",
+    "levenberg_marquardt, few points": FEW,
     "energy_natural_gradient": "optimizer=energy_natural_gradient",
-    "spring": "optimizer=spring points.interior=512 points.face=32",
+    "spring": f"optimizer=spring {FEW}",
     "ssbroyden": "optimizer=ssbroyden",
     "adam, lbfgs": "optimizer=[adam,lbfgs] optimizer.adam.steps=200 stop.steps=null",
     "soap": f"optimizer=soap {FRESH}",
@@ -140,7 +142,7 @@ def draw(problem: str, runs: dict[str, Any]) -> None:
     with style():
         figure = Figure(figsize=(6.4, 3.4), layout="constrained")
         axes, medians = figure.add_subplot(), []
-        for colour, optimizer in zip([*PALETTE, "black"], OPTIMIZERS, strict=True):
+        for colour, optimizer in zip([*PALETTE, "black", "silver"], OPTIMIZERS, strict=True):
             curves = [run for name, run in runs.items() if name.split("/")[1] == optimizer]
             if curves:
                 seconds = np.geomspace(0.5, max(run["budget"] for run in curves), 200)
