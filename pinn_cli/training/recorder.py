@@ -119,8 +119,8 @@ class Recorder:
         measured = {"error": {name: e.relative_l2 for name, e in found.items()}, "metric": metrics}
         named = {f"{kind}/{name}": value for kind, values in measured.items() for name, value in values.items()}
         values = row(stage, objective, run.weighting) | named
-        place = {"step": progress.step, "time": run.clock.seconds, "stage": progress.stage}
-        self.rows.append({**place, **values, **columns})
+        place = {"step": progress.step, "time": run.clock.seconds}
+        self.rows.append({**place, "stage": progress.stage, "underway": stage.underway, **values, **columns})
         shown = values | {name: value for name, value in columns.items() if name.startswith("estimate")}
         self.console.row(progress.step, run.stop.steps, shown, run.stop.seconds_left(run.clock))
 

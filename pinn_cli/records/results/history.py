@@ -10,7 +10,7 @@ from pinn_cli.records.results import validation
 from pinn_cli.records.results.layout import describe
 from pinn_cli.records.results.values import datasets, note, placed
 
-WHOLE_NUMBERS = {"step", "stage"}  # columns stored as int64 (-1: none); all others are float64 (NaN: none)
+WHOLE_NUMBERS = {"step", "stage", "underway"}  # columns stored as int64 (-1: none); all others are float64 (NaN: none)
 CHUNK = 1024  # rows: large enough that a column's index stays one node, hence one write, up to 65,536 rows
 TAIL = 64  # rows at the end of a column in which its last number is searched first
 

@@ -64,6 +64,7 @@ DATASETS = (  # problems are dimensionless as typed, so only times have a unit o
     Entry("history/step", INTEGER, ROW, "1", "accepted steps of the run, all stages together"),
     Entry("history/time", NUMBER, ROW, "s", "duration of the run: training from the first step on, all resumes added"),
     Entry("history/stage", INTEGER, ROW, "1", "index into stages"),
+    Entry("history/underway", INTEGER, ROW, "1", "1 in an easier problem on the way, or an earlier window; else 0"),
     Entry("history/loss/total", NUMBER, ROW, "1", "what was minimised: sum over constraints of weight * mean(r^2)"),
     Entry("history/loss/<constraint>", NUMBER, ROW, "1", "mean(r^2) over the points of this constraint, unweighted"),
     Entry("history/weight/<constraint>", NUMBER, ROW, "1", "mean weight of this constraint in force at this step"),

@@ -83,14 +83,14 @@ def _number(results: Results, name: str, quantity: Quantity) -> float | None:
 def _first(history: Mapping[str, np.ndarray], quantity: Quantity) -> float | None:
     """The column `read` at the first row where all columns that fit `when` are at or below `below`.
 
-    Only rows of the last stage count: before it a strategy trains easier coefficients, or earlier windows of time.
+    Rows on the way do not count: there a strategy trains easier coefficients, or earlier windows of time.
     """
     columns = {f"history/{name}": column for name, column in history.items()}
     watched = [column for name, column in columns.items() if fnmatchcase(name, str(quantity.when))]
     if not watched or quantity.read not in columns:
         return None
-    stage = history.get("stage", np.zeros(len(watched[0])))
-    rows = np.flatnonzero((stage == stage.max(initial=0)) & np.all([c <= quantity.below for c in watched], axis=0))
+    arrived = history.get("underway", np.zeros(len(watched[0]))) == 0
+    rows = np.flatnonzero(arrived & np.all([c <= quantity.below for c in watched], axis=0))
     return float(columns[quantity.read][rows[0]]) if len(rows) else None
 
 

@@ -23,7 +23,7 @@ A quantity is read from the results file of each run:
     attribute: of the dataset, in its place     take: last, max or min of an array (default: last)
     over: a dataset to divide by                rows: the rows that have it (default: all)
     paper: {row: [a number for each column]}    null where nothing was printed; none at all for a table of our own
-    when: history/error/*, below: 1e-5          `read` is a history column, taken at its first row, in the last stage,
+    when: history/error/*, below: 1e-5          `read` is a history column, taken at its first row
                                                 where all columns that fit `when` are at or below this value
 """
 
