@@ -63,6 +63,7 @@ RUNS = [
     f"problem=convection problem.beta=80 {TIME} {GAUSSIAN}",
     f"problem=burgers {TIME} architecture.scale=[60,1]",
     f"problem=allen_cahn {TIME} {WINDOWS}=20 architecture.scale=[80,0.5] architecture.width=700 points.interior=1536",
+    f"problem=allen_cahn {TIME} {WINDOWS}=40 architecture.scale=[120,0.3] architecture.width=800 points.interior=1664",
     f"problem=kuramoto_sivashinsky {TIME} periodic=[x] architecture.width=900 points.interior=2048 "
     "architecture.activation=gaussian architecture.scale=[16,16,1]",
     f"problem=reaction {TIME} architecture.width=1000 points.interior=2048",
