@@ -270,6 +270,28 @@ def optimizers(runs: dict[str, Any]) -> str:
     return f"{_table(head, rows, numbers=range(2, 7))}\n\nProcessor seconds of one thread, at most {budgets} a run."
 
 
+def points(runs: dict[str, Any]) -> str:
+    """A row for each problem: the median error of each number of points at the start, and the points at the end."""
+    problems, starts = ({name.split("/")[i]: None for name in runs} for i in (0, 1))
+    rows = []
+    for problem in problems:
+        row = [f"`{_without(next(run for name, run in runs.items() if name.startswith(f'{problem}/'))['command'])}`"]
+        for start in sorted(starts, key=int):
+            some = [run for name, run in runs.items() if name.startswith(f"{problem}/{start}/")]
+            words = ", ".join(dict.fromkeys(f"`{run['residuals']}`" for run in some if run["residuals"] != "ok"))
+            error = _number(median(run["error"] for run in some) if some else None)
+            ends = " to ".join(dict.fromkeys(str(f([run["points"] for run in some])) for f in (min, max) if some))
+            row.append(f"{error} ({ends}){words and ' ' + words}" if some else NONE)
+        rows.append(row)
+    head = ["`pinn train ...`", *(f"from {start} (to)" for start in sorted(starts, key=int))]
+    return _table(head, rows)
+
+
+def _without(command: str) -> str:
+    """The words of a command but its points and its seed."""
+    return " ".join(word for word in command.split() if not word.startswith(("points.", "seed=")))
+
+
 def _reached(run: dict[str, Any], goal: float) -> float:
     """Seconds of a run until its error was at most `goal` for the first time; infinity if it never was."""
     return next((s for s, e in zip(run["seconds"], run["error"], strict=True) if e <= goal), inf)
@@ -284,6 +306,7 @@ BLOCKS: dict[str, Source] = {
     "verdicts-unseen": (("verdicts.json",), unseen, "python benchmarks/verdicts.py"),
     "error-estimates": (("error_estimates.json",), error_estimates, "python benchmarks/error_estimates.py"),
     "optimizers": (("optimizers.json",), optimizers, "python benchmarks/optimizers.py"),
+    "points": (("points.json",), points, "python benchmarks/points.py"),
     "accuracy": (("default/accuracy.json",), accuracy, "pinn reproduce default/accuracy"),
     "accuracy-runs": (("default/accuracy.json",), runs, "pinn reproduce default/accuracy"),
     "scale": (("default/scale.json",), scale, "pinn reproduce default/scale"),

@@ -27,8 +27,10 @@ ROOT = Path(__file__).resolve().parents[1]
 KEPT = ROOT / "benchmarks" / "results" / "verdicts.json"
 EQUATIONS = ROOT / "benchmarks" / "verdicts" / "equations.py"
 RIGHT, WRONG = 1e-3, 5e-2
+POINTS = ["points.interior=2048", "points.face=128"]  # of the default, unless a row types others
 SMALL = "architecture.width=16 architecture.depth=2 points.interior=512 points.face=48"
 RAW = "units=raw weights.interior=1 points.interior=512"
+RIDGES = "recipe=random_features architecture=random_features"
 
 CASES = {
     # meant to be right
@@ -44,9 +46,9 @@ CASES = {
     "plate": f"problem=plate {SMALL} stop.steps=120",
     "plane_elasticity": f"problem=plane_elasticity {SMALL} stop.steps=100",
     "taylor_green": f"problem=taylor_green {SMALL} stop.steps=80",
-    "helmholtz by features": "problem=helmholtz recipe=random_features architecture.width=800",
-    "klein_gordon by features": "problem=klein_gordon recipe=random_features architecture.width=800",
-    "burgers by features": "problem=burgers recipe=random_features architecture.width=800",
+    "helmholtz by features": f"problem=helmholtz {RIDGES} architecture.width=800",
+    "klein_gordon by features": f"problem=klein_gordon {RIDGES} architecture.width=800",
+    "burgers by features": f"problem=burgers {RIDGES} architecture.width=800",
     "kovasznay": f"problem=kovasznay {SMALL} stop.steps=80",
     "klein_gordon": f"problem=klein_gordon {SMALL} stop.steps=150",
     "reaction": f"problem=reaction problem.rho=5 {SMALL} stop.steps=120",
@@ -147,7 +149,8 @@ def run(words: str) -> dict:
             numbers = re.findall(r"^    (\w+): float = (.+)$", body(cls), re.MULTILINE)
             yaml = [f"_target_: equations.{cls}", *(f"{key}: {value}" for key, value in numbers)]
             (home / "conf" / "problem" / f"{name}.yaml").write_text("\n".join(yaml) + "\n")
-        command = [*words.split(), "threads=1", "compile=off", "figures=off", "folder=run"]
+        points = [] if "recipe=" in words else POINTS
+        command = [*points, *words.split(), "threads=1", "compile=off", "figures=off", "folder=run"]
         environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{home}", "OMP_NUM_THREADS": "1"}
         done = subprocess.run([sys.executable, "-m", "pinn_cli.cli", "train", *command], cwd=home, env=environment,
                               capture_output=True, text=True)  # fmt: skip

@@ -434,7 +434,7 @@ def test_the_command_checks_a_problem_by_name(name, capsys):
     assert main(["check", f"problem={name}", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["ok"]
-    assert found["points"]["pde"] == 2048
+    assert found["points"]["pde"] == 512
 
 
 def test_the_command_takes_overrides(capsys):

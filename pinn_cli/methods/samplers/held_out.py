@@ -36,7 +36,7 @@ class HeldOut(Sampler):
     candidates: float = 8.0
     ratio: float = RATIO
     add: float = 0.15
-    most: int = 8
+    most: int = 20
     added: dict[str, Tensor] = field(default_factory=dict)  # by the first constraint on these points
     ratios: dict[str, float] = field(default_factory=dict)  # the last q by constraint
 
