@@ -28,6 +28,8 @@ WAVES = "architecture=random_waves"
 BUMPS = "architecture=random_bumps sampler=[graded,held_out]"
 TIME = "recipe=random_features_in_time"
 GAUSSIAN = "architecture.activation=gaussian architecture.scale=[12,1]"
+ADAPTED = "recipe=adapted_features_in_time"
+LOSS = "strategy.time_marching.loss"
 WINDOWS = "strategy.time_marching.windows"
 RUNS = [
     "problem=helmholtz",
@@ -69,6 +71,7 @@ RUNS = [
     f"problem=reaction {TIME} architecture.width=1000 points.interior=2048",
     f"problem=kdv problem.second=9 {TIME} {WINDOWS}=40 architecture.scale=[30,0.5] architecture.width=700 "
     "points.interior=1536",
+    f"problem=burgers {ADAPTED} {LOSS}=1e-11",
 ]
 
 

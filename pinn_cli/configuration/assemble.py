@@ -24,10 +24,12 @@ from pinn_cli.physics import ansatz as exact_conditions
 from pinn_cli.physics.ansatz import written_ansatz
 from pinn_cli.physics.problem import Constraint, Problem
 from pinn_cli.physics.scales import Scale, field_scales
+from pinn_cli.physics.time_window import beginning
 from pinn_cli.training.model import Features, Model
 from pinn_cli.training.residuals import Engine
 
 WIDEST = 10_000  # the largest number that an architecture takes; a larger one is a mistake
+STARTS = "the network follows initial values"
 NewModel = Callable[[Problem], Model]
 PHASE = ("steps", "points", "sampler")  # settings of an optimizer's phase, not of the optimizer
 
@@ -138,6 +140,8 @@ def model_makers(
             if hasattr(inner, "place"):
                 inner.place(lambda n: features(_anywhere(problem, n)))
         output = scales if ansatz is None or scales is None else _behind_ansatz(problem, scales)
+        if hasattr(inner, "begin"):
+            inner.begin(lambda unit: _start(problem, features, output, unit))
         return Model(features, inner, problem.unknowns, ansatz, imposed, output).to(device=device, dtype=dtype)
 
     def new_models() -> NewModel:
@@ -150,6 +154,27 @@ def model_makers(
 def _anywhere(problem: Problem, n: int) -> Tensor:
     """n random points (n, D) of the domain, from torch's default generator."""
     return problem.domain.sample("interior", torch.rand(n, len(problem.coordinates), dtype=torch.float64))
+
+
+def _start(
+    problem: Problem, features: Features, scales: Mapping[str, Scale] | None, unit: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The inputs (N, inputs) and the fields (N, F) in their scales, at points of the unit cube where time begins.
+
+    Raises UsageError for a problem without time as its last coordinate, or without an initial value of every field.
+    """
+    if problem.domain.time is None or problem.domain.time != problem.coordinates[-1]:
+        name = type(problem).__name__
+        raise UsageError(f"{STARTS}: expected time as the last coordinate, and {name} has "
+                         f"{', '.join(problem.coordinates)}; type architecture=random_features")
+    X = problem.domain.sample("interior", torch.cat([unit[:, :-1], torch.zeros_like(unit[:, -1:])], 1))
+    try:
+        u = beginning(problem, X)
+    except ValueError as error:
+        raise UsageError(f"{STARTS}: {error}; type architecture=random_features") from error
+    for k, scale in enumerate(scales[name] for name in problem.fields) if scales else ():
+        u[:, k] = (u[:, k] - scale.offset) / scale.size
+    return features(X), u
 
 
 def _behind_ansatz(problem: Problem, scales: Mapping[str, Scale]) -> Mapping[str, Scale]:

@@ -308,9 +308,13 @@ class Architecture(Protocol):
     It contains no derivative. Its operations need rules for jets, or the run needs derivatives=autograd. It may name
     its last layer, in which the fields are linear, as `output_layer`: Levenberg-Marquardt can damp that layer less.
     A network with a method `place(draw)` is told where its inputs lie: `draw(n)` gives them at n random points of the
-    domain (n, inputs). One whose hidden layer is random and not trained may draw another: `redrawn(through, generator)`
-    is a module that maps z (N, inputs) to K features whose ridges go through the inputs `through` (K, inputs). The
-    error estimate solves for its output layer a second time with them.
+    domain (n, inputs). One with a method `begin(start)` is told the fields with which time begins, of the initial
+    conditions or of the window before: `start(unit)` maps points of the unit cube (N, D), whose last coordinate is not
+    used, onto the inputs (N, inputs) and the fields (N, outputs) there, in units of the network. One whose features
+    gather somewhere may tell sampler=adapted: `gathered(unit)` moves even points (N, D) of the unit cube there. One
+    whose hidden layer is random and not trained may draw another: `redrawn(through, generator)` is a module that maps z
+    (N, inputs) to K features whose ridges go through the inputs `through` (K, inputs). The error estimate solves for
+    its output layer a second time with them.
     """
 
     def __call__(self, *, inputs: int, outputs: int) -> nn.Module:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from pinn_cli.derivatives.engines import Autograd, Taylor
+from pinn_cli.physics.ansatz import prescribed
 from pinn_cli.physics.problem import Constraint, Problem
 from pinn_cli.physics.references.base import ReferenceRows
 from pinn_cli.physics.symbols import Derivative, Normal, Place, Symbol
@@ -127,6 +128,22 @@ class Window(Wrapped):
 def is_initial(problem: Problem, c: Constraint) -> bool:
     """Whether a constraint holds where time begins."""
     return c.kind != "data" and problem.domain.is_initial(c.region)
+
+
+def beginning(problem: Problem, X: Tensor) -> Tensor:
+    """The fields (N, F) at points X (N, D) where time begins: of the window before, or as initial conditions say.
+
+    Raises ValueError for a field that neither gives.
+    """
+    if isinstance(problem, Window) and problem.before is not None:
+        with torch.no_grad():
+            return problem.before(X.to(next(problem.before.parameters()))).to(X)
+    given = [g for c in problem.constraints() if is_initial(problem, c) and (g := prescribed(problem, c)) is not None]
+    values = {g.field: g.value([*X.unbind(1)]) for g in given if not any(g.index)}
+    missing = [name for k, name in enumerate(problem.fields) if k not in values]
+    if missing:
+        raise ValueError(f"no initial condition gives the value of `{missing[0]}`")
+    return torch.stack([torch.as_tensor(values[k]).to(X).expand(len(X)) for k in range(len(problem.fields))], 1)
 
 
 def refuse_unsliceable(problem: Problem) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from pinn_cli.basics.errors import UsageError
+from pinn_cli.methods.architectures.adapted_features import AdaptedFeatures
 from pinn_cli.methods.architectures.factorised_mlp import FactorisedMLP
 from pinn_cli.methods.architectures.fourier import Fourier
 from pinn_cli.methods.architectures.layers import ACTIVATIONS, INITIALISERS, activation, dense
@@ -19,7 +20,7 @@ from pinn_cli.methods.architectures.random_bumps import RandomBumps
 from pinn_cli.methods.architectures.random_features import RandomFeatureNetwork
 from pinn_cli.methods.architectures.random_waves import RandomWaves, resolved_frequency
 from pinn_cli.methods.architectures.sine import Sine
-from pinn_cli.methods.grading import towards_the_ends
+from pinn_cli.methods.grading import graded, shape_length, towards_the_ends
 from tests.conftest import refused
 
 GATES = ("paper", "code", "legacy")
@@ -127,7 +128,7 @@ def test_random_features_have_the_stated_scale_and_are_not_trained():
 
 
 @pytest.mark.parametrize("make", [
-    MLP, ModifiedMLP, Fourier, Sine, FactorisedMLP, RandomBumps, RandomFeatureNetwork, RandomWaves,
+    AdaptedFeatures, MLP, ModifiedMLP, Fourier, Sine, FactorisedMLP, RandomBumps, RandomFeatureNetwork, RandomWaves,
 ])  # fmt: skip
 def test_one_seed_gives_the_same_bits(make):
     states = []
@@ -367,3 +368,88 @@ def test_a_redrawn_hidden_layer_is_another_one_of_the_same_kind(make):
     assert one(points).shape == (9, 9)
     assert torch.equal(one(points), same(points))
     assert not torch.equal(one.weight, network.hidden.weight)
+
+
+def front(unit: torch.Tensor, eps: float = 1e-3, at: float = 0.25) -> tuple[torch.Tensor, torch.Tensor]:
+    """Inputs at the beginning of time for points of the unit cube, and a front of width eps there."""
+    x = 2 * unit[:, :1] - 1
+    return torch.cat([x, torch.full_like(x, -1)], 1), torch.tanh((x - at) / eps)
+
+
+def test_adapted_features_equal_their_formula_and_only_the_coefficients_are_trained():
+    torch.manual_seed(0)
+    network, z = AdaptedFeatures(2, 3, width=16, degree=3).double(), 2 * torch.rand(5, 2, dtype=torch.float64) - 1
+    assert [tuple(p.shape) for p in network.parameters()] == [(3, 64), (3,)]
+    assert not network(z).any()
+    torch.nn.init.normal_(network.output_layer.weight)
+    torch.nn.init.normal_(network.output_layer.bias)
+    bumps = torch.exp(-((z[:, :1] - network.centre) ** 2) * network.weight**2)
+    phi = torch.cat([bumps * torch.cos(k * torch.acos(z[:, 1:])) for k in range(4)], 1)
+    torch.testing.assert_close(network(z), phi @ network.output_layer.weight.T + network.output_layer.bias)
+
+
+def test_adapted_features_express_a_front_wherever_it_is_and_begin_with_it():
+    """Before `begin` the same number of even Gaussians is wrong by more than a tenth."""
+    for eps, at in ((0.1, 0.0), (1e-2, -0.7), (1e-3, 0.25)):
+        network = AdaptedFeatures(2, 1, width=160, degree=1, narrower=1.0).double()
+        x = torch.linspace(0, 1, 20_001, dtype=torch.float64)
+        z, u = front(torch.stack([x, x], 1), eps, at)
+        even = network._along(z[::10, :1])
+        c = torch.linalg.lstsq(even, u[::10], driver="gelsd", rcond=1e-14).solution
+        assert eps > 1e-3 or float((even @ c - u[::10]).abs().max()) > 0.1
+        network.begin(lambda unit, eps=eps, at=at: front(unit, eps, at))
+        for t in (-1.0, 0.3):
+            z[:, 1] = t
+            assert float((network(z) - u).detach().abs().max()) < 2e-5, f"eps={eps}, t={t}"
+
+
+def test_features_and_gathered_points_have_the_density_of_the_graded_length():
+    network = AdaptedFeatures(2, 1, width=100, narrower=0.5)
+    network.begin(front)
+    share = torch.linspace(0, 1, 1001, dtype=torch.float64)
+    points = network.gathered(torch.stack([share, share], 1))
+    assert torch.equal(points[:, 1], share)
+    assert points[[0, -1], 0].tolist() == [0, 1]
+    inside = network.centre[4:-4].double()  # at the middles of the 92 steps of equal share
+    middles = network.gathered(torch.stack([(torch.arange(92, dtype=torch.float64) + 0.5) / 92] * 2, 1))[:, 0]
+    torch.testing.assert_close(inside, 2 * middles - 1, atol=1e-6, rtol=0)
+    x = torch.linspace(-1, 1, 4097, dtype=torch.float64)
+    length = graded(x, 0.5 * shape_length(x, front((x[:, None] + 1) / 2)[1]), 0.4)
+    share = torch.cumulative_trapezoid(1 / length, x)
+    quarters = [float(x[1:][share >= q * share[-1]][0]) for q in (0.25, 0.5, 0.75)]
+    assert (2 * points[[250, 500, 750], 0] - 1).tolist() == pytest.approx(quarters, abs=2e-3)
+
+
+def test_a_length_at_the_ends_gathers_features_there():
+    network = AdaptedFeatures(2, 1, width=60, finest=1e-3)
+    network.begin(lambda unit: front(unit, 10.0))
+    assert (network.weight[[4, -5]] > 20 * network.weight[30]).all()
+
+
+def test_the_length_of_a_shape_is_that_of_its_slope_or_of_its_bend():
+    x = torch.linspace(0, 1, 2001, dtype=torch.float64)
+    wave = torch.sin(40 * x)[:, None]
+    size = float(wave.std())
+    length = shape_length(x, torch.cat([wave, torch.ones_like(wave)], 1))[2:-2]
+    s, c = torch.sin(40 * x[2:-2]).abs(), torch.cos(40 * x[2:-2]).abs()
+    torch.testing.assert_close(1 / length, torch.maximum(40 * c / size, 40 * (s / size).sqrt()), rtol=2e-3, atol=0.2)
+    assert shape_length(x, torch.ones(2001, 1)).tolist() == [0.5] * 2001, "a constant is as long as half the domain"
+
+
+def test_graded_lengths_equal_the_minimum_over_all_pairs():
+    torch.manual_seed(0)
+    x, length = torch.rand(50, dtype=torch.float64).sort().values, torch.rand(50, dtype=torch.float64)
+    expected = (length + 0.4 * (x[:, None] - x).abs()).min(1).values
+    torch.testing.assert_close(graded(x, length, 0.4), expected)
+
+
+@pytest.mark.parametrize(("settings", "words"), [
+    ({"width": 15}, "architecture.width=15: expected a whole number from 16 on, e.g. 120"),
+    ({"degree": -1}, "architecture.degree=-1: expected a whole number from 0 on, e.g. 6"),
+    ({"narrower": 0}, "architecture.narrower=0: expected a number above 0 and at most 1"),
+    ({"finest": 2}, "architecture.finest=2: expected a number above 0 and at most 1"),
+    ({"inputs": 3}, "architecture=adapted_features: found 3 inputs; expected one coordinate"),
+])
+def test_settings_of_adapted_features_that_make_no_sense_are_refused(settings, words):
+    with refused(words):
+        AdaptedFeatures(**{"inputs": 2, "outputs": 1, **settings})

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.methods.grading import towards_the_ends
+from pinn_cli.methods.samplers.adapted import Adapted
 from pinn_cli.methods.samplers.counts import plan
 from pinn_cli.methods.samplers.graded import Graded
 from pinn_cli.methods.samplers.grid import Grid
@@ -322,3 +323,18 @@ def test_graded_points_without_a_share_are_uniform():
 def test_an_impossible_smallest_distance_is_refused(finest):
     with refused(f"sampler.graded.finest={finest}: expected a number between 0 and 0.1"):
         Graded(POINTS, finest=finest)
+
+
+def test_adapted_points_are_sobol_points_moved_to_where_the_features_gather():
+    class Gathering(torch.nn.Linear):
+        def gathered(self, unit):
+            return unit**3
+
+    def points(sampler, network):
+        objective = SimpleNamespace(problem=Rod(), model=SimpleNamespace(network=network))
+        return sampler.unit(64, (0,), 5, objective)
+
+    even = points(Sobol(POINTS), Gathering(1, 1))
+    assert torch.equal(points(Adapted(POINTS), Gathering(1, 1)), even**3)
+    with refused("sampler=adapted: Linear does not say where its features gather; type architecture=adapted_features"):
+        points(Adapted(POINTS), torch.nn.Linear(1, 1))

@@ -16,6 +16,7 @@ from tests.run_files import assert_same_run, told_to_stop_in
 
 RECIPE = ["recipe=random_features", "figures=off"]
 TINY = [*RECIPE, "architecture.width=60", "points.interior=120", "points.face=20"]
+MARCH = "strategy.time_marching"
 pytestmark = pytest.mark.usefixtures("here")
 
 
@@ -144,6 +145,39 @@ def test_windows_of_adapted_length_are_those_of_the_solution_and_a_resume_goes_t
         assert main([*run, "folder=parts"]) == STOPPED
     assert main(["resume", "parts"]) == 0
     assert_same_run("whole", "parts")
+
+
+ADAPTED = ["recipe=adapted_features_in_time", "architecture.width=40", "architecture.degree=3", "points.interior=400",
+           "points.face=80", "figures=off"]  # fmt: skip
+
+
+def test_adapted_features_become_narrower_as_a_front_becomes_steeper():
+    more = ["architecture.width=60", "points.interior=600", f"{MARCH}.windows=5"]
+    assert main(["train", "problem=burgers", "problem.nu=0.03", *ADAPTED, *more, "folder=run"]) == 0
+    assert Results("run/results.h5").read("error")["u"] < 1e-3
+    predicted = load("run")
+    steepest = [float(piece.network.weight.max()) for piece in predicted.objective.model.pieces]
+    assert steepest[2] > 1.5 * steepest[0], steepest
+
+
+def test_a_resumed_run_of_adapted_features_has_the_same_bits():
+    small = ["architecture.width=20", "architecture.degree=2", "points.interior=120", f"{MARCH}.windows=3"]
+    run = ["train", "problem=burgers", "problem.nu=0.1", *ADAPTED, *small, "record.every=1"]
+    assert main([*run, "folder=whole"]) == 0
+    with told_to_stop_in(5):
+        assert main([*run, "folder=parts"]) == STOPPED
+    assert main(["resume", "parts"]) == 0
+    assert_same_run("whole", "parts")
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (["problem=helmholtz", "strategy=[]"], "expected time as the last coordinate, and Helmholtz has x, y"),
+    (["problem=reaction", f"{MARCH}.start=warm"], "type strategy.time_marching.start=fresh"),
+    (["problem=reaction", "periodic=[x]"], "found 3 inputs; expected one coordinate, not in `periodic`, and the time"),
+])
+def test_adapted_features_without_a_beginning_of_their_own_are_refused(words, message, capsys):
+    assert main(["train", *ADAPTED, *words, "folder=run"]) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_a_network_without_an_output_layer_is_refused_before_a_folder_is_made(here, capsys):

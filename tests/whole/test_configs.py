@@ -12,6 +12,7 @@ CHOICES = [(group, name) for group in catalogue.groups() if group != "recipe" fo
 RECIPES = catalogue.options("recipe")
 WEIGHTINGS = catalogue.options("weighting")
 NEEDED = {  # settings that have no value until the user gives one, and a recipe that has no settings for other parts
+    "adapted_features": ["recipe=adapted_features_in_time"],
     "random_bumps": ["recipe=random_features"],
     "random_features": ["recipe=random_features"],
     "random_waves": ["recipe=random_features"],
@@ -30,7 +31,7 @@ def composed(*typed: str):
 def words(group: str, name: str) -> list[str]:
     """A run in which the choice is in force."""
     outer = {"sampler": f"[sobol,{name}]", "weighting": f"[{name}]"}
-    inner = {"sampler": ("sobol", "graded", "uniform", "grid", "grid_subset")}
+    inner = {"sampler": ("adapted", "sobol", "graded", "uniform", "grid", "grid_subset")}
     value = outer[group] if group in outer and name not in inner.get(group, ()) else name
     return [f"{group}={value}", *([] if group == "problem" else ["problem=helmholtz"]), *NEEDED.get(name, [])]
 
@@ -62,7 +63,8 @@ def test_every_recipe_composes_with_every_weighting(recipe):
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_the_command_line_counts_more_than_a_recipe_and_a_recipe_more_than_the_defaults(recipe):
     problem = [] if "/" in recipe else ["problem=helmholtz"]
-    double = ("accurate", "corrected", "random_features", "random_features_in_time", "failure_modes/expressivity")
+    double = ("accurate", "corrected", "random_features", "random_features_in_time", "adapted_features_in_time",
+              "failure_modes/expressivity")  # fmt: skip
     assert composed(f"recipe={recipe}", *problem).dtype == ("float64" if recipe in double else "float32")
     assert compose([f"recipe={recipe}", *problem, "dtype=float64", "architecture.width=7"]).architecture.width == 7
 

@@ -86,6 +86,11 @@ class TimeMarching(Strategy):
         def make(window: Problem) -> nn.Module:
             model = new_model(window)
             _refuse_imposed_beginning(window, model)
+            if self.start == "warm" and hasattr(getattr(model, "network", None), "begin"):
+                raise ValueError(
+                    "strategy.time_marching.start=warm: the features of this network follow the beginning of their own "
+                    "window; type strategy.time_marching.start=fresh"
+                )
             return model if before is None else with_parameters(model, before, network=self.start == "warm")
 
         return make
