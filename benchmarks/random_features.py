@@ -24,7 +24,7 @@ from pinn_cli.training.stopping import StopRules
 
 WIDE = "architecture.width=2500 points.interior=5120 points.face=640"
 WIDEST = "architecture.width=3000 points.interior=6144 points.face=512"
-WAVES = "architecture=random_waves"
+RIDGES = "architecture=random_features"
 BUMPS = "architecture=random_bumps sampler=[graded,held_out]"
 TIME = "recipe=random_features_in_time"
 GAUSSIAN = "architecture.activation=gaussian architecture.scale=[12,1]"
@@ -32,28 +32,35 @@ ADAPTED = "recipe=adapted_features_in_time"
 LOSS = "strategy.time_marching.loss"
 WINDOWS = "strategy.time_marching.windows"
 RUNS = [
+    f"problem=helmholtz {RIDGES}",
+    f"problem=helmholtz {RIDGES} {WIDE}",
+    f"problem=klein_gordon {RIDGES}",
+    f"problem=klein_gordon {RIDGES} {WIDE}",
+    f"problem=wave {RIDGES}",
+    f"problem=plate {RIDGES}",
+    f"problem=plane_elasticity {RIDGES} architecture.width=1000 points.interior=2048 points.face=256",
+    f"problem=kovasznay {RIDGES} architecture.width=800 points.interior=1664 points.face=256",
+    f"problem=convection problem.beta=30 {RIDGES}",
+    f"problem=poisson_2d {RIDGES}",
+    f"problem=heat_2d {RIDGES}",
+    f"problem=reaction {RIDGES}",
+    f"problem=convection problem.beta=30 {RIDGES} {WIDE}",
     "problem=helmholtz",
-    f"problem=helmholtz {WIDE}",
+    f"problem=helmholtz problem.a1=10 problem.a2=10 architecture.frequency=55 {WIDEST}",
     "problem=klein_gordon",
-    f"problem=klein_gordon {WIDE}",
     "problem=wave",
+    "problem=wave problem.overtone=0.5",
     "problem=plate",
     "problem=plane_elasticity architecture.width=1000 points.interior=2048 points.face=256",
-    "problem=kovasznay architecture.width=800 points.interior=1664 points.face=256",
     "problem=convection problem.beta=30",
-    f"problem=convection problem.beta=30 {WIDE}",
-    f"problem=helmholtz {WAVES}",
-    f"problem=helmholtz problem.a1=10 problem.a2=10 {WAVES} architecture.frequency=55 {WIDEST}",
-    f"problem=klein_gordon {WAVES}",
-    f"problem=wave {WAVES}",
-    f"problem=wave problem.overtone=0.5 {WAVES}",
-    f"problem=plate {WAVES}",
-    f"problem=plane_elasticity {WAVES} architecture.width=1000 points.interior=2048 points.face=256",
-    f"problem=convection problem.beta=30 {WAVES}",
-    f"problem=convection problem.beta=50 {WAVES} {WIDE}",
-    f"problem=convection problem.beta=80 {WAVES} {WIDE}",
-    f"problem=poisson_1d problem.C=6.283185307179586 problem.ripple=0.1 {WAVES}",
-    f"problem=taylor_green {WAVES} architecture.frequency=[9,9,0.9] architecture.width=1000 points.interior=2048",
+    "problem=poisson_2d",
+    "problem=heat_2d",
+    "problem=kovasznay architecture.width=800 points.interior=1664 points.face=256",
+    f"problem=convection problem.beta=50 {WIDE}",
+    f"problem=convection problem.beta=80 {WIDE}",
+    "problem=poisson_1d problem.C=6.283185307179586 problem.ripple=0.1",
+    "problem=taylor_green architecture.width=500 points.interior=1280 points.face=160",
+    "problem=taylor_green architecture.frequency=[9,9,0.9] architecture.width=1000 points.interior=2048",
     f"problem=boundary_layer problem.eps=1e-2 {BUMPS}",
     f"problem=boundary_layer problem.eps=1e-4 {BUMPS}",
     f"problem=reaction {TIME}",

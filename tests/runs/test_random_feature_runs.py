@@ -51,7 +51,7 @@ def estimated(objective):
 
 @pytest.mark.parametrize("words", [["problem=wave"], ["problem=klein_gordon"], ["problem=helmholtz", "problem.a2=1"],
                                    ["problem=convection", "problem.beta=5"],
-                                   ["problem=klein_gordon", "architecture=random_waves"]])  # fmt: skip
+                                   ["problem=klein_gordon", "architecture=random_features"]])  # fmt: skip
 def test_the_estimated_error_is_right_within_a_factor_of_3_although_no_feature_explains_the_residual(words):
     objective = trained(*words, "architecture.width=400", "points.interior=800", "points.face=100")
     made, trusted = estimated(objective)
@@ -82,12 +82,13 @@ def test_two_solutions_that_leave_the_same_residual_are_told_so():
 
 
 @pytest.mark.parametrize("how", [["units=raw"], ["scaling=none"], ["scaling=standard"], ["constraints=exact"],
-                                 ["derivatives=autograd"], ["architecture.activation=tanh"]])  # fmt: skip
+                                 ["derivatives=autograd"],
+                                 ["architecture=random_features", "architecture.activation=tanh"]])  # fmt: skip
 def test_other_settings_reach_the_solution_too(how):
     assert error(trained("problem=poisson_1d", "architecture.width=80", "points.interior=160", *how)) < 1e-5
 
 
-def test_a_periodic_input_has_its_ridges_on_the_circle():
+def test_a_periodic_input_has_its_features_on_the_circle():
     assert error(trained("problem=convection", "problem.beta=1", "periodic=[x]", "architecture.width=300",
                          "points.interior=600", "points.face=100")) < 2e-3  # fmt: skip
 
@@ -129,8 +130,8 @@ def test_the_recipe_of_windows_solves_a_nonlinear_equation_with_few_features():
 
 def test_windows_of_adapted_length_are_those_of_the_solution_and_a_resume_goes_through_the_same(capsys):
     march = "strategy.time_marching"
-    run = ["train", "problem=reaction", *TINY, "architecture.scale=[6,0.5]", "record.every=1", "strategy=time_marching",
-           f"{march}.windows=1", f"{march}.loss=0.1"]  # fmt: skip
+    run = ["train", "problem=reaction", *TINY, "architecture=random_features", "architecture.scale=[6,0.5]",
+           "record.every=1", "strategy=time_marching", f"{march}.windows=1", f"{march}.loss=0.1"]  # fmt: skip
     assert main([*run, "folder=whole"]) == 0
     said = capsys.readouterr().out
     ends = [line.split(":")[0].partition("..")[2] for line in said.splitlines() if line.startswith("stage ")]
@@ -198,5 +199,5 @@ def test_bumps_and_points_that_are_graded_resolve_a_layer_of_unknown_width():
 
 
 def test_few_waves_reach_many_digits():
-    small = ["architecture=random_waves", "architecture.width=300", "points.interior=600", "points.face=100"]
+    small = ["architecture.width=300", "points.interior=600", "points.face=100"]
     assert error(trained("problem=wave", *small)) < 5e-6
