@@ -60,18 +60,16 @@ class CavityFlow(Problem):
         return self._with_corner_flow if self.corner_flow and CORNERS[self.lid] else None
 
     def _with_corner_flow(self, x: Tensor, y: Tensor, **outputs: Tensor) -> tuple[Tensor, ...]:
-        left, right = self._corner_flow(x, y)
-        return tuple(output + left[name] + right[name] for name, output in outputs.items())
+        return tuple(output + sum(self._corner_flow(name, x, y)) for name, output in outputs.items())
 
-    def _corner_flow(self, x: Tensor, y: Tensor) -> Iterator[dict[str, Tensor]]:
-        """psi, u, v, p of either end of the lid, times a step that falls from 1 at this end to 0 at the other one.
+    def _corner_flow(self, name: str, x: Tensor, y: Tensor) -> Iterator[Tensor]:
+        """psi, u, v or p of either end of the lid, times a step that falls from 1 at this end to 0 at the other one.
 
         u = psi_y and v = -psi_x hold for the products, and both together have u = 1 on a `unit` lid.
         """
         for corner, X, X_x in zip(self._corners, (x, 1 - x), (1.0, -1.0), strict=True):
-            step, slope = 1 - X**3 * (10 - 15 * X + 6 * X**2), -30 * X_x * (X * (1 - X)) ** 2
-            psi, u, v, p = corner.flow(x, y)
-            yield {"psi": step * psi, "u": step * u, "v": step * v - slope * psi, "p": step * p}
+            part = (1 - X**3 * (10 - 15 * X + 6 * X**2)) * getattr(corner, name)(x, y)
+            yield part + 30 * X_x * (X * (1 - X)) ** 2 * corner.psi(x, y) if name == "v" else part
 
     @cached_property
     def _corners(self) -> list[Corner]:

@@ -37,10 +37,11 @@ class LocalFeatures(nn.Module):
     weight: Tensor
     bias: Tensor
 
-    def __init__(self, count: int, inputs: int):
+    def __init__(self, count: int, inputs: int, device: torch.device | None = None, dtype: torch.dtype | None = None):
         super().__init__()
-        self.register_buffer("weight", torch.zeros(inputs, count, inputs))  # row i of every A_j
-        self.register_buffer("bias", torch.zeros(inputs, count))  # -A_j z_j
+        place: Any = {"device": device, "dtype": dtype}
+        self.register_buffer("weight", torch.zeros(inputs, count, inputs, **place))  # row i of every A_j
+        self.register_buffer("bias", torch.zeros(inputs, count, **place))  # -A_j z_j
 
     def lead(self, A: Tensor, centres: Tensor) -> None:
         """Take these A (K, I, I) and centres (K, I)."""
@@ -59,13 +60,14 @@ class LocalFeatures(nn.Module):
 
 
 class Corrected(nn.Module):
-    """network(z) + a + C phi(z): (N, I) -> (N, outputs). Only a and C are trained, from 0 on."""
+    """network(z) + a + C phi(z): (N, I) -> (N, outputs). Only a and C are trained, from 0 on, beside the network."""
 
     def __init__(self, frozen: nn.Module, outputs: int, inputs: int, count: int):
         super().__init__()
         self.frozen = frozen.requires_grad_(False)
-        self.features = LocalFeatures(count, inputs)
-        self.output_layer = nn.Linear(count, outputs)
+        like = next(frozen.parameters())
+        self.features = LocalFeatures(count, inputs, device=like.device, dtype=like.dtype)
+        self.output_layer = nn.Linear(count, outputs, device=like.device, dtype=like.dtype)
         nn.init.zeros_(self.output_layer.weight)
         nn.init.zeros_(self.output_layer.bias)
 
@@ -86,7 +88,7 @@ def fitted_to(network: nn.Module, state: Mapping[str, Tensor], prefix: str = "")
         return network
     network = uncorrected(network)
     for inputs, count, outputs in reversed(_corrections(state, prefix)):
-        network = Corrected(network, outputs, inputs, count).to(next(network.parameters()))
+        network = Corrected(network, outputs, inputs, count)
     return network
 
 
@@ -109,7 +111,7 @@ def lead_to_defect(network: Corrected, objective: Objective, generator: torch.Ge
     S = torch.cat([_mean(density, second, torch.cdist(some, z)) for some in at.split(AT_ONCE)])
     values, vectors = torch.linalg.eigh(S)
     root = vectors @ torch.diag_embed(values.clamp_min(least**2).sqrt()) @ vectors.transpose(1, 2)
-    share = torch.rand(len(root), generator=generator, dtype=torch.float64).to(root)
+    share = torch.rand(len(root), generator=generator, dtype=torch.float64, device="cpu").to(root)
     network.features.lead((WIDEST * (NARROWEST / WIDEST) ** share)[:, None, None] * root, at)
 
 

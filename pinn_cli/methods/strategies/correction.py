@@ -56,8 +56,7 @@ class Correction(Strategy):
         outputs, left = len(stage.problem.fields), 1.0
         for k in range(self.rounds):
             frozen = model.network
-            like = next(frozen.parameters())
-            model.network = Corrected(frozen, outputs, model.features.outputs, self.features).to(like)
+            model.network = Corrected(frozen, outputs, model.features.outputs, self.features)
             judged = Judged(copy.deepcopy(stage.optimizer), left, seed_for(self.seed, "correction", stage.name, k))
             name = f"{stage.name}: correction {k + 1}"
             part = replace(stage, name=name, optimizer=judged, sampler=copy.deepcopy(stage.sampler), report=Report())
