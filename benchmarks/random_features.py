@@ -1,4 +1,4 @@
-"""Errors and CPU seconds of recipe=random_features and random_features_in_time, a row of a Markdown table for each run.
+"""Errors and CPU seconds of the recipes of random and adapted features, a row of a Markdown table for each run.
 
     OMP_NUM_THREADS=1 python benchmarks/random_features.py            every run
     OMP_NUM_THREADS=1 python benchmarks/random_features.py kdv wave   those whose command contains one of these words
@@ -78,7 +78,14 @@ RUNS = [
     f"problem=reaction {TIME} architecture.width=1000 points.interior=2048",
     f"problem=kdv problem.second=9 {TIME} {WINDOWS}=40 architecture.scale=[30,0.5] architecture.width=700 "
     "points.interior=1536",
-    f"problem=burgers {ADAPTED} {LOSS}=1e-11",
+    f"problem=burgers {ADAPTED} {WINDOWS}=20",
+    f"problem=burgers {ADAPTED} {WINDOWS}=10 {LOSS}=1e-11",
+    f"problem=allen_cahn {ADAPTED} {WINDOWS}=20 architecture.width=150 architecture.degree=4 architecture.narrower=1 "
+    "architecture.finest=0.02",
+    f"problem=reaction_diffusion {ADAPTED} architecture.finest=0.01 architecture.width=60 architecture.degree=8 "
+    "points.interior=1280",
+    f"problem=reaction {ADAPTED}",
+    f"problem=reaction problem.rho=10 {ADAPTED}",
 ]
 
 
