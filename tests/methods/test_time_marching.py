@@ -25,7 +25,7 @@ from pinn_cli.physics.domains import Box
 from pinn_cli.physics.piecewise import Marched, Piecewise
 from pinn_cli.physics.problem import Problem, on
 from pinn_cli.physics.references import reference_of
-from pinn_cli.physics.time_window import Window
+from pinn_cli.physics.time_window import Window, beginning
 from pinn_cli.records.results import Results
 from pinn_cli.runs.job import Job
 from pinn_cli.training import compilation
@@ -627,3 +627,16 @@ def test_a_wrong_setting_is_refused_before_the_run(made, says) -> None:
     with pytest.raises(UsageError) as found:
         preview(assemble(compose(made)))
     assert says in str(found.value)
+
+
+def test_a_window_begins_with_the_initial_value_or_with_the_window_before() -> None:
+    problem = assemble(compose(words("wave"))).problem
+    X = problem.domain.grid(5)
+    X[:, 1] = 0
+    torch.testing.assert_close(beginning(problem, X)[:, 0], problem.exact(*X.unbind(1)))
+    before = torch.nn.Linear(2, 1).double()
+    window = Window(problem, 0.5, 1.0, before)
+    assert torch.equal(beginning(window, X), before(X).detach())
+    problem.constraints = list
+    with pytest.raises(ValueError, match="no initial condition gives the value of `u`"):
+        beginning(problem, X)
