@@ -76,12 +76,15 @@ RUNS = [
     f"problem=kuramoto_sivashinsky {TIME} periodic=[x] architecture.width=900 points.interior=2048 "
     "architecture.activation=gaussian architecture.scale=[16,16,1]",
     f"problem=reaction {TIME} architecture.width=1000 points.interior=2048",
+    f"problem=reaction problem.rho=10 {TIME} {WINDOWS}=20 architecture.width=1000 points.interior=2048",
     f"problem=kdv problem.second=9 {TIME} {WINDOWS}=40 architecture.scale=[30,0.5] architecture.width=700 "
     "points.interior=1536",
     f"problem=burgers {ADAPTED} {WINDOWS}=20",
     f"problem=burgers {ADAPTED} {WINDOWS}=10 {LOSS}=1e-11",
     f"problem=allen_cahn {ADAPTED} {WINDOWS}=20 architecture.width=150 architecture.degree=4 architecture.narrower=1 "
     "architecture.finest=0.02",
+    f"problem=allen_cahn {ADAPTED} {WINDOWS}=20 architecture.width=180 architecture.degree=4 architecture.narrower=1 "
+    "architecture.finest=0.01 points.interior=2048",
     f"problem=reaction_diffusion {ADAPTED} architecture.finest=0.01 architecture.width=60 architecture.degree=8 "
     "points.interior=1280",
     f"problem=reaction {ADAPTED}",
