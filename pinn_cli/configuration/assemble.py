@@ -134,14 +134,14 @@ def model_makers(
         ansatz, imposed = _ansatz(problem, config.constraints)
         if ansatz is None:
             imposed = exact_conditions.held_by_period(problem, config.periodic)
+        output = scales if ansatz is None or scales is None else _behind_ansatz(problem, scales)
         with torch.random.fork_rng(devices=[]), torch.device("cpu"):
             torch.manual_seed(seed)
             inner = network(inputs=features.outputs, outputs=len(problem.fields))
             if hasattr(inner, "place"):
                 inner.place(lambda n: features(_anywhere(problem, n)))
-        output = scales if ansatz is None or scales is None else _behind_ansatz(problem, scales)
-        if hasattr(inner, "begin"):
-            inner.begin(lambda unit: _start(problem, features, output, unit))
+            if hasattr(inner, "begin"):
+                inner.begin(lambda unit: _start(problem, features, output, unit))
         return Model(features, inner, problem.unknowns, ansatz, imposed, output).to(device=device, dtype=dtype)
 
     def new_models() -> NewModel:

@@ -91,7 +91,7 @@ class AdaptedFeatures(nn.Module):
 
     def gathered(self, unit: Tensor) -> Tensor:
         """Even points (N, 2) of the unit cube -> points with the density of the centres."""
-        share = torch.linspace(0, 1, LOOKS, dtype=torch.float64)
+        share = torch.linspace(0, 1, LOOKS, dtype=torch.float64, device="cpu")
         knots = self.knots.to(share)
         return torch.cat([_interpolated(unit[:, :1].to(share), share, knots), unit[:, 1:].to(share)], 1)
 

@@ -24,7 +24,7 @@ from pinn_cli.methods.linear_algebra import Triangle, bytes_needed, least_ridge,
 FIRST, LAST = 1e-14, 1e4  # damping: the smallest that is tried, and the largest
 GROWTH, DECAY = 1e4, 1e-6  # of the damping, after a failure and after a success
 FAITHFUL = 2.0  # loss / predicted loss up to which the linearised equations hold over the whole step
-WORTH = 0.01  # of the loss: a smaller gain is not worth another step
+WORTH, NOISE = 0.01, 0.5  # of the loss: a smaller gain is not worth another step; the second at the rounding floor
 PATIENCE = 5  # steps in a row, each of which lowers the loss by less than a thousandth of itself
 
 
@@ -71,7 +71,8 @@ class Newton(Optimizer):
             faithful = self.damping == 0 and after <= FAITHFUL * predicted
             if after < before:
                 pull = ridge * solved.D[:, None] ** 2 * (x - rest)
-                ends = faithful and _gain(objective, columns, solved, pull) < WORTH * after
+                least = NOISE if after < torch.finfo(here.dtype).eps * before else WORTH
+                ends = faithful and _gain(objective, columns, solved, pull) < least * after
                 return self._accept(after, before, ends)
             if faithful:  # the rounding floor
                 break
