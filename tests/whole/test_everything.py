@@ -26,7 +26,7 @@ SMALL = ["points.interior=7", "points.face=2", "architecture.width=5", "architec
 @cache
 def composed(*words):
     """Hydra takes far longer than a small step, so each choice is composed once."""
-    return compose([*words, *SMALL])
+    return compose([*SMALL, *words])
 
 
 def parts_of(problem, *words):
@@ -53,7 +53,13 @@ def with_engine(objective, engine):
 @pytest.mark.parametrize(("problem", "architecture"), pairs(ARCHITECTURES))
 def test_every_view_of_the_objective_agrees(problem, architecture):
     """Jets = autograd; J = row by row; 2 J^T F = the gradient of the loss."""
-    objective = plan.preview(parts_of(problem, f"architecture={architecture}"))
+    words = [f"architecture={architecture}"]
+    if architecture == "adapted_features":
+        words += ["architecture.width=16", "architecture.degree=1"]
+        domain = parts_of(problem).problem.domain
+        if domain.dimension != 2 or domain.time is None:  # refused in one line (test_architectures)
+            return
+    objective = plan.preview(parts_of(problem, *words))
     slow = with_engine(objective, Autograd)
     torch.testing.assert_close(objective.vector(), slow.vector(), rtol=1e-9, atol=1e-9)
     linear = objective.linearise()
