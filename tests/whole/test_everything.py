@@ -53,15 +53,16 @@ def with_engine(objective, engine):
 @pytest.mark.parametrize(("problem", "architecture"), pairs(ARCHITECTURES))
 def test_every_view_of_the_objective_agrees(problem, architecture):
     """Jets = autograd; J = row by row; 2 J^T F = the gradient of the loss."""
-    words = [f"architecture={architecture}"]
+    words, rounding = [f"architecture={architecture}"], 1e-9
     if architecture == "adapted_features":
         words += ["architecture.width=16", "architecture.degree=1"]
+        rounding = 1e-7  # large terms of opposite sign
         domain = parts_of(problem).problem.domain
         if domain.dimension != 2 or domain.time is None:  # refused in one line (test_architectures)
             return
     objective = plan.preview(parts_of(problem, *words))
     slow = with_engine(objective, Autograd)
-    torch.testing.assert_close(objective.vector(), slow.vector(), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(objective.vector(), slow.vector(), rtol=rounding, atol=rounding)
     linear = objective.linearise()
     torch.testing.assert_close(linear.dense(), row_by_row(slow.vector(), slow.parameters), rtol=1e-8, atol=1e-8)
     assert not any(objective.untaped.values())
