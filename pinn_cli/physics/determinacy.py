@@ -23,7 +23,7 @@ from torch import Tensor
 
 from pinn_cli.derivatives.engines import Autograd, Taylor
 from pinn_cli.derivatives.keys import Key
-from pinn_cli.physics.ansatz import written_ansatz
+from pinn_cli.physics.ansatz import Ansatz, written_ansatz
 from pinn_cli.physics.identifiability import trial_coefficients, unseen
 from pinn_cli.physics.points import trial_points
 from pinn_cli.physics.problem import Constraint, Problem
@@ -111,6 +111,7 @@ class _Trial:
         degree = max(d for d in range(1, DEGREE + 1) if d == 1 or comb(D + d, d) * len(problem.fields) <= CHANGES)
         self.powers = [p for p in product(range(degree + 1), repeat=D) if sum(p) <= degree]
         self.points = trial_points(problem, "interior", POINTS)
+        self.affine = self.ansatz is not None and _is_affine(self.ansatz, self.points, len(problem.fields))
         self.changes = self._split(self._fields(self.points))[1] / POINTS**0.5  # (N, F, K)
         self._regions: dict[tuple[str, bool], dict[Key, tuple[Tensor, Tensor]]] = {}
         self.normalise = torch.linalg.pinv(torch.linalg.qr(self.changes.flatten(0, 1)).R)
@@ -202,6 +203,11 @@ class _Trial:
             changes = [f if g == k else nothing for k in range(F) for f in basis for g in range(F)]
             return torch.stack([*state, *changes], 1)
         u0 = self.ansatz(X, torch.stack(state, 1))
+        if self.affine:
+            base = self.ansatz(X, torch.stack([nothing] * F, 1))
+            slopes = [self.ansatz(X, torch.stack([nothing + 1 if g == k else nothing for g in range(F)], 1)) - base
+                      for k in range(F)]  # fmt: skip
+            return torch.cat([u0, *(torch.stack([s[:, g] * f for g in range(F)], 1) for s in slopes for f in basis)], 1)
         moved = [self.ansatz(X, torch.stack([state[g] + STEP * f if g == k else state[g] for g in range(F)], 1))
                  for k in range(F) for f in basis]  # fmt: skip
         return torch.cat([u0, *((u - u0) * (1 / STEP) for u in moved)], 1)
@@ -217,6 +223,14 @@ class _Trial:
         degree = max(map(max, self.powers))
         single = [(_waves if turns else _legendre)(c, degree) for c, turns in zip(z, self.periodic, strict=True)]
         return [prod((single[i][k] for i, k in enumerate(p)), start=1.0) for p in self.powers]
+
+
+def _is_affine(ansatz: Ansatz, X: Tensor, fields: int) -> bool:
+    """Whether the fields are A(X) u + b(X) for outputs u (N, fields) of the network, tried at two of them."""
+    one, other = torch.ones_like(X[:, :1]).expand(-1, fields), 1 + X[:, :1] * torch.arange(1, fields + 1).to(X)
+    both, zero = ansatz(X, one + other), ansatz(X, 0 * one)
+    rest = both - ansatz(X, one) - ansatz(X, other) + zero
+    return bool((rest.abs() <= 1e-9 * (both.abs() + zero.abs() + 1)).all())
 
 
 def _legendre(z: Any, degree: int) -> list[Any]:

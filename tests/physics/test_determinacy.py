@@ -10,8 +10,9 @@ from pinn_cli import Box, Problem, on, periodic
 from pinn_cli.configuration.assemble import assemble
 from pinn_cli.configuration.catalogue import options
 from pinn_cli.configuration.compose import compose
-from pinn_cli.physics.determinacy import undetermined
+from pinn_cli.physics.determinacy import _is_affine, _Trial, undetermined
 from pinn_cli.problems.conductivity import Conductivity
+from pinn_cli.problems.lid_driven_cavity import LidDrivenCavity
 
 STRIP, SQUARE = Box(x=(0, 1), t=(0, 1)), Box(x=(0, 1), y=(0, 1))
 ONE_U, ONE_V = on("initial")(lambda self, u: u - 1), on("initial")(lambda self, v: v - 1)
@@ -250,3 +251,17 @@ def test_no_problem_of_the_catalogue_is_undetermined(name):
 
 def test_measurements_in_the_order_of_a_grid_count_in_the_whole_domain():
     assert undetermined(Conductivity(grid=50)) is None
+
+
+def test_an_ansatz_that_is_affine_in_the_network_is_evaluated_once_for_each_field():
+    trial = _Trial(LidDrivenCavity(), ())
+    X = trial.points[:50]
+    changes = trial._split(trial._fields(X))[1]
+    assert trial.affine
+    trial.affine = False
+    torch.testing.assert_close(changes, trial._split(trial._fields(X))[1], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(("ansatz", "affine"), [(lambda X, u: X[:, :1] * u + 1, True), (lambda X, u: u.exp(), False)])
+def test_whether_an_ansatz_is_affine_is_tried(ansatz, affine):
+    assert _is_affine(ansatz, torch.rand(20, 2, dtype=torch.float64), 2) is affine

@@ -41,8 +41,9 @@ def test_every_recipe_runs_and_makes_every_tensor_on_its_device(recipe):
     problem = [] if "/" in recipe else ["problem=wave"]
     torch.set_default_device("meta")  # a tensor made without `device=` would lie there, and the run would fail
     try:
-        steps = ["stop.steps=2", *(["optimizer.levenberg_marquardt.steps=1"] if recipe == "corrected" else [])]
-        words = [f"recipe={recipe}", *problem, "device=cpu", *steps, *SMALL]
+        short = ["optimizer.levenberg_marquardt.steps=1", "strategy.correction.features=20"]
+        own = short if recipe == "corrected" else []
+        words = [f"recipe={recipe}", *problem, "device=cpu", "stop.steps=2", *own, *SMALL]
         assert cli.main(["train", *words]) == 0
     finally:
         torch.set_default_device(None)
