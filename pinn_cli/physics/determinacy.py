@@ -226,8 +226,8 @@ class _Trial:
 
 
 def _is_affine(ansatz: Ansatz, X: Tensor, fields: int) -> bool:
-    """Whether the fields are A(X) u + b(X) for outputs u (N, fields) of the network, tried at two of them."""
-    one, other = torch.ones_like(X[:, :1]).expand(-1, fields), 1 + X[:, :1] * torch.arange(1, fields + 1).to(X)
+    """Whether the fields are A(X) u + b(X) for outputs u (N, fields) of the network, tried at two of opposite sign."""
+    one, other = torch.ones_like(X[:, :1]).expand(-1, fields), -2 - X[:, :1] * torch.arange(1, fields + 1).to(X)
     both, zero = ansatz(X, one + other), ansatz(X, 0 * one)
     rest = both - ansatz(X, one) - ansatz(X, other) + zero
     return bool((rest.abs() <= 1e-9 * (both.abs() + zero.abs() + 1)).all())

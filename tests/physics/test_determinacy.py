@@ -262,6 +262,8 @@ def test_an_ansatz_that_is_affine_in_the_network_is_evaluated_once_for_each_fiel
     torch.testing.assert_close(changes, trial._split(trial._fields(X))[1], rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize(("ansatz", "affine"), [(lambda X, u: X[:, :1] * u + 1, True), (lambda X, u: u.exp(), False)])
+@pytest.mark.parametrize(("ansatz", "affine"), [
+    (lambda X, u: X[:, :1] * u + 1, True), (lambda X, u: u.exp(), False), (lambda X, u: u.abs(), False),
+])  # fmt: skip
 def test_whether_an_ansatz_is_affine_is_tried(ansatz, affine):
     assert _is_affine(ansatz, torch.rand(20, 2, dtype=torch.float64), 2) is affine

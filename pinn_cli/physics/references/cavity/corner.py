@@ -69,7 +69,7 @@ REACH = 30.0  # the second term is damped beyond REACH / Re
 SLOPE = Angular(2, [-pi / 8, 0.5], [pi / 8], [0.25])  # q
 
 
-@dataclass
+@dataclass(frozen=True)
 class Corner:
     """The corner at x = 0, or at x = 1 if `right`, below a lid of `speed` V and `slope` S away from the wall."""
 
