@@ -8,19 +8,20 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from pinn_cli import __version__
 from pinn_cli.basics.checkout import commit
 from pinn_cli.records.status import Status
 
+if TYPE_CHECKING:
+    import torch
+
 LIBRARIES = ("torch", "numpy", "h5py", "hydra-core")
 
 
 def provenance(
-    config: Mapping[str, Any], problem: str, device: torch.device, words: Sequence[str]
+    config: Mapping[str, Any], problem: str, device: "torch.device", words: Sequence[str]
 ) -> dict[str, Any]:
     """Attributes of a new run of `pinn train WORDS`: what it is, its device, its versions, when it started."""
     return {
@@ -35,8 +36,10 @@ def provenance(
     }
 
 
-def surroundings(device: torch.device) -> dict[str, Any]:
+def surroundings(device: "torch.device") -> dict[str, Any]:
     """Where and with what a process trains: these attributes may differ after a resume."""
+    import torch  # more than a second, which the submission of a sweep does not need
+
     gpu = f", {torch.cuda.get_device_name(device)}" if device.type == "cuda" else ""
     return {
         "device": str(device),
@@ -53,12 +56,14 @@ def short_hash(sources: Mapping[str, str], data: Mapping[str, str] | None = None
     return hashlib.sha256(content.encode()).hexdigest()[:8]
 
 
-def inputs_hash(coefficients: Mapping[str, float], measurements: torch.Tensor) -> str:
+def inputs_hash(coefficients: Mapping[str, float], measurements: "torch.Tensor") -> str:
     """The attribute `inputs`: eight hexadecimal digits for coefficients and measurements, in single precision.
 
     They may come from an environment variable or a random number, which neither settings nor files tell. Single
     precision, because the last digits of a computed number depend on the processor.
     """
+    import torch
+
     known = torch.tensor(list(coefficients.values()), dtype=torch.float64, device="cpu").float().tolist()
     content = json.dumps(sorted(zip(coefficients, known, strict=True))).encode()
     return hashlib.sha256(content + measurements.detach().cpu().float().numpy().tobytes()).hexdigest()[:8]

@@ -225,19 +225,6 @@ def test_tasks_of_several_runs_survive_a_failed_and_a_refused_one(here):
     assert "JobState=FAILED" in slurm("scontrol", "--oneliner", "show", "job", sweep.jobs[0])
 
 
-def test_submitting_takes_less_than_two_seconds(here):
-    """The best of three; the tasks are held and never start."""
-    if os.getloadavg()[0] > 2 * (os.cpu_count() or 1):
-        pytest.skip(f"the machine is busy with other things: a load of {os.getloadavg()[0]:.0f}")
-    seconds = []
-    for _ in range(3):
-        begun = time.monotonic()
-        sweep = submit(*SMALL, "seed=0,1,2,3", "hydra.launcher.options=[--hold]")
-        seconds.append(time.monotonic() - begun)
-        slurm("scancel", *sweep.jobs)
-    assert min(seconds) < 2.0, seconds
-
-
 def test_code_that_is_edited_while_jobs_queue_changes_nothing(here):
     (here / "problems").mkdir()
     (here / "conf" / "problem").mkdir(parents=True)

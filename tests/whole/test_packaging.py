@@ -54,6 +54,13 @@ def test_import_alone_brings_no_torch_and_every_public_name_is_there():
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
+def test_the_submission_of_a_sweep_imports_no_torch():
+    """It would take longer than all the rest."""
+    code = "import sys, pinn_cli.studies.launch, pinn_cli.studies.launchers.slurm.array"
+    code += "; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
 def test_help_is_fast_and_imports_neither_torch_nor_hydra():
     heavy = "{'torch', 'hydra', 'numpy'} & set(sys.modules)"
     code = f"import sys; from pinn_cli.cli import main; main(['--help']); assert not {heavy}"
