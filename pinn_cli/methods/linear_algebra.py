@@ -5,7 +5,8 @@
 Only the triangle of [A, b] is formed: Q is never stored, and A^T A, which squares the condition number, never arises
 (Golub & Van Loan, Matrix Computations, section 5.3). The triangle then answers for any ridge without A. Where A does
 not fit the memory, its rows come in blocks, and the triangle of each is merged with that of the blocks before
-(tall-skinny QR: Demmel, Grigori, Hoemmen & Langou 2012).
+(tall-skinny QR: Demmel, Grigori, Hoemmen & Langou 2012). Many rows that are 0 in the same columns, such as those of a
+boundary condition of one of several fields, are first reduced to as many as they have other columns.
 
 A solution is corrected without a new factorisation by the semi-normal equations (Bjorck 1987),
 
@@ -19,10 +20,12 @@ which converge where sqrt(ridge) is above the rounding error of the triangle (`l
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from math import inf
 
 import torch
 from torch import Tensor
 
+PANEL = 192  # columns that are factored together
 SAFE = 1e3  # times the tolerance: the smallest ratio on the diagonal of R with which no column counts as dependent
 
 
@@ -78,7 +81,7 @@ class Triangle:
         identity = torch.eye(len(self.R), dtype=self.R.dtype, device=self.R.device)
         right = torch.zeros_like(self.y) if about is None else self.D[:, None] * about
         below = ridge**0.5 * torch.cat([identity, right], 1)
-        R, y, rest = _split(_reduced(torch.cat([torch.cat([self.R, self.y], 1), below])), len(self.R))
+        R, y, rest = _of_two(torch.cat([self.R, self.y], 1), below)
         return Triangle(R, y, self.D, self.rest + rest)
 
     def _or_default(self, tolerance: float | None) -> float:
@@ -91,15 +94,21 @@ def triangle(A: Tensor, b: Tensor) -> Triangle:
 
 
 @torch.no_grad()
-def triangle_of_blocks(blocks: Iterable[tuple[Tensor, Tensor]]) -> Triangle:
-    """The triangle of A and b of which some rows come at a time: (m, P) with (m,) or (m, K). At least one block."""
-    whole, P = None, 0
+def triangle_of_blocks(blocks: Iterable[tuple[Tensor, Tensor]], budget: float = inf) -> Triangle:
+    """The triangle of A and b of which some rows come at a time: (m, P) with (m,) or (m, K). At least one block.
+
+    Blocks are kept until they have `budget` bytes, and then factored together.
+    """
+    kept: list[Tensor] = []
+    P = size = 0
     for A, b in blocks:
-        P = A.shape[1]
-        rows = torch.cat([A, b.reshape(len(A), -1)], 1)
-        whole = _reduced(rows if whole is None else torch.cat([whole, rows]))
-    assert whole is not None
-    R, y, rest = _split(whole, P)
+        P, rows = A.shape[1], torch.cat([A, b.reshape(len(A), -1)], 1)
+        if kept and size + rows.nbytes > budget:
+            kept, size = [_factored(kept)], 0
+        kept.append(rows)
+        size += rows.nbytes
+        del A, b, rows
+    R, y, rest = _split(_factored(kept), P)
     D = R.norm(dim=0)  # the columns of R are as long as those of A, and scaling them before or after is the same
     D = torch.where(D > 0, D, torch.ones_like(D))
     return Triangle(R / D, y, D, rest)
@@ -113,15 +122,15 @@ def least_ridge(columns: int, dtype: torch.dtype) -> float:
 def bytes_needed(rows: int, columns: int, itemsize: int, budget: float) -> float:
     """Bytes at the peak of `triangle_of_blocks` and `with_ridge`, with blocks of at most `budget` bytes.
 
-    A block, the block below the triangle, and the copy that is factored; or [R, ridge] and its copy, beside R.
+    The blocks, together with the triangle of those before, and the copy that is factored; or R, its copy and the ridge.
     """
     block, square = min(budget, float(rows * columns * itemsize)), float(columns * columns * itemsize)
-    return 3 * block + 2 * square + max(0.0, 5 * square - 3 * block)
+    return 3 * block + 2 * square + max(0.0, 3 * square - 3 * block)
 
 
 def operations(rows: int, columns: int) -> float:
-    """Floating-point operations of `triangle` and `with_ridge`: 2 P^2 (M - P / 3) for M rows, and for 2 P rows."""
-    return 2 * columns**2 * (max(rows, columns) - columns / 3) + 2 * columns**2 * (2 * columns - columns / 3)
+    """Floating-point operations of `triangle`, 2 P^2 (M - P / 3) for M rows, and of `with_ridge`, 2 P^3 / 3."""
+    return 2 * columns**2 * (max(rows, columns) - columns / 3) + 2 * columns**3 / 3
 
 
 def least_squares(A: Tensor, b: Tensor, ridge: float = 0.0, tolerance: float | None = None) -> Tensor:
@@ -137,6 +146,47 @@ def least_squares(A: Tensor, b: Tensor, ridge: float = 0.0, tolerance: float | N
 def _reduced(rows: Tensor) -> Tensor:
     """The upper triangular factor (min(M, P + K), P + K) of the QR factorisation of rows [A, b]."""
     return torch.linalg.qr(rows, mode="r").R
+
+
+def _factored(blocks: list[Tensor]) -> Tensor:
+    """The triangular factor of all rows of these blocks, which are freed."""
+    alike: dict[bytes, list[Tensor]] = {}
+    while blocks:
+        rows = blocks.pop()
+        alike.setdefault(bytes((rows != 0).any(0).tolist()), []).append(rows)
+    if len(alike) == 1:
+        return _reduced(torch.cat(alike.popitem()[1]))
+    return _reduced(torch.cat([_shortened(*alike.popitem()) for _ in range(len(alike))]))
+
+
+def _shortened(used: bytes, blocks: list[Tensor]) -> Tensor:
+    """The rows of blocks that are 0 but in the columns `used`, or their triangular factor, if that has fewer rows."""
+    if sum(map(len, blocks)) <= sum(used):
+        return torch.cat(blocks)
+    columns = torch.tensor(list(used), dtype=torch.bool, device=blocks[0].device)
+    short = _reduced(torch.cat([rows[:, columns] for rows in blocks]))
+    whole = short.new_zeros(len(short), len(columns))
+    whole[:, columns] = short
+    return whole
+
+
+def _of_two(upper: Tensor, lower: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """R (P, P), y (P, K) and rest (K,) of the factor of two triangles with right-hand sides, (P, P + K), of which the
+    first may be overwritten.
+
+    A panel of columns at a time; the rows of the second triangle that have not begun yet take no part (Elmroth &
+    Gustavson 2000).
+    """
+    P = len(upper)
+    for start in range(0, P, PANEL):
+        stop = min(start + PANEL, P)
+        rows = torch.cat([upper[start:stop, start:], lower[:stop, start:]])
+        n = stop - start
+        factor, tau = torch.geqrf(rows[:, :n])
+        right = torch.ormqr(factor, tau, rows[:, n:], transpose=True)
+        upper[start:stop, start:stop] = factor[:n].triu()
+        upper[start:stop, stop:], lower[:stop, stop:] = right[:n], right[n:]
+    return upper[:, :P], upper[:, P:], lower[:, P:].square().sum(0)
 
 
 def _split(whole: Tensor, P: int) -> tuple[Tensor, Tensor, Tensor]:

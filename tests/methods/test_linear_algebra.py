@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from pinn_cli.methods import linear_algebra
 from pinn_cli.methods.linear_algebra import (
     bytes_needed,
     least_ridge,
@@ -91,6 +92,49 @@ def test_rows_may_come_in_blocks(sizes):
     assert (blocks.solve() * blocks.D[:, None]).numpy() == pytest.approx((whole.solve() * whole.D[:, None]).numpy())
     assert blocks.D.numpy() == pytest.approx(A.norm(dim=0).numpy())
     assert blocks.rest.numpy() == pytest.approx(whole.rest.numpy())
+
+
+@pytest.mark.parametrize("budget", [1.0, 1500.0, 4000.0, float("inf")])
+def test_rows_that_are_zero_in_the_same_columns_are_reduced_together(budget):
+    A, B = normal(90, 12), normal(90, 2, seed=1)
+    A[:30, 5:] = A[40:70, :5] = 0
+    A[:, 11] = 0  # in all of them
+    whole = triangle(A, B)
+    blocks = triangle_of_blocks(zip(A.split(10), B.split(10), strict=True), budget)
+    assert (blocks.R.T @ blocks.R).numpy() == pytest.approx((whole.R.T @ whole.R).numpy(), abs=1e-13)
+    assert blocks.R.tril(-1).abs().max() == 0
+    x = blocks.solve()
+    assert x.numpy() == pytest.approx(whole.solve().numpy(), abs=1e-13)
+    assert blocks.squares(x).numpy() == pytest.approx((A @ x - B).square().sum(0).numpy())
+
+
+def test_blocks_are_factored_together_up_to_a_budget(monkeypatch):
+    found, factored = [], linear_algebra._factored
+
+    def counting(kept: list[torch.Tensor]) -> torch.Tensor:
+        found.append(sum(map(len, kept)))
+        return factored(kept)
+
+    monkeypatch.setattr(linear_algebra, "_factored", counting)
+    A, b = normal(60, 4), normal(60, seed=1)
+    triangle_of_blocks(zip(A.split(10), b.split(10), strict=True), budget=20 * 5 * 8)
+    assert found == [20, 5 + 20, 5 + 20]  # 20 rows of A and b, below the five of the triangle
+
+
+@pytest.mark.parametrize("panel", [1, 3, 8, 100])
+def test_a_ridge_is_added_in_panels(monkeypatch, panel):
+    monkeypatch.setattr(linear_algebra, "PANEL", panel)
+    A, B, about = normal(30, 8) * torch.logspace(-3, 3, 8, dtype=torch.float64), normal(30, 2, seed=1), normal(8, 2)
+    before = triangle(A, B)
+    R, y, D = before.R.clone(), before.y.clone(), before.D
+    found = before.with_ridge(0.3, about)
+    expected = triangle(torch.cat([A, 0.3**0.5 * torch.diag(D)]), torch.cat([B, 0.3**0.5 * D[:, None] * about]))
+    assert (found.R.T @ found.R).numpy() == pytest.approx((R.T @ R + 0.3 * torch.eye(8)).numpy())
+    assert found.R.tril(-1).abs().max() == 0
+    assert (found.solve() * D[:, None]).numpy() == pytest.approx((expected.solve() * D[:, None]).numpy())
+    assert found.rest.numpy() == pytest.approx(expected.rest.numpy())
+    assert torch.equal(before.R, R)
+    assert torch.equal(before.y, y)
 
 
 @pytest.mark.parametrize("shape", [(50, 20), (20, 20), (12, 20)])

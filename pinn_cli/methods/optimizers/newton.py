@@ -60,7 +60,8 @@ class Newton(Optimizer):
         columns, theta = _columns(objective), objective.flat(objective.parameters).detach()
         linear = objective.linearise(self.at_once)
         here, before = _chosen(theta, columns)[:, None], float(linear.F @ linear.F)
-        solved = triangle_of_blocks(_blocks(linear, self.memory * 1e9, columns, here))
+        budget = self.memory * 1e9
+        solved = triangle_of_blocks(_blocks(linear, budget, columns, here), budget)
         del linear  # its factors are far larger than the triangle
         ridge, rest = least_ridge(len(here), here.dtype), _rest(objective, here)
         solved = solved.with_ridge(ridge, rest)
