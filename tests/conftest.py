@@ -1,5 +1,6 @@
 """Fixtures and helpers that many test files share."""
 
+import pickle
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from pinn_cli.basics.errors import UsageError
+from pinn_cli.configuration import compose
 from tests.lives import Lives
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -22,6 +24,28 @@ TINY = ["problem=helmholtz", "points.interior=16", "points.face=4", "architectur
 # Problems of every kind: in one coordinate, with data and an unknown, of fourth order, a system, periodic, in time.
 VARIED = ("poisson_1d", "heat_inverse", "plate", "kovasznay", "kuramoto_sivashinsky", "wave")
 PINN = [sys.executable, "-m", "pinn_cli.cli"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _each_configuration_is_composed_once() -> Iterator[None]:
+    """Hydra takes 80 ms for words that it has composed before; a copy takes 1 ms.
+
+    Words with a reference, which may be to the environment, and words in a folder with its own `conf/` are always
+    composed.
+    """
+    hydra_compose, composed = compose.hydra_compose, {}
+
+    def once(name: str, words: list[str], **more: Any) -> Any:
+        if any("$" in word or word.startswith("hydra.searchpath") for word in words):
+            return hydra_compose(name, words, **more)
+        key = (name, *words)
+        if key not in composed:
+            composed[key] = pickle.dumps(hydra_compose(name, words, **more))
+        return pickle.loads(composed[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compose, "hydra_compose", once)
+        yield
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from test_faults import CASES, SMALL, check_end, check_files, rows
 from tests.conftest import small_disk
 from tests.lives import Lives, fill_disk
 
-RUN = ["train", *SMALL, *CASES["levenberg_marquardt"], "stop.steps=12"]
+RUN = ["train", *SMALL, *CASES["levenberg_marquardt"], "stop.steps=12", "figures=off"]
+DRAWN = [*RUN, "figures=on"]  # takes three times as long
 
 
 @pytest.fixture(scope="module")
@@ -20,19 +21,24 @@ def disk(tmp_path_factory):
         yield folder
 
 
-@pytest.fixture(scope="module")
-def whole(lives, disk):
-    """A run that nothing disturbs, in a folder `whole`; what is known of its life."""
-    life = lives.live([*RUN, f"folder={disk}/whole"], disk)
+def undisturbed(lives: Lives, disk: Path, run: list[str]) -> int:
+    """Train a run that nothing disturbs, in a folder `whole`; how many operations on files it makes."""
+    shutil.rmtree(disk / "whole", ignore_errors=True)
+    life = lives.live([*run, f"folder={disk}/whole"], disk)
     assert life["code"] == 0, life["errors"]
-    return life
+    return int(life["operations"])
 
 
-def filled(lives: Lives, disk: Path, at: int) -> str:
+@pytest.fixture(scope="module")
+def operations(lives, disk):
+    return undisturbed(lives, disk, RUN)
+
+
+def filled(lives: Lives, disk: Path, run: list[str], at: int) -> str:
     """Fill the disk at one operation of a run, look at what is left, make room, go on to the end; what it said."""
     folder = disk / "run"
     shutil.rmtree(folder, ignore_errors=True)
-    words = [*RUN, f"folder={folder}"]
+    words = [*run, f"folder={folder}"]
     life = lives.live(words, disk, at=at, fill=True)
     assert life["code"] in (0, 1), life
     assert life["errors"].count("\n") == life["code"], life["errors"]  # one line if it failed, none if it did not
@@ -50,24 +56,25 @@ def filled(lives: Lives, disk: Path, at: int) -> str:
     return str(life["errors"])
 
 
-def test_a_run_survives_a_disk_that_fills_up(lives, disk, whole):
+def test_a_run_survives_a_disk_that_fills_up(lives, disk, operations):
     """While the lock, the results file and the configuration are written, and at random operations of the whole run."""
-    moments = [2, 8, 10, *random.Random(0).choices(range(12, whole["operations"]), k=2)]
-    said = [filled(lives, disk, at) for at in moments]
+    moments = [2, 8, 10, *random.Random(0).choices(range(12, operations), k=2)]
+    said = [filled(lives, disk, RUN, at) for at in moments]
     assert any(".lock" in line for line in said)
     assert any("results.h5" in line for line in said)
     assert any("checkpoint" in line for line in said) or any("the disk of" in line for line in said)
 
 
 @pytest.mark.slow
-def test_a_disk_that_fills_up_at_any_operation(lives, disk, whole):
-    said = [filled(lives, disk, at) for at in range(1, whole["operations"] + 1, 3)]
+def test_a_disk_that_fills_up_at_any_operation(lives, disk):
+    """Also while figures are drawn."""
+    said = [filled(lives, disk, DRAWN, at) for at in range(1, undisturbed(lives, disk, DRAWN) + 1, 3)]
     print(f"{len(said)} full disks: {sum(map(bool, said))} ended the run")
     for line in sorted({line.partition("(")[0].strip() for line in said}):
         print(line)
 
 
-def test_a_run_on_a_full_disk_ends_with_one_line(lives, disk, whole):
+def test_a_run_on_a_full_disk_ends_with_one_line(lives, disk, operations):
     fill_disk(disk / "ballast")
     life = lives.live([*RUN, f"folder={disk}/none"], disk)
     assert life["code"] == 1

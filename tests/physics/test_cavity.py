@@ -56,7 +56,8 @@ def test_the_corner_flow_is_differentiated_as_by_autograd(form, lid):
     problem = FORMS[form](lid=lid)
     ansatz, outputs = written_ansatz(problem), network(len(problem.fields))
     fields = lambda X: ansatz(X, outputs(X))  # noqa: E731
-    X, wanted = torch.rand(40, 2, dtype=torch.float64), {(3, 0), (2, 1), (1, 2), (0, 3), (1, 1)}
+    highest = {(2, 0), (0, 2)} if form == "velocity" else {(3, 0), (2, 1), (1, 2), (0, 3)}  # of its equations
+    X, wanted = torch.rand(40, 2, dtype=torch.float64), {*highest, (1, 1)}
     fast, slow = Taylor(wanted)(fields, X), Autograd(wanted)(fields, X)
     for key in wanted:
         torch.testing.assert_close(fast[key], slow[key], rtol=1e-9, atol=1e-9)
