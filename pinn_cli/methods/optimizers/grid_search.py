@@ -23,7 +23,7 @@ def best_step(objective: Objective, path: Callable[[float], Tensor], before: flo
     for k in range(SMALLEST + 1):
         eta = 0.5**k
         objective.place(theta + path(eta))
-        loss = _loss(objective)
+        loss = loss_here(objective)
         if loss < lowest:  # False for a loss that is not a number
             best, lowest, worse = eta, loss, 0
         else:
@@ -35,6 +35,7 @@ def best_step(objective: Objective, path: Callable[[float], Tensor], before: flo
 
 
 @torch.no_grad()
-def _loss(objective: Objective) -> float:
+def loss_here(objective: Objective) -> float:
+    """|F|^2 at the parameters as they are, without a graph."""
     F = objective.vector()
     return float(F @ F)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.methods.contracts import Linearisation, Objective, Optimizer, Report
 from pinn_cli.methods.linear_algebra import Triangle, bytes_needed, least_ridge, operations, triangle_of_blocks
+from pinn_cli.methods.optimizers.grid_search import loss_here
 
 FIRST, LAST = 1e-14, 1e4  # damping: the smallest that is tried, and the largest
 GROWTH, DECAY = 1e4, 1e-6  # of the damping, after a failure and after a success
@@ -68,7 +69,7 @@ class Newton(Optimizer):
         while self.damping < LAST:
             x = self._solution(solved, here)
             objective.place(_replaced(theta, columns, x[:, 0]))
-            after, predicted = _loss(objective), float(solved.squares(x))
+            after, predicted = loss_here(objective), float(solved.squares(x))
             faithful = self.damping == 0 and after <= FAITHFUL * predicted
             if after < before:
                 pull = ridge * solved.D[:, None] ** 2 * (x - rest)
@@ -152,9 +153,3 @@ def _replaced(theta: Tensor, columns: list[slice], x: Tensor) -> Tensor:
     for place, part in zip(columns, x.split([c.stop - c.start for c in columns]), strict=True):
         out[place] = part
     return out
-
-
-@torch.no_grad()
-def _loss(objective: Objective) -> float:
-    F = objective.vector()
-    return float(F @ F)
