@@ -50,6 +50,22 @@ def accuracy(report: dict[str, Any]) -> str:
     return f"{_table(head, rows)}\n\n{notes}\n\n{_machines(report)}"
 
 
+def by_command(report: dict[str, Any]) -> str:
+    """A row per command: medians over the seeds, and seconds of training to each goal."""
+    goals = [name for name in report["quantities"] if name.startswith("goal_")]
+    head = ["`pinn train ...`", "relative L2 error", "[min, max]", "estimate / error", "seconds of training",
+            "of the process", *(report["quantities"][goal].removeprefix("seconds ") for goal in goals), "verdict",
+            "seeds"]  # fmt: skip
+    rows = [
+        [f"`{_words(cell, 'stop.seconds', 'threads', 'figures')}`" + r" \*" * bool(cell["notes"]),
+         _median(cell, "error"), _range(cell["results"]["error"]), _ratio(_value(cell, "estimate")),
+         *(_seconds(_value(cell, name)) for name in ("seconds", "process", *goals)), _verdicts(cell), _seeds(cell)]
+        for cell in _measured(report)
+    ]  # fmt: skip
+    notes = "\n".join(f"\\* {note}" for note in report["notes"].values())
+    return f"{_table(head, rows, range(1, len(head) - 2))}\n\n{notes}\n\n{_machines(report)}"
+
+
 def runs(report: dict[str, Any]) -> str:
     """Every run of the default."""
     head = ["command", "error", "seconds", "steps", "ended by", "verdict of the guard"]
@@ -262,7 +278,7 @@ def optimizers(runs: dict[str, Any]) -> str:
     rows = []
     for (problem, optimizer), some in groups.items():
         steps = _whole(median(run["steps"][-1] for run in some))
-        reached = [_whole_or_more(median(_reached(run, goal) for run in some)) for goal in REACHED]
+        reached = [_seconds(median(_reached(run, goal) for run in some)) for goal in REACHED]
         error = f"{median(run['error'][-1] for run in some):.1e}"
         rows.append([problem.replace("_", " "), optimizer, error, *reached, steps, str(len(some))])
     head = ["problem", "optimizer", "relative L2", *(f"seconds to {goal:g}" for goal in REACHED), "steps", "seeds"]
@@ -297,8 +313,8 @@ def _reached(run: dict[str, Any], goal: float) -> float:
     return next((s for s, e in zip(run["seconds"], run["error"], strict=True) if e <= goal), inf)
 
 
-def _whole_or_more(seconds: float) -> str:
-    return NONE if seconds == inf else f"{seconds:.0f}" if seconds >= 10 else f"{seconds:.1f}"
+def _seconds(seconds: float | None) -> str:
+    return NONE if seconds in (None, inf) else f"{seconds:.0f}" if seconds >= 10 else f"{seconds:.1f}"
 
 
 BLOCKS: dict[str, Source] = {
@@ -309,6 +325,9 @@ BLOCKS: dict[str, Source] = {
     "points": (("points.json",), points, "python benchmarks/points.py"),
     "accuracy": (("default/accuracy.json",), accuracy, "pinn reproduce default/accuracy"),
     "accuracy-runs": (("default/accuracy.json",), runs, "pinn reproduce default/accuracy"),
+    "one-minute": (("accuracy/one_minute.json",), by_command, "pinn reproduce accuracy/one_minute"),
+    "five-minutes": (("accuracy/five_minutes.json",), by_command, "pinn reproduce accuracy/five_minutes"),
+    "accuracy-methods": (("accuracy/methods.json",), published_short, "pinn reproduce accuracy/methods"),
     "scale": (("default/scale.json",), scale, "pinn reproduce default/scale"),
     "lid-driven-cavity": (("default/cavity.json",), lid_driven_cavity, "pinn reproduce default/cavity"),
     "step-time": (("step_time.json",), step_time, "python benchmarks/step_time.py"),
@@ -390,6 +409,16 @@ def _median(cell: dict[str, Any], quantity: str) -> str:
 
 def _range(result: dict[str, Any]) -> str:
     return f"[{result['low']:.1e}, {result['high']:.1e}]" if result["count"] > 1 else NONE
+
+
+def _verdicts(cell: dict[str, Any]) -> str:
+    """The first words of the verdicts of a cell's runs."""
+    words = dict.fromkeys((run["verdict"] or NONE).partition(":")[0] for run in cell["runs"].values())
+    return ", ".join(f"`{word}`" for word in words)
+
+
+def _ratio(value: float | None) -> str:
+    return NONE if value is None else f"{value:.2g}"
 
 
 def _seeds(cell: dict[str, Any]) -> str:

@@ -109,7 +109,7 @@ def conclude(
         }
     with clock("writing"):
         results.replace({name: group for name, group in groups.items() if group})
-    results.replace({"timing": {**clock.phases, "duration": clock.seconds}})
+    results.replace({"timing": {**clock.phases, "duration": clock.seconds, "process": clock.total_seconds}})
     return done
 
 

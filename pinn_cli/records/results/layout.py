@@ -127,6 +127,8 @@ DATASETS = (  # problems are dimensionless as typed, so only times have a unit o
           "parameter or buffer of the model; after time marching pieces.<k>.<parameter> of window k"),
     Entry("timing/duration", NUMBER, (), "s",
           "duration of the run: training from the first step on, all resumes added, without compilation"),
+    Entry("timing/process", NUMBER, (), "s",
+          "from the start of the process to the end of writing, imports included; other runs of the process, too"),
     Entry("timing/<phase>", NUMBER, (), "s", "time in this phase since the last start or resume"),
     Entry("diagnostics/<name>/step", NUMBER, ROW, "1", "steps of the records: the first axis of every dataset beside"),
     Entry("diagnostics/<name>/<quantity>", NUMBER, ROWS, "1", "one entry per record; described by the diagnostic"),
