@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pinn_cli.derivatives.engines import Taylor
-from pinn_cli.physics.domains import Box
+from pinn_cli.physics.domains import Box, Interval
 from pinn_cli.physics.problem import Problem, observable, on, periodic
 from pinn_cli.training.model import Features, Model
 from pinn_cli.training.objective import Objective
@@ -37,6 +37,25 @@ class Function:
     def loss(self) -> Tensor:
         self.evaluations += 1
         return self.function(self.flat(self.parameters))
+
+
+@dataclass
+class Growth(Problem):
+    """u_x = u on [0, 1], u(0) = 1; nonlinear in the parameters of a network, linear in those of a polynomial."""
+
+    coordinates = ("x",)
+    fields = ("u",)
+
+    def __post_init__(self):
+        self.domain = Interval(x=(0, 1))
+
+    @on("interior")
+    def pde(self, u, u_x):
+        return u_x - u
+
+    @on("x=0")
+    def start(self, u):
+        return u - 1
 
 
 @dataclass

@@ -19,31 +19,13 @@ from pinn_cli.methods.optimizers.newton import Newton
 from pinn_cli.methods.samplers.focused import Focused
 from pinn_cli.methods.strategies.continuation import with_parameters
 from pinn_cli.methods.strategies.correction import Judged
-from pinn_cli.physics.domains import Box, Interval
+from pinn_cli.physics.domains import Box
 from pinn_cli.physics.problem import Problem, on
 from pinn_cli.training.model import Features, Model
 from pinn_cli.training.objective import Objective
+from tests.objectives import Growth
 
 SMALL = ["architecture.width=5", "architecture.depth=2", "points.interior=16", "points.face=4"]
-
-
-@dataclass
-class Growth(Problem):
-    """u_x = u on [0, 1], u(0) = 1: a linear problem."""
-
-    coordinates = ("x",)
-    fields = ("u",)
-
-    def __post_init__(self):
-        self.domain = Interval(x=(0, 1))
-
-    @on("interior")
-    def pde(self, u, u_x):
-        return u_x - u
-
-    @on("x=0")
-    def start(self, u):
-        return u - 1
 
 
 @dataclass

@@ -1,7 +1,6 @@
 """Levenberg-Marquardt: exact on linear least squares, the same step in both spaces, and why it stops."""
 
 import math
-from dataclasses import dataclass
 from itertools import pairwise
 
 import pytest
@@ -14,29 +13,9 @@ from pinn_cli.methods.architectures.mlp import MLP
 from pinn_cli.methods.optimizers.levenberg_marquardt import LevenbergMarquardt
 from pinn_cli.methods.optimizers.normal_equations import NormalEquations
 from pinn_cli.methods.symmetric import Buffers
-from pinn_cli.physics.domains import Interval
-from pinn_cli.physics.problem import Problem, on
 from pinn_cli.training.model import Features, Model
 from pinn_cli.training.objective import Objective
-
-
-@dataclass
-class Growth(Problem):
-    """u_x = u on [0, 1], u(0) = 1; nonlinear in the parameters of a network, linear in those of a polynomial."""
-
-    coordinates = ("x",)
-    fields = ("u",)
-
-    def __post_init__(self):
-        self.domain = Interval(x=(0, 1))
-
-    @on("interior")
-    def pde(self, u, u_x):
-        return u_x - u
-
-    @on("x=0")
-    def start(self, u):
-        return u - 1
+from tests.objectives import Growth
 
 
 class Polynomial(nn.Module):
