@@ -52,6 +52,7 @@ class Parts:
     diagnostics: dict[str, Diagnostic] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     step_memory: dict[str, float] = field(default_factory=dict)  # bytes by phase, once the run was previewed
+    step_shape: dict[str, tuple[int, int]] = field(default_factory=dict)  # parameters and residuals, likewise
 
 
 def assemble(config: DictConfig, typed: Collection[str] = (), notes: Collection[str] = ()) -> Parts:

@@ -1,7 +1,7 @@
 """What a step costs in derivatives, memory and linear algebra, known before anything large is made."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -15,7 +15,7 @@ from pinn_cli.configuration.assemble import Parts
 from pinn_cli.derivatives.algebra import unit
 from pinn_cli.derivatives.engines import Taylor
 from pinn_cli.derivatives.keys import Index, Key, Lap
-from pinn_cli.methods.contracts import Optimizer, Stage
+from pinn_cli.methods.contracts import Optimizer, Sampler, Stage
 from pinn_cli.methods.samplers.counts import Count
 from pinn_cli.methods.samplers.counts import plan as draws_of
 from pinn_cli.methods.strategies.direct import Phase
@@ -104,46 +104,78 @@ class StepMemory:
                                     where points are linearised `at_once` at a time, these and the rows of all others
 
     `workspace` is what the optimizer needs besides. A sampler also evaluates the residuals at `candidates` fresh points
-    per training point, without a gradient and at most AT_ONCE at a time. A compiled step needs less than this.
+    per training point, without a gradient and at most AT_ONCE at a time. A compiled step needs less than this. A phase
+    for which the strategy adds to the network, or the sampler points, is counted with these.
     """
 
     def __init__(self, stage: Stage, parts: Parts) -> None:
-        self.problem = stage.problem
-        self.objective = Objective(stage.problem, stage.model, parts.engine, lambda batch, residuals: {})
-        self.groups = [[c.name for c in group] for group in _groups(self.objective.constraints.values())]
-        self.imposed = {c.name for c in stage.problem.constraints()} - self.objective.constraints.keys()
-        self.parameters = sum(p.numel() for p in self.objective.parameters)
-        self.size = parts.dtype.itemsize
-        self.per_point = cache(self._per_point)
+        self.stage, self.parts, self.problem = stage, parts, stage.problem
+        self.model_of = cache(self._model_of)
 
     def of(self, phase: Phase, points: Mapping[str, Count] | None = None) -> float:
         """Bytes of one step of a phase, at its own numbers of points unless others are given."""
-        optimizer, sampler = phase.optimizer(), phase.sampler()
-        draws = draws_of(self.problem, phase.points if points is None else points, self.imposed)
-        counts = {n: d.rows if d.rows is not None else len(self.problem.data) for d in draws for n in d.names}
-        rows = sum(counts.values())
-        totals = [sum({counts[name] for name in group}) for group in self.groups]  # equal numbers share their points
-        workspace = optimizer.workspace(self.parameters, rows, self.size)
+        optimizer, model = phase.optimizer(), self.model_of(phase.name)
+        counts, candidates = self._counts(phase, points), max(s.candidates for s in _chain(phase.sampler()))
+        totals = [sum({counts[name] for name in group}) for group in model.groups]  # equal numbers share their points
+        workspace = optimizer.workspace(model.parameters, sum(counts.values()), self.parts.dtype.itemsize)
 
         def needed(compute: Callable, kept: bool = False) -> list[float]:
-            return [n * self.per_point(i, compute)[kept] for i, n in enumerate(totals)]
+            return [n * model.per_point(i, compute)[kept] for i, n in enumerate(totals)]
 
         if optimizer.least_squares:
             kept = sum(needed(_linearisation, kept=True))
             most = optimizer.at_once or max(totals, default=0)
-            peaks = [min(n, most) * self.per_point(i, _linearisation)[0] for i, n in enumerate(totals)]
+            peaks = [min(n, most) * model.per_point(i, _linearisation)[0] for i, n in enumerate(totals)]
             step = max(sum(peaks) if optimizer.at_once is None else kept + sum(peaks), kept + workspace)
         else:
             step = sum(needed(_gradient)) + workspace
-        candidates = [
-            min(sampler.candidates * n, AT_ONCE) * self.per_point(i, _residuals)[0] for i, n in enumerate(totals)
-        ]
-        return max(step, *candidates)
+        fresh = [min(candidates * n, AT_ONCE) * model.per_point(i, _residuals)[0] for i, n in enumerate(totals)]
+        return max(step, *fresh)
+
+    def shape(self, phase: Phase) -> tuple[int, int]:
+        """The parameters and the residuals of one step of a phase."""
+        return self.model_of(phase.name).parameters, sum(self._counts(phase).values())
+
+    def _counts(self, phase: Phase, points: Mapping[str, Count] | None = None) -> dict[str, int]:
+        """Points by constraint, with those that a sampler adds at once."""
+        constraints = {c.name: c for c in self.problem.constraints()}
+        imposed = constraints.keys() - self.model_of(phase.name).objective.constraints.keys()
+        draws = draws_of(self.problem, phase.points if points is None else points, imposed)
+        counts = {n: d.rows if d.rows is not None else len(self.problem.data) for d in draws for n in d.names}
+        more = 1 + sum(sampler.extra for sampler in _chain(phase.sampler()))
+        return {n: round(more * k) if constraints[n].region == "interior" else k for n, k in counts.items()}
+
+    def _model_of(self, phase: str) -> "_Model":
+        optimizer = next(p.optimizer() for p in self.parts.schedule if p.name == phase)
+        model = self.parts.strategy.model_for(optimizer, self.stage)
+        first = self.parts.schedule[0].name
+        if model is self.stage.model and phase != first:
+            return self.model_of(first)
+        return _Model(Objective(self.problem, model, self.parts.engine, lambda batch, residuals: {}))
+
+
+def _chain(sampler: Sampler) -> Iterator[Sampler]:
+    """A sampler, and those that it wraps."""
+    link: Sampler | None = sampler
+    while link is not None:
+        yield link
+        link = getattr(link, "inner", None)
+
+
+class _Model:
+    """The bytes of a point of each group of constraints, for the model of one objective."""
+
+    def __init__(self, objective: Objective) -> None:
+        self.objective = objective
+        self.groups = [[c.name for c in group] for group in _groups(objective.constraints.values())]
+        self.parameters = sum(p.numel() for p in objective.parameters)
+        self.size = objective.dtype.itemsize
+        self.per_point = cache(self._per_point)
 
     def _per_point(self, group: int, compute: Callable[[Objective], Any]) -> tuple[float, float]:
         """Bytes of one point of a group of constraints: at the peak, and kept by the result."""
         names, objective = self.groups[group], self.objective
-        X = trial_points(self.problem, objective.constraints[names[0]].region, PROBE)[:PROBE]
+        X = trial_points(objective.problem, objective.constraints[names[0]].region, PROBE)[:PROBE]
         objective.begin(dict.fromkeys(names, X.to(objective.device, objective.dtype)))
         if compute is _linearisation and not objective.engine.taped:  # one row after the other, then all in one tensor
             rows = float(len(names) * self.parameters * self.size)
@@ -180,7 +212,7 @@ def refuse_too_large(memory: StepMemory, parts: Parts) -> None:
             ways += ["optimizer=lbfgs"]
         key, most = _most_points(memory, phase, USABLE * free)
         if most < 1:
-            raise MachineError(f"{memory.parameters} parameters: {sizes}; type {' or '.join(ways)}")
+            raise MachineError(f"{memory.shape(phase)[0]} parameters: {sizes}; type {' or '.join(ways)}")
         where = f"points.{key}" if phase is parts.schedule[0] else f"optimizer.{phase.name}.points.{key}"
         raise MachineError(f"{where}={phase.points[key]}: {sizes}; type {' or '.join([f'{where}={most}', *ways])}")
 

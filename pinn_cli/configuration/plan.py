@@ -31,6 +31,7 @@ def preview(parts: Parts) -> Objective:
         memory = StepMemory(stage, parts)
         refuse_too_large(memory, parts)
         parts.step_memory.update({phase.name: memory.of(phase) for phase in parts.schedule})
+        parts.step_shape.update({phase.name: memory.shape(phase) for phase in parts.schedule})
         units = units_of(stage.problem, parts.scales)
         objective = Objective(stage.problem, stage.model, parts.engine, parts.weighting, parts.weights, units)
         parts.weighting.begin_stage(stage.problem)
@@ -84,7 +85,7 @@ def text(config: DictConfig, name: str, parts: Parts, objective: Objective, comp
         ("stop", _stop(config)),
         ("machine", "  ".join(machine)),
         ("memory", _memory(parts)),
-        *_linear_algebra(parts, size, rows),
+        *_linear_algebra(parts),
         *(("look at", f"{name} every {part.every} steps") for name, part in parts.diagnostics.items()),
         *(("note", note) for note in [*parts.notes, *device.notes(parts.device, parts.dtype)]),
     ]
@@ -101,21 +102,21 @@ def _memory(parts: Parts) -> str:
     return f"{amount(max(parts.step_memory.values()))} a step" + (f"  {amount(free)} free" if free is not None else "")
 
 
-def _linear_algebra(parts: Parts, size: int, rows: int) -> list[tuple[str, str]]:
-    """The matrix of a least-squares phase, if there is one, and what to do where its step is slow."""
-    optimizers = [phase.optimizer() for phase in parts.schedule]
-    factoring = [optimizer for optimizer in optimizers if optimizer.least_squares]
+def _linear_algebra(parts: Parts) -> list[tuple[str, str]]:
+    """The matrix of each least-squares phase, and what to do where a step is slow."""
+    factoring = {phase.name: phase.optimizer() for phase in parts.schedule if phase.optimizer().least_squares}
     if not factoring:
         return []
-    slowest = max(factoring, key=lambda optimizer: optimizer.operations(size, rows))
-    solve = factorisation(slowest, size, rows, parts.dtype, parts.device)
+    solves = {name: factorisation(optimizer, *parts.step_shape[name], parts.dtype, parts.device)
+              for name, optimizer in factoring.items()}  # fmt: skip
     notes = [
         f"weighting {name} was made for first-order training; to study it add recipe=adam"
         for name in parts.first_order_weightings
     ]
-    if solve.seconds > SLOW:
+    if any(solve.seconds > SLOW for solve in solves.values()):
         notes.append("steps will be slow; type a smaller architecture.width, fewer points.interior, or optimizer=lbfgs")
-    return [("solve", str(solve)), *(("note", note) for note in notes)]
+    lines = [f"{name}: {solve}" if len(solves) > 1 else str(solve) for name, solve in solves.items()]
+    return [*(("solve", line) for line in lines), *(("note", note) for note in notes)]
 
 
 def _constraints(parts: Parts, objective: Objective, width: int | None) -> list[tuple[str, str]]:

@@ -204,6 +204,7 @@ class Sampler(ABC):
     """
 
     batch: Batch  # the points drawn last, also right after `load_state_dict`
+    extra: float = 0.0  # points of the interior that it adds at once for each one asked for: for the memory
     candidates: float = 0.0  # fresh points per training point at which `draw` evaluates the residuals: for the memory
 
     @abstractmethod
@@ -284,6 +285,14 @@ class Strategy(ABC):
         A strategy may read the `model`, `report` and `reason` of the stages it has yielded, and nothing else, so that a
         resumed run can replay it. Raises ValueError, before its first stage, for a problem or settings it cannot take.
         """
+
+    def model_for(self, optimizer: "Optimizer", stage: "Stage") -> nn.Module:
+        """The model that this optimizer of the schedule trains, for the plan, where `stage` is the first one.
+
+        By default the stage's own; a strategy that adds to the network returns a copy with the addition.
+        """
+        inner = getattr(self, "inner", None)
+        return stage.model if inner is None else inner.model_for(optimizer, stage)
 
 
 class Diagnostic(ABC):

@@ -28,6 +28,20 @@ def test_the_plan_shows_constraints_network_machine_and_memory():
     assert re.search(r"memory +\d+ MB a step  \d+ GB free", text)
 
 
+def test_the_plan_counts_the_features_and_the_points_of_a_correction():
+    small = ["points.interior=40", "points.face=4", "strategy.correction.features=70"]
+    newton = ["optimizer.newton.points.interior=60", "optimizer.newton.points.face=5"]
+    text = planned("recipe=corrected", "architecture.width=4", "architecture.depth=1", *small, *newton)
+    assert "levenberg_marquardt: 17 x 17 matrix of parameters" in text
+    assert "newton: 71 x 71 matrix of parameters" in text
+    request = read(["problem=helmholtz", "recipe=corrected", *small, *newton, "sampler.focused.add=3"])
+    parts = assemble(request.config, request.typed, request.notes)
+    objective = plan.preview(parts)
+    assert parts.step_shape["newton"] == (71, 60 * (1 + 3) + 4 * 5)
+    assert parts.step_memory["newton"] > 2 * 71 * 260 * 8
+    assert all(p.requires_grad for p in objective.parameters), "the network itself is not frozen"
+
+
 def test_the_plan_fits_a_terminal_of_80_columns_and_breaks_no_word(monkeypatch):
     words = ("problem=klein_gordon", "recipe=adam", "optimizer=lbfgs", "constraints=exact")
     whole = planned(*words)

@@ -32,6 +32,7 @@ class Focused(Sampler):
         if not self.add >= 0:
             raise UsageError(f"sampler.focused.add={self.add:g}: expected a number from 0 on, e.g. 1")
         self._base: Batch = {}
+        self.extra = self.add
 
     def begin_stage(self, problem: Problem) -> None:
         self.inner.begin_stage(problem)

@@ -67,6 +67,15 @@ class Correction(Strategy):
             if not left <= FALLS * before:
                 return
 
+    def model_for(self, optimizer: Optimizer, stage: Stage) -> Any:
+        """With new features beside a copy of the network, where the output layer alone is trained."""
+        model: Any = self.inner.model_for(optimizer, stage)
+        if optimizer.output_layer_alone:
+            model = copy.deepcopy(model)
+            outputs = len(stage.problem.fields)
+            model.network = Corrected(model.network, outputs, model.features.outputs, self.features)
+        return model
+
     def _check(self, problem: Problem) -> None:
         for name, value in (("features", self.features), ("rounds", self.rounds)):
             if value < 1:
