@@ -29,6 +29,7 @@ BUMPS = "architecture=random_bumps sampler=[graded,held_out]"
 TIME = "recipe=random_features_in_time"
 GAUSSIAN = "architecture.activation=gaussian architecture.scale=[12,1]"
 ADAPTED = "recipe=adapted_features_in_time"
+SOLITONS = "architecture.narrower=1 architecture.finest=0.03"
 LOSS = "strategy.time_marching.loss"
 WINDOWS = "strategy.time_marching.windows"
 RUNS = [
@@ -87,6 +88,10 @@ RUNS = [
     "architecture.finest=0.01 points.interior=2048",
     f"problem=reaction_diffusion {ADAPTED} architecture.finest=0.01 architecture.width=60 architecture.degree=8 "
     "points.interior=1280",
+    f"problem=kdv problem.second=9 {ADAPTED} {WINDOWS}=20 {SOLITONS} architecture.width=100 architecture.degree=8 "
+    "points.interior=1536",
+    f"problem=kdv problem.second=9 {ADAPTED} {WINDOWS}=30 {SOLITONS} architecture.width=130 architecture.degree=9 "
+    "points.interior=2048",
     f"problem=reaction {ADAPTED}",
     f"problem=reaction problem.rho=10 {ADAPTED}",
 ]
