@@ -1,6 +1,6 @@
 """Steady flow in a square cavity below a moving lid: the base of both forms, and that in velocities and pressure."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pinn_cli import Box, Problem, observable, on
-from pinn_cli.physics.references.cavity.corner import Corner
+from pinn_cli.physics.references.cavity.corner import FadingCorner
 from pinn_cli.physics.references.cavity.metrics import cavity_metrics
 from pinn_cli.physics.references.cavity.reference import LIDS, Cavity
 from pinn_cli.physics.references.cavity.solver import corners
@@ -60,20 +60,13 @@ class CavityFlow(Problem):
         return self._with_corner_flow if self.corner_flow and CORNERS[self.lid] else None
 
     def _with_corner_flow(self, x: Tensor, y: Tensor, **outputs: Tensor) -> tuple[Tensor, ...]:
-        return tuple(output + sum(self._corner_flow(name, x, y)) for name, output in outputs.items())
-
-    def _corner_flow(self, name: str, x: Tensor, y: Tensor) -> Iterator[Tensor]:
-        """psi, u, v or p of either end of the lid, times a step that falls from 1 at this end to 0 at the other one.
-
-        u = psi_y and v = -psi_x hold for the products, and both together have u = 1 on a `unit` lid.
-        """
-        for corner, X, X_x in zip(self._corners, (x, 1 - x), (1.0, -1.0), strict=True):
-            part = (1 - X**3 * (10 - 15 * X + 6 * X**2)) * getattr(corner, name)(x, y)
-            yield part + 30 * X_x * (X * (1 - X)) ** 2 * corner.psi(x, y) if name == "v" else part
+        known = {name: sum(getattr(end, name)(x, y) for end in self._ends) for name in outputs}
+        return tuple(output + known[name] for name, output in outputs.items())
 
     @cached_property
-    def _corners(self) -> list[Corner]:
-        return corners(LIDS[self.lid], self.re)
+    def _ends(self) -> list[FadingCorner]:
+        """The flow of either end of the lid; both together have u = 1 on a `unit` lid."""
+        return [FadingCorner(corner) for corner in corners(LIDS[self.lid], self.re)]
 
     def near_corner(self, x: Tensor, y: Tensor) -> Tensor:
         """min(1, r / corner), r the distance to the nearer end of the lid; 1 for a lid without singularity."""

@@ -176,6 +176,41 @@ class Corner:
         return -self._sign / self.re * float(4 * g1 + g3)
 
 
+@dataclass(frozen=True)
+class FadingCorner:
+    """The singular flow of a corner, its psi and p times a step s(x) from 1 at this end of the lid to 0 at the other.
+
+        s = 1 - 10 X^3 + 15 X^4 - 6 X^5        X the distance from the wall of the corner
+
+    u and v are the slopes of the product: u = (s psi)_y = s psi_y and v = -(s psi)_x = -s psi_x - s_x psi. (N,) each.
+    """
+
+    corner: Corner
+
+    def psi(self, x: Tensor, y: Tensor) -> Tensor:
+        return self._step(x) * self.corner.psi(x, y)
+
+    def u(self, x: Tensor, y: Tensor) -> Tensor:
+        return self._step(x) * self.corner.u(x, y)
+
+    def v(self, x: Tensor, y: Tensor) -> Tensor:
+        return self._step(x) * self.corner.v(x, y) - self._step_x(x) * self.corner.psi(x, y)
+
+    def p(self, x: Tensor, y: Tensor) -> Tensor:
+        return self._step(x) * self.corner.p(x, y)
+
+    def _step(self, x: Tensor) -> Tensor:
+        X = self._distance(x)
+        return 1 - X**3 * (10 - 15 * X + 6 * X**2)
+
+    def _step_x(self, x: Tensor) -> Tensor:
+        X = self._distance(x)
+        return (30.0 if self.corner.right else -30.0) * (X * (1 - X)) ** 2
+
+    def _distance(self, x: Tensor) -> Tensor:
+        return 1 - x if self.corner.right else x
+
+
 class Polar(NamedTuple):
     """Distances from the wall and from the lid, r^2, the angle, and the damping 1 / (1 + r^2 / R^2); (N,) each."""
 
