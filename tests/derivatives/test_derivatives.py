@@ -71,6 +71,7 @@ NETWORKS = {
     "factorised": lambda i, o: FactorisedMLP(i, o, width=8, depth=2),
     "bumps": lambda i, o: shaken(RandomBumps(i, o, width=8, finest=0.05)),
     "waves": lambda i, o: shaken(RandomWaves(i, o, width=8)),
+    "stretched waves": lambda i, o: shaken(RandomWaves(i, o, width=8, finer=3)),
     "ansatz": Ansatz,
     "weighted": Weighted,
 }
