@@ -32,6 +32,7 @@ ADAPTED = "recipe=adapted_features_in_time"
 SOLITONS = "architecture.narrower=1 architecture.finest=0.03"
 LOSS = "strategy.time_marching.loss"
 WINDOWS = "strategy.time_marching.windows"
+MARCHING = f"strategy=[time_marching] {WINDOWS}"
 RUNS = [
     f"problem=helmholtz {RIDGES}",
     f"problem=helmholtz {RIDGES} {WIDE}",
@@ -61,7 +62,13 @@ RUNS = [
     f"problem=convection problem.beta=80 {WIDE}",
     "problem=poisson_1d problem.C=6.283185307179586 problem.ripple=0.1",
     "problem=taylor_green architecture.width=500 points.interior=1280 points.face=160",
-    "problem=taylor_green architecture.frequency=[9,9,0.9] architecture.width=1000 points.interior=2048",
+    "problem=taylor_green architecture.frequency=[9,9,0.9] architecture.width=1200 points.interior=2048",
+    f"problem=beltrami {MARCHING}=4 architecture.width=400 points.interior=520 points.face=128 "
+    "architecture.frequency=[2,2,2,0.2]",
+    f"problem=beltrami {MARCHING}=4 architecture.width=800 points.interior=1024 points.face=256 "
+    "architecture.frequency=[2,2,2,0.2]",
+    f"problem=beltrami {MARCHING}=10 architecture.width=900 points.interior=1100 points.face=384 "
+    "architecture.frequency=[2.5,2.5,2.5,0.1]",
     f"problem=boundary_layer problem.eps=1e-2 {BUMPS}",
     f"problem=boundary_layer problem.eps=1e-4 {BUMPS}",
     f"problem=reaction {TIME}",
