@@ -71,10 +71,12 @@ class StopRules:
             return Stop(f"stop.seconds={self.seconds:g} reached", ends_run=True, longer="a larger stop.seconds")
         if self.loss is not None and progress.loss <= self.loss:
             last = not stage.underway
-            return Stop(f"stop.loss={self.loss:g} reached", ends_run=last, longer="a smaller stop.loss")
+            reason = f"stop.loss={self.loss:g} reached{_where(stage)}"
+            return Stop(reason, ends_run=last, longer="a smaller stop.loss")
         if self.error is not None and progress.error <= self.error:
             last = not stage.underway
-            return Stop(f"stop.error={self.error:g} reached", ends_run=last, longer="a smaller stop.error")
+            reason = f"stop.error={self.error:g} reached{_where(stage)}"
+            return Stop(reason, ends_run=last, longer="a smaller stop.error")
         if self.estimated_error is not None and progress.estimated <= self.estimated_error:
             reason = f"stop.estimated_error={self.estimated_error:g} reached"
             return Stop(reason, ends_run=not stage.underway, longer="a smaller stop.estimated_error")
@@ -111,3 +113,8 @@ class StopRules:
         """Seconds until the first limit on time; None without one."""
         limits = ((self.seconds, clock.seconds), (self.total_seconds, clock.total_seconds))
         return min((max(0.0, limit - spent) for limit, spent in limits if limit is not None), default=None)
+
+
+def _where(stage: Stage) -> str:
+    """Where the loss and the error of a stage count, unless it is the whole problem."""
+    return "" if stage.solution is None else " in this window of time alone"

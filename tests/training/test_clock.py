@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from pinn_cli.basics.errors import FINISHED, STOPPED
 from pinn_cli.basics.text import duration
 from pinn_cli.configuration import plan
 from pinn_cli.methods.contracts import Report, Stage
+from pinn_cli.physics.piecewise import Solution
 from pinn_cli.records.results import Results
 from pinn_cli.training.clock import COMPILATION, Clock
 from pinn_cli.training.stopping import Progress, StopRules
@@ -48,6 +50,14 @@ def test_a_limit_on_training_ends_the_run_and_one_on_the_process_stops_it() -> N
     assert (stopped.reason, stopped.ends_run, stopped.resumable) == ("stop.total_seconds=0.001 reached", True, True)
     assert StopRules(seconds=50.0, total_seconds=1e6)(STAGE, Progress(), clock, Told()) is None
     assert StopRules(seconds=50.0, total_seconds=1e6).seconds_left(clock) == pytest.approx(45.0)
+
+
+def test_a_goal_that_a_window_reaches_is_said_to_be_of_this_window_alone() -> None:
+    reached, windows = Progress(loss=1e-7, error=1e-7), replace(STAGE, solution=Solution(None, []))
+    for rules, said in ((StopRules(loss=1e-6), "stop.loss=1e-06 reached"),
+                        (StopRules(error=1e-6), "stop.error=1e-06 reached")):  # fmt: skip
+        assert rules(STAGE, reached, Clock(), Told()).reason == said
+        assert rules(windows, reached, Clock(), Told()).reason == f"{said} in this window of time alone"
 
 
 def test_a_run_of_a_sweep_does_not_pay_for_the_set_up(here, monkeypatch) -> None:

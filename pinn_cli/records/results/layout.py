@@ -71,7 +71,8 @@ DATASETS = (  # problems are dimensionless as typed, so only times have a unit o
     Entry("history/guard/<constraint>", NUMBER, ROW, "1",
           "held-out over trained rms residual; far above 1 means overfitting to the points"),
     Entry("history/error/<field>", NUMBER, ROW, "1",
-          "relative L2 error of this field on the reference points of the stage's problem"),
+          "relative L2 error of this field on the reference points of the stage's problem: in time marching of the "
+          "current window alone, also in the last one (error/<field> is that of all windows)"),
     Entry("history/estimated_error/<name>", NUMBER, ROW, "1",
           "estimated relative L2 error of this field, or relative error of this trained coefficient"),
     Entry("history/estimate/explained", NUMBER, ROW, "1", "share of the residual at unseen points that du removes"),

@@ -24,7 +24,8 @@ A quantity is read from the results file of each run:
     over: a dataset to divide by                rows: the rows that have it (default: all)
     paper: {row: [a number for each column]}    null where nothing was printed; none at all for a table of our own
     when: history/error/*, below: 1e-5          `read` is a history column, taken at its first row
-                                                where all columns that fit `when` are at or below this value
+                                                where all columns that fit `when` are at or below this value;
+                                                in time marching both are those of the last window alone
 """
 
 from collections.abc import Iterable, Mapping, Sequence
