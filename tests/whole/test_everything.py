@@ -20,7 +20,7 @@ from pinn_cli.training.objective import Objective
 
 PROBLEMS, ARCHITECTURES = catalogue.options("problem"), catalogue.options("architecture")
 WEIGHTINGS, OPTIMIZERS = catalogue.options("weighting"), catalogue.options("optimizer")
-SMALL = ["points.interior=7", "points.face=2", "architecture.width=5", "architecture.depth=2", "device=cpu"]
+SMALL = ["points.interior=4", "points.face=2", "architecture.width=5", "architecture.depth=2", "device=cpu"]
 
 
 @cache
