@@ -69,6 +69,8 @@ RUNS = [
     "architecture.frequency=[2,2,2,0.2]",
     f"problem=beltrami {MARCHING}=10 architecture.width=900 points.interior=1100 points.face=384 "
     "architecture.frequency=[2.5,2.5,2.5,0.1]",
+    f"problem=beltrami {MARCHING}=8 architecture.width=1150 points.interior=1150 points.face=384 "
+    "architecture.frequency=[2.5,2.5,2.5,0.1]",
     f"problem=boundary_layer problem.eps=1e-2 {BUMPS}",
     f"problem=boundary_layer problem.eps=1e-4 {BUMPS}",
     f"problem=reaction {TIME}",
