@@ -2,7 +2,7 @@
 
 import re
 from functools import partial
-from math import log, pi, sqrt
+from math import exp, log, pi, sqrt
 
 import pytest
 import torch
@@ -428,20 +428,39 @@ def test_adapted_features_express_a_front_wherever_it_is_and_begin_with_it():
             assert float((network(z) - u).detach().abs().max()) < 2e-5, f"eps={eps}, t={t}"
 
 
-def test_features_and_gathered_points_have_the_density_of_the_graded_length():
+def test_features_have_the_density_of_the_graded_length_and_gathered_points_four_times_that_at_both_ends():
     network = AdaptedFeatures(2, 1, width=100, narrower=0.5)
     network.begin(front)
-    share = torch.linspace(0, 1, 1001, dtype=torch.float64)
+    share = torch.linspace(0, 1, 100_001, dtype=torch.float64)
     points = network.gathered(torch.stack([share, share], 1))
     assert points[[0, -1]].tolist() == [[0, 0], [1, 1]]
     inside = network.centre[4:-4].double()  # at the middles of the 92 steps of equal share
-    middles = network.gathered(torch.stack([(torch.arange(92, dtype=torch.float64) + 0.5) / 92] * 2, 1))[:, 0]
-    torch.testing.assert_close(inside, 2 * middles - 1, atol=1e-6, rtol=0)
+    between = torch.histogram(2 * points[:, 0] - 1, inside).hist
+    many = 1 + 3 * exp(-1 / 3)  # from half a step to one step and a half away from an end
+    assert (between / between[45]).tolist()[::15] == pytest.approx([many, *[1] * 5, many], rel=0.03)
     x = torch.linspace(-1, 1, 4097, dtype=torch.float64)
     length = graded(x, 0.5 * shape_length(x, front((x[:, None] + 1) / 2)[1]), 0.4)
     share = torch.cumulative_trapezoid(1 / length, x)
     quarters = [float(x[1:][share >= q * share[-1]][0]) for q in (0.25, 0.5, 0.75)]
-    assert (2 * points[[250, 500, 750], 0] - 1).tolist() == pytest.approx(quarters, abs=2e-3)
+    assert [float(inside[k : k + 2].mean()) for k in (22, 45, 68)] == pytest.approx(quarters, abs=2e-3)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_function_of_adapted_features_that_is_small_at_the_gathered_points_is_small_between_them(seed):
+    """With even points near the ends it may be 30000 times larger. Two points for each feature."""
+    network = AdaptedFeatures(2, 1, width=40, degree=3).double()
+    network.begin(lambda unit: front(unit, 0.05, 0.3))
+
+    def features(unit: torch.Tensor) -> torch.Tensor:
+        x, t = (2 * network.gathered(unit) - 1).split(1, 1)
+        return torch.cat([network._along(x) * torch.cos(k * torch.acos(t.clamp(-1, 1))) for k in range(4)], 1)
+
+    points = torch.quasirandom.SobolEngine(2, scramble=True, seed=seed).draw(320, dtype=torch.float64)
+    _, size, V = torch.linalg.svd(features(points), full_matrices=False)
+    kept = size > 1e-10 * size[0]
+    axes = [torch.linspace(0, 1, n, dtype=torch.float64) for n in (301, 15)]
+    largest = (features(torch.cartesian_prod(*axes)) @ V[kept].T / size[kept]).norm(dim=1).max()
+    assert float(largest) * sqrt(320) < 2000  # of the functions whose mean square over the points is 1
 
 
 def test_the_polynomials_in_time_are_orthogonal_at_gathered_points():

@@ -16,6 +16,7 @@ LOOKS = 4097  # points at which the initial value is looked at
 SLOPE = 0.4  # of the length scale: so fast it grows away from a front
 WIDTH = 3.0  # standard deviation of a Gaussian, in units of the distance between centres
 OUTSIDE = 4  # centres beyond each end
+ENDS = 3.0  # additional points at both ends, per point elsewhere, and the number of centres over which they fall by e
 DIGITS = 1e-13  # of the largest singular value: smaller ones are left out of the fit of the initial value
 
 Start = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -90,15 +91,19 @@ class AdaptedFeatures(nn.Module):
         self.output_layer.bias.copy_(c[-1])
 
     def gathered(self, unit: Tensor) -> Tensor:
-        """Even points (N, 2) of the unit cube -> points with the density of the centres, and 1 / sqrt(1 - t^2) in t.
+        """Even points (N, 2) of the unit cube -> points as dense as the centres, and four times that at both ends of x.
 
-        With this density the polynomials in time are orthogonal, so least squares are as exact at both ends of the time
-        as between them, and the next window begins at an end (Rauhut & Ward 2012; Cohen & Migliorati 2017).
+        Features near an end have points on one side only. Without more of them there, a function of the features that
+        is small at all points may be large between the last ones. In t the density is 1 / sqrt(1 - t^2), with which the
+        polynomials in time are orthogonal, so least squares are as exact at both ends of the time as between them, and
+        the next window begins at an end (Rauhut & Ward 2012; Cohen & Migliorati 2017).
         """
         share = torch.linspace(0, 1, LOOKS, dtype=torch.float64, device="cpu")
-        knots = self.knots.to(share)
-        t = (1 - torch.cos(pi * unit[:, 1:].to(share))) / 2
-        return torch.cat([_interpolated(unit[:, :1].to(share), share, knots), t], 1)
+        reach = ENDS / (len(self.centre) - 2 * OUTSIDE)
+        passed = share + ENDS * reach * (torch.exp((share - 1) / reach) - torch.exp(-share / reach))
+        passed = (passed - passed[0]) / (passed[-1] - passed[0])
+        x = _interpolated(_interpolated(unit[:, :1].to(share), passed, share), share, self.knots.to(share))
+        return torch.cat([x, (1 - torch.cos(pi * unit[:, 1:].to(share))) / 2], 1)
 
     def forward(self, z: Tensor) -> Tensor:
         """The fields (N, outputs) at the inputs z (N, 2)."""
