@@ -33,6 +33,7 @@ SOLITONS = "architecture.narrower=1 architecture.finest=0.03"
 LOSS = "strategy.time_marching.loss"
 WINDOWS = "strategy.time_marching.windows"
 MARCHING = f"strategy=[time_marching] {WINDOWS}"
+GROWING = f"{WINDOWS}=null strategy.time_marching.steps=null strategy.time_marching.length"
 RUNS = [
     f"problem=helmholtz {RIDGES}",
     f"problem=helmholtz {RIDGES} {WIDE}",
@@ -90,13 +91,14 @@ RUNS = [
     f"problem=kdv problem.second=9 {TIME} {WINDOWS}=40 architecture.scale=[30,0.5] architecture.width=700 "
     "points.interior=1536",
     f"problem=burgers {ADAPTED} {WINDOWS}=20",
-    f"problem=burgers {ADAPTED} {WINDOWS}=10 {LOSS}=1e-11",
+    f"problem=burgers {ADAPTED} {WINDOWS}=20 {LOSS}=1e-14 architecture.width=160 architecture.degree=7 "
+    "points.interior=2560",
     f"problem=allen_cahn {ADAPTED} {WINDOWS}=20 architecture.width=150 architecture.degree=4 architecture.narrower=1 "
     "architecture.finest=0.02",
-    f"problem=allen_cahn {ADAPTED} {WINDOWS}=20 architecture.width=180 architecture.degree=4 architecture.narrower=1 "
-    "architecture.finest=0.01 points.interior=2048",
-    f"problem=reaction_diffusion {ADAPTED} architecture.finest=0.01 architecture.width=60 architecture.degree=8 "
-    "points.interior=1280",
+    f"problem=allen_cahn {ADAPTED} {GROWING}=1e-4 {LOSS}=4e-9 architecture.width=220 architecture.degree=4 "
+    "architecture.narrower=0.8 architecture.finest=5e-4 points.interior=2560 points.face=512",
+    f"problem=reaction_diffusion {ADAPTED} {GROWING}=1e-7 {LOSS}=1e-12 architecture.width=100 architecture.degree=8 "
+    "architecture.finest=5e-4 points.interior=2000 points.face=512",
     f"problem=kdv problem.second=9 {ADAPTED} {WINDOWS}=20 {SOLITONS} architecture.width=100 architecture.degree=8 "
     "points.interior=1536",
     f"problem=kdv problem.second=9 {ADAPTED} {WINDOWS}=30 {SOLITONS} architecture.width=130 architecture.degree=9 "
