@@ -58,12 +58,23 @@ def by_command(report: dict[str, Any]) -> str:
             "seeds"]  # fmt: skip
     rows = [
         [f"`{_words(cell, 'stop.seconds', 'threads', 'figures')}`" + r" \*" * bool(cell["notes"]),
-         _median(cell, "error"), _range(cell["results"]["error"]), _ratio(_value(cell, "estimate")),
+         *_error(cell), _ratio(_value(cell, "estimate")),
          *(_seconds(_value(cell, name)) for name in ("seconds", "process", *goals)), _verdicts(cell), _seeds(cell)]
         for cell in _measured(report)
     ]  # fmt: skip
     notes = "\n".join(f"\\* {note}" for note in report["notes"].values())
     return f"{_table(head, rows, range(1, len(head) - 2))}\n\n{notes}\n\n{_machines(report)}"
+
+
+def by_command_short(report: dict[str, Any]) -> str:
+    """A row per command: medians over the seeds of the error and of the seconds of the process."""
+    head = ["`pinn train ...`", "relative L2 error", "seconds", "seeds"]
+    rows = [
+        [f"`{_words(cell, 'stop.seconds', 'threads', 'figures')}`", _error(cell)[0], _seconds(_value(cell, "process")),
+         _seeds(cell)]
+        for cell in _measured(report)
+    ]  # fmt: skip
+    return f"{_table(head, rows)}\n\n{_machines(report)}"
 
 
 def runs(report: dict[str, Any]) -> str:
@@ -326,6 +337,7 @@ BLOCKS: dict[str, Source] = {
     "accuracy": (("default/accuracy.json",), accuracy, "pinn reproduce default/accuracy"),
     "accuracy-runs": (("default/accuracy.json",), runs, "pinn reproduce default/accuracy"),
     "one-minute": (("accuracy/one_minute.json",), by_command, "pinn reproduce accuracy/one_minute"),
+    "one-minute-short": (("accuracy/one_minute.json",), by_command_short, "pinn reproduce accuracy/one_minute"),
     "five-minutes": (("accuracy/five_minutes.json",), by_command, "pinn reproduce accuracy/five_minutes"),
     "accuracy-methods": (("accuracy/methods.json",), published_short, "pinn reproduce accuracy/methods"),
     "scale": (("default/scale.json",), scale, "pinn reproduce default/scale"),
@@ -409,6 +421,13 @@ def _median(cell: dict[str, Any], quantity: str) -> str:
 
 def _range(result: dict[str, Any]) -> str:
     return f"[{result['low']:.1e}, {result['high']:.1e}]" if result["count"] > 1 else NONE
+
+
+def _error(cell: dict[str, Any]) -> tuple[str, str]:
+    """The median and range of the error; for a cavity, of that on the centre lines."""
+    lines = "centreline" in cell["results"]
+    error = "centreline" if lines else "error"
+    return _median(cell, error) + " on the centre lines" * lines, _range(cell["results"][error])
 
 
 def _verdicts(cell: dict[str, Any]) -> str:
