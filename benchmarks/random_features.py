@@ -25,7 +25,7 @@ from pinn_cli.training.stopping import StopRules
 WIDE = "architecture.width=2500 points.interior=5120 points.face=640"
 WIDEST = "architecture.width=3000 points.interior=6144 points.face=512"
 RIDGES = "architecture=random_features"
-BUMPS = "architecture=random_bumps sampler=[graded,held_out]"
+BUMPS = "architecture=random_gaussians sampler=[graded,held_out]"
 TIME = "recipe=random_features_in_time"
 GAUSSIAN = "architecture.activation=gaussian architecture.scale=[12,1]"
 ADAPTED = "recipe=adapted_features_in_time"

@@ -16,8 +16,8 @@ from pinn_cli.methods.architectures.factorised_mlp import FactorisedMLP
 from pinn_cli.methods.architectures.fourier import Fourier
 from pinn_cli.methods.architectures.mlp import MLP
 from pinn_cli.methods.architectures.modified_mlp import ModifiedMLP
-from pinn_cli.methods.architectures.random_bumps import RandomBumps
-from pinn_cli.methods.architectures.random_waves import RandomWaves
+from pinn_cli.methods.architectures.random_fourier_features import RandomFourierFeatures
+from pinn_cli.methods.architectures.random_gaussians import RandomGaussians
 from pinn_cli.methods.architectures.sine import Sine
 
 
@@ -69,9 +69,9 @@ NETWORKS = {
     "fourier": lambda i, o: Fourier(i, o, width=8, depth=2),
     "sine": lambda i, o: Sine(i, o, width=8, depth=3),
     "factorised": lambda i, o: FactorisedMLP(i, o, width=8, depth=2),
-    "bumps": lambda i, o: shaken(RandomBumps(i, o, width=8, finest=0.05)),
-    "waves": lambda i, o: shaken(RandomWaves(i, o, width=8)),
-    "stretched waves": lambda i, o: shaken(RandomWaves(i, o, width=8, finer=3)),
+    "random Gaussians": lambda i, o: shaken(RandomGaussians(i, o, width=8, finest=0.05)),
+    "random Fourier features": lambda i, o: shaken(RandomFourierFeatures(i, o, width=8)),
+    "stretched random Fourier features": lambda i, o: shaken(RandomFourierFeatures(i, o, width=8, finer=3)),
     "ansatz": Ansatz,
     "weighted": Weighted,
 }

@@ -17,9 +17,9 @@ from pinn_cli.methods.architectures.fourier import Fourier
 from pinn_cli.methods.architectures.layers import ACTIVATIONS, INITIALISERS, activation, dense
 from pinn_cli.methods.architectures.mlp import MLP
 from pinn_cli.methods.architectures.modified_mlp import ModifiedMLP
-from pinn_cli.methods.architectures.random_bumps import RandomBumps
 from pinn_cli.methods.architectures.random_features import RandomFeatureNetwork
-from pinn_cli.methods.architectures.random_waves import RandomWaves, resolved_frequency, stretched
+from pinn_cli.methods.architectures.random_fourier_features import RandomFourierFeatures, resolved_frequency, stretched
+from pinn_cli.methods.architectures.random_gaussians import RandomGaussians
 from pinn_cli.methods.architectures.sine import Sine
 from pinn_cli.methods.grading import graded, shape_length, towards_the_ends
 from tests.conftest import refused
@@ -129,7 +129,8 @@ def test_random_features_have_the_stated_scale_and_are_not_trained():
 
 
 @pytest.mark.parametrize("make", [
-    AdaptedFeatures, MLP, ModifiedMLP, Fourier, Sine, FactorisedMLP, RandomBumps, RandomFeatureNetwork, RandomWaves,
+    AdaptedFeatures, MLP, ModifiedMLP, Fourier, Sine, FactorisedMLP, RandomFeatureNetwork, RandomFourierFeatures,
+    RandomGaussians,
 ])  # fmt: skip
 def test_one_seed_gives_the_same_bits(make):
     states = []
@@ -213,9 +214,9 @@ def test_settings_of_random_features_that_make_no_sense_are_refused(settings, wo
         RandomFeatureNetwork(2, 1, **settings)
 
 
-def test_random_waves_equal_their_formula_and_only_the_amplitudes_are_trained():
+def test_random_fourier_features_equal_their_formula_and_only_the_amplitudes_are_trained():
     torch.manual_seed(0)
-    network, z = RandomWaves(2, 3, width=7), torch.rand(5, 2)
+    network, z = RandomFourierFeatures(2, 3, width=7), torch.rand(5, 2)
     assert [tuple(p.shape) for p in network.parameters()] == [(3, 7), (3,)]
     assert not network(z).any()
     torch.nn.init.normal_(network.output_layer.weight)
@@ -228,7 +229,7 @@ def test_random_waves_equal_their_formula_and_only_the_amplitudes_are_trained():
 def test_wave_vectors_are_uniform_in_the_ellipsoid(radii):
     """In a ball of dimension D the length to the power D is uniform, and each entry has the variance 1 / (D + 2)."""
     torch.manual_seed(0)
-    w = RandomWaves(3, 1, width=20_000, frequency=radii).hidden.weight / torch.tensor(radii)
+    w = RandomFourierFeatures(3, 1, width=20_000, frequency=radii).hidden.weight / torch.tensor(radii)
     assert float(w.norm(dim=1).max()) <= 1 + 1e-6
     assert (w.norm(dim=1) ** 3).mean() == pytest.approx(1 / 2, abs=0.01)
     assert w.var(0).numpy() == pytest.approx(1 / 5, rel=0.05)
@@ -237,7 +238,7 @@ def test_wave_vectors_are_uniform_in_the_ellipsoid(radii):
 
 def test_phases_are_uniform_over_a_turn():
     torch.manual_seed(0)
-    phase = RandomWaves(1, 1, width=20_000).hidden.bias
+    phase = RandomFourierFeatures(1, 1, width=20_000).hidden.bias
     assert phase.min() >= 0
     assert phase.max() <= 2 * pi
     assert float(phase.var()) == pytest.approx((2 * pi) ** 2 / 12, rel=0.05)
@@ -248,14 +249,15 @@ def test_there_are_two_waves_in_each_direction_for_a_degree_of_freedom(inputs, v
     r = resolved_frequency(1000, inputs)
     assert volume * (r / pi) ** inputs == pytest.approx(1000 / 2**inputs)
     torch.manual_seed(0)
-    assert float(RandomWaves(inputs, 1, width=1000).hidden.weight.norm(dim=1).max()) == pytest.approx(r, rel=0.01)
+    w = RandomFourierFeatures(inputs, 1, width=1000).hidden.weight
+    assert float(w.norm(dim=1).max()) == pytest.approx(r, rel=0.01)
 
 
-def test_a_smooth_function_that_is_not_periodic_is_a_sum_of_random_waves():
+def test_a_smooth_function_that_is_not_periodic_is_a_sum_of_random_fourier_features():
     """The Runge function has poles at distance 0.2 from [-1, 1]: 120 waves give 9 digits, 120 polynomials 10."""
     torch.manual_seed(0)
     z = torch.linspace(-1, 1, 600, dtype=torch.float64)[:, None]
-    network, u = RandomWaves(1, 1, width=120).double(), 1 / (1 + 25 * z**2)
+    network, u = RandomFourierFeatures(1, 1, width=120).double(), 1 / (1 + 25 * z**2)
     phi = torch.sin(z @ network.hidden.weight.T + network.hidden.bias)
     c = torch.linalg.lstsq(phi, u, driver="gelsd", rcond=1e-14).solution
     assert float((phi @ c - u).norm() / u.norm()) < 1e-8
@@ -269,14 +271,14 @@ def test_stretched_waves_are_shorter_at_the_faces_and_express_layers_there():
     assert s.tolist() == pytest.approx([-1, 0, 1])
     assert (slope / slope[1]).tolist() == pytest.approx([7, 1, 7])
     unit = torch.rand(9, 2, dtype=torch.float64)
-    at = RandomWaves(2, 1, width=9, finer=7.0).gathered(unit)
+    at = RandomFourierFeatures(2, 1, width=9, finer=7.0).gathered(unit)
     torch.testing.assert_close(stretched(2 * at - 1, 7.0), 2 * unit - 1)
     z = torch.cos(torch.linspace(0, pi, 1000, dtype=torch.float64))[:, None]
     u = torch.exp((z - 1) / 0.01)
     errors = []
     for finer in (1.0, 7.0):
         torch.manual_seed(0)
-        phi = RandomWaves(1, 1, width=100, finer=finer).double().hidden(z)
+        phi = RandomFourierFeatures(1, 1, width=100, finer=finer).double().hidden(z)
         c = torch.linalg.lstsq(phi, u, driver="gelsd", rcond=1e-14).solution
         errors.append(float((phi @ c - u).abs().max()))
     assert errors[1] < 0.01 * errors[0]
@@ -291,12 +293,12 @@ def test_stretched_waves_are_shorter_at_the_faces_and_express_layers_there():
 ])
 def test_frequencies_that_make_no_sense_are_refused(settings, words):
     with pytest.raises(UsageError, match=re.escape(words)):
-        RandomWaves(2, 1, **settings)
+        RandomFourierFeatures(2, 1, **settings)
 
 
-def test_random_bumps_equal_their_formula_and_only_the_heights_are_trained():
+def test_random_gaussians_equal_their_formula_and_only_the_heights_are_trained():
     torch.manual_seed(0)
-    network, z = RandomBumps(2, 3, width=7).double(), torch.rand(5, 2, dtype=torch.float64)
+    network, z = RandomGaussians(2, 3, width=7).double(), torch.rand(5, 2, dtype=torch.float64)
     assert [tuple(p.shape) for p in network.parameters()] == [(3, 7), (3,)]
     assert not network(z).any()
     torch.nn.init.normal_(network.output_layer.weight)
@@ -308,7 +310,7 @@ def test_random_bumps_equal_their_formula_and_only_the_heights_are_trained():
 
 def test_bumps_are_as_wide_as_their_distance_from_the_nearest_end():
     torch.manual_seed(0)
-    network = RandomBumps(2, 1, width=20_000, finest=1e-4).hidden
+    network = RandomGaussians(2, 1, width=20_000, finest=1e-4).hidden
     distance = 1 - network.centre.abs()
     steepness = network.weight * (distance + 2e-4)
     assert float(steepness.min()) == pytest.approx(0.3, rel=0.01)
@@ -320,7 +322,7 @@ def test_bumps_are_as_wide_as_their_distance_from_the_nearest_end():
 def test_few_bumps_express_layers_of_every_width():
     """exp(-x / eps) on [0, 1] with the same 500 bumps for eps from 0.1 to 1e-4."""
     torch.manual_seed(0)
-    network = RandomBumps(1, 1, width=500, finest=1e-5).double()
+    network = RandomGaussians(1, 1, width=500, finest=1e-5).double()
     z = 2 * towards_the_ends(torch.linspace(0, 1, 2000, dtype=torch.float64), 1e-5)[:, None] - 1
     bumps = network.hidden(z)
     for eps in (0.1, 1e-2, 1e-3, 1e-4):
@@ -334,9 +336,9 @@ def test_few_bumps_express_layers_of_every_width():
     ({"finest": 0}, "architecture.finest=0: expected a number between 0 and 0.1"),
     ({"finest": 0.1}, "architecture.finest=0.1: expected a number between 0 and 0.1"),
 ])
-def test_settings_of_random_bumps_that_make_no_sense_are_refused(settings, words):
+def test_settings_of_random_gaussians_that_make_no_sense_are_refused(settings, words):
     with pytest.raises(UsageError, match=re.escape(words)):
-        RandomBumps(2, 1, **settings)
+        RandomGaussians(2, 1, **settings)
 
 
 def test_a_sine_network_equals_its_formula_and_its_frequencies_are_trained():
@@ -383,7 +385,7 @@ def test_the_exponents_of_a_factorised_network_have_the_stated_mean_and_spread()
     assert s.std().item() == pytest.approx(0.2, abs=0.01)
 
 
-@pytest.mark.parametrize("make", [RandomFeatureNetwork, RandomWaves, partial(RandomWaves, finer=7)])
+@pytest.mark.parametrize("make", [RandomFeatureNetwork, RandomFourierFeatures, partial(RandomFourierFeatures, finer=7)])
 def test_a_redrawn_hidden_layer_is_another_one_of_the_same_kind(make):
     network, points = make(2, 1, width=9).double(), 2 * torch.rand(9, 2, dtype=torch.float64) - 1
     one, same = (network.redrawn(points, torch.Generator().manual_seed(1)) for _ in range(2))

@@ -194,7 +194,7 @@ def test_a_network_without_an_output_layer_is_refused_before_a_folder_is_made(he
 
 def test_bumps_and_points_that_are_graded_resolve_a_layer_of_unknown_width():
     """The layer is 1e-3 of the domain; 300 uniform points would have none inside it."""
-    layer = ["problem=boundary_layer", "problem.eps=1e-3", "architecture=random_bumps", "sampler=[graded,held_out]"]
+    layer = ["problem=boundary_layer", "problem.eps=1e-3", "architecture=random_gaussians", "sampler=[graded,held_out]"]
     assert error(trained(*layer, "architecture.width=400", "points.interior=1000")) < 1e-6
 
 

@@ -13,9 +13,9 @@ RECIPES = catalogue.options("recipe")
 WEIGHTINGS = catalogue.options("weighting")
 NEEDED = {  # settings that have no value until the user gives one, and a recipe that has no settings for other parts
     "adapted_features": ["recipe=adapted_features_in_time"],
-    "random_bumps": ["recipe=random_features"],
+    "random_gaussians": ["recipe=random_features"],
     "random_features": ["recipe=random_features"],
-    "random_waves": ["recipe=random_features"],
+    "random_fourier_features": ["recipe=random_features"],
     "sine": ["recipe=random_features"],
     "continuation": ["strategy.continuation.coefficient=k", "strategy.continuation.through=[1]"],
     "pseudo_time": ["strategy.pseudo_time.evolves={pde: u}"],

@@ -1,4 +1,4 @@
-"""Sums of random plane waves, of which only the amplitudes are trained."""
+"""Random Fourier features: sums of random plane waves, of which only the amplitudes are trained."""
 
 from collections.abc import Sequence
 from math import asin, gamma, pi, sqrt
@@ -13,7 +13,7 @@ from pinn_cli.methods.architectures.layers import per_input
 from pinn_cli.methods.random_features import RandomFeatures
 
 
-class RandomWaves(nn.Module):
+class RandomFourierFeatures(nn.Module):
     """u(z) = a + sum_j c_j sin(w_j . z + b_j): a and c are trained and start from 0, w and b are not.
 
     The wave vectors w_j are uniform in a ball of radius `frequency`, or in an ellipsoid with one radius for each input;

@@ -1,4 +1,4 @@
-"""Sums of random bumps that are narrow near the faces of the domain, of which only the heights are trained."""
+"""Graded Gaussian radial basis functions: narrow near the faces of the domain, and only their heights are trained."""
 
 from math import log
 
@@ -10,10 +10,10 @@ from pinn_cli.basics.memory import refuse_too_wide
 from pinn_cli.derivatives.function_rules import gaussian
 from pinn_cli.methods.grading import towards_the_ends
 
-STEEPNESS = (0.3, 3.0)  # of a bump: the distance of its centre from the nearest end, over its width
+STEEPNESS = (0.3, 3.0)  # of a Gaussian: the distance of its centre from the nearest end, over its width
 
 
-class Bumps(nn.Module):
+class Gaussians(nn.Module):
     """phi_j(z) = prod_i exp(-(w_ji (z_i - z_ji))^2): (N, I) -> (N, K) for centres and weights (K, I)."""
 
     centre: Tensor
@@ -25,24 +25,24 @@ class Bumps(nn.Module):
         self.register_buffer("weight", weight)
 
     def forward(self, z: Tensor) -> Tensor:
-        bumps = self._along(z, 0)
+        product = self._along(z, 0)
         for i in range(1, z.shape[1]):
-            bumps = bumps * self._along(z, i)
-        return bumps
+            product = product * self._along(z, i)
+        return product
 
     def _along(self, z: Tensor, i: int) -> Tensor:
         """The factors (N, K) of coordinate i; the difference comes first, because w may be very large."""
         return gaussian((z[:, i : i + 1] - self.centre[:, i]) * self.weight[:, i])
 
 
-class RandomBumps(nn.Module):
+class RandomGaussians(nn.Module):
     """u(z) = a + sum_j c_j prod_i exp(-(w_ji (z_i - z_ji))^2): a and c are trained and start from 0, w and z_j are not.
 
     z are inputs on [-1, 1] (unit scaling). Half of the coordinates of the centres z_j have a log-uniform distance from
-    the nearest end, down to `finest` (`grading.py`), and the others are uniform. Along each coordinate a bump is about
-    as wide as its centre is far from the end: w = steepness / (distance + finest), with log steepness uniform. There
-    are so bumps for a layer of any width above `finest`, along each face, without knowing it. There is no `redrawn`:
-    a second solution needs graded points too, and the error estimate draws them evenly.
+    the nearest end, down to `finest` (`grading.py`), and the others are uniform. Along each coordinate a Gaussian is
+    about as wide as its centre is far from the end: w = steepness / (distance + finest), with log steepness uniform. So
+    there are Gaussians for a layer of any width above `finest`, along each face, without knowing it. There is no
+    `redrawn`: a second solution needs graded points too, and the error estimate draws them evenly.
 
     Shapes: z (N, inputs) -> (N, outputs). Raises UsageError for a width below 1, and a `finest` that is not between 0
     and 0.1.
@@ -56,7 +56,7 @@ class RandomBumps(nn.Module):
             raise UsageError(f"architecture.finest={finest:g}: expected a number between 0 and 0.1, e.g. 1e-6")
         refuse_too_wide([inputs, width, outputs])
         self.finest = finest
-        self.hidden = _bumps(width, inputs, finest)
+        self.hidden = _gaussians(width, inputs, finest)
         self.output_layer = nn.Linear(width, outputs)
         nn.init.zeros_(self.output_layer.weight)
         nn.init.zeros_(self.output_layer.bias)
@@ -66,10 +66,10 @@ class RandomBumps(nn.Module):
         return self.output_layer(self.hidden(z))
 
 
-def _bumps(count: int, inputs: int, finest: float) -> Bumps:
-    """Bumps with random centres and weights (count, inputs)."""
+def _gaussians(count: int, inputs: int, finest: float) -> Gaussians:
+    """Gaussians with random centres and weights (count, inputs)."""
     shares = towards_the_ends(torch.rand(count, inputs, dtype=torch.float64), finest)
     distance = 2 * torch.minimum(shares, 1 - shares) + 2 * finest
     low, high = map(log, STEEPNESS)
     steepness = torch.exp(low + (high - low) * torch.rand(count, inputs))
-    return Bumps(2 * shares - 1, steepness / distance)
+    return Gaussians(2 * shares - 1, steepness / distance)
