@@ -3,6 +3,7 @@
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
+from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -91,6 +92,12 @@ def measured(compute: Callable[[], T]) -> tuple[int, int, T]:
     with Tally() as tally:
         result = compute()
     return tally.peak, tally.now, result
+
+
+def refuse_no_memory(gigabytes: float) -> None:
+    """Refuse a setting `memory` that leaves room for nothing (ValueError)."""
+    if not 0 < gigabytes < inf:
+        raise ValueError(f"memory={gigabytes:g}: expected a number of gigabytes above 0, e.g. memory=1")
 
 
 def refuse_too_many(points: int, values: int, device: torch.device, what: str) -> None:

@@ -2,6 +2,7 @@
 
 import inspect
 import sys
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,8 @@ import torch
 from omegaconf import OmegaConf
 
 from pinn_cli.configuration import catalogue
-from pinn_cli.configuration.assemble import assemble
-from pinn_cli.configuration.build import permitted_class
+from pinn_cli.configuration.assemble import PHASE, assemble
+from pinn_cli.configuration.build import Builder, permitted_class
 from pinn_cli.configuration.compose import compose
 from pinn_cli.methods import contracts
 from pinn_cli.training.jacobian import Linearisation
@@ -37,6 +38,28 @@ class Incomplete(Weighting):
 def test_every_method_inherits_its_contract(group, name) -> None:
     target = OmegaConf.load(CONF / group / f"{name}.yaml")._target_
     assert issubclass(permitted_class(target, group), KINDS[group])
+
+
+SENSELESS = {"memory": (0.0, -1.0, inf), "lr": (0.0, -1.0, inf),
+             "evaluations": (0,), "stagnation": (0,), "history": (0,)}  # fmt: skip
+OPTIMIZERS = {name: OmegaConf.load(CONF / "optimizer" / f"{name}.yaml") for name in catalogue.options("optimizer")}
+
+
+@pytest.mark.parametrize(("name", "key", "value"), [
+    (name, key, value) for name, node in OPTIMIZERS.items() for key in SENSELESS if key in node
+    for value in SENSELESS[key]
+])  # fmt: skip
+def test_a_number_with_which_an_optimizer_cannot_step_down_is_refused(name, key, value) -> None:
+    own = {k: v for k, v in OPTIMIZERS[name].items() if k not in PHASE}
+    make = Builder().part(OmegaConf.create(own | {key: value}), f"optimizer.{name}")
+    with refused(rf"^optimizer\.{name}.*\b{key}={value:g}: expected .*, e\.g\. "):
+        make()
+
+
+@pytest.mark.parametrize("sampler", ["sobol", "uniform", "graded", "adapted"])
+def test_spring_has_fresh_points_at_every_step(sampler) -> None:
+    phase = assemble(compose(["problem=helmholtz", "optimizer=spring", f"sampler=[{sampler},held_out]"])).schedule[0]
+    assert phase.sampler().every == 1
 
 
 @pytest.mark.parametrize(("protocol", "cls"), [

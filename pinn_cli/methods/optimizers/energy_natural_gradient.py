@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from pinn_cli.basics.errors import UsageError
+from pinn_cli.basics.memory import refuse_no_memory
 from pinn_cli.methods import symmetric
 from pinn_cli.methods.contracts import Objective, Optimizer, Report
 from pinn_cli.methods.optimizers.grid_search import best_step
@@ -35,7 +36,7 @@ class EnergyNaturalGradient(Optimizer):
 
     It stops with ``line_search_failed`` where no damping up to the largest diagonal entry gives a step that lowers the
     loss, and with ``stagnated`` after 20 steps in a row that each lower the loss by less than 1e-12 of itself. Raises
-    UsageError for a damping outside (0, 1).
+    UsageError for a damping outside (0, 1), and ValueError for a `memory` that is not above 0.
     """
 
     damping: float = 1e-6  # the largest, relative to the largest diagonal entry of the Gramian
@@ -49,6 +50,7 @@ class EnergyNaturalGradient(Optimizer):
 
     def __post_init__(self) -> None:
         symmetric.load()  # a part of the set-up, not of the first step
+        refuse_no_memory(self.memory)
         if not 0 < self.damping < 1:
             raise UsageError(f"optimizer.energy_natural_gradient.damping={self.damping:g}: expected a number between 0 "
                              "and 1, e.g. 1e-6")

@@ -1,6 +1,7 @@
 """Any first-order optimizer of `torch.optim`, with a learning-rate schedule."""
 
 import inspect
+import math
 from collections.abc import Callable
 from copy import deepcopy
 from difflib import get_close_matches
@@ -21,7 +22,7 @@ class TorchOptimizer(Optimizer):
     """theta <- theta - rate(n) d(grad loss), the direction d by a class `kind` in torch's interface and its `options`.
 
     `rate(n) = lr * schedule(n)`. A step computes one loss and one gradient. The report has the loss before the step,
-    and the rate. All that `kind` keeps must be in its `state_dict`.
+    and the rate. All that `kind` keeps must be in its `state_dict`. Raises ValueError for an `lr` that is not above 0.
     """
 
     endless = True
@@ -35,6 +36,8 @@ class TorchOptimizer(Optimizer):
         schedule: Schedule | None = None,
         **options: Any,
     ) -> None:
+        if not 0 < lr < math.inf:
+            raise ValueError(f"lr={lr:g}: expected a learning rate above 0, e.g. lr=1e-3")
         self.lr, self.schedule, self.options = lr, deepcopy(schedule or Constant()), options
         self.kind = kind
         self._make([nn.Parameter(torch.zeros(1, device="cpu"))])  # raises for misspelt options before the run starts

@@ -16,7 +16,7 @@ from pinn_cli.methods.optimizers.quasi_newton import QuasiNewton
 class LBFGS(QuasiNewton):
     """The quasi-Newton iteration with the last `history` pairs. `first_step` is what torch.optim.LBFGS calls `lr`.
 
-    Raises UsageError for a `first_step` that is not above 0.
+    Raises UsageError for a `first_step` that is not above 0, or a `history` below 1.
     """
 
     memory = ("s", "y")
@@ -26,6 +26,8 @@ class LBFGS(QuasiNewton):
                  first_step: float = 1.0) -> None:
         if not first_step > 0:
             raise UsageError(f"optimizer.lbfgs.first_step={first_step:g}: expected a step above 0, e.g. 1.0")
+        if history < 1:
+            raise UsageError(f"optimizer.lbfgs.history={history}: expected a number of pairs above 0, e.g. 50")
         super().__init__(evaluations, gradient_tolerance, step_tolerance, loss_tolerance, stagnation, first_step)
         self.history = history
 

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pinn_cli.basics.memory import refuse_no_memory
 from pinn_cli.methods import symmetric
 from pinn_cli.methods.contracts import Linearisation, Objective, Optimizer, Report
 from pinn_cli.methods.optimizers.normal_equations import NormalEquations, bytes_needed
@@ -67,6 +68,7 @@ class LevenbergMarquardt(Optimizer):
 
     def __post_init__(self) -> None:
         symmetric.load()  # a part of the set-up, not of the first step
+        refuse_no_memory(self.memory)
         if self.damping is not None and not self.damping > 0:
             raise ValueError(f"damping={self.damping:g}: expected a number above 0, or null")
         if not 0 < self.output_layer < math.inf:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from pinn_cli.basics.errors import UsageError
+from pinn_cli.basics.memory import refuse_no_memory
 from pinn_cli.methods.contracts import Linearisation, Objective, Optimizer, Report
 from pinn_cli.methods.linear_algebra import Triangle, bytes_needed, least_ridge, operations, triangle_of_blocks
 from pinn_cli.methods.optimizers.grid_search import loss_here
@@ -36,7 +37,7 @@ class Newton(Optimizer):
     It stops with ``stagnated`` where an undamped step has the loss that was predicted and the gradient is so small that
     another would lower it by less than 1 %: at the best that the features can express, or at the rounding floor. Also
     where no damping lowers the loss, and after 5 steps without progress. `refuse` raises UsageError for a network that
-    does not name its `output_layer`.
+    does not name its `output_layer`. Raises ValueError for a `memory` that is not above 0.
     """
 
     memory: float = 1.0
@@ -46,6 +47,9 @@ class Newton(Optimizer):
     output_layer_alone = True
     interruptible = True
     at_once = 512  # points: the derivatives of many features take much more memory than their rows
+
+    def __post_init__(self) -> None:
+        refuse_no_memory(self.memory)
 
     def refuse(self, objective: Objective) -> None:
         """Raise UsageError unless the network names a last layer that is trained."""

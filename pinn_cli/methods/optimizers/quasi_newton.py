@@ -29,7 +29,8 @@ class QuasiNewton(Optimizer):
 
     Every search begins with t = `first_step`, or t = `first_step` min(1, 1 / |g|_1) without memory. Pairs with
     s.y <= 1e-14 |s| |y| are skipped. The memory is dropped when points or weights change, because y would compare two
-    different losses. A subclass keeps the memory, and lists its attributes in `memory`.
+    different losses. A subclass keeps the memory, and lists its attributes in `memory`. Raises ValueError for
+    `evaluations` or `stagnation` below 1.
     """
 
     cadence = 10
@@ -38,6 +39,9 @@ class QuasiNewton(Optimizer):
 
     def __init__(self, evaluations: int, gradient_tolerance: float, step_tolerance: float, loss_tolerance: float,
                  stagnation: int, first_step: float = 1.0) -> None:
+        for name, number in (("evaluations", evaluations), ("stagnation", stagnation)):
+            if number < 1:
+                raise ValueError(f"{name}={number}: expected a whole number above 0, e.g. {name}=20")
         self.gradient_tolerance, self.step_tolerance = gradient_tolerance, step_tolerance
         self.loss_tolerance, self.stagnation, self.first_step = loss_tolerance, stagnation, first_step
         self.search = StrongWolfe(evaluations=evaluations)

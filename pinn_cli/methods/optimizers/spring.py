@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from pinn_cli.basics.errors import UsageError
+from pinn_cli.basics.memory import refuse_no_memory
 from pinn_cli.methods import symmetric
 from pinn_cli.methods.contracts import Objective, Optimizer, Report
 from pinn_cli.methods.optimizers.grid_search import best_step
@@ -32,7 +33,7 @@ class SPRING(Optimizer):
     """Each call of `step` forms J once. Its rows take at most `memory` gigabytes at a time.
 
     The loss of the report is that after the step, at the points of the step. A step may raise it, since the next points
-    are others. Raises UsageError for a number out of range.
+    are others. Raises UsageError or ValueError for a number out of range.
     """
 
     damping: float = 1e-3  # lambda
@@ -47,6 +48,7 @@ class SPRING(Optimizer):
 
     def __post_init__(self) -> None:
         symmetric.load()  # a part of the set-up, not of the first step
+        refuse_no_memory(self.memory)
         if not 0 < self.damping < CEILING:
             raise UsageError(f"optimizer.spring.damping={self.damping:g}: expected a number above 0, e.g. 1e-3")
         if not 0 <= self.momentum < 1:
