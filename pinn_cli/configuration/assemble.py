@@ -139,6 +139,7 @@ def model_makers(
         with torch.random.fork_rng(devices=[]), torch.device("cpu"):
             torch.manual_seed(seed)
             inner = network(inputs=features.outputs, outputs=len(problem.fields))
+            _refuse_other_inputs(inner, config)
             if hasattr(inner, "place"):
                 inner.place(lambda n: features(_anywhere(problem, n)))
             if hasattr(inner, "begin"):
@@ -150,6 +151,20 @@ def model_makers(
         return lambda problem: make(problem, seed_for(config.seed, "model", next(made)))
 
     return new_models
+
+
+def _refuse_other_inputs(network: torch.nn.Module, config: DictConfig) -> None:
+    """Refuse a network whose features gather at the ends of [-1, 1], where its inputs are others or have no ends."""
+    if not getattr(network, "unit_inputs", False):
+        return
+    name = type(network).__name__
+    if config.scaling != "unit":
+        raise UsageError(f"scaling={config.scaling}: {name} needs inputs in [-1, 1]; type scaling=unit")
+    if config.periodic:
+        raise UsageError(
+            f"periodic=[{','.join(config.periodic)}]: the features of {name} gather at the faces, and a periodic "
+            "coordinate has none; type periodic=[], or architecture=random_features"
+        )
 
 
 def _anywhere(problem: Problem, n: int) -> Tensor:

@@ -323,7 +323,8 @@ class Architecture(Protocol):
     gather somewhere may tell sampler=adapted: `gathered(unit)` moves even points (N, D) of the unit cube there. One
     whose hidden layer is random and not trained may draw another: `redrawn(through, generator)` is a module that maps z
     (N, inputs) to K features whose ridges go through the inputs `through` (K, inputs). The error estimate solves for
-    its output layer a second time with them.
+    its output layer a second time with them. One whose features lie on [-1, 1] and gather at its ends has `unit_inputs`
+    = True: other scalings and periodic coordinates are refused.
     """
 
     def __call__(self, *, inputs: int, outputs: int) -> nn.Module:

@@ -206,7 +206,7 @@ def test_ridges_go_through_the_points_that_the_network_is_given():
     ({"width": 0}, "architecture.width=0: expected a whole number above 0"),
     ({"scale": 0}, "architecture.scale=0: expected numbers above 0, e.g. 6"),
     ({"scale": [6, -1]}, "architecture.scale=[6, -1]: expected numbers above 0, e.g. 6"),
-    ({"scale": [6]}, "architecture.scale=[6]: expected one number, or one for each of the 2 inputs of the network"),
+    ({"scale": [6]}, "architecture.scale=[6]: expected one number, or one for each input of the network (2;"),
     ({"activation": "relu"}, "unknown activation 'relu'"),
 ])
 def test_settings_of_random_features_that_make_no_sense_are_refused(settings, words):
@@ -288,7 +288,7 @@ def test_stretched_waves_are_shorter_at_the_faces_and_express_layers_there():
     ({"width": 0}, "architecture.width=0: expected a whole number above 0"),
     ({"frequency": 0}, "architecture.frequency=0: expected numbers above 0"),
     ({"frequency": [8, -1]}, "architecture.frequency=[8, -1]: expected numbers above 0"),
-    ({"frequency": [8]}, "architecture.frequency=[8]: expected one number, or one for each of the 2 inputs"),
+    ({"frequency": [8]}, "architecture.frequency=[8]: expected one number, or one for each input of the network (2;"),
     ({"finer": 0.5}, "architecture.finer=0.5: expected a number from 1 to 1e6, e.g. 7"),
 ])
 def test_frequencies_that_make_no_sense_are_refused(settings, words):
@@ -500,7 +500,8 @@ def test_graded_lengths_equal_the_minimum_over_all_pairs():
     ({"degree": -1}, "architecture.degree=-1: expected a whole number from 0 on, e.g. 6"),
     ({"narrower": 0}, "architecture.narrower=0: expected a number above 0 and at most 1"),
     ({"finest": 2}, "architecture.finest=2: expected a number above 0 and at most 1"),
-    ({"inputs": 3}, "architecture=adapted_features: found 3 inputs; expected one coordinate"),
+    ({"inputs": 3}, "architecture=adapted_features: found 3 inputs; expected one space coordinate"),
+    ({"inputs": 1}, "architecture=adapted_features: found 1 input; expected one space coordinate"),
 ])
 def test_settings_of_adapted_features_that_make_no_sense_are_refused(settings, words):
     with refused(words):

@@ -1,10 +1,12 @@
 """Runs of recipe=random_features, from the command line to the verdict: they are accurate, loaded, resumed, marched."""
 
+import re
+
 import numpy as np
 import pytest
 
 from pinn_cli import load
-from pinn_cli.cli import STOPPED, main
+from pinn_cli.cli import STOPPED, USAGE, main
 from pinn_cli.configuration.assemble import assemble
 from pinn_cli.configuration.compose import compose
 from pinn_cli.configuration.plan import preview
@@ -86,6 +88,24 @@ def test_two_solutions_that_leave_the_same_residual_are_told_so():
                                  ["architecture=random_features", "architecture.activation=tanh"]])  # fmt: skip
 def test_other_settings_reach_the_solution_too(how):
     assert error(trained("problem=poisson_1d", "architecture.width=80", "points.interior=160", *how)) < 1e-5
+
+
+@pytest.mark.parametrize("network", [
+    ["recipe=random_features", "architecture=random_gaussians"],
+    ["recipe=random_features", "architecture.finer=7"],
+    ["recipe=adapted_features_in_time"],
+])  # fmt: skip
+@pytest.mark.parametrize(("word", "message"), [
+    ("scaling=none", r"scaling=none: \w+ needs inputs in \[-1, 1\]; type scaling=unit"),
+    ("scaling=standard", r"scaling=standard: \w+ needs inputs in \[-1, 1\]; type scaling=unit"),
+    ("periodic=[x]", r"periodic=\[x\]: the features of \w+ gather at the faces, and a periodic coordinate has none; "
+                     r"type periodic=\[\], or architecture=random_features|found 3 inputs; expected one space coord"),
+])  # fmt: skip
+def test_features_that_gather_at_the_faces_need_inputs_with_faces_at_both_ends_of_unit_scaling(
+    network, word, message, one_line
+):
+    assert main(["train", "problem=convection", *TINY[1:], *network, word]) == USAGE
+    assert re.search(message, refusal := one_line()), refusal
 
 
 def test_a_periodic_input_has_its_features_on_the_circle():
@@ -174,7 +194,7 @@ def test_a_resumed_run_of_adapted_features_has_the_same_bits():
 @pytest.mark.parametrize(("words", "message"), [
     (["problem=helmholtz", "strategy=[]"], "expected time as the last coordinate, and Helmholtz has x, y"),
     (["problem=reaction", f"{MARCH}.start=warm"], "type strategy.time_marching.start=fresh"),
-    (["problem=reaction", "periodic=[x]"], "found 3 inputs; expected one coordinate, not in `periodic`, and the time"),
+    (["problem=reaction", "periodic=[x]"], "found 3 inputs; expected one space coordinate, not in `periodic`"),
 ])
 def test_adapted_features_without_a_beginning_of_their_own_are_refused(words, message, capsys):
     assert main(["train", *ADAPTED, *words, "folder=run"]) == 2

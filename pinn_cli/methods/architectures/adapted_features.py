@@ -38,6 +38,7 @@ class AdaptedFeatures(nn.Module):
     inputs, fewer than 16 Gaussians, a degree below 0, and a `narrower` or `finest` that is not above 0 and at most 1.
     """
 
+    unit_inputs = True
     centre: Tensor
     weight: Tensor
     knots: Tensor
@@ -46,7 +47,8 @@ class AdaptedFeatures(nn.Module):
                  finest: float = 1.0) -> None:
         super().__init__()
         if inputs != 2:
-            raise UsageError(f"architecture=adapted_features: found {inputs} inputs; expected one coordinate, not in "
+            found = "1 input" if inputs == 1 else f"{inputs} inputs"
+            raise UsageError(f"architecture=adapted_features: found {found}; expected one space coordinate, not in "
                              "`periodic`, and the time; type architecture=random_features")
         if width < 16:
             raise UsageError(f"architecture.width={width}: expected a whole number from 16 on, e.g. 120")

@@ -84,8 +84,8 @@ def per_input(name: str, given: float | Sequence[float], inputs: int) -> Tensor:
     numbers = [given] * inputs if isinstance(given, int | float) else list(given)
     if len(numbers) != inputs:
         raise UsageError(
-            f"architecture.{name}={numbers}: expected one number, or one for each of the {inputs} inputs of the "
-            f"network (a periodic coordinate has two), e.g. [{','.join(['6'] * inputs)}]"
+            f"architecture.{name}={numbers}: expected one number, or one for each input of the network ({inputs}; a "
+            f"periodic coordinate has two), e.g. [{','.join(['6'] * inputs)}]"
         )
     if not all(0 < number < inf for number in numbers):
         raise UsageError(f"architecture.{name}={given}: expected numbers above 0, e.g. 6")

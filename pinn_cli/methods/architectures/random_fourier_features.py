@@ -26,7 +26,8 @@ class RandomFourierFeatures(nn.Module):
 
     Without a `frequency`, r is half of that where n(r) = `width`, so there are 2^D waves for each of them.
 
-    With `finer` above 1 the waves are that many times shorter at the faces than in the middle (`stretched`).
+    With `finer` above 1 the waves are that many times shorter at the faces than in the middle (`stretched`), and the
+    inputs must be on [-1, 1].
 
     Shapes: z (N, inputs) -> (N, outputs). Raises UsageError for a width below 1, a frequency that is not above 0,
     another number of frequencies than inputs, or a `finer` below 1.
@@ -41,7 +42,7 @@ class RandomFourierFeatures(nn.Module):
             raise UsageError(f"architecture.width={width}: expected a whole number above 0, e.g. 1500")
         refuse_too_wide([inputs, width, outputs])
         radii = per_input("frequency", resolved_frequency(width, inputs) if frequency is None else frequency, inputs)
-        self.radii = radii
+        self.radii, self.unit_inputs = radii, finer > 1
         self.hidden = _waves(width, radii, finer)
         self.output_layer = nn.Linear(width, outputs)
         nn.init.zeros_(self.output_layer.weight)

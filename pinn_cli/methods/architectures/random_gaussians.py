@@ -48,6 +48,8 @@ class RandomGaussians(nn.Module):
     and 0.1.
     """
 
+    unit_inputs = True
+
     def __init__(self, inputs: int, outputs: int, width: int = 1500, finest: float = 1e-6) -> None:
         super().__init__()
         if width < 1:
