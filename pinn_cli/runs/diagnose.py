@@ -47,6 +47,11 @@ def diagnose(
 
 def _parts(words: Sequence[str], folder: Path, results: Results) -> dict[str, Any]:
     """The diagnostics by name, with the settings of the run, and over them those that were typed."""
+    for word in words:
+        key, _, parts = word.partition("=")
+        if key == "diagnostics":
+            right = f"pinn diagnose {in_shell(folder)} {' '.join(parts.strip('[]').split(','))}"
+            raise UsageError(f"`{word}`: expected the names of diagnostics; type {right}")
     names = [word for word in words if "=" not in word] or options("diagnostics")
     typed = [f"diagnostics.{word.removeprefix('diagnostics.')}" for word in words if "=" in word]
     about, config = results.read_attributes(), read_back(results.read_config(), results.path)

@@ -499,6 +499,8 @@ def test_a_wrong_argument_of_diagnose_gets_one_line(here, capsys, one_line):
         "a ntk": "unknown diagnostics `ntk`",
         "a ntk_spectrum ntk_spectrum.point=3": "did you mean `points`",
         "a ntk_spectrum ntk_spectrum.points=0": "ntk_spectrum.points=0: expected",
+        "a diagnostics=ntk_spectrum": "expected the names of diagnostics; type pinn diagnose a ntk_spectrum",
+        "a diagnostics=[ntk_spectrum,hessian_spectrum]": "type pinn diagnose a ntk_spectrum hessian_spectrum",
         "b": "there is no run `b`",
     }.items():
         assert cli.main(["diagnose", *words.split()]) == cli.USAGE
