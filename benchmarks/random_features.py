@@ -8,6 +8,7 @@ Every run is trained by the loop of `pinn train`, without a folder. The seconds 
 first Newton step to the last, without imports, set-up and verdict.
 """
 
+import shlex
 import sys
 import time
 from statistics import median
@@ -24,15 +25,16 @@ from pinn_cli.training.stopping import StopRules
 
 WIDE = "architecture.width=2500 points.interior=5120 points.face=640"
 WIDEST = "architecture.width=3000 points.interior=6144 points.face=512"
-RIDGES = "architecture=random_features"
-BUMPS = "architecture=random_gaussians sampler=[graded,held_out]"
+FEATURES = "recipe=random_features"
+RIDGES = f"{FEATURES} architecture=random_features"
+GAUSSIANS = f"{FEATURES} architecture=random_gaussians sampler=[graded,held_out]"
 TIME = "recipe=random_features_in_time"
 GAUSSIAN = "architecture.activation=gaussian architecture.scale=[12,1]"
 ADAPTED = "recipe=adapted_features_in_time"
 SOLITONS = "architecture.narrower=1 architecture.finest=0.03"
 LOSS = "strategy.time_marching.loss"
 WINDOWS = "strategy.time_marching.windows"
-MARCHING = f"strategy=[time_marching] {WINDOWS}"
+MARCHING = f"{FEATURES} strategy=[time_marching] {WINDOWS}"
 GROWING = f"{WINDOWS}=null strategy.time_marching.steps=null strategy.time_marching.length"
 RUNS = [
     f"problem=helmholtz {RIDGES}",
@@ -48,22 +50,22 @@ RUNS = [
     f"problem=heat_2d {RIDGES}",
     f"problem=reaction {RIDGES}",
     f"problem=convection problem.beta=30 {RIDGES} {WIDE}",
-    "problem=helmholtz",
-    f"problem=helmholtz problem.a1=10 problem.a2=10 architecture.frequency=55 {WIDEST}",
-    "problem=klein_gordon",
-    "problem=wave",
-    "problem=wave problem.overtone=0.5",
-    "problem=plate",
-    "problem=plane_elasticity architecture.width=1000 points.interior=2048 points.face=256",
-    "problem=convection problem.beta=30",
-    "problem=poisson_2d",
-    "problem=heat_2d",
-    "problem=kovasznay architecture.width=800 points.interior=1664 points.face=256",
-    f"problem=convection problem.beta=50 {WIDE}",
-    f"problem=convection problem.beta=80 {WIDE}",
-    "problem=poisson_1d problem.C=6.283185307179586 problem.ripple=0.1",
-    "problem=taylor_green architecture.width=500 points.interior=1280 points.face=160",
-    "problem=taylor_green architecture.frequency=[9,9,0.9] architecture.width=1200 points.interior=2048",
+    f"problem=helmholtz {FEATURES}",
+    f"problem=helmholtz problem.a1=10 problem.a2=10 {FEATURES} architecture.frequency=55 {WIDEST}",
+    f"problem=klein_gordon {FEATURES}",
+    f"problem=wave {FEATURES}",
+    f"problem=wave problem.overtone=0.5 {FEATURES}",
+    f"problem=plate {FEATURES}",
+    f"problem=plane_elasticity {FEATURES} architecture.width=1000 points.interior=2048 points.face=256",
+    f"problem=convection problem.beta=30 {FEATURES}",
+    f"problem=poisson_2d {FEATURES}",
+    f"problem=heat_2d {FEATURES}",
+    f"problem=kovasznay {FEATURES} architecture.width=800 points.interior=1664 points.face=256",
+    f"problem=convection problem.beta=50 {FEATURES} {WIDE}",
+    f"problem=convection problem.beta=80 {FEATURES} {WIDE}",
+    f"problem=poisson_1d problem.C=6.283185307179586 problem.ripple=0.1 {FEATURES}",
+    f"problem=taylor_green {FEATURES} architecture.width=500 points.interior=1280 points.face=160",
+    f"problem=taylor_green {FEATURES} architecture.frequency=[9,9,0.9] architecture.width=1200 points.interior=2048",
     f"problem=beltrami {MARCHING}=4 architecture.width=400 points.interior=520 points.face=128 "
     "architecture.frequency=[2,2,2,0.2]",
     f"problem=beltrami {MARCHING}=4 architecture.width=800 points.interior=1024 points.face=256 "
@@ -72,8 +74,8 @@ RUNS = [
     "architecture.frequency=[2.5,2.5,2.5,0.1]",
     f"problem=beltrami {MARCHING}=8 architecture.width=1150 points.interior=1150 points.face=384 "
     "architecture.frequency=[2.5,2.5,2.5,0.1]",
-    f"problem=boundary_layer problem.eps=1e-2 {BUMPS}",
-    f"problem=boundary_layer problem.eps=1e-4 {BUMPS}",
+    f"problem=boundary_layer problem.eps=1e-2 {GAUSSIANS}",
+    f"problem=boundary_layer problem.eps=1e-4 {GAUSSIANS}",
     f"problem=reaction {TIME}",
     f"problem=reaction {TIME} architecture.scale=12",
     f"problem=reaction problem.rho=10 {TIME}",
@@ -131,12 +133,12 @@ def row(run: str, seeds: list[str]) -> str:
     found = [trained(f"{run} {seed}") for seed in seeds]
     steps, seconds = median(steps for steps, _, _ in found), median(seconds for _, _, seconds in found)
     sizes = ", ".join(f"{name} {median(errors[name] for _, errors, _ in found):.1e}" for name in found[0][1])
-    return f"| `{run}` | {steps:.0f} | {sizes} | {seconds:.1f} |"
+    return f"| `{shlex.join(run.split())}` | {steps:.0f} | {sizes} | {seconds:.1f} |"
 
 
 def trained(words: str) -> tuple[int, dict[str, float], float]:
     """The steps of a run, the relative error of each field over the whole domain, and the seconds."""
-    config = compose([*([] if "recipe=" in words else ["recipe=random_features"]), *words.split()])
+    config = compose(words.split())
     parts = assemble(config)
     run = Run(
         problem=parts.problem,

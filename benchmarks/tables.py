@@ -253,7 +253,12 @@ def unseen(kept: dict[str, dict[str, Any]]) -> str:
 
 
 def _of(run: dict[str, Any]) -> str:
-    return f"`{run['command'].replace(SMALL, '...')}`"
+    return _typed(run["command"].replace(SMALL, "..."))
+
+
+def _typed(command: str) -> str:
+    """A command as code, its words in quotes where a shell needs them."""
+    return f"`{shlex.join(command.split())}`"
 
 
 def _kind(run: dict[str, Any]) -> str:
@@ -276,7 +281,7 @@ def error_estimates(report: list[dict[str, Any]]) -> str:
         ratios = [one["estimated"][name] / true for name, true in one["error"].items()]
         numbers = [_errors(one["error"]), _errors(one["estimated"]), ", ".join(f"{q:.2g}" for q in ratios)]
         trust = "" if "%" in one["trust"].partition(":")[0] else one["trust"].partition(":")[0]
-        rows.append([f"`{one['command']}`", *numbers, f"{one['explained']:.2f}", trust])
+        rows.append([_typed(one["command"]), *numbers, f"{one['explained']:.2f}", trust])
     return _table(head, rows)
 
 
@@ -302,7 +307,7 @@ def points(runs: dict[str, Any]) -> str:
     problems, starts = ({name.split("/")[i]: None for name in runs} for i in (0, 1))
     rows = []
     for problem in problems:
-        row = [f"`{_without(next(run for name, run in runs.items() if name.startswith(f'{problem}/'))['command'])}`"]
+        row = [_typed(_without(next(run for name, run in runs.items() if name.startswith(f"{problem}/"))["command"]))]
         for start in sorted(starts, key=int):
             some = [run for name, run in runs.items() if name.startswith(f"{problem}/{start}/")]
             words = ", ".join(dict.fromkeys(f"`{run['residuals']}`" for run in some if run["residuals"] != "ok"))

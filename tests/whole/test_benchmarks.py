@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import shlex
 
 import numpy as np
 import pytest
@@ -95,3 +96,15 @@ def test_an_easier_flow_on_the_way_does_not_meet_the_goal(tmp_path, last, second
 @pytest.mark.parametrize(("values", "middle"), [((1, 3, 2), 2), ((1, np.inf, np.inf), None), ((1, 2, np.inf), 2)])
 def test_a_goal_that_was_not_reached_counts_as_later_than_any(values, middle):
     assert result(None, values)["median"] == middle
+
+
+def test_a_run_of_random_features_is_a_command_and_the_page_shows_it_as_it_is_typed(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    script, page = importlib.import_module("random_features"), (ROOT / "docs" / "methods.md").read_text()
+    shown = [f"| `{shlex.join(run.split())}` |" for run in script.RUNS]
+    assert [row for row in shown if row.count("recipe=") != 1 or row not in page] == []
+    typed = []
+    monkeypatch.setattr(script, "compose", typed.extend)
+    with pytest.raises(AttributeError):  # nothing is assembled of the nothing that was composed
+        script.trained(script.RUNS[0])
+    assert typed == script.RUNS[0].split()
