@@ -43,6 +43,7 @@ class DefectCorrection:
 
     `before` and `after` are |F(u)| and |F(u + du)|, F = (r_k / s_k), at points that the solve has not seen. Of the
     misfit to measurements only the part that du removes counts: the rest is noise, and no error of the model.
+    `at_solve` is |F(u)| at the points of the solve, which may hit what the others miss.
     `peaks_before` and `peaks_after` are the same of the few residuals in the interior that are largest before: those of
     a singular solution stay, while the many small ones around them vanish. `noise` has samples of the change of du that
     the noise of measurements causes. `common` is the correlation of the residuals before and after in the interior.
@@ -105,6 +106,8 @@ class DefectCorrection:
 
         measured = F.keys() - set(self.equations)
         before, misfit = squares(unseen, None, self.equations), squares(unseen, None, measured)
+        self.at_solve = math.sqrt(sum(float((F[n] * solved.weights[n]).norm() / responses[n]) ** 2
+                                      for n in self.equations))  # fmt: skip
         self.before, self.after = math.sqrt(before), math.inf
         at = self.correction
         for step in range(self.steps):

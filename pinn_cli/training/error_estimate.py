@@ -22,6 +22,9 @@ What remains belongs to errors that the features cannot express: where it is mos
 lower bound. It does not see another solution of the same equations far away (a wrong branch). If the residual of u + du
 is no smaller than that of u, the linearised equations are no guide over the distance |du|, and this is said. They may
 be none either where the residuals are large against the terms of the equations: such an estimate is called rough.
+
+Where all residuals are rounding errors there is nothing to explain: the estimate is then at the rounding floor if du
+is as small. If it is not, a point of the solve has seen what the others miss, and the estimate is no guide.
 """
 
 import copy
@@ -45,13 +48,14 @@ from pinn_cli.training.objective import Objective
 from pinn_cli.training.residuals import Residuals
 from pinn_cli.training.second_solution import SecondSolution, is_random
 
-GOOD, POOR = 0.6, 0.4  # explained: from GOOD on within a factor of 3 where measured, below POOR a lower bound
+POOR = 0.4  # explained: from here on within a factor of 3 where measured, below a lower bound
 NEAR_ZERO = 0.1  # relative error of a field or coefficient that may be near 0: its absolute error is told too
 COMMON = 0.6  # correlation of residuals: above it two solutions share what they lack
 WORSE = 3.0  # residual of a second solution / residual: above it the second one says nothing of the first
 ENOUGH = 0.75  # explained: more columns are not tried
 COLUMNS = (400, 800)  # of the first attempt and of the second
 ROUNDING = 1e-13  # |F(u)|: there is nothing to explain
+SETTLED = 1e-9  # |du| / deviation of the field: above it the change is none by rounding
 TRIAL = 4  # columns at most for each training point
 AT_ONCE = 2000  # points that are evaluated together
 NOISE_POINTS = 300  # points at which the effect of noise is measured
@@ -61,7 +65,8 @@ NOISE_POINTS = 300  # points at which the effect of noise is measured
 class Estimate:
     """Estimated errors |du| / |u + du| by field, and how far they can be trusted.
 
-    `explained` is the share of the residual that du removes; 0 or less: the equations hold no better for u + du.
+    `explained` is the share of the residual that du removes; 0 or less: the equations hold no better for u + du; NaN:
+    there is nothing to explain at the points where it is measured. `at_floor`: nor anywhere else, and du is as small.
     `peaks` is the same of the few largest residuals: they stay if the solution is singular, or finer than the features.
     `unknowns` has |change| / |value| of each trained coefficient, `changes` |change|; `correction` is du (N,) at the
     points asked for. `common` is the correlation of the residuals of two solutions with different random features
@@ -76,6 +81,7 @@ class Estimate:
     changes: Mapping[str, float] = field(default_factory=dict)
     correction: Mapping[str, Tensor] = field(default_factory=dict)
     common: float = math.nan
+    at_floor: bool = False
     why: str = ""
 
     @property
@@ -84,6 +90,8 @@ class Estimate:
 
         Two solutions need not explain each other's residual, but they must not leave the same one.
         """
+        if self.at_floor:
+            return False
         if self._are_two:
             return not (self.explained >= 1 - WORSE and self.common <= COMMON)
         return not min(self.explained, self.peaks) >= POOR
@@ -94,16 +102,21 @@ class Estimate:
         return not math.isnan(self.common) and not min(self.explained, self.peaks) >= POOR
 
     def is_trusted(self, solved: bool) -> bool:
-        """Whether `trust` is a plain share: then the errors are no lower bounds, and may stop a run."""
+        """Whether the errors are no lower bounds and may stop a run.
+
+        Their words (`trust`) are then a plain share, the difference to a second solution, or the rounding floor.
+        """
         return solved and not self.why and not self.is_bound
 
     def trust(self, solved: bool = True) -> str:
         """How far the errors can be trusted; `solved`: the equations hold, as far as the verdict can say."""
         share = f"{100 * self.explained:.0f} % of the residual explained"
-        if not self.explained > (1 - WORSE if self._are_two else 0):
+        if not (self.at_floor or self.explained > (1 - WORSE if self._are_two else 0)):
             return "no guide: the corrected solution has no smaller residual, and the error may be many times as large"
         if not solved:
             return "rough: the verdict is not ok, and the error may be many times as large"
+        if self.at_floor:
+            return "at the rounding floor"
         if self._are_two:
             same = "a rough lower bound: a second solution with other features leaves the same residual"
             return same if self.is_bound else "the difference to a second solution with other features"
@@ -152,8 +165,8 @@ def _estimate(
     parts: list[DefectCorrection] = []
     for piece in pieces:
         parts.append(_best(piece, each, seed, parts[-1].correction if parts else None))
-    norms = zip(*((p.before, p.after, p.peaks_before, p.peaks_after) for p in parts), strict=True)
-    before, after, peaks_before, peaks_after = (math.hypot(*each) for each in norms)
+    norms = zip(*((p.before, p.after, p.peaks_before, p.peaks_after, p.at_solve) for p in parts), strict=True)
+    before, after, peaks_before, peaks_after, at_solve = (math.hypot(*each) for each in norms)
     u, du = changes(parts, [p.correction for p in parts], problem, X, names)
     noise = _noise(parts, problem, X[:: max(1, len(X) // NOISE_POINTS)], names)
     whole = {name: u[name] + du[name] for name in names}
@@ -161,14 +174,17 @@ def _estimate(
     moved = _mean([p.correction.unknowns for p in parts])
     value = _mean([p.residuals.unknowns for p in parts])
     sizes = {n: math.hypot(d, noise.get(n, 0.0)) for n, d in moved.items()}
+    deviations = zip(problem.fields, torch.stack([p.size for p in parts]).amax(0).tolist(), strict=True)
+    settled = all(size[name] <= SETTLED * d for name, d in deviations if name in size)
     return Estimate(
         error={name: _ratio(size[name], rms(v)) for name, v in whole.items()},
-        explained=1 - after / before if before > ROUNDING else 1.0,
+        explained=1 - after / before if before > ROUNDING else math.nan,
         peaks=1 - peaks_after / peaks_before if peaks_before > ROUNDING else 1.0,
         unknowns={n: _ratio(size, abs(moved[n] + value[n])) for n, size in sizes.items()},
         changes=sizes,
         correction=du,
         common=max(p.common for p in parts) if isinstance(parts[-1], SecondSolution) else math.nan,
+        at_floor=settled and max(before, after, at_solve) <= ROUNDING,
     )
 
 

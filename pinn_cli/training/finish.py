@@ -88,6 +88,7 @@ def conclude(
                 **({} if estimated.why else {
                     "explained": estimated.explained,
                     "peaks": estimated.peaks,
+                    **({} if isnan(estimated.common) else {"common": estimated.common}),
                     "trust": estimated.trust(verdict.solved),
                 }),
                 "lines": done.estimates(),

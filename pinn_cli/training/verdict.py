@@ -14,13 +14,14 @@ from pinn_cli.methods.contracts import RATIO
 from pinn_cli.physics.points import fresh_points
 from pinn_cli.physics.problem import Problem
 from pinn_cli.physics.terms import rms
-from pinn_cli.training.error_estimate import GOOD, Estimate
+from pinn_cli.training.error_estimate import Estimate
 from pinn_cli.training.objective import Objective
 from pinn_cli.training.residuals import Residuals
 
 SMALL = 1e-2  # a constraint counts as satisfied if its held-out residual / its largest term is below this
-SMALLER = 1e-3  # the same where the estimate of the error explains too little to be right within a factor of 3
+SMALLER = 1e-3  # the same where the estimate of the error may not be trusted
 NEGLIGIBLE = 1e-3  # below this it may be larger than at the training points: both are small
+ROUNDING = 1e-10  # below this they come from rounding errors, and it says nothing that one is larger
 FITTED = 0.5  # measurements count as fitted if their residual / their variation is below this: they have noise
 BIASED = 5e-2  # measurements contradict the equations if their mean residual / their variation is above this, and
 CHANCE = 5.0  # this many standard errors: then it is no noise
@@ -38,7 +39,7 @@ class Verdict:
     measured   residual of measurements / their variation
     biased     mean residual of measurements / their variation, 0 where noise explains it
     estimated  estimated error / variation, by field
-    explained  how much of the residuals the estimate explains (`error_estimate.py`); None: not measured
+    trusted    whether the estimate may be trusted where the equations hold (`error_estimate.py`); None: not measured
     points     training points of a constraint on each part of its region
     doubts     what was said of the problem before its training (`physics/doubts.py`)
     advice     what may help where the equations do not hold, or not well enough; "": train longer
@@ -49,15 +50,16 @@ class Verdict:
     measured: Mapping[str, float] = field(default_factory=dict)
     biased: Mapping[str, float] = field(default_factory=dict)
     estimated: Mapping[str, float] = field(default_factory=dict)
-    explained: float | None = None
+    trusted: bool | None = None
     points: Mapping[str, int] = field(default_factory=dict)
     doubts: Sequence[str] = ()
     advice: str = ""
 
     @property
     def larger(self) -> list[str]:
-        """The constraints whose residual is clearly larger at unseen points."""
-        return [name for name, q in self.ratio.items() if not q < RATIO]
+        """The constraints whose residual is clearly larger at unseen points, and not near rounding errors."""
+        bound = {name: inf if size < ROUNDING else RATIO for name, size in self.relative.items()}
+        return [name for name, q in self.ratio.items() if not q < bound.get(name, RATIO)]
 
     @property
     def broken(self) -> list[str]:
@@ -66,12 +68,8 @@ class Verdict:
 
     @property
     def large(self) -> list[str]:
-        bound = SMALLER if self._is_unexplained else SMALL
+        bound = SMALLER if self.trusted is False else SMALL
         return [name for name, size in self.relative.items() if not size < bound]
-
-    @property
-    def _is_unexplained(self) -> bool:
-        return self.explained is not None and not self.explained >= GOOD
 
     @property
     def _advice(self) -> str:
@@ -104,7 +102,7 @@ class Verdict:
             )
         if self.large:
             sizes = _list(self.relative, self.large)
-            why = ", and the estimated error does not explain it" if self._is_unexplained else ""
+            why = ", and the estimated error does not explain it" if self.trusted is False else ""
             return (
                 f"the equation is not satisfied yet: held-out residual relative to its largest term {sizes}{why}; "
                 f"{self._advice}"
@@ -143,7 +141,7 @@ def worst(verdicts: Sequence[Verdict]) -> Verdict:
         measured=largest([v.measured for v in verdicts]),
         biased=largest([v.biased for v in verdicts]),
         estimated=largest([v.estimated for v in verdicts]),
-        explained=next((v.explained for v in verdicts if v.explained is not None), None),
+        trusted=next((v.trusted for v in verdicts if v.trusted is not None), None),
         points={name: n for v in verdicts for name, n in v.points.items()},
         doubts=[doubt for v in verdicts for doubt in v.doubts],
         advice=next((v.advice for v in verdicts if v.advice), ""),
@@ -167,7 +165,7 @@ def judge(
     return worst([
         examine(problem, objective, seed),
         *(examine(seam.problem, seam, seed, only=seam.batch) for seam in seams),
-        Verdict(estimated=errors, explained=estimated.explained, doubts=doubts, advice=advice),
+        Verdict(estimated=errors, trusted=estimated.is_trusted(solved=True), doubts=doubts, advice=advice),
     ])  # fmt: skip
 
 

@@ -134,13 +134,22 @@ def test_a_run_that_is_far_from_its_equations_is_not_stopped_by_an_estimate():
         (Estimate({"u": 1e-9}, 0.9, peaks=0.1), True, False),
         (Estimate({"u": 1e-9}, -0.1), True, False),
         (Estimate({"u": 1e-9}, float("nan")), True, False),
+        (Estimate({"u": 1e-9}, float("nan"), common=0.1), True, False),
+        (Estimate({"u": 1e-9}, -0.5, common=0.3), True, True),
+        (Estimate({"u": 1e-9}, -0.5, common=0.3), False, False),
+        (Estimate({"u": 1e-9}, -2.5, common=0.3), True, False),
+        (Estimate({"u": 1e-9}, 0.2, common=0.9), True, False),
+        (Estimate({"u": 1e-15}, float("nan"), at_floor=True), True, True),
+        (Estimate({"u": 1e-15}, float("nan"), common=0.1, at_floor=True), True, True),
+        (Estimate({"u": 1e-15}, float("nan"), at_floor=True), False, False),
         (Estimate(why="none"), True, False),
     ],
 )
-def test_an_estimate_is_trusted_where_its_words_are_a_plain_share(estimate, solved, trusted):
+def test_an_estimate_is_trusted_where_its_words_say_so(estimate, solved, trusted):
     assert estimate.is_trusted(solved) is trusted
     if not estimate.why:
-        assert bool(re.fullmatch(r"\d+ % of the residual explained", estimate.trust(solved))) is trusted
+        words = r"\d+ % of the residual explained|the difference to a second solution.*|at the rounding floor"
+        assert bool(re.fullmatch(words, estimate.trust(solved))) is trusted
 
 
 def test_the_largest_estimated_error_counts_and_none_is_infinite():

@@ -48,7 +48,9 @@ def estimated(objective):
     """The estimate, and whether it may be trusted."""
     problem = objective.problem
     made = estimate(objective, problem.domain.grid(30), 0, problem)
-    return made, made.is_trusted(judge(problem, objective, made).solved)
+    verdict = judge(problem, objective, made)
+    assert verdict.trusted is made.is_trusted(solved=True)
+    return made, made.is_trusted(verdict.solved)
 
 
 @pytest.mark.parametrize("words", [["problem=wave"], ["problem=klein_gordon"], ["problem=helmholtz", "problem.a2=1"],
@@ -59,6 +61,15 @@ def test_the_estimated_error_is_right_within_a_factor_of_3_although_no_feature_e
     made, trusted = estimated(objective)
     assert trusted
     assert 1 / 3 < made.error["u"] / error(objective) < 3
+
+
+def test_at_the_rounding_floor_estimate_and_verdict_say_no_more_than_this():
+    objective = trained("problem=poisson_1d", "architecture.width=200", "points.interior=400")
+    made, trusted = estimated(objective)
+    assert trusted
+    assert made.trust() == "at the rounding floor"
+    assert max(made.error["u"], error(objective)) < 1e-13
+    assert str(judge(objective.problem, objective, made)).endswith("are as small as at the training points")
 
 
 UNRESOLVED = [
@@ -115,7 +126,9 @@ def test_a_periodic_input_has_its_features_on_the_circle():
 
 def test_a_loaded_run_gives_the_stored_fields(here):
     assert main(["train", "problem=wave", *TINY, "folder=run"]) == 0
-    u, stored = load(here / "run"), Results(here / "run/results.h5").read("fields")
+    results = Results(here / "run/results.h5")
+    assert abs(results.read("error_estimate")["common"]) < 1
+    u, stored = load(here / "run"), results.read("fields")
     X = stored["points"]
     np.testing.assert_allclose(u(x=X[:, 0], t=X[:, 1]), stored["prediction/u"], atol=1e-9)
 

@@ -22,6 +22,7 @@ from pinn_cli.physics.piecewise import Marched, Piecewise
 from pinn_cli.problems.convection import Convection
 from pinn_cli.problems.helmholtz import Helmholtz
 from pinn_cli.training import error_estimate
+from pinn_cli.training.defect_correction import sobol
 from pinn_cli.training.error_estimate import POOR, Estimate, estimate
 from pinn_cli.training.estimate_records import EstimateRecords
 from pinn_cli.training.finish import Conclusion
@@ -132,6 +133,43 @@ def test_only_an_estimate_that_may_be_trusted_counts_for_the_end_of_a_run(proble
     assert columns["estimate/trusted"] == trusted
     assert 1e-6 < columns["estimated_error/u"] < 1e-2
     assert run.progress.estimated == (columns["estimated_error/u"] if trusted else inf)
+
+
+@dataclass
+class Spike(Problem):
+    """u_xx = -pi^2 sin(pi x) - a source that is 1e-6 wide, u = 0 at both ends: u = sin(pi x) without the source."""
+
+    coordinates = ("x",)
+    fields = ("u",)
+    at: float = 0.7
+
+    def __post_init__(self):
+        self.domain = Box(x=(0, 1), names={"ends": ["x=0", "x=1"]})
+
+    @on("interior")
+    def pde(self, x, u_xx):
+        return u_xx + pi**2 * torch.sin(pi * x) + 1e6 * torch.exp(-(((x - self.at) / 1e-6) ** 2))
+
+    @on("ends")
+    def wall(self, u):
+        return u
+
+
+def test_a_residual_that_only_a_point_of_the_solve_sees_leaves_no_guide():
+    hit = float(sobol(Spike().domain, "interior", 1, seed=0))
+    found, _ = estimated(Spike(at=hit), lambda x: torch.sin(pi * x))
+    assert found.error["u"] > 1e-3
+    assert "no guide" in found.lines()[0]
+    assert not found.is_trusted(solved=True)
+
+
+def test_residuals_that_are_rounding_errors_everywhere_are_called_so():
+    found, _ = estimated(Spike(), lambda x: torch.sin(pi * x))  # no point sees the source
+    assert found.error["u"] < 1e-14
+    assert found.lines() == [f"estimated error u {found.error['u']:.0e} (relative L2; at the rounding floor)"]
+    assert "rough" in found.trust(solved=False)
+    assert found.is_trusted(solved=True)
+    assert not found.is_trusted(solved=False)
 
 
 def test_an_error_in_a_front_is_found_along_it():
@@ -436,7 +474,7 @@ def test_no_share_is_printed_of_a_run_whose_equations_do_not_hold():
     [
         ({}, True),
         ({"relative": {"pde": 0.02}}, False),
-        ({"relative": {"pde": 5e-3}, "explained": 0.1}, False),
+        ({"relative": {"pde": 5e-3}, "trusted": False}, False),
         ({"ratio": {"pde": 9.0}, "relative": {"pde": 5e-3}}, False),
         ({"doubts": ["the constraints do not determine u"]}, False),
         ({"biased": {"data": 0.3}}, False),

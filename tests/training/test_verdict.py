@@ -236,9 +236,9 @@ def test_the_advice_is_that_of_the_run():
         assert str(worst([wrong, Verdict(advice="more steps change nothing")])).endswith("; more steps change nothing")
 
 
-@pytest.mark.parametrize(("explained", "ok"), [(0.9, True), (0.1, False), (float("nan"), False), (None, True)])
-def test_residuals_must_be_smaller_where_the_estimate_of_the_error_does_not_explain_them(explained, ok):
-    found = worst([Verdict(relative={"pde": 5e-3}), Verdict(explained=explained)])
+@pytest.mark.parametrize(("trusted", "ok"), [(True, True), (False, False), (None, True)])
+def test_residuals_must_be_smaller_where_the_estimate_of_the_error_may_not_be_trusted(trusted, ok):
+    found = worst([Verdict(relative={"pde": 5e-3}), Verdict(trusted=trusted)])
     assert found.ok is ok
     assert ("the estimated error does not explain it" in str(found)) is not ok
 
@@ -247,6 +247,13 @@ def test_a_negligible_residual_may_be_larger_between_the_points():
     words = "ok: residuals at unseen points are small, though pde 3 times those at the training points"
     assert str(Verdict(ratio={"pde": 3.0}, relative={"pde": 1e-5})) == words
     assert not Verdict(ratio={"pde": float("nan")}, relative={"pde": 1e-5}).ok
+
+
+def test_of_rounding_errors_it_is_not_said_that_one_is_larger():
+    words = "ok: residuals at unseen points are as small as at the training points"
+    assert str(Verdict(ratio={"pde": 159.0}, relative={"pde": 3e-11})) == words
+    for ratio in (float("nan"), float("inf")):
+        assert not Verdict(ratio={"pde": ratio}, relative={"pde": 1e-13}).ok
 
 
 def test_a_residual_that_is_not_finite_between_the_points_asks_for_no_more_points():
