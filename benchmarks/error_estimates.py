@@ -23,7 +23,7 @@ POINTS = ["points.interior=2048", "points.face=128"]  # of the default, unless a
 RIDGES = "recipe=random_features architecture=random_features"
 
 CASES = [
-    "problem=advection_diffusion stop.steps=40",
+    "problem=outflow_layer stop.steps=40",
     "problem=burgers stop.steps=200",
     "problem=burgers stop.steps=60",
     "problem=lid_driven_cavity stop.steps=40",

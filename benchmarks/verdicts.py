@@ -39,7 +39,7 @@ CASES = {
     "wave": f"problem=wave {SMALL} stop.steps=120",
     "wave exact": f"problem=wave {SMALL} constraints=exact stop.steps=120",
     "diffusion": f"problem=diffusion {SMALL} stop.steps=80",
-    "advection_diffusion": f"problem=advection_diffusion {SMALL} stop.steps=120",
+    "outflow_layer": f"problem=outflow_layer {SMALL} stop.steps=120",
     "convection_diffusion": f"problem=convection_diffusion {SMALL} stop.steps=120",
     "burgers": f"problem=burgers {SMALL} stop.steps=150",
     "heat_2d": f"problem=heat_2d {SMALL} stop.steps=80",

@@ -1,0 +1,1 @@
+"""Equations on the unit square with periodic sides, solved by Fourier modes."""
