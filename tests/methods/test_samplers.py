@@ -17,6 +17,7 @@ from pinn_cli.methods.samplers.adapted import Adapted
 from pinn_cli.methods.samplers.counts import plan
 from pinn_cli.methods.samplers.graded import Graded
 from pinn_cli.methods.samplers.grid import Grid
+from pinn_cli.methods.samplers.quasi_random import Halton, Hammersley, LatinHypercube
 from pinn_cli.methods.samplers.sobol import Sobol
 from pinn_cli.methods.samplers.uniform import Uniform
 from pinn_cli.methods.seeds import seed_for
@@ -25,7 +26,7 @@ from pinn_cli.physics.problem import Problem, on
 from tests.conftest import refused
 
 POINTS = {"interior": 256, "face": 32, "data": "all"}
-SAMPLERS = [Uniform, Sobol, Graded, Grid]
+SAMPLERS = [Uniform, Sobol, Graded, Grid, LatinHypercube, Halton, Hammersley]
 
 
 @dataclass

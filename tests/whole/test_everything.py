@@ -5,11 +5,13 @@ All pairs are slow together. The others are those in which each problem and each
 
 from copy import deepcopy
 from functools import cache
+from inspect import signature
 from itertools import product
 from math import isfinite
 
 import pytest
 import torch
+from hydra.utils import get_class
 
 from pinn_cli.configuration import catalogue, plan
 from pinn_cli.configuration.assemble import assemble
@@ -20,6 +22,7 @@ from pinn_cli.training.objective import Objective
 
 PROBLEMS, ARCHITECTURES = catalogue.options("problem"), catalogue.options("architecture")
 WEIGHTINGS, OPTIMIZERS = catalogue.options("weighting"), catalogue.options("optimizer")
+SAMPLERS = catalogue.options("sampler")
 SMALL = ["points.interior=4", "points.face=2", "architecture.width=5", "architecture.depth=2", "device=cpu"]
 
 
@@ -100,6 +103,30 @@ def test_every_optimizer_takes_steps_on_every_problem(problem, optimizer):
         chosen.step(objective)
     after = float(objective.loss().detach())
     assert after < before if optimizer in ("levenberg_marquardt", "lbfgs") else isfinite(after)
+
+
+@pytest.mark.parametrize(("problem", "sampler"), pairs(SAMPLERS))
+def test_every_sampler_draws_for_every_problem_and_three_optimizers(problem, sampler):
+    """Two steps, the second on new points where the sampler can: the loss is finite, the points lie in the domain."""
+    settings = composed("problem=helmholtz", f"sampler=[{sampler}]").sampler[sampler]
+    draws = "points" in signature(get_class(settings._target_)).parameters
+    words = [f"sampler=[{sampler if draws else f'sobol,{sampler}'}]"]
+    words += [f"sampler.{sampler}.{key}={n}" for key, n in (("every", 1), ("pool", 64)) if key in settings]
+    if sampler == "adapted":  # it asks the network
+        words += ["architecture=random_fourier_features", "architecture.width=9"]
+    if sampler == "grid_subset":
+        words += [f"sampler.grid_subset.nodes={[5] * parts_of(problem).problem.domain.dimension}"]
+    for optimizer in ("adam", "lbfgs", "levenberg_marquardt"):
+        parts = parts_of(problem, f"optimizer={optimizer}", *words)
+        objective, phase = plan.preview(parts), parts.schedule[0]
+        chosen, points = phase.optimizer(), phase.sampler()
+        points.begin_stage(parts.problem)
+        objective.batch = {}
+        for step in range(2):
+            objective.begin(points.draw(step, parts.problem, objective))
+            assert isfinite(float(torch.as_tensor(chosen.step(objective).values["loss/total"])))
+        inside = [X for name, X in objective.batch.items() if objective.constraints[name].region == "interior"]
+        assert all(parts.problem.domain.contains(X).all() for X in inside)
 
 
 @pytest.mark.parametrize("scaling", ["none", "unit", "standard"])

@@ -1,0 +1,39 @@
+"""Residual-based adaptive refinement: points are added where the residual is large."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pinn_cli.methods.contracts import Objective
+from pinn_cli.methods.proxies import drawn, sizes
+from pinn_cli.methods.samplers.rad import density
+from pinn_cli.methods.samplers.redrawn import Redrawn
+from pinn_cli.physics.problem import Problem
+
+
+@dataclass
+class Rar(Redrawn):
+    """The `add` points of the pool with the largest residuals join the others (Lu, Meng, Mao & Karniadakis 2021)."""
+
+    add: int = 10
+
+    def renewed(self, names: Sequence[str], X: Tensor, problem: Problem, objective: Objective) -> Tensor:
+        pool = self.fresh(problem, X)
+        size = sizes(objective, names, pool)
+        return torch.cat([X, pool[size.topk(min(self.add, len(pool))).indices]])
+
+
+@dataclass
+class RarD(Redrawn):
+    """`add` points join the others, drawn with the density |r|^k / mean |r|^k + c (Wu et al. 2023)."""
+
+    add: int = 10
+    power: float = 2.0
+    floor: float = 0.0
+
+    def renewed(self, names: Sequence[str], X: Tensor, problem: Problem, objective: Objective) -> Tensor:
+        pool = self.fresh(problem, X)
+        p = density(sizes(objective, names, pool), self.power, self.floor)
+        return torch.cat([X, pool[drawn(p, min(self.add, len(pool)), self.generator).to(pool.device)]])

@@ -1,0 +1,106 @@
+"""The base of all samplers that move the points of the interior while the run trains."""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from pinn_cli.basics.errors import UsageError
+from pinn_cli.methods.contracts import Batch, Objective, Sampler
+from pinn_cli.methods.seeds import seed_for
+from pinn_cli.physics.points import fresh_points
+from pinn_cli.physics.problem import Problem
+
+
+@dataclass
+class Redrawn(Sampler):
+    """Wraps a sampler: every `every` steps the points of the interior are drawn anew, by the residuals at a pool.
+
+    The sampler before it gives the first points of the interior, and all points elsewhere. The pool are `pool` random
+    points, new ones for every draw. Raises UsageError for numbers that are not possible.
+    """
+
+    candidates: ClassVar[float] = 1e6  # as many as are evaluated at once
+
+    inner: Sampler
+    seed: int = 0
+    every: int = 100
+    pool: int = 20000
+    stage: int = 0
+    moved: dict[str, Tensor] = field(default_factory=dict)  # of the interior, by the first constraint on them
+
+    def __post_init__(self) -> None:
+        for name in ("every", "pool"):
+            if (found := getattr(self, name)) is not None and found < 1:
+                raise UsageError(f"sampler: found {name}={found}; expected a whole number above 0")
+        self.generator = torch.Generator("cpu").manual_seed(seed_for(self.seed, type(self).__name__))
+        self._base: Batch = {}
+        self.batch: Batch = {}
+
+    @abstractmethod
+    def renewed(self, names: Sequence[str], X: Tensor, problem: Problem, objective: Objective) -> Tensor:
+        """The next points (n, D) of the constraints `names`, which are at X (N, D) now."""
+
+    def due(self, step: int, objective: Objective) -> bool:
+        """Whether the points are drawn anew before this step."""
+        return step > 0 and step % self.every == 0
+
+    def begin_stage(self, problem: Problem) -> None:
+        self.inner.begin_stage(problem)
+        self.moved, self._base, self.batch, self.stage = {}, {}, {}, self.stage + 1
+
+    def draw(self, step: int, problem: Problem, objective: Objective) -> Batch:
+        """The points in use; the same tensors as before where nothing changes."""
+        base = self.inner.draw(step, problem, objective)
+        changed = base.keys() != self._base.keys() or any(base[n] is not self._base[n] for n in base)
+        if self.due(step, objective):
+            for names in self._groups(base, objective):
+                X = self.moved.get(names[0], base[names[0]])
+                self.moved[names[0]] = self.renewed(names, X, problem, objective).to(X)
+            changed = True
+        if changed or not self.batch:
+            self._base, self.batch = base, self._joined(base, objective)
+        return self.batch
+
+    def fresh(self, problem: Problem, like: Tensor, n: int | None = None) -> Tensor:
+        """n random points of the interior (n, D), as many as the pool has if no number is given."""
+        count = max(self.pool, len(like)) if n is None else n
+        return fresh_points(problem, "interior", count, self.generator, like)
+
+    def _groups(self, base: Batch, objective: Objective) -> list[list[str]]:
+        """Names of the constraints in the interior, by the points they share."""
+        groups: dict[int, list[str]] = {}
+        for name, X in base.items():
+            if objective.constraints[name].region == "interior":
+                groups.setdefault(id(X), []).append(name)
+        return list(groups.values())
+
+    def _joined(self, base: Batch, objective: Objective) -> Batch:
+        own = {name: self.moved[group[0]] for group in self._groups(base, objective) for name in group
+                 if group[0] in self.moved}  # fmt: skip
+        return {name: own.get(name, X) for name, X in base.items()}
+
+    def values(self) -> Mapping[str, float | Tensor]:
+        return self.inner.values()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The points in use, each tensor once."""
+        tensors = list({id(X): X for X in self.batch.values()}.values())
+        return {
+            "inner": self.inner.state_dict(),
+            "stage": self.stage,
+            "moved": list(self.moved),
+            "tensors": tensors,
+            "shared": {name: next(i for i, Y in enumerate(tensors) if Y is X) for name, X in self.batch.items()},
+            "generator": self.generator.get_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.inner.load_state_dict(state["inner"])
+        self.stage, self._base = state["stage"], self.inner.batch
+        self.batch = {name: state["tensors"][i] for name, i in state["shared"].items()}
+        self.moved = {name: self.batch[name] for name in state["moved"]}
+        self.generator.set_state(state["generator"].cpu())

@@ -1,0 +1,241 @@
+"""Samplers that move the points of the interior: densities, counts, stalls, and the same points after a resume."""
+
+import io
+from dataclasses import dataclass
+from math import cos, pi
+
+import pytest
+import torch
+from scipy.stats import chisquare
+
+from pinn_cli.basics.errors import UsageError
+from pinn_cli.methods.proxies import drawn, losses, sizes, slopes
+from pinn_cli.methods.samplers.adaptive import AdaptiveGradient, AdaptiveResidual
+from pinn_cli.methods.samplers.r3 import R3
+from pinn_cli.methods.samplers.rad import Rad
+from pinn_cli.methods.samplers.rar import Rar, RarD
+from pinn_cli.methods.samplers.uniform import Uniform
+from pinn_cli.methods.samplers.vrba import Vrba
+from pinn_cli.methods.stall import Stall
+from pinn_cli.physics.domains import Box
+from pinn_cli.physics.problem import Problem, on
+
+SAMPLERS = [Rad, Rar, RarD, R3, Vrba, AdaptiveResidual, AdaptiveGradient]
+
+
+@dataclass
+class Square(Problem):
+    coordinates = ("x", "y")
+    fields = ("u",)
+
+    def __post_init__(self):
+        self.domain = Box(x=(0, 2), y=(-1, 1))
+
+    @on("interior")
+    def pde(self, u):
+        return u
+
+    @on("boundary")
+    def wall(self, u):
+        return u
+
+
+class Known:
+    """An objective whose residual is x (1 + y^2) everywhere; its loss falls only if `falls`."""
+
+    device, dtype = torch.device("cpu"), torch.float64
+
+    def __init__(self, falls=True):
+        self.problem, self.base, self.batch = Square(), {"pde": 4.0, "wall": 1.0}, {}
+        self.constraints = {c.name: c for c in self.problem.constraints()}
+        self.falls, self.loss = falls, 1.0
+
+    def residual(self, name, X):
+        return X[:, 0] * (1 + X[:, 1] ** 2)
+
+    def losses(self):
+        self.loss *= 0.5 if self.falls else 1.0
+        return {"pde": torch.tensor(self.loss), "wall": torch.tensor(0.0)}
+
+
+def trained(sampler, objective, steps, first=0):
+    """The batches of some steps."""
+    out = []
+    for step in range(first, first + steps):
+        objective.batch = sampler.draw(step, objective.problem, objective)
+        out.append(objective.batch)
+    return out
+
+
+def made(kind, seed=0, n=400, **settings):
+    inner = Uniform({"interior": n, "face": 8}, seed=seed, every=None)
+    sampler = kind(inner, seed=seed, **settings)
+    sampler.begin_stage(Square())
+    return sampler
+
+
+def counts(points, bins=6):
+    """How many points lie in each of bins x bins equal parts of the domain."""
+    ix = (points[:, 0] / 2 * bins).long().clamp(0, bins - 1)
+    iy = ((points[:, 1] + 1) / 2 * bins).long().clamp(0, bins - 1)
+    return torch.bincount(ix * bins + iy, minlength=bins * bins).double()
+
+
+def expected(density, total, bins=6, n=240):
+    """The counts of `total` points with this density (by quadrature over the domain)."""
+    node = (torch.arange(n, dtype=torch.float64) + 0.5) / n
+    x, y = torch.meshgrid(2 * node, 2 * node - 1, indexing="ij")
+    X = torch.stack([x.ravel(), y.ravel()], 1)
+    p = density(X)
+    ix = (X[:, 0] / 2 * bins).long().clamp(0, bins - 1) * bins + ((X[:, 1] + 1) / 2 * bins).long().clamp(0, bins - 1)
+    share = torch.zeros(bins * bins, dtype=torch.float64).index_add(0, ix, p)
+    return total * share / share.sum()
+
+
+def size(X):
+    return X[:, 0] * (1 + X[:, 1] ** 2)
+
+
+def rad(X, power=1.0, floor=1.0):
+    raised = size(X) ** power
+    return raised / raised.mean() + floor
+
+
+def slope(X):
+    """|d/dx| + |d/dy| of (x (1 + y^2))^2."""
+    x, y = X.T
+    return 2 * x * (1 + y**2) ** 2 + (4 * x**2 * y * (1 + y**2)).abs()
+
+
+NODES = {"pool": 203**2, "every": 1, "momentum": 0.0, "patience": 1000, "period": 10**9, "jitter": "symmetric"}
+DENSITIES = {
+    "rad": (Rad, {"every": 1, "pool": 40000}, rad),
+    "rad squared": (Rad, {"every": 1, "pool": 40000, "power": 2.0, "floor": 0.0}, lambda X: size(X) ** 2),
+    "vrba": (Vrba, {"every": 1, "pool": 40000, "memory": 0.0, "rate": 1.0},
+             lambda X: 2 ** (size(X) / 4)),
+    "adaptive_residual": (AdaptiveResidual, NODES, size),
+    "adaptive_gradient": (AdaptiveGradient, NODES, slope),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DENSITIES)
+def test_points_have_the_density_that_was_asked_for(name):
+    """Chi-square over 36 parts of the domain; even points fail it. Few of the pool are drawn, none of them twice."""
+    kind, settings, density = DENSITIES[name]
+    many = []
+    for seed in range(40):
+        sampler, objective = made(kind, seed=seed, n=100, **settings), Known()
+        if "period" in settings:
+            sampler.start = 1 - sampler.period  # at the end of the cycle no node is drawn evenly
+        many.append(trained(sampler, objective, 2)[1]["pde"])
+    points = torch.cat(many)
+    asked = expected(density, len(points))
+    assert chisquare(counts(points), asked).pvalue > 1e-3
+    even = torch.rand(len(points), 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 2
+    assert chisquare(counts(even - torch.tensor([0.0, 1.0])), asked).pvalue < 1e-6
+
+
+@pytest.mark.parametrize("kind", SAMPLERS)
+def test_a_resumed_run_draws_the_same_points(kind):
+    settings = {"every": 2} | ({} if kind is R3 else {"pool": 600})
+    whole, objective = made(kind, **settings), Known(falls=False)
+    batches = trained(whole, objective, 9)
+    first, other = made(kind, **settings), Known(falls=False)
+    trained(first, other, 5)
+    stream = io.BytesIO()
+    torch.save(first.state_dict(), stream)
+    stream.seek(0)
+    second = made(kind, **settings)
+    second.load_state_dict(torch.load(stream, weights_only=True))
+    other.batch = second.batch
+    assert all(torch.equal(second.batch[name], batches[4][name]) for name in batches[4])
+    for kept, again in zip(batches[5:], trained(second, other, 4, first=5), strict=True):
+        assert all(torch.equal(kept[name], again[name]) for name in kept)
+
+
+@pytest.mark.parametrize("kind", SAMPLERS)
+def test_points_lie_in_the_domain_and_the_boundary_keeps_its_points(kind):
+    sampler, objective = made(kind, every=2, **({} if kind is R3 else {"pool": 600})), Known()
+    batches = trained(sampler, objective, 5)
+    assert batches[0]["pde"] is batches[1]["pde"]
+    assert batches[2]["pde"] is not batches[1]["pde"]
+    for batch in batches:
+        assert objective.problem.domain.contains(batch["pde"]).all()
+        assert batch["wall"] is batches[0]["wall"]
+    more = {Rar: 20, RarD: 20}.get(kind, 0)
+    assert len(batches[-1]["pde"]) == 400 + more
+
+
+def test_rar_adds_the_points_of_the_pool_with_the_largest_residuals():
+    sampler, objective = made(Rar, every=1, pool=2000, add=5), Known()
+    first, second = trained(sampler, objective, 2)
+    assert torch.equal(second["pde"][:400], first["pde"])
+    assert size(second["pde"][400:]).min() > 3.5  # of at most 4
+
+
+def test_r3_keeps_the_points_above_the_mean_residual():
+    sampler, objective = made(R3), Known()
+    first, second = (batch["pde"] for batch in trained(sampler, objective, 2))
+    kept = first[size(first) > size(first).mean()]
+    assert torch.equal(second[: len(kept)], kept)
+    assert not any((second[len(kept) :, None] == first).all(-1).any(1))
+
+
+def test_no_node_is_drawn_twice():
+    """Also where more are wanted than have a density above 0."""
+    sampler, objective = made(AdaptiveResidual, n=400, pool=441, every=1, jitter="none"), Known()
+    sampler.period = 4
+    for batch in trained(sampler, objective, 6)[1:]:
+        assert len(batch["pde"].unique(dim=0)) == 400
+    p = torch.tensor([0.0, 0.0, 1.0, 0.0])
+    assert sorted(drawn(p, 4, torch.Generator().manual_seed(0)).tolist()) == [0, 1, 2, 3]
+    assert drawn(p, 1, torch.Generator().manual_seed(0), without=[2]).tolist() != [2]
+
+
+def test_the_even_share_follows_a_cosine_and_a_stall_begins_it_anew():
+    sampler, objective = made(AdaptiveResidual, pool=900, every=6, period=12, patience=4), Known()
+    trained(sampler, objective, 7)
+    assert sampler.share == pytest.approx((1 + cos(pi * 5 / 12)) / 2)
+    assert sampler.stalls == 0
+    objective.falls = False
+    trained(sampler, objective, 5, first=7)
+    assert sampler.stalls == 1
+    assert sampler.share == 1.0
+
+
+def test_a_stall_is_a_number_of_looks_without_an_improvement():
+    stall = Stall(patience=3, absolute=1e-3)
+    assert [stall.look(loss) for loss in (1.0, 0.9, 0.8995, 0.8994, 0.8993)] == [False, False, False, False, True]
+    relative = Stall(patience=2, absolute=0.0, relative=0.5)
+    assert [relative.look(loss) for loss in (1e-8, 4e-9, 3e-9, 2.5e-9)] == [False, False, False, True]
+    stall.reset()
+    assert not stall.look(5.0)
+    with pytest.raises(UsageError, match="patience=0"):
+        Stall(patience=0)
+
+
+def test_momentum_adds_the_proxy_of_the_draw_before():
+    sampler, objective = made(AdaptiveResidual, pool=400, every=1, momentum=0.5), Known()
+    trained(sampler, objective, 2)
+    before = sampler.before["pde"]
+    torch.testing.assert_close(before, sizes(objective, ["pde"], Square().domain.sample("interior", _lattice(20))))
+
+
+def _lattice(n):
+    axis = torch.arange(1, n + 1, dtype=torch.float64) / (n + 1)
+    return torch.stack(torch.meshgrid(axis, axis, indexing="ij"), -1).reshape(-1, 2)
+
+
+def test_proxies_are_the_loss_at_a_point_and_its_slopes():
+    X = torch.rand(50, 2, dtype=torch.float64)
+    torch.testing.assert_close(losses(Known(), ["pde"], X), 4 * size(X) ** 2)
+    torch.testing.assert_close(sizes(Known(), ["pde"], X), 2 * size(X))
+    torch.testing.assert_close(slopes(Known(), ["pde"], X), 4 * slope(X))
+
+
+@pytest.mark.parametrize("settings", [{"every": 0}, {"pool": 0}, {"period": 0}, {"jitter": "up"}, {"momentum": -1.0}])
+def test_impossible_settings_are_refused(settings):
+    with pytest.raises(UsageError, match="expected"):
+        made(AdaptiveResidual, **settings)
+
+
