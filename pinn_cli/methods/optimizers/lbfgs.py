@@ -23,12 +23,12 @@ class LBFGS(QuasiNewton):
 
     def __init__(self, history: int = 50, evaluations: int = 25, gradient_tolerance: float = 0.0,
                  step_tolerance: float = 0.0, loss_tolerance: float = 0.0, stagnation: int = 20,
-                 first_step: float = 1.0) -> None:
+                 first_step: float = 1.0, keep: bool = False) -> None:
         if not first_step > 0:
             raise UsageError(f"optimizer.lbfgs.first_step={first_step:g}: expected a step above 0, e.g. 1.0")
         if history < 1:
             raise UsageError(f"optimizer.lbfgs.history={history}: expected a number of pairs above 0, e.g. 50")
-        super().__init__(evaluations, gradient_tolerance, step_tolerance, loss_tolerance, stagnation, first_step)
+        super().__init__(evaluations, gradient_tolerance, step_tolerance, loss_tolerance, stagnation, first_step, keep)
         self.history = history
 
     @property

@@ -28,9 +28,9 @@ class QuasiNewton(Optimizer):
     ``nonfinite``           the loss or its gradient at the start of a step is not a number
 
     Every search begins with t = `first_step`, or t = `first_step` min(1, 1 / |g|_1) without memory. Pairs with
-    s.y <= 1e-14 |s| |y| are skipped. The memory is dropped when points or weights change, because y would compare two
-    different losses. A subclass keeps the memory, and lists its attributes in `memory`. Raises ValueError for
-    `evaluations` or `stagnation` below 1.
+    s.y <= 1e-14 |s| |y| are skipped. The memory is dropped when points or weights change, because it belongs to
+    another loss; with `keep` it stays, and only pairs of one loss are added. A subclass keeps the memory, and lists its
+    attributes in `memory`. Raises ValueError for `evaluations` or `stagnation` below 1.
     """
 
     cadence = 10
@@ -38,10 +38,11 @@ class QuasiNewton(Optimizer):
     memory: tuple[str, ...] = ()  # attributes of the memory, for the checkpoint
 
     def __init__(self, evaluations: int, gradient_tolerance: float, step_tolerance: float, loss_tolerance: float,
-                 stagnation: int, first_step: float = 1.0) -> None:
+                 stagnation: int, first_step: float = 1.0, keep: bool = False) -> None:
         for name, number in (("evaluations", evaluations), ("stagnation", stagnation)):
             if number < 1:
                 raise ValueError(f"{name}={number}: expected a whole number above 0, e.g. {name}=20")
+        self.keep = keep
         self.gradient_tolerance, self.step_tolerance = gradient_tolerance, step_tolerance
         self.loss_tolerance, self.stagnation, self.first_step = loss_tolerance, stagnation, first_step
         self.search = StrongWolfe(evaluations=evaluations)
@@ -88,7 +89,8 @@ class QuasiNewton(Optimizer):
         """Loss and gradient at theta; those of the last accepted step while points and weights are the same."""
         weights = dict(objective.weights)
         if not len(self.gradient) or objective.points_changed or not _equal(weights, self.weights):
-            self._forget()
+            if not self.keep:
+                self._forget()
             self.loss, self.gradient = _value_and_gradient(objective)
         self.weights = weights
         return self.loss, self.gradient

@@ -35,8 +35,9 @@ class SSBroyden(QuasiNewton):
     memory = ("H",)
 
     def __init__(self, self_scaled: bool = True, evaluations: int = 25, gradient_tolerance: float = 0.0,
-                 step_tolerance: float = 0.0, loss_tolerance: float = 0.0, stagnation: int = 20) -> None:
-        super().__init__(evaluations, gradient_tolerance, step_tolerance, loss_tolerance, stagnation)
+                 step_tolerance: float = 0.0, loss_tolerance: float = 0.0, stagnation: int = 20,
+                 keep: bool = False) -> None:
+        super().__init__(evaluations, gradient_tolerance, step_tolerance, loss_tolerance, stagnation, keep=keep)
         self.self_scaled = self_scaled
 
     @property

@@ -1,0 +1,25 @@
+"""The base of optimizers that take the steps of another one and judge them."""
+
+from dataclasses import dataclass
+
+from pinn_cli.methods.contracts import Objective, Optimizer
+
+
+@dataclass
+class Wrapping(Optimizer):
+    """Has the flags and the costs of `inner`."""
+
+    inner: Optimizer
+
+    def __post_init__(self) -> None:
+        for name in ("cadence", "at_once", "remedy", "least_squares", "interruptible", "output_layer_alone"):
+            setattr(self, name, getattr(self.inner, name))
+
+    def refuse(self, objective: Objective) -> None:
+        self.inner.refuse(objective)
+
+    def workspace(self, parameters: int, rows: int, itemsize: int) -> float:
+        return self.inner.workspace(parameters, rows, itemsize)
+
+    def operations(self, parameters: int, rows: int) -> float:
+        return self.inner.operations(parameters, rows)
