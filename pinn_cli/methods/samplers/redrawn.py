@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,8 +23,6 @@ class Redrawn(Sampler):
     points, new ones for every draw. Raises UsageError for numbers that are not possible.
     """
 
-    candidates: ClassVar[float] = 1e6  # as many as are evaluated at once
-
     inner: Sampler
     seed: int = 0
     every: int = 100
@@ -36,6 +34,7 @@ class Redrawn(Sampler):
         for name in ("every", "pool"):
             if (found := getattr(self, name)) is not None and found < 1:
                 raise UsageError(f"sampler: found {name}={found}; expected a whole number above 0")
+        self.candidates = 1e6  # for the memory: as many as are evaluated at once
         self.generator = torch.Generator("cpu").manual_seed(seed_for(self.seed, type(self).__name__))
         self._base: Batch = {}
         self.batch: Batch = {}
