@@ -18,6 +18,7 @@ from pinn_cli.methods.corrections import Corrected, lead_to_defect
 from pinn_cli.methods.seeds import seed_for
 from pinn_cli.methods.strategies.direct import Direct
 from pinn_cli.methods.strategies.pseudo_time import Step
+from pinn_cli.methods.wrapping import Wrapping
 from pinn_cli.physics.points import fresh_points
 from pinn_cli.physics.problem import Problem
 
@@ -99,25 +100,16 @@ def _innermost(strategy: Strategy) -> Direct:
 
 
 @dataclass
-class Judged(Optimizer):
+class Judged(Wrapping):
     """Places the features at its first step, takes the steps of `inner`, and undoes one that fails at unseen points.
 
     `left` is the share of the first residual that earlier rounds have left.
     """
 
-    inner: Optimizer
     left: float
     seed: int
     first: float | None = None  # |F| at the unseen points before the first step
     best: float = inf
-
-    def __post_init__(self) -> None:
-        self.cadence, self.at_once, self.remedy = self.inner.cadence, self.inner.at_once, self.inner.remedy
-        self.least_squares, self.interruptible = self.inner.least_squares, self.inner.interruptible
-        self.output_layer_alone = True
-
-    def refuse(self, objective: Objective) -> None:
-        self.inner.refuse(objective)
 
     def step(self, objective: Objective) -> Report:
         """One step, or none and the share of the residual that cannot be explained."""
@@ -159,12 +151,6 @@ class Judged(Optimizer):
 
     def _generator(self, purpose: str) -> torch.Generator:
         return torch.Generator("cpu").manual_seed(seed_for(self.seed, purpose))
-
-    def workspace(self, parameters: int, rows: int, itemsize: int) -> float:
-        return self.inner.workspace(parameters, rows, itemsize)
-
-    def operations(self, parameters: int, rows: int) -> float:
-        return self.inner.operations(parameters, rows)
 
     def state_dict(self) -> dict[str, Any]:
         return {"inner": self.inner.state_dict(), "first": self.first, "best": self.best}
