@@ -67,11 +67,11 @@ def by_command(report: dict[str, Any]) -> str:
 
 
 def by_command_short(report: dict[str, Any]) -> str:
-    """A row per command: medians over the seeds of the error and of the seconds of the process."""
-    head = ["`pinn train ...`", "relative L2 error", "seconds", "seeds"]
+    """A row per problem: medians over the seeds of the error and of the seconds of the process."""
+    head = ["problem", "relative L2 error", "seconds", "seeds"]
     rows = [
-        [f"`{_words(cell, 'stop.seconds', 'threads', 'figures')}`", _error(cell)[0], _seconds(_value(cell, "process")),
-         _seeds(cell)]
+        [f"`{' '.join(word for word in _words(cell).split() if word.startswith('problem'))}`", _error(cell)[0],
+         _seconds(_value(cell, "process")), _seeds(cell)]
         for cell in _measured(report)
     ]  # fmt: skip
     return f"{_table(head, rows)}\n\n{_machines(report)}"
