@@ -52,7 +52,8 @@ class Parts:
     diagnostics: dict[str, Diagnostic] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     step_memory: dict[str, float] = field(default_factory=dict)  # bytes by phase, once the run was previewed
-    step_shape: dict[str, tuple[int, int]] = field(default_factory=dict)  # parameters and residuals, likewise
+    step_shape: dict[str, tuple[int, int]] = field(default_factory=dict)  # parameters solved for, and residuals
+    step_seconds: dict[str, Callable[[], float]] = field(default_factory=dict)  # by phase: measures and counts them
 
 
 def assemble(config: DictConfig, typed: Collection[str] = (), notes: Collection[str] = ()) -> Parts:

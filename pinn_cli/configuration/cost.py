@@ -26,7 +26,8 @@ from pinn_cli.training.objective import Objective
 from pinn_cli.training.residuals import AT_ONCE
 
 PROBE = 16  # points at which the memory of a step is measured
-SIDE = 512  # of the matrix product that is timed
+FEW, TIMED = 16, 512  # points of every constraint at which the evaluations of a step are timed
+OPERATIONS = 5e8  # of the factorisation that is timed
 SLOW = 10.0  # seconds a step above which the plan offers another way
 
 
@@ -90,11 +91,11 @@ def nested_passes(wanted: Iterable[Key], D: int, F: int) -> int:
     return 1 + F * sum(2 ** sum(index) for index in differentiated)
 
 
-# --- Memory -----------------------------------------------------------------------------------------------------------
+# --- Memory and time --------------------------------------------------------------------------------------------------
 
 
-class StepMemory:
-    """Bytes that one step needs at its peak.
+class StepCost:
+    """Bytes that one step needs at its peak, and its seconds.
 
     Residuals, their gradient and the rows of J take memory in proportion to the points. So each is computed once at
     PROBE points of every region, with the network, dtype and device of the run, and its bytes are counted.
@@ -106,6 +107,10 @@ class StepMemory:
     `workspace` is what the optimizer needs besides. A sampler also evaluates the residuals at `candidates` fresh points
     per training point, without a gradient and at most AT_ONCE at a time. A compiled step needs less than this. A phase
     for which the strategy adds to the network, or the sampler points, is counted with these.
+
+    The seconds of a least-squares step are those of its evaluations (F, all of J, and the loss with its gradient),
+    which grow with the points, and those of its linear algebra, at the rate of a smaller piece. Steps that try several
+    lengths or dampings take longer.
     """
 
     def __init__(self, stage: Stage, parts: Parts) -> None:
@@ -117,7 +122,7 @@ class StepMemory:
         optimizer, model = phase.optimizer(), self.model_of(phase.name)
         counts, candidates = self._counts(phase, points), max(s.candidates for s in _chain(phase.sampler()))
         totals = [sum({counts[name] for name in group}) for group in model.groups]  # equal numbers share their points
-        workspace = optimizer.workspace(model.parameters, sum(counts.values()), self.parts.dtype.itemsize)
+        workspace = optimizer.workspace(model.solved(optimizer), sum(counts.values()), self.parts.dtype.itemsize)
 
         def needed(compute: Callable, kept: bool = False) -> list[float]:
             return [n * model.per_point(i, compute)[kept] for i, n in enumerate(totals)]
@@ -133,8 +138,14 @@ class StepMemory:
         return max(step, *fresh)
 
     def shape(self, phase: Phase) -> tuple[int, int]:
-        """The parameters and the residuals of one step of a phase."""
-        return self.model_of(phase.name).parameters, sum(self._counts(phase).values())
+        """The parameters that one step of a phase solves for, and its residuals."""
+        return self.model_of(phase.name).solved(phase.optimizer()), sum(self._counts(phase).values())
+
+    def seconds(self, phase: Phase) -> float:
+        """About those of one step of a least-squares phase, measured on smaller pieces."""
+        optimizer, model, shape = phase.optimizer(), self.model_of(phase.name), self.shape(phase)
+        rate = _rate(optimizer, *shape, self.parts.dtype, self.parts.device)
+        return model.seconds(self._counts(phase)) + optimizer.operations(*shape) / rate
 
     def _counts(self, phase: Phase, points: Mapping[str, Count] | None = None) -> dict[str, int]:
         """Points by constraint, with those that a sampler adds at once."""
@@ -172,6 +183,36 @@ class _Model:
         self.size = objective.dtype.itemsize
         self.per_point = cache(self._per_point)
 
+    def solved(self, optimizer: Optimizer) -> int:
+        """How many parameters the optimizer trains: all, or those of the output layer and the unknowns."""
+        if not optimizer.output_layer_alone:
+            return self.parameters
+        return int(self.objective.output_layer.sum()) + sum(p.numel() for p in self.objective.unknowns.values())
+
+    def seconds(self, counts: Mapping[str, int]) -> float:
+        """Those of the evaluations of a step at these numbers of points, by constraint."""
+        most = max(counts.values(), default=0)
+        self._evaluations(counts, FEW)  # the first one prepares what later ones keep
+        few, many = self._evaluations(counts, FEW), self._evaluations(counts, TIMED)
+        return many + max(0, most - TIMED) * max(0.0, many - few) / (TIMED - FEW)
+
+    def _evaluations(self, counts: Mapping[str, int], most: int) -> float:
+        """The same at no more than `most` points of every constraint."""
+        objective, sizes = self.objective, {name: min(most, n) for name, n in counts.items()}
+        batch: dict[str, Tensor] = {}
+        for names in self.groups:
+            longest = max(sizes[name] for name in names)
+            X = trial_points(objective.problem, objective.constraints[names[0]].region, longest)
+            shared = {n: X[:n].to(objective.device, objective.dtype) for n in {sizes[name] for name in names}}
+            batch |= {name: shared[sizes[name]] for name in names}
+        objective.begin(batch)
+        start = time.perf_counter()
+        float(objective.linearise().column_squares().sum())
+        _gradient(objective)
+        if objective.device.type == "cuda":
+            torch.cuda.synchronize(objective.device)
+        return time.perf_counter() - start
+
     def _per_point(self, group: int, compute: Callable[[Objective], Any]) -> tuple[float, float]:
         """Bytes of one point of a group of constraints: at the peak, and kept by the result."""
         names, objective = self.groups[group], self.objective
@@ -200,7 +241,7 @@ def _linearisation(objective: Objective) -> Any:
     return objective.linearise()
 
 
-def refuse_too_large(memory: StepMemory, parts: Parts) -> None:
+def refuse_too_large(memory: StepCost, parts: Parts) -> None:
     """Raises MachineError for points whose step does not fit into the free memory, with a number that does."""
     free = free_memory(parts.device)
     for phase in parts.schedule:
@@ -217,7 +258,7 @@ def refuse_too_large(memory: StepMemory, parts: Parts) -> None:
         raise MachineError(f"{where}={phase.points[key]}: {sizes}; type {' or '.join([f'{where}={most}', *ways])}")
 
 
-def _most_points(memory: StepMemory, phase: Phase, limit: float) -> tuple[str, int]:
+def _most_points(memory: StepCost, phase: Phase, limit: float) -> tuple[str, int]:
     """The entry of `points` that needs the most memory, and a number for it that fits; 0 if none does."""
     table = phase.points
     numbers = {key: n for key, n in table.items() if isinstance(n, int)}
@@ -249,19 +290,13 @@ class Factorisation:
         return f"{side} x {side} matrix of {space}, about {self.seconds:.2g} s a step"
 
 
-def factorisation(
-    optimizer: Optimizer, parameters: int, rows: int, dtype: torch.dtype, device: torch.device
-) -> Factorisation:
-    """What the optimizer factors, and the time of its operations at the rate measured here."""
-    return Factorisation(parameters, rows, optimizer.operations(parameters, rows) / _rate(dtype, device))
-
-
-def _rate(dtype: torch.dtype, device: torch.device) -> float:
-    """Operations per second of a matrix product, the better of two."""
-    A: Tensor = torch.ones(SIDE, SIDE, dtype=dtype, device=device)
-    times = []
-    for _ in range(2):
-        start = time.perf_counter()
-        float((A @ A)[0, 0])
-        times.append(time.perf_counter() - start)
-    return 2 * SIDE**3 / min(times)
+def _rate(optimizer: Optimizer, parameters: int, rows: int, dtype: torch.dtype, device: torch.device) -> float:
+    """Operations per second of the optimizer's linear algebra on a smaller matrix of about the same shape."""
+    share = min(1.0, (OPERATIONS / max(1.0, optimizer.operations(parameters, rows))) ** (1 / 3))
+    M, P = max(1, round(share * rows)), max(1, round(share * parameters))
+    J = torch.rand(M, P, dtype=dtype, device=device, generator=torch.Generator(device).manual_seed(0))
+    start = time.perf_counter()
+    optimizer.factorise(J)
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return optimizer.operations(P, M) / (time.perf_counter() - start)

@@ -1,6 +1,7 @@
 """The plan of a run, printed before its first step: what is in force, and what it will cost."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from pinn_cli.basics.text import LABEL, page, terminal_width, wrap
 from pinn_cli.configuration import device
 from pinn_cli.configuration.assemble import Parts
 from pinn_cli.configuration.build import keywords_of
-from pinn_cli.configuration.cost import SLOW, StepMemory, factorisation, refuse_too_large, streams_of
+from pinn_cli.configuration.cost import SLOW, Factorisation, StepCost, refuse_too_large, streams_of
 from pinn_cli.methods.contracts import Stage
 from pinn_cli.physics.scales import Scale
 from pinn_cli.training.finite import refuse_not_finite
@@ -28,10 +29,11 @@ def preview(parts: Parts) -> Objective:
     """
     try:
         stage = first_stage(parts)
-        memory = StepMemory(stage, parts)
+        memory = StepCost(stage, parts)
         refuse_too_large(memory, parts)
         parts.step_memory.update({phase.name: memory.of(phase) for phase in parts.schedule})
         parts.step_shape.update({phase.name: memory.shape(phase) for phase in parts.schedule})
+        parts.step_seconds.update({phase.name: partial(memory.seconds, phase) for phase in parts.schedule})
         units = units_of(stage.problem, parts.scales)
         objective = Objective(stage.problem, stage.model, parts.engine, parts.weighting, parts.weights, units)
         parts.weighting.begin_stage(stage.problem)
@@ -79,7 +81,7 @@ def text(config: DictConfig, name: str, parts: Parts, objective: Objective, comp
         *(("field", line) for line in described(parts.scales or {})),
         *_constraints(parts, objective, width),
         ("network", f"{type(objective.model.network).__name__}  {size} parameters  "
-                    f"{_network(config.architecture, type(objective.model.network))}  inputs scaled: {config.scaling}"),
+                    f"{_network(config.architecture, objective.model.network)}  inputs scaled: {config.scaling}"),
         ("train", f"{_schedule(config)}  {rows} residuals  seed {config.seed}"),
         *(("strategy", f"{name}  {_settings(node)}") for name, node in (config.get("strategy") or {}).items()),
         ("stop", _stop(config)),
@@ -87,7 +89,8 @@ def text(config: DictConfig, name: str, parts: Parts, objective: Objective, comp
         ("memory", _memory(parts)),
         *_linear_algebra(parts),
         *(("look at", f"{name} every {part.every} steps") for name, part in parts.diagnostics.items()),
-        *(("note", note) for note in [*parts.notes, *device.notes(parts.device, parts.dtype)]),
+        *(("note", note) for note in [*_untrained(parts, size), *parts.notes]),
+        *(("note", note) for note in device.notes(parts.device, parts.dtype)),
     ]
     return page(lines, width)
 
@@ -107,8 +110,7 @@ def _linear_algebra(parts: Parts) -> list[tuple[str, str]]:
     factoring = {phase.name: phase.optimizer() for phase in parts.schedule if phase.optimizer().least_squares}
     if not factoring:
         return []
-    solves = {name: factorisation(optimizer, *parts.step_shape[name], parts.dtype, parts.device)
-              for name, optimizer in factoring.items()}  # fmt: skip
+    solves = {name: Factorisation(*parts.step_shape[name], parts.step_seconds[name]()) for name in factoring}
     notes = [
         f"weighting {name} was made for first-order training; to study it add recipe=adam"
         for name in parts.first_order_weightings
@@ -117,6 +119,16 @@ def _linear_algebra(parts: Parts) -> list[tuple[str, str]]:
         notes.append("steps will be slow; type a smaller architecture.width, fewer points.interior, or optimizer=lbfgs")
     lines = [f"{name}: {solve}" if len(solves) > 1 else str(solve) for name, solve in solves.items()]
     return [*(("solve", line) for line in lines), *(("note", note) for note in notes)]
+
+
+def _untrained(parts: Parts, parameters: int) -> list[str]:
+    """A note where no phase trains the hidden layers of a network that could be trained."""
+    alone = [phase.name for phase in parts.schedule if phase.optimizer().output_layer_alone]
+    solved = parts.step_shape[parts.schedule[0].name][0]
+    if len(alone) < len(parts.schedule) or solved == parameters:
+        return []
+    return [f"{alone[0]} trains {solved} of {parameters} parameters: the hidden layers stay as they are; to train them "
+            f"first type optimizer=[levenberg_marquardt,{alone[0]}]"]  # fmt: skip
 
 
 def _constraints(parts: Parts, objective: Objective, width: int | None) -> list[tuple[str, str]]:
@@ -149,10 +161,15 @@ def _settings(node: Mapping[Any, Any]) -> str:
     )
 
 
-def _network(node: DictConfig, cls: type) -> str:
-    """The settings that the network takes; those of a recipe for other networks are left out."""
-    keywords, takes_any = keywords_of(cls)
-    return _settings({key: value for key, value in node.items() if takes_any or key in keywords})
+def _network(node: DictConfig, network: Any) -> str:
+    """The settings that the network takes; those of a recipe for other networks are left out.
+
+    One that is left to the network (null) is shown as the number that it has found, if it keeps that under this name.
+    """
+    keywords, takes_any = keywords_of(type(network))
+    taken = {key: value for key, value in node.items() if takes_any or key in keywords}
+    found = {key: getattr(network, str(key), None) for key, value in taken.items() if value is None}
+    return _settings(taken | {key: float(f"{x:.3g}") for key, x in found.items() if isinstance(x, int | float)})
 
 
 def _schedule(config: DictConfig) -> str:

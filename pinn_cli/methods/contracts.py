@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from pinn_cli.methods import symmetric
 from pinn_cli.methods.symmetric import Buffers
 from pinn_cli.physics.piecewise import Solution
 from pinn_cli.physics.problem import Constraint, Problem
@@ -22,6 +23,7 @@ Batch = dict[str, Tensor]  # points (N, D), or residuals (N,), by the name of a 
 Weights = Mapping[str, float | Tensor]  # by the name of a constraint: a number, or one per point (N,)
 NewModel = Callable[[Problem], nn.Module]  # makes an untrained model that fits a problem
 RATIO = 2.0  # of residuals on unseen points to those on training points; more points are needed above it
+NEGLIGIBLE = 1e-3  # of the largest term: a residual below it may be larger than at the training points
 
 
 class Linearisation(Protocol):
@@ -214,6 +216,14 @@ class Sampler(ABC):
         Points that do not change must be the same tensors: optimizers restart their memory when points change.
         """
 
+    def refine(self, problem: Problem, objective: Objective) -> bool:
+        """Asked when the optimizer has stopped: whether it goes on, with points that the next `draw` adds.
+
+        A sampler says True a limited number of times in a stage. By default the sampler that it wraps is asked.
+        """
+        inner = getattr(self, "inner", None)
+        return inner is not None and inner.refine(problem, objective)
+
     @abstractmethod
     def begin_stage(self, problem: Problem) -> None:
         """Prepare for the problem of the next stage."""
@@ -265,6 +275,14 @@ class Optimizer(ABC):
         """
         n = min(parameters, rows)
         return parameters * rows * n + n**3 / 3
+
+    def factorise(self, J: Tensor) -> None:
+        """These operations for any J (M, P), its transpose contiguous or itself: the plan times them on a small one."""
+        A = J if len(J) >= J.shape[1] else J.T
+        product = A.new_empty(A.shape[1], A.shape[1])
+        symmetric.add_product(product, A, keep=False)
+        product.diagonal().mul_(2.0)
+        symmetric.factor(product)
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:
@@ -324,7 +342,8 @@ class Architecture(Protocol):
     whose hidden layer is random and not trained may draw another: `redrawn(through, generator)` is a module that maps z
     (N, inputs) to K features whose ridges go through the inputs `through` (K, inputs). The error estimate solves for
     its output layer a second time with them. One whose features lie on [-1, 1] and gather at its ends has `unit_inputs`
-    = True: other scalings and periodic coordinates are refused.
+    = True: other scalings and periodic coordinates are refused. One of which only the output layer is
+    trained may have `remedies`, words that say what to type where its features cannot express the solution.
     """
 
     def __call__(self, *, inputs: int, outputs: int) -> nn.Module:

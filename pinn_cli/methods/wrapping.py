@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from pinn_cli.methods.contracts import Objective, Optimizer
 
 
@@ -23,3 +25,6 @@ class Wrapping(Optimizer):
 
     def operations(self, parameters: int, rows: int) -> float:
         return self.inner.operations(parameters, rows)
+
+    def factorise(self, J: Tensor) -> None:
+        self.inner.factorise(J)

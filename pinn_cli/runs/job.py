@@ -150,7 +150,7 @@ class Job:
         summary = Summary(status, reason, run.progress.step, run.clock.seconds, str(folder / RESULTS))
         if objective.batch:  # nothing was trained if the signal came before the first step
             objective, seams = run.whole(stage, objective)
-            helps = advice(self.config, stop, [end["reason"] for end in run.finished])
+            helps = advice(self.config, stop, [end["reason"] for end in run.finished], stage)
             conclusion = conclude(
                 results, run.problem, objective, run.clock, self.config.seed, seams, self.doubts, helps
             )

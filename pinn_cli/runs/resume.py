@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from pinn_cli.basics import files
 from pinn_cli.basics.errors import UsageError, nearest
+from pinn_cli.basics.text import in_shell
 from pinn_cli.configuration import project
 from pinn_cli.configuration.assemble import assemble
 from pinn_cli.configuration.settings import check_settings, read_back
@@ -24,6 +25,8 @@ from pinn_cli.records.summary import flat
 from pinn_cli.runs.inputs import inputs_of, refuse_other_inputs
 from pinn_cli.runs.job import Job, surroundings
 from pinn_cli.training.clock import Clock
+from pinn_cli.training.stopping import STOPPED
+from pinn_cli.training.verdict import NO_USE
 
 
 def resume(folder: Path, changes: Mapping[str, Any] | None = None, changed: bool = False) -> int:
@@ -46,8 +49,11 @@ def resume_locked(folder: Path, changes: Mapping[str, Any] | None = None, change
     results.examine()
     about, config = results.read_attributes(), _changed(read_back(results.read_config(), results.path), changes)
     if about["status"] == Status.FINISHED and not any(key.startswith("stop.") for key in changes):
-        reason = about.get("reason")
-        raise UsageError(f"{folder} has finished ({reason}); to train it further add e.g. stop.steps=10000")
+        reason = str(about.get("reason"))
+        ended = reason.startswith(STOPPED)
+        way = f"{NO_USE}; `pinn show {in_shell(folder)}` has its verdict"
+        raise UsageError(f"{folder} has finished ({reason}); "
+                         f"{way if ended else 'to train it further add e.g. stop.steps=10000'}")
     if not changed:
         refuse_changed(results)
     yaml = OmegaConf.to_yaml(config, resolve=True)  # without the number of threads below, if nobody has typed it

@@ -12,7 +12,7 @@ from torch import nn
 from pinn_cli.basics.errors import TrainingError
 from pinn_cli.basics.signals import Interrupted, Interruption
 from pinn_cli.basics.text import duration
-from pinn_cli.methods.contracts import Batch, NewModel, Stage, Strategy, Weighting
+from pinn_cli.methods.contracts import Batch, NewModel, Report, Stage, Strategy, Weighting
 from pinn_cli.physics.piecewise import Piecewise
 from pinn_cli.physics.problem import Problem
 from pinn_cli.physics.scales import Scale
@@ -103,7 +103,7 @@ class Run:
     def restore(self, stage: Stage, objective: Objective, state: dict[str, Any]) -> None:
         """Return to a state of `state` or `step_state`."""
         stage.model.load_state_dict(state["model"])
-        stage.report.values = dict(state["values"])
+        stage.report.become(Report(dict(state["values"])))
         stage.optimizer.load_state_dict(state["optimizer"])
         stage.sampler.load_state_dict(state["sampler"])
         self.weighting.load_state_dict(state["weighting"])
@@ -191,6 +191,9 @@ def step(run: Run, stage: Stage, objective: Objective) -> None:
         run.weighting.update(number, objective)
         stage.report.become(stage.optimizer.step(objective))
         run.progress.advance(_finite(stage, objective, run.progress))
+    with run.clock("sampling"):
+        if stage.report.stop and stage.sampler.refine(stage.problem, objective):
+            stage.report.stop = None  # the next step has more points
 
 
 def _restore_end(stage: Stage, state: dict[str, Any]) -> None:

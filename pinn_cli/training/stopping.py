@@ -8,6 +8,7 @@ from pinn_cli.methods.contracts import Stage
 from pinn_cli.training.clock import Clock
 
 SHARE = "its share of"  # so begins the reason of a stage that has used its share of a limit of the run
+STOPPED = "the optimizer stopped"  # so begins the reason of a stage that more steps do not change
 RESUME = "pinn resume and the folder of the run"
 
 
@@ -83,7 +84,7 @@ class StopRules:
         if self.steps is not None and progress.step >= self.steps:
             return Stop(f"stop.steps={self.steps} reached", ends_run=True, longer="a larger stop.steps")
         if stage.report.stop:
-            return Stop(f"the optimizer stopped: {stage.report.stop}")
+            return Stop(f"{STOPPED}: {stage.report.stop}")
         if stage.steps is not None and progress.stage_step >= stage.steps:
             return Stop(f"{stage.steps} steps made", longer=f"more steps for the stage {stage.name}")
         if shared := self._share_is_used(stage, progress, clock):

@@ -10,7 +10,7 @@ from math import inf, isfinite, isnan
 import torch
 from torch import Tensor
 
-from pinn_cli.methods.contracts import RATIO
+from pinn_cli.methods.contracts import NEGLIGIBLE, RATIO
 from pinn_cli.physics.points import fresh_points
 from pinn_cli.physics.problem import Problem
 from pinn_cli.physics.terms import rms
@@ -20,13 +20,13 @@ from pinn_cli.training.residuals import Residuals
 
 SMALL = 1e-2  # a constraint counts as satisfied if its held-out residual / its largest term is below this
 SMALLER = 1e-3  # the same where the estimate of the error may not be trusted
-NEGLIGIBLE = 1e-3  # below this it may be larger than at the training points: both are small
 ROUNDING = 1e-10  # below this they come from rounding errors, and it says nothing that one is larger
 FITTED = 0.5  # measurements count as fitted if their residual / their variation is below this: they have noise
 BIASED = 5e-2  # measurements contradict the equations if their mean residual / their variation is above this, and
 CHANCE = 5.0  # this many standard errors: then it is no noise
 ACCURATE = 2e-2  # a field counts as accurate if its estimated error / its variation is below this
 FRESH = 8  # held-out points for each training point
+NO_USE = "more steps change nothing"  # so begins the advice where the optimizer has stopped
 UNTRAINED = 128  # held-out points / FRESH of a constraint that has no training points
 
 
@@ -98,7 +98,7 @@ class Verdict:
             times = _list(self.ratio, self.broken, " times", 3)
             return (
                 f"broken between the points: the held-out residual is {times} the trained one; more points are needed"
-                f"{f': type {more}' if more else ''}"
+                f"{f': type {more}' if more else ''}{f'; {self.advice}' if self.advice.startswith(NO_USE) else ''}"
             )
         if self.large:
             sizes = _list(self.relative, self.large)

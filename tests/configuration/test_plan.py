@@ -75,6 +75,22 @@ def test_the_line_of_the_network_has_no_settings_that_it_does_not_take():
     assert "width=30  scale=6  activation=tanh  inputs" in line
 
 
+def test_a_setting_that_is_left_to_the_network_is_shown_as_what_it_has_found():
+    """A user compares it with the finest wave of the solution."""
+    words = ["recipe=random_features", "architecture.width=100", "points.interior=200", "points.face=20"]
+    assert "width=100  frequency=8.86  finer=1" in planned(*words)
+    assert "width=100  frequency=5  finer=1" in planned(*words, "architecture.frequency=5")
+
+
+def test_a_network_whose_hidden_layers_nothing_trains_gets_a_note():
+    small = ["architecture.width=10", "architecture.depth=2", "points.interior=40", "points.face=4"]
+    note = "newton trains 11 of 151 parameters: the hidden layers stay as they are"
+    assert note in planned("optimizer=newton", *small)
+    assert "stay as they are" not in planned("optimizer=[levenberg_marquardt,newton]", *small,
+                                             "optimizer.levenberg_marquardt.steps=5")  # fmt: skip
+    assert "stay as they are" not in planned("recipe=random_features", "architecture.width=30", *small[2:])
+
+
 def test_a_name_counts_more_than_its_region_and_a_region_more_than_its_kind():
     constraints = assemble(compose(["problem=klein_gordon"])).problem.constraints()
     table = {"interior": 2.0, "face": 3.0, "initial": 4.0, "velocity": 5.0}

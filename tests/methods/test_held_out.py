@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from pinn_cli.derivatives.engines import Taylor
+from pinn_cli.methods.samplers.focused import Focused
 from pinn_cli.methods.samplers.held_out import HeldOut
 from pinn_cli.physics.domains import Interval
 from pinn_cli.physics.problem import Problem, on
@@ -39,12 +40,12 @@ class Between(nn.Module):
 
     def __init__(self, size):
         super().__init__()
-        self.size = nn.Parameter(torch.tensor(size))
+        self.size, self.ripple = nn.Parameter(torch.tensor(size)), 1e-3
 
     def forward(self, X):
         x = X[:, :1]
         bump = torch.sin(20 * torch.pi * x) ** 2 * torch.sigmoid(200 * (x - 0.5))
-        return 1 + x + self.size * bump + 1e-3 * torch.sin(7 * x)
+        return 1 + x + self.size * bump + self.ripple * torch.sin(7 * x)
 
 
 class Nodes:
@@ -111,6 +112,38 @@ def test_the_oldest_added_points_are_removed_first():
     points = draw(sampler, problem, objective, range(3, 4))
     assert len(points) == 21 + 6
     assert not torch.equal(sampler.added["misfit"][:3], first)
+
+
+def test_the_guard_looks_at_once_when_the_optimizer_has_stopped():
+    problem, objective = objective_with(1.0)
+    sampler = HeldOut(Nodes(), every=8, candidates=20, most=3, ratio=0.1)
+    draw(sampler, problem, objective, range(2))
+    rounds = 0
+    while sampler.refine(problem, objective):
+        rounds += 1
+        points = draw(sampler, problem, objective, range(2, 3))
+        assert objective.points_changed
+        assert len(points) == 21 + 3 * rounds
+    assert rounds == 3, "it ends"
+
+
+@pytest.mark.parametrize(("size", "more"), [(0.0, False), (1e-6, False), (1.0, True)])
+def test_a_stop_is_final_where_the_residual_is_small_between_the_points(size, more):
+    """At the rounding floor the ratio says nothing: both residuals are small against the terms of the equation."""
+    problem, objective = objective_with(size)
+    objective.model.network.ripple = 0.0
+    sampler = HeldOut(Nodes(), candidates=20)
+    draw(sampler, problem, objective, range(1))
+    assert sampler.refine(problem, objective) is more
+    assert (sampler.ratios["misfit"] > 2) is (size > 0)
+
+
+def test_a_sampler_asks_the_one_that_it_wraps():
+    problem, objective = objective_with(1.0)
+    sampler = Focused(HeldOut(Nodes(), candidates=20, ratio=0.1), add=0.5)
+    before = len(draw(sampler, problem, objective, range(1)))
+    assert sampler.refine(problem, objective)
+    assert len(draw(sampler, problem, objective, range(1, 2))) == before + 3
 
 
 def test_a_restored_sampler_continues_bit_for_bit():

@@ -337,5 +337,6 @@ def test_adapted_points_are_sobol_points_moved_to_where_the_features_gather():
 
     even = points(Sobol(POINTS), Gathering(1, 1))
     assert torch.equal(points(Adapted(POINTS), Gathering(1, 1)), even**3)
-    with refused("sampler=adapted: Linear does not say where its features gather; type architecture=adapted_features"):
+    with refused("sampler=adapted: Linear does not say where its features gather; type "
+                 "architecture=random_fourier_features, architecture=adapted_features for windows in time, or"):
         points(Adapted(POINTS), torch.nn.Linear(1, 1))

@@ -41,3 +41,24 @@ def test_the_setting_that_ended_the_run_is_named(here, capsys, words, expected):
     assert main(["train", *SMALL, *words]) == 0
     guard = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("guard"))
     assert guard.endswith(f"; {expected}")
+
+
+FEATURES = ["recipe=random_features", "architecture.width=20", "points.interior=60", "points.face=20", "figures=off",
+            "folder=run"]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "ways"),
+    [
+        (["problem=helmholtz"], ["architecture.frequency for the finest wave", "random_gaussians sampler=[graded"]),
+        (["problem=wave"], ["architecture.frequency for the finest wave", "windows in time: strategy=[time_marching]"]),
+        (["problem=wave", "architecture=random_features"], ["a larger architecture.scale", "windows in time"]),
+        (["problem=boundary_layer", "architecture=random_gaussians"], ["a smaller architecture.finest"]),
+    ],
+)
+def test_random_features_that_cannot_express_the_solution_are_told_which_can(here, capsys, words, ways):
+    assert main(["train", *words, *FEATURES]) == 0
+    guard = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("guard"))
+    assert all(way in guard for way in ways), guard
+    assert ("windows" in guard) is (words[0] == "problem=wave")
+    assert guard.endswith(", or another seed")

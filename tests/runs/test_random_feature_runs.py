@@ -147,6 +147,28 @@ def test_a_resumed_run_has_the_same_bits():
     assert_same_run("whole", "parts")
 
 
+FEW_POINTS = ["train", "problem=wave", *RECIPE, "architecture.width=100", "points.interior=40", "points.face=15"]
+
+
+def test_a_run_with_too_few_points_gets_more_although_its_optimizer_has_stopped(capsys):
+    assert main([*FEW_POINTS, "sampler=[sobol]", "folder=few"]) == 0
+    assert main([*FEW_POINTS, "folder=more"]) == 0
+    few, more = (Results(f"{name}/results.h5") for name in ("few", "more"))
+    assert few.read_history()["step"][-1] < more.read_history()["step"][-1] < 40
+    assert len(more.read("collocation")["pde"]) > 40
+    assert more.read("error")["u"] < 0.05 * few.read("error")["u"]
+
+
+def test_a_resumed_run_gets_the_same_points():
+    run = [*FEW_POINTS, "record.every=1"]
+    assert main([*run, "folder=whole"]) == 0
+    for step in (1, 2):
+        with told_to_stop_in(step):
+            assert main([*run, f"folder=parts{step}"]) == STOPPED
+        assert main(["resume", f"parts{step}"]) == 0
+        assert_same_run("whole", f"parts{step}")
+
+
 def test_windows_in_time_have_features_of_their_own():
     windows = ["strategy=time_marching", "strategy.time_marching.windows=3"]
     assert main(["train", "problem=wave", *TINY, *windows, "folder=run"]) == 0

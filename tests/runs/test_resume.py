@@ -131,6 +131,12 @@ def test_a_finished_run_continues_only_with_a_new_limit(mine: Path, capsys) -> N
         assert config.stop.steps == 4
 
 
+def test_a_run_whose_optimizer_has_stopped_is_not_told_to_train_further(capsys) -> None:
+    linear = ["recipe=random_features", "architecture.width=20", "folder=linear"]
+    assert cli.main([*SHORT, *linear]) == 0
+    refused(["resume", "linear"], "stopped: stagnated); more steps change nothing; `pinn show linear` has", capsys)
+
+
 def test_a_resume_may_change_the_number_of_threads_and_says_what_that_means(mine: Path, capsys, monkeypatch) -> None:
     """Torch is not told: threads that wait for a processor take seconds."""
     results = Results(mine / "results.h5")

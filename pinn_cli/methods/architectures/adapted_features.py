@@ -39,6 +39,11 @@ class AdaptedFeatures(nn.Module):
     """
 
     unit_inputs = True
+    remedies = (
+        "a larger architecture.width or architecture.degree",
+        "more or adapted windows (strategy.time_marching.windows, strategy.time_marching.loss)",
+        "a smaller architecture.finest for a kink or a layer",
+    )
     centre: Tensor
     weight: Tensor
     knots: Tensor

@@ -23,6 +23,11 @@ class RandomFeatureNetwork(nn.Module):
     a scale that is not above 0, or a list of another length.
     """
 
+    remedies = (
+        "a larger architecture.width, with a larger architecture.scale for finer waves or steeper fronts",
+        "architecture=random_gaussians sampler=[graded,held_out] for a thin layer at a face",
+    )
+
     def __init__(self, inputs: int, outputs: int, width: int = 1500, scale: float | Sequence[float] = 6.0,
                  activation: str = "gaussian") -> None:
         super().__init__()

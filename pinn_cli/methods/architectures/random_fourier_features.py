@@ -33,6 +33,11 @@ class RandomFourierFeatures(nn.Module):
     another number of frequencies than inputs, or a `finer` below 1.
     """
 
+    remedies = (
+        "a larger architecture.width, with architecture.frequency for the finest wave of the solution",
+        "architecture=random_gaussians sampler=[graded,held_out] for a thin layer at a face",
+    )
+
     def __init__(self, inputs: int, outputs: int, width: int = 1500,
                  frequency: float | Sequence[float] | None = None, finer: float = 1.0) -> None:
         super().__init__()
@@ -41,8 +46,9 @@ class RandomFourierFeatures(nn.Module):
         if width < 1:
             raise UsageError(f"architecture.width={width}: expected a whole number above 0, e.g. 1500")
         refuse_too_wide([inputs, width, outputs])
-        radii = per_input("frequency", resolved_frequency(width, inputs) if frequency is None else frequency, inputs)
-        self.radii, self.unit_inputs = radii, finer > 1
+        self.frequency = resolved_frequency(width, inputs) if frequency is None else frequency
+        self.radii = radii = per_input("frequency", self.frequency, inputs)
+        self.unit_inputs = finer > 1
         self.hidden = _waves(width, radii, finer)
         self.output_layer = nn.Linear(width, outputs)
         nn.init.zeros_(self.output_layer.weight)

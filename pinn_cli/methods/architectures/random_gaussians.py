@@ -49,6 +49,10 @@ class RandomGaussians(nn.Module):
     """
 
     unit_inputs = True
+    remedies = (
+        "a larger architecture.width",
+        "a smaller architecture.finest and sampler.graded.finest for a thinner layer at a face",
+    )
 
     def __init__(self, inputs: int, outputs: int, width: int = 1500, finest: float = 1e-6) -> None:
         super().__init__()

@@ -90,7 +90,8 @@ class LevenbergMarquardt(Optimizer):
         if self.damping is not None and not points_changed:
             return
         first = 1e-3 * float(linear.column_squares().max())
-        self.damping = first if self.damping is None else max(self.damping, min(10 * self.damping, first))
+        failed = self.damping is None or not self.damping < CEILING  # at the points before
+        self.damping = first if failed else max(self._damping, min(10 * self._damping, first))
         self.growth = 2.0
 
     def _try(

@@ -20,7 +20,14 @@ from torch import Tensor, nn
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.basics.memory import refuse_no_memory
 from pinn_cli.methods.contracts import Linearisation, Objective, Optimizer, Report
-from pinn_cli.methods.linear_algebra import Triangle, bytes_needed, least_ridge, operations, triangle_of_blocks
+from pinn_cli.methods.linear_algebra import (
+    Triangle,
+    bytes_needed,
+    least_ridge,
+    operations,
+    triangle,
+    triangle_of_blocks,
+)
 from pinn_cli.methods.optimizers.grid_search import loss_here
 
 FIRST, LAST = 1e-14, 1e4  # damping: the smallest that is tried, and the largest
@@ -63,6 +70,8 @@ class Newton(Optimizer):
     def step(self, objective: Objective) -> Report:
         """One accepted step, or none and ``stagnated``."""
         columns, theta = _columns(objective), objective.flat(objective.parameters).detach()
+        if objective.points_changed and not self.damping < LAST:  # it failed at the points before
+            self.damping = 0.0
         linear = objective.linearise(self.at_once)
         here, before = _chosen(theta, columns)[:, None], float(linear.F @ linear.F)
         budget = self.memory * 1e9
@@ -93,6 +102,9 @@ class Newton(Optimizer):
     def operations(self, parameters: int, rows: int) -> float:
         """Those of two QR factorisations, of J and with the ridge."""
         return operations(rows, parameters)
+
+    def factorise(self, J: Tensor) -> None:
+        triangle(J, J.sum(1)).with_ridge(least_ridge(J.shape[1], J.dtype)).solve(tolerance=0.0)
 
     def _solution(self, solved: Triangle, here: Tensor) -> Tensor:
         """The minimiser x (p, 1); the ridge makes the columns independent."""

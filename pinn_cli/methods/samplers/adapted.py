@@ -21,5 +21,6 @@ class Adapted(Sobol):
         network: Any = getattr(objective.model, "network", objective.model)
         if not hasattr(network, "gathered"):
             raise UsageError(f"sampler=adapted: {type(network).__name__} does not say where its features gather; "
-                             "type architecture=adapted_features, or sampler=sobol")
+                             "type architecture=random_fourier_features, architecture=adapted_features for windows in "
+                             "time, or sampler=sobol")
         return network.gathered(super().unit(count, free, seed, objective))

@@ -16,10 +16,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pinn_cli.methods.contracts import RATIO, Batch, Objective, Sampler
+from pinn_cli.methods.contracts import NEGLIGIBLE, RATIO, Batch, Objective, Sampler
 from pinn_cli.physics.points import fresh_points
 from pinn_cli.physics.problem import Problem
 from pinn_cli.physics.terms import rms
+
+SOME = 512  # points at which the sizes of terms are measured
 
 
 @dataclass
@@ -56,29 +58,55 @@ class HeldOut(Sampler):
         if changed and self._base:
             self.added = {}
         if step and step % self.every == 0 and objective.batch and not changed:
-            changed = any([self._examine(names, problem, objective) for names in _shared(self.batch)])
+            changed = any([self._examine(names, problem, objective, self.candidates) for names in _shared(self.batch)])
         if changed or not self.batch:
             self._base, self.batch = base, self._joined(base)
         return self.batch
 
-    def _examine(self, names: list[str], problem: Problem, objective: Objective) -> bool:
-        """Measure q for constraints that share their points; add fresh points and return True where it is large."""
+    def refine(self, problem: Problem, objective: Objective) -> bool:
+        """Look at once, at as many fresh points as there are training points; True if points were added.
+
+        None are beyond `most` additions, or where r is negligible.
+        """
+        room = [names for names in _shared(self.batch) if len(self._known(names)) < self.most * self._share(names)]
+        changed = any([self._examine(names, problem, objective, 1.0, NEGLIGIBLE) for names in room])
+        if changed:
+            self.batch = self._joined(self._base)
+        return changed
+
+    def _share(self, names: list[str]) -> int:
+        """The number of points of one addition."""
+        return max(1, int(self.add * len(self._base[names[0]])))
+
+    def _known(self, names: list[str]) -> Tensor:
+        """The points that were added to those of some constraints."""
+        return self.added.get(names[0], self._base[names[0]][:0])
+
+    def _examine(
+        self, names: list[str], problem: Problem, objective: Objective, candidates: float, least: float = 0.0
+    ) -> bool:
+        """Measure q for constraints that share their points; add fresh points and return True where it is large.
+
+        A residual below `least` times its largest term is not.
+        """
         c, trained = objective.constraints[names[0]], objective.batch[names[0]]
-        n = int(self.candidates * len(trained))
+        n = int(candidates * len(trained))
         fresh = fresh_points(problem, c.region, n, self.generator, trained)
         with torch.no_grad():
             r = {name: objective.residual(name, fresh) for name in names}
             here = {name: objective.residual(name, trained) for name in names}
         self.ratios |= {name: rms(r[name]) / max(rms(here[name]), 1e-300) for name in names}
         broken = [name for name in names if not self.ratios[name] <= self.ratio]  # also where q is not finite
+        if least:
+            terms = {name: max(objective.terms(name, fresh[:SOME]).values()) for name in broken}
+            broken = [name for name in broken if not rms(r[name]) <= least * terms[name]]
         if c.kind == "data" or not broken:
             return False
         sizes = [(r[name].abs() / max(rms(r[name]), 1e-300)).double().nan_to_num(1.0, 1.0) for name in broken]
         density = torch.stack(sizes).sum(0).cpu() + 1e-300
-        share = max(1, int(self.add * len(self._base[names[0]])))
+        share = self._share(names)
         chosen = torch.multinomial(density, min(share, n), generator=self.generator).to(fresh.device)
-        known = self.added.get(names[0], fresh[:0])
-        self.added[names[0]] = torch.cat([known, fresh[chosen]])[-self.most * share :]
+        self.added[names[0]] = torch.cat([self._known(names).to(fresh), fresh[chosen]])[-self.most * share :]
         return True
 
     def _joined(self, base: Batch) -> Batch:

@@ -64,6 +64,10 @@ class Redrawn(Sampler):
             self._base, self.batch = base, self._joined(base, objective)
         return self.batch
 
+    def refine(self, problem: Problem, objective: Objective) -> bool:
+        """Not once it has moved the points: what the inner sampler adds would not be used."""
+        return not self.moved and super().refine(problem, objective)
+
     def fresh(self, problem: Problem, like: Tensor, n: int | None = None) -> Tensor:
         """n random points of the interior (n, D), as many as the pool has if no number is given."""
         count = max(self.pool, len(like)) if n is None else n
