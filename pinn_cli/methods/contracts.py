@@ -339,10 +339,11 @@ class Architecture(Protocol):
     conditions or of the window before: `start(unit)` maps points of the unit cube (N, D), whose last coordinate is not
     used, onto the inputs (N, inputs) and the fields (N, outputs) there, in units of the network. One whose features
     gather somewhere may tell sampler=adapted: `gathered(unit)` moves even points (N, D) of the unit cube there. One
-    whose hidden layer is random and not trained may draw another: `redrawn(through, generator)` is a module that maps z
-    (N, inputs) to K features whose ridges go through the inputs `through` (K, inputs). The error estimate solves for
-    its output layer a second time with them. One whose features lie on [-1, 1] and gather at its ends has `unit_inputs`
-    = True: other scalings and periodic coordinates are refused. One of which only the output layer is
+    whose hidden layer is not trained may draw another: `redrawn(through, generator)` is a module that maps z
+    (N, inputs) to other features of the same kind, where they are random as many as there are inputs `through`
+    (K, inputs), at which their ridges lie. The error estimate solves for its output layer a second time with them, at
+    points that the module has `gathered`, if it tells. One whose features lie on [-1, 1] and gather at its ends has
+    `unit_inputs` = True: other scalings and periodic coordinates are refused. One of which only the output layer is
     trained may have `remedies`, words that say what to type where its features cannot express the solution.
     """
 

@@ -9,7 +9,7 @@ this is good for.
 """
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -46,7 +46,8 @@ class DefectCorrection:
     `at_solve` is |F(u)| at the points of the solve, which may hit what the others miss.
     `peaks_before` and `peaks_after` are the same of the few residuals in the interior that are largest before: those of
     a singular solution stay, while the many small ones around them vanish. `noise` has samples of the change of du that
-    the noise of measurements causes. `common` is the correlation of the residuals before and after in the interior.
+    the noise of measurements causes. `product` is the scalar product of the residuals before and after in the interior,
+    and `lengths` are their norms.
     """
 
     rows, ridge, steps = ROWS, RIDGE, STEPS
@@ -61,9 +62,7 @@ class DefectCorrection:
         inside = sum(c.kind == "interior" for c in residuals.constraints.values())
         rows = math.ceil(self.rows * self.basis.columns / max(1, inside))
         counts = (rows, min(UNSEEN, 4 * self.basis.columns))
-        solved, unseen = (
-            Sample(self.basis, *draw(residuals, n, self.basis.columns, seed + k), before) for k, n in enumerate(counts)
-        )
+        solved, unseen = (Sample(self.basis, *self._draw(n, seed + k), before) for k, n in enumerate(counts))
         self._solve(solved, unseen, MEASURED)
         if self.misfit and (ratio := self.after / self.misfit) > 2 * MEASURED:
             self._solve(solved, unseen, min(1.0, ratio))  # else what stays of the equations would move the unknowns
@@ -86,6 +85,10 @@ class DefectCorrection:
         self.gentle = slice(1, 1 + round(SHARES[min(SHARES)] * K))
         ridges = RandomFeatures(torch.cat([w, fronts]), inputs(torch.cat([anywhere, X])))
         return FeaturesOfPoints(inputs, ridges, len(ridges.weight))
+
+    def _draw(self, n: int, seed: int) -> tuple[Batch, dict[str, Tensor]]:
+        """Points of every constraint and their shares."""
+        return draw(self.residuals, n, self.basis.columns, seed)
 
     def _solve(self, solved: "Sample", unseen: "Sample", measured_weight: float) -> None:
         zero = torch.zeros(self.basis.columns, dtype=torch.float64, device="cpu")
@@ -139,7 +142,7 @@ class DefectCorrection:
         """The size of the largest residuals (M,) before the correction and after it, and the correlation of all."""
         largest = before.abs().topk(math.ceil(PEAKS * len(before))).indices
         self.peaks_before, self.peaks_after = float(before[largest].norm()), float(after[largest].norm())
-        self.common = float(before @ after / (before.norm() * after.norm()).clamp_min(1e-300))
+        self.product, self.lengths = float(before @ after), (float(before.norm()), float(after.norm()))
 
     def _noise(
         self, solution: Triangle, A: Sequence[Tensor], F: Mapping[str, Tensor], w: Mapping[str, Tensor], scale: Tensor
@@ -187,17 +190,23 @@ class Sample:
         self.weights = {name: (share / max(1, len(share))).sqrt() for name, share in shares.items()}
 
 
-def draw(residuals: Residuals, n: int, most: int, seed: int) -> tuple[Batch, dict[str, Tensor]]:
+def draw(
+    residuals: Residuals, n: int, most: int, seed: int, gathered: Callable[[Tensor], Tensor] | None = None
+) -> tuple[Batch, dict[str, Tensor]]:
     """Points of every constraint and their shares (N,) of its region: n inside, at most `most` on a part of a face.
 
-    On `data` they are all measurements.
+    On `data` they are all measurements. `gathered` moves even points (N, D) of the unit cube to where features gather;
+    without it, those of the interior are `focused`.
     """
     problem, shared = residuals.problem, dict[str, tuple[Tensor, Tensor]]()
     for c in residuals.constraints.values():
-        if c.kind == "interior":
+        if c.kind == "interior" and gathered is None:
             shared.setdefault(c.region, focused(residuals, n, seed))
+        elif c.kind == "data":
+            shared.setdefault(c.region, (problem.data, torch.ones_like(problem.data[:, 0])))
         else:
-            X = problem.data if c.kind == "data" else sobol(problem.domain, c.region, _on_face(problem, c, most), seed)
+            count = n if c.kind == "interior" else _on_face(problem, c, most)
+            X = sobol(problem.domain, c.region, count, seed, gathered)
             shared.setdefault(c.region, (X, torch.ones_like(X[:, 0])))
     names = {name: shared[c.region] for name, c in residuals.constraints.items()}
     return {name: X for name, (X, _) in names.items()}, {name: share for name, (_, share) in names.items()}
@@ -226,8 +235,9 @@ def focused(residuals: Residuals, n: int, seed: int) -> tuple[Tensor, Tensor]:
     return X[rows], 2 / (1 + density[rows])
 
 
-def sobol(domain: Domain, region: str, n: int, seed: int) -> Tensor:
-    """n scrambled Sobol points (Owen 1998) on each part of a region."""
+def sobol(domain: Domain, region: str, n: int, seed: int, gathered: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+    """n scrambled Sobol points (Owen 1998) on each part of a region, moved by `gathered` in the unit cube."""
     D, parts = domain.dimension, len(domain.parts(region))
     engines = [torch.quasirandom.SobolEngine(D, scramble=True, seed=seed + 10 * k) for k in range(parts)]
-    return domain.sample(region, torch.stack([e.draw(n, dtype=torch.float64) for e in engines], 1).flatten(0, 1))
+    even = torch.stack([e.draw(n, dtype=torch.float64) for e in engines], 1).flatten(0, 1)
+    return domain.sample(region, even if gathered is None else gathered(even))

@@ -46,7 +46,7 @@ from pinn_cli.training.correction import Correction
 from pinn_cli.training.defect_correction import DefectCorrection
 from pinn_cli.training.objective import Objective
 from pinn_cli.training.residuals import Residuals
-from pinn_cli.training.second_solution import SecondSolution, is_random
+from pinn_cli.training.second_solution import SecondSolution, can_be_redrawn
 
 POOR = 0.4  # explained: from here on within a factor of 3 where measured, below a lower bound
 NEAR_ZERO = 0.1  # relative error of a field or coefficient that may be near 0: its absolute error is told too
@@ -69,7 +69,7 @@ class Estimate:
     there is nothing to explain at the points where it is measured. `at_floor`: nor anywhere else, and du is as small.
     `peaks` is the same of the few largest residuals: they stay if the solution is singular, or finer than the features.
     `unknowns` has |change| / |value| of each trained coefficient, `changes` |change|; `correction` is du (N,) at the
-    points asked for. `common` is the correlation of the residuals of two solutions with different random features
+    points asked for. `common` is the correlation of the residuals of two solutions with different features
     (`second_solution.py`), and du their difference; NaN: du is a correction. `why` tells why there is no estimate; ""
     if there is one.
     """
@@ -183,9 +183,15 @@ def _estimate(
         unknowns={n: _ratio(size, abs(moved[n] + value[n])) for n, size in sizes.items()},
         changes=sizes,
         correction=du,
-        common=max(p.common for p in parts) if isinstance(parts[-1], SecondSolution) else math.nan,
+        common=_correlation(parts) if isinstance(parts[-1], SecondSolution) else math.nan,
         at_floor=settled and max(before, after, at_solve) <= ROUNDING,
     )
+
+
+def _correlation(parts: Sequence[DefectCorrection]) -> float:
+    """The correlation of the residuals before and after in the interior, over all windows in time."""
+    before, after = (math.hypot(*lengths) for lengths in zip(*(p.lengths for p in parts), strict=True))
+    return sum(p.product for p in parts) / max(before * after, 1e-300)
 
 
 def _periodic(problem: Problem, model: Any) -> list[str]:
@@ -228,8 +234,8 @@ def _columns(objective: Objective) -> list[int]:
 
 
 def _best(piece: Residuals, columns: Sequence[int], seed: int, before: Correction | None) -> DefectCorrection:
-    """The correction that explains most of the residual; for a network of random features a second solution."""
-    if is_random(piece.model):
+    """The correction that explains most of the residual; a second solution where the features can be redrawn."""
+    if can_be_redrawn(piece.model):
         return SecondSolution(piece, min(columns), seed, before)
     tried: list[DefectCorrection] = []
     for n in columns:

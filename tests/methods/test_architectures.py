@@ -403,6 +403,18 @@ def front(unit: torch.Tensor, eps: float = 1e-3, at: float = 0.25) -> tuple[torc
     return torch.cat([x, torch.full_like(x, -1)], 1), torch.tanh((x - at) / eps)
 
 
+def test_redrawn_adapted_features_lie_between_the_first_and_have_one_more_polynomial():
+    network = AdaptedFeatures(2, 1, width=16, degree=3).double()
+    network.begin(front)
+    other, z = network.redrawn(torch.zeros(5, 2), torch.Generator()), torch.rand(7, 2, dtype=torch.float64)
+    assert other(z).shape == (7, 15 * 5)
+    assert (network.centre[:-1] < other.centre).all()
+    assert (other.centre < network.centre[1:]).all()
+    torch.testing.assert_close(other(z)[:, 15:30], other(z)[:, :15] * z[:, 1:])
+    assert network.degree == 3
+    assert network(z).shape == (7, 1)
+
+
 def test_adapted_features_equal_their_formula_and_only_the_coefficients_are_trained():
     torch.manual_seed(0)
     network, z = AdaptedFeatures(2, 3, width=16, degree=3).double(), 2 * torch.rand(5, 2, dtype=torch.float64) - 1

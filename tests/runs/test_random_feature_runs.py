@@ -207,10 +207,12 @@ ADAPTED = ["recipe=adapted_features_in_time", "architecture.width=40", "architec
            "points.face=80", "figures=off"]  # fmt: skip
 
 
-def test_adapted_features_become_narrower_as_a_front_becomes_steeper():
+def test_adapted_features_become_narrower_as_a_front_becomes_steeper_and_their_error_is_estimated():
     more = ["architecture.width=60", "points.interior=600", f"{MARCH}.windows=5"]
     assert main(["train", "problem=burgers", "problem.nu=0.03", *ADAPTED, *more, "folder=run"]) == 0
-    assert Results("run/results.h5").read("error")["u"] < 1e-3
+    error = Results("run/results.h5").read("error")["u"]
+    assert error < 1e-3
+    assert 1 / 3 < Results("run/results.h5").read("error_estimate")["error/u"] / error < 3
     predicted = load("run")
     steepest = [float(piece.network.weight.max()) for piece in predicted.objective.model.pieces]
     assert steepest[2] > 1.5 * steepest[0], steepest

@@ -1,5 +1,6 @@
 """Gaussians as narrow as the initial value is, times polynomials in time; only the coefficients are trained."""
 
+import copy
 from collections.abc import Callable
 from math import pi, sqrt
 from typing import Any
@@ -111,6 +112,16 @@ class AdaptedFeatures(nn.Module):
         passed = (passed - passed[0]) / (passed[-1] - passed[0])
         x = _interpolated(_interpolated(unit[:, :1].to(share), passed, share), share, self.knots.to(share))
         return torch.cat([x, (1 - torch.cos(pi * unit[:, 1:].to(share))) / 2], 1)
+
+    def redrawn(self, through: Tensor, generator: torch.Generator) -> "AdaptedFeatures":
+        """Other features of the same kind: centres halfway between these, and polynomials of one more degree.
+
+        A shift alone would leave the polynomials, and with them the error in time. Nothing is drawn.
+        """
+        other: Any = copy.deepcopy(self)
+        other.degree, other.output_layer = self.degree + 1, nn.Identity()
+        other.centre, other.weight = ((v[:-1] + v[1:]) / 2 for v in (self.centre, self.weight))
+        return other
 
     def forward(self, z: Tensor) -> Tensor:
         """The fields (N, outputs) at the inputs z (N, 2)."""
