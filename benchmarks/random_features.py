@@ -35,7 +35,7 @@ SOLITONS = "architecture.narrower=1 architecture.finest=0.03"
 LOSS = "strategy.time_marching.loss"
 WINDOWS = "strategy.time_marching.windows"
 MARCHING = f"{FEATURES} strategy=[time_marching] {WINDOWS}"
-GROWING = f"{WINDOWS}=null strategy.time_marching.steps=null strategy.time_marching.length"
+GROWING = f"{WINDOWS}=null strategy.time_marching.length"
 RUNS = [
     f"problem=helmholtz {RIDGES}",
     f"problem=helmholtz {RIDGES} {WIDE}",

@@ -22,6 +22,7 @@ from pinn_cli.physics.problem import Constraint, Problem
 Batch = dict[str, Tensor]  # points (N, D), or residuals (N,), by the name of a constraint
 Weights = Mapping[str, float | Tensor]  # by the name of a constraint: a number, or one per point (N,)
 NewModel = Callable[[Problem], nn.Module]  # makes an untrained model that fits a problem
+SHARED = "its share of"  # so begins the reason of a stage that has used its share of a limit of the run
 RATIO = 2.0  # of residuals on unseen points to those on training points; more points are needed above it
 NEGLIGIBLE = 1e-3  # of the largest term: a residual below it may be larger than at the training points
 
@@ -367,3 +368,8 @@ class Stage:
     solution: Solution | None = None  # of a window in time: the solution over all windows up to this one
     report: Report = field(default_factory=Report)  # of the last step
     reason: str = ""  # why the stage has ended
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether the stage has ended because its share of a limit of the run was used."""
+        return self.reason.startswith(SHARED)

@@ -109,11 +109,6 @@ class Solution:
                 out[c.name] = joined.setdefault(tuple(map(id, batches)), torch.cat(batches))
         return out
 
-    def seams(self) -> list[tuple[Piece, Points]]:
-        """Every window after the first, and the training points of the conditions at its seam."""
-        initial = [c.name for c in self.problem.constraints() if is_initial(self.problem, c)]
-        return [(p, {n: p.sampler.batch[n] for n in initial if n in p.sampler.batch}) for p in self.pieces[1:]]
-
 
 def shaped(problem: Problem, new_model: Callable[[Problem], nn.Module], state: Mapping[str, Tensor]) -> nn.Module:
     """A model that the parameters in `state` fit into: one network, or the networks of all windows."""

@@ -14,6 +14,7 @@ from pinn_cli.physics.symbols import Derivative, Normal
 
 CONSTANT = 1e-4  # the smallest deviation of a field relative to its mean: below, it counts as constant
 COUPLED = 1e-3  # the smallest deviation relative to the one at which its terms equal the others of its equations
+MOST = 0.9  # of the points: those that count where a residual is divided by its response
 AT_REST = 1e-2  # the smallest deviation relative to the natural size, of a field that nothing moves
 
 
@@ -66,6 +67,21 @@ def levelling(problem: Problem, constraint: Constraint, values: Mapping[str, Ten
         usual = float(scales.deviation[field_of(constraint, name)]) * steepness(problem, constraint, name)
         largest = largest.maximum((slope.abs() * usual).nan_to_num(0.0, 0.0))  # the slope of a root at 0 is infinite
     return torch.where(largest > 0, rms(largest) / largest, 0.0)
+
+
+def relative_size(
+    problem: Problem, constraint: Constraint, values: Mapping[str, Tensor], r: Tensor, scales: Scales
+) -> float:
+    """The rms of the residuals r (N,) of an equation over its largest term.
+
+    It is the larger of two: as the equation is written, and divided at each point by its response to the fields.
+    The second leaves out the few points at which it is largest: an equation may be damped near a singularity.
+    """
+    factor = levelling(problem, constraint, values, scales)
+    most = (factor * r).abs().sort().values[: max(1, int(MOST * len(r)))]
+    sizes = ((rms(r), 1.0), (rms(most), factor))
+    largest = [max(terms_of(problem, constraint, values, scales, f).values()) for _, f in sizes]
+    return max(size / max(term, 1e-300) for (size, _), term in zip(sizes, largest, strict=True))
 
 
 def coupled(problem: Problem, scales: Scales, values: Mapping[str, Mapping[str, Tensor]]) -> Scales:

@@ -26,7 +26,7 @@ from pinn_cli.records.folder import CHECKPOINT, LOG, RESULTS
 from pinn_cli.records.provenance import now
 from pinn_cli.records.results import Results
 from pinn_cli.records.status import Status
-from pinn_cli.runs.advice import advice
+from pinn_cli.runs.advice import advice, resume
 from pinn_cli.training import compilation
 from pinn_cli.training.clock import COMPILATION, Clock
 from pinn_cli.training.console import Console, Summary
@@ -37,6 +37,7 @@ from pinn_cli.training.loop import Run, train
 from pinn_cli.training.objective import Objective
 from pinn_cli.training.recorder import Recorder
 from pinn_cli.training.stopping import Stop, StopRules
+from pinn_cli.training.verdict import untrained_from
 
 BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 APART = ("setup", COMPILATION)  # phases that are not part of the duration of a run
@@ -148,11 +149,19 @@ class Job:
         results, status = Results(folder / RESULTS), Status.STOPPED if stop.resumable else Status.FINISHED
         reason = f"{stop.reason}, on the way in {stage.name}" if stage.underway else stop.reason
         summary = Summary(status, reason, run.progress.step, run.clock.seconds, str(folder / RESULTS))
+        summary.next = f"pinn {'resume' if stop.resumable else 'show'} {in_shell(folder)}"
         if objective.batch:  # nothing was trained if the signal came before the first step
-            objective, seams = run.whole(stage, objective)
-            helps = advice(self.config, stop, [end["reason"] for end in run.finished], stage)
+            unfinished = not stage.reason and (stage.underway or stop.resumable)
+            objective, windows = run.whole(stage, objective, unfinished)
+            earlier = [end["reason"] for end in run.finished]
+            helps, go_on = advice(self.config, stop, earlier, stage), ""
+            if (untrained := untrained_from(run.problem, objective, windows)) is not None:
+                helps = advice(self.config, Stop(""), earlier, stage)
+                go_on = resume(self.config, stop, untrained.share)
+                summary.extrapolated = f"extrapolated from {untrained} on"
+                summary.next = resume(self.config, stop, untrained.share, in_shell(folder))
             conclusion = conclude(
-                results, run.problem, objective, run.clock, self.config.seed, seams, self.doubts, helps
+                results, run.problem, objective, run.clock, self.config.seed, windows, self.doubts, helps, go_on
             )
             summary.errors = {name: error.relative_l2 for name, error in conclusion.errors.items()}
             summary.estimated = conclusion.estimates()
@@ -165,7 +174,6 @@ class Job:
         self.code.update(results)
         done = {"status": status, "reason": reason, "steps": run.progress.step, "finished": now()}
         results.attributes(**done)  # last: a finished run has all its files
-        summary.next = f"pinn {'resume' if stop.resumable else 'show'} {in_shell(folder)}"
         screen.finish(summary)
 
 

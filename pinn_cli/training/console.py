@@ -42,7 +42,10 @@ TITLES = {  # of the rows of the live table by kind, and their style
 
 @dataclass
 class Summary:
-    """The end of a run. `seconds` is its duration, without the phases in `apart`; `held_out` are relative residuals."""
+    """The end of a run. `seconds` is its duration, without the phases in `apart`; `held_out` are relative residuals.
+
+    `extrapolated` tells which part of the time has not been trained, and counts in the errors; "": none.
+    """
 
     status: str
     reason: str
@@ -58,11 +61,13 @@ class Summary:
     metrics: Mapping[str, float] = field(default_factory=dict)
     apart: Mapping[str, float] = field(default_factory=dict)  # seconds of set-up and compilation, by phase
     estimated: Sequence[str] = ()  # lines on the estimated errors
+    extrapolated: str = ""
 
     def lines(self) -> list[tuple[str, str]]:
         """Pairs of a label and a text, in the order in which they are shown."""
         head = (self.status, f"after {self.steps} steps in {duration(self.seconds)}: {self.reason}")
-        errors = [("error", f"{name} {scientific(value)} (relative L2)") for name, value in self.errors.items()]
+        kind = f"relative L2{self.extrapolated and '; '}{self.extrapolated}"
+        errors = [("error", f"{name} {scientific(value)} ({kind})") for name, value in self.errors.items()]
         held_out = [("held out", f"{name} {scientific(v)} of the largest term") for name, v in self.held_out.items()]
         unknowns = [("unknown", f"{name} {value:.6g}") for name, value in self.unknowns.items()]
         metrics = [f"{name} {scientific(value)}" for name, value in self.metrics.items()]

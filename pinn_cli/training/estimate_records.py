@@ -43,13 +43,13 @@ class EstimateRecords:
         An easier problem on the way, or a window in time that others follow, is judged alone. At the end it is the
         problem of the run that counts, over all windows. `reference` is that of this problem.
         """
-        problem, seams = stage.problem, list[Objective]()
+        problem, windows = stage.problem, list[Objective]()
         if not stage.underway:
-            problem, (objective, seams) = run.problem, run.whole(stage, objective)
+            problem, (objective, windows) = run.problem, run.whole(stage, objective)
         X = points_of_fields(problem, reference)
         made = estimate(objective, X, self.seed, problem, derived(problem, reference))
         errors = {**made.error, **made.unknowns}
-        trusted = made.is_trusted(judge(problem, objective, made, self.seed, seams, self.doubts).solved)
+        trusted = made.is_trusted(judge(problem, objective, made, self.seed, windows, self.doubts).solved)
         run.progress.estimated = largest(made) if trusted else math.inf
         if made.why and made.why not in self.said:
             self.said.add(made.why)

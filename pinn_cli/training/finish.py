@@ -8,16 +8,17 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from pinn_cli.methods.contracts import Batch
 from pinn_cli.physics.points import fresh_points
 from pinn_cli.physics.problem import Problem
 from pinn_cli.physics.references import Reference, reference_of
-from pinn_cli.physics.time_window import Window
+from pinn_cli.physics.time_window import Window, is_initial
 from pinn_cli.records.results import Noted, Results
 from pinn_cli.training.clock import Clock
 from pinn_cli.training.error_estimate import Estimate, estimate
 from pinn_cli.training.metrics import Errors, errors, own_metrics, points_of_comparison
 from pinn_cli.training.objective import Objective
-from pinn_cli.training.verdict import Verdict, judge
+from pinn_cli.training.verdict import Untrained, Verdict, judge, untrained_from
 
 NODES = 10_000  # of the grids on which fields and residuals are kept
 WRONG, FAR = 5e-2, 10  # errors against the reference above both, FAR in estimated errors, contradict a good verdict
@@ -28,6 +29,7 @@ class Conclusion:
     """Errors by field, estimated errors, the metrics of the problem, and the verdict of the held-out points.
 
     `unknowns` has |value - truth| and the truth of every trained coefficient whose true value the problem says.
+    In the time that is `untrained` errors and metrics are those of an extrapolation; None: all has been trained.
     """
 
     errors: dict[str, Errors]
@@ -35,6 +37,7 @@ class Conclusion:
     metrics: dict[str, float]
     verdict: Verdict
     unknowns: dict[str, tuple[float, float]] = field(default_factory=dict)
+    untrained: Untrained | None = None
 
     def estimates(self) -> list[str]:
         """The estimated errors in words, and where the errors against the reference contradict a good verdict."""
@@ -59,28 +62,33 @@ def conclude(
     objective: Objective,
     clock: Clock,
     seed: int,
-    seams: Sequence[Objective] = (),
+    windows: Sequence[Objective] = (),
     doubts: Sequence[str] = (),
     advice: str = "",
+    go_on: str = "",
 ) -> Conclusion:
     """Write errors, estimated errors, metrics, fields, residuals, points, verdict, network, unknowns and times.
 
     Errors and metrics are those of `problem`, the problem of the run, even if the run ends in a stage of another one.
-    `seams` are the windows in time after the first, with the conditions that tie each to the one before. `doubts` were
-    known of the problem before its training. `advice` is that of the verdict.
+    `windows` are the windows in time that have been trained, each at its own points. `doubts` were known of the problem
+    before its training. `advice` and `go_on` are those of the verdict.
     """
     reference = reference_of(problem)
     results.replace({"network": objective.model.state_dict()})  # first, because what follows may fail
     X = points_of_fields(problem, reference)
+    untrained = untrained_from(problem, objective, windows)
     with clock("estimate"):
-        estimated = estimate(objective, X, seed, problem, derived(problem, reference))
+        estimated = estimate(objective, X, seed, problem, derived(problem, reference)) if untrained is None else (
+            Estimate(why=f"the time from {untrained} on has not been trained"))  # fmt: skip
     with clock("evaluation"):
-        measured = final_errors(objective, reference)
+        known = fields(objective, reference, X)
+        measured = {} if reference is None else errors(reference, lambda names, _: known["prediction"], X)
         metrics = own_metrics(problem, objective)
-        verdict = judge(problem, objective, estimated, seed, seams, doubts, advice)
-        done = Conclusion(measured, estimated, metrics, verdict, errors_of_unknowns(problem, objective))
+        verdict = judge(problem, objective, estimated, seed, windows, doubts, advice, go_on)
+        unknowns = errors_of_unknowns(problem, objective)
+        done = Conclusion(measured, estimated, metrics, verdict, unknowns, untrained)
         groups = {
-            "error": {name: _noted(e, reference) for name, e in measured.items()},
+            "error": {name: _noted(e, reference, untrained) for name, e in measured.items()},
             "error_estimate": {
                 "error": estimated.error,
                 "unknown": estimated.unknowns,
@@ -94,7 +102,7 @@ def conclude(
                 "lines": done.estimates(),
             },
             "metrics": metrics,
-            "fields": fields(objective, reference, X),
+            "fields": known,
             "residuals": residuals(objective),
             "collocation": dict(objective.batch),
             "guard": {
@@ -106,7 +114,7 @@ def conclude(
             },
             "unknowns": unknowns_of(objective) | spreads_of(objective),
             "windows": getattr(objective.model, "window_unknowns", {}),
-            "seams": jumps(seams, seed),
+            "seams": jumps(windows[1:], seed),
         }
     with clock("writing"):
         results.replace({name: group for name, group in groups.items() if group})
@@ -140,10 +148,10 @@ def final_errors(objective: Objective, reference: Reference | None) -> dict[str,
     return errors(reference, objective.evaluate, X)
 
 
-def _noted(e: Errors, reference: Reference | None) -> Noted:
+def _noted(e: Errors, reference: Reference | None, untrained: Untrained | None) -> Noted:
     assert reference is not None
-    absolute = {"mean_absolute": e.mean, "max_absolute": e.maximum}
-    return Noted(e.relative_l2, {**absolute, "reference_error": reference.error, "points": e.points})
+    more = {"mean_absolute": e.mean, "max_absolute": e.maximum, "reference_error": reference.error, "points": e.points}
+    return Noted(e.relative_l2, more if untrained is None else more | {"extrapolated_from": untrained.start})
 
 
 def points_of_fields(problem: Problem, reference: Reference | None) -> Tensor:
@@ -170,24 +178,26 @@ def fields(objective: Objective, reference: Reference | None, X: Tensor) -> dict
 
 def residuals(objective: Objective) -> dict[str, Any]:
     """The residual of every constraint, on a grid in the interior and at the training points elsewhere."""
-    out = {}
-    for name, X in objective.batch.items():
-        inside = objective.constraints[name].region == "interior"
-        grid = objective.problem.domain.grid(_per_axis(objective.problem)).to(X) if inside else X
-        with torch.no_grad():
-            out[name] = {"points": grid, "values": objective.residual(name, grid)}
-    return out
+    grid = objective.problem.domain.grid(_per_axis(objective.problem)).to(objective.parameters[0])
+    inside = {name for name in objective.batch if objective.constraints[name].region == "interior"}
+    at = {name: grid if name in inside else X for name, X in objective.batch.items()}
+    values: Batch = {}
+    with torch.no_grad():
+        for names in objective.at.groups(at):
+            values |= objective.at.at(names, at[names[0]])
+    return {name: {"points": X, "values": values[name]} for name, X in at.items()}
 
 
-def jumps(seams: Sequence[Objective], seed: int) -> dict[str, list[float]]:
-    """The times of the seams, and the largest jump of each prescribed quantity at every seam."""
-    out: dict[str, list[float]] = {"time": [cast(Window, seam.problem).start for seam in seams]} if seams else {}
+def jumps(later: Sequence[Objective], seed: int) -> dict[str, list[float]]:
+    """The times of the seams, and the largest jump there of each prescribed quantity; `later` windows begin at them."""
+    out: dict[str, list[float]] = {"time": [cast(Window, window.problem).start for window in later]} if later else {}
     generator = torch.Generator("cpu").manual_seed(seed)
-    for seam in seams:
-        for name, X in seam.batch.items():
-            fresh = fresh_points(seam.problem, seam.constraints[name].region, 1000, generator, X)
+    for window in later:
+        tied = {n: X for n, X in window.batch.items() if is_initial(window.problem, window.constraints[n])}
+        for name, X in tied.items():
+            fresh = fresh_points(window.problem, window.constraints[name].region, 1000, generator, X)
             with torch.no_grad():
-                out.setdefault(name, []).append(float(seam.residual(name, fresh).abs().max()))
+                out.setdefault(name, []).append(float(window.residual(name, fresh).abs().max()))
     return out
 
 

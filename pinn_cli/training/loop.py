@@ -129,13 +129,19 @@ class Run:
         finally:
             objective.check = lambda: None
 
-    def whole(self, stage: Stage, objective: Objective) -> tuple[Objective, list[Objective]]:
-        """The objective of the solution over all windows in time, and those of the seams between them."""
+    def whole(
+        self, stage: Stage, objective: Objective, unfinished: bool = False
+    ) -> tuple[Objective, list[Objective]]:
+        """The objective of the solution over all windows in time, and that of every window at its own points.
+
+        Without windows the second is empty. The last window is left out where its training is `unfinished`.
+        """
         if stage.solution is None:
             return objective, []
-        whole, seams = stage.solution, stage.solution.seams()
+        whole = stage.solution
         return self._at(whole.points(), whole.problem, whole.model(), Piecewise(self.engine)), [
-            self._at(points, piece.window, piece.model, self.engine) for piece, points in seams if points
+            self._at(piece.sampler.batch, piece.window, piece.model, self.engine)
+            for piece in (whole.pieces[:-1] if unfinished else whole.pieces)
         ]
 
     def _at(self, points: Batch, problem: Problem, model: nn.Module, engine: Engine) -> Objective:

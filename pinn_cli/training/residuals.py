@@ -17,11 +17,10 @@ from pinn_cli.methods.contracts import Batch
 from pinn_cli.physics.points import trial_points
 from pinn_cli.physics.problem import Problem
 from pinn_cli.physics.symbols import Place, Symbol
-from pinn_cli.physics.terms import Scales, at_rest, coupled, levelling, rms, scales_of, terms_of
+from pinn_cli.physics.terms import Scales, at_rest, coupled, relative_size, scales_of, terms_of
 
 Derivatives = Callable[..., Mapping[Key, Tensor]]  # (model, X (N, D), tape or None) -> values (N, F) by derivative
 AT_ONCE = 4096  # points that are evaluated together where no gradient is wanted
-MOST = 0.9  # of the points: those that count where a residual is divided by its response
 Group = tuple[str, ...]  # constraints that share their points and one pass through the network
 Graph = Callable[[list[Tensor]], tuple[Batch, Batch]]  # points of each group -> r and mean r^2 by constraint
 
@@ -94,18 +93,23 @@ class Residuals:
         return terms_of(self.problem, self.constraints[name], self.symbols(name, X), scales)
 
     @torch.no_grad()
-    def relative(self, name: str, X: Tensor, scales: Scales) -> float:
-        """The rms residual of an equation over its largest term.
+    def measured(
+        self, names: Group, X: Tensor, scales: Scales, extents: Problem
+    ) -> tuple[Batch, dict[str, float]]:
+        """r (N,) of constraints of one region, and each rms over its largest term, from one evaluation at X.
 
-        It is the larger of two: as the equation is written, and divided at each point by its response to the fields.
-        The second leaves out the few points at which it is largest: an equation may be damped near a singularity.
+        `extents` is a problem on the domain over which the fields vary.
         """
-        constraint, values = self.constraints[name], self.symbols(name, X)
-        r, factor = self.at((name,), X)[name], levelling(self.problem, constraint, values, scales)
-        most = (factor * r).abs().sort().values[: max(1, int(MOST * len(r)))]
-        sizes = ((rms(r), 1.0), (rms(most), factor))
-        largest = [max(terms_of(self.problem, constraint, values, scales, f).values()) for _, f in sizes]
-        return max(size / max(term, 1e-300) for (size, _), term in zip(sizes, largest, strict=True))
+        at = self.place(names, X)
+        r, against = self._read_residuals(names, at), self.constraints[names[0]].against
+        if against is not None:
+            there = self._one_sided(names, against(X), None)
+            r = {name: r[name] - there[name] for name in names}
+        relative = {}
+        for name in names:
+            values = {symbol: s.read(at).detach() for symbol, s in self.constraints[name].symbols.items()}
+            relative[name] = relative_size(extents, self.constraints[name], values, r[name], scales)
+        return r, relative
 
     @torch.no_grad()
     def scales(self, like: Tensor) -> Scales:
@@ -166,8 +170,10 @@ class Residuals:
         return graph
 
     def _one_sided(self, names: Group, X: Tensor, tape: Tape | None) -> Batch:
-        at = self.place(names, X, tape)
-        out = {}
+        return self._read_residuals(names, self.place(names, X, tape))
+
+    def _read_residuals(self, names: Group, at: Place) -> Batch:
+        X, out = at.points, {}
         for name in names:
             c = self.constraints[name]
             r = c.residual(**{symbol: s.read(at) for symbol, s in c.symbols.items()})

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from math import inf
 
 from pinn_cli.basics.signals import Interruption
-from pinn_cli.methods.contracts import Stage
+from pinn_cli.methods.contracts import SHARED, Stage
 from pinn_cli.training.clock import Clock
 
-SHARE = "its share of"  # so begins the reason of a stage that has used its share of a limit of the run
 STOPPED = "the optimizer stopped"  # so begins the reason of a stage that more steps do not change
 RESUME = "pinn resume and the folder of the run"
 
@@ -104,10 +103,10 @@ class StopRules:
             return None
         before = progress.step - progress.stage_step
         if self.steps is not None and progress.stage_step >= stage.share * (self.steps - before - stage.reserved):
-            return f"{SHARE} stop.steps={self.steps}: {progress.stage_step} steps made"
+            return f"{SHARED} stop.steps={self.steps}: {progress.stage_step} steps made"
         spent = clock.seconds - progress.seconds
         if self.seconds is not None and spent >= stage.share * (self.seconds - progress.seconds):
-            return f"{SHARE} stop.seconds={self.seconds:g}: {progress.stage_step} steps made"
+            return f"{SHARED} stop.seconds={self.seconds:g}: {progress.stage_step} steps made"
         return None
 
     def seconds_left(self, clock: Clock) -> float | None:

@@ -116,6 +116,26 @@ def test_a_window_that_is_tried_again_starts_from_the_one_before_and_is_no_part_
     ]
 
 
+@pytest.mark.parametrize("limit", ["seconds=9", "steps=20"])
+def test_a_window_that_was_cut_short_is_not_tried_with_half_the_length(limit) -> None:
+    """A shorter one has a smaller share of what is left, is cut short too, and so on: nothing was solved any more."""
+    parts = assemble(compose(words("wave", f"{MARCH}.windows=2", f"{MARCH}.loss=1")))
+    seen = []
+    for stage in parts.strategy(parts.problem, parts.new_models()):
+        stage.report.values = {"loss/total": 1e9}
+        stage.reason = f"its share of stop.{limit}: 5 steps made" if len(seen) < 2 else "the optimizer stopped: stalled"
+        seen.append((stage.problem.start, stage.problem.end))
+        if len(seen) == 3:
+            break
+    assert seen == [(0, 0.5), (0.5, 1)]
+
+
+@pytest.mark.parametrize("recipe", ["random_features_in_time", "adapted_features_in_time"])
+def test_windows_of_newton_end_by_themselves(recipe) -> None:
+    stages = stages_of("problem=reaction", f"recipe={recipe}", "architecture.width=9", "points.interior=40")
+    assert {(stage.steps, stage.share) for stage in stages} == {(None, 1.0)}
+
+
 def test_a_schedule_is_trained_in_every_window() -> None:
     stages = stages_of(*words("wave", f"{MARCH}.windows=2", "optimizer=[adam,lbfgs]", "optimizer.adam.steps=3"))
     assert [(s.name, s.steps) for s in stages] == [
@@ -347,14 +367,14 @@ def test_errors_and_fields_cover_the_whole_time_axis_and_the_history_each_window
 
 
 def test_a_prediction_from_the_file_is_the_solution_that_was_trained(run) -> None:
-    folder, (objective, seams) = run
+    folder, (objective, windows) = run
     X, names = objective.problem.domain.grid(23), ["u", "u_t", "u_xx", "residual/pde"]
     live = objective.evaluate(names, X)
     again = load(folder)(x=X[:, 0].numpy(), t=X[:, 1].numpy(), derivatives=names)
     for name in names:
         np.testing.assert_array_equal(again[name], live[name].numpy())
     assert isinstance(objective.model, Marched)
-    assert [seam.problem.start for seam in seams] == [0.5]
+    assert [window.problem.start for window in windows] == [0.0, 0.5]
 
 
 @pytest.mark.parametrize(
@@ -386,7 +406,7 @@ def test_a_killed_run_is_predicted_from_its_checkpoint(here) -> None:
     assert cli.main(["train", *made]) == 0
     results = Results(Path("run/results.h5"))
     assert results.read_attributes()["reason"].endswith("reached, on the way in t=0.3333..0.6667: levenberg_marquardt")
-    assert not results.read("guard")["verdict"].startswith("ok"), "a third of the time was never trained"
+    assert results.read("guard")["verdict"].startswith("stopped on the way: trained up to t=0.3333 of 1; there the equ")
     kept = load("run")(x=0.3, t=[0.1, 0.5, 0.9])
     results.attributes(status="running")
     np.testing.assert_array_equal(load("run")(x=0.3, t=[0.1, 0.5, 0.9]), kept)

@@ -10,10 +10,13 @@ from torch import nn
 
 from pinn_cli import Box, Problem, on
 from pinn_cli.derivatives.engines import Autograd, Taylor
+from pinn_cli.physics.piecewise import Marched, Piecewise
 from pinn_cli.physics.terms import levelling
+from pinn_cli.physics.time_window import Window
+from pinn_cli.training.error_estimate import Estimate
 from pinn_cli.training.model import Features, Model
 from pinn_cli.training.objective import Objective
-from pinn_cli.training.verdict import Verdict, examine, relative_errors, worst
+from pinn_cli.training.verdict import MANY, Verdict, examine, judge, relative_errors, worst
 from tests.conftest import ROOT
 
 GOOD = "ok: residuals at unseen points are as small as at the training points"
@@ -279,3 +282,129 @@ def test_a_field_whose_solution_is_0_is_ok_where_the_network_is_0_up_to_a_small_
     for size, ok in ((1e-6, True), (1e-1, False)):
         found = examine(problem, solved(problem, lambda x, t, size=size: size * torch.sin(3 * x + t)))
         assert (not found.large) is ok, str(found)
+
+
+class Wave(nn.Module):
+    """A solution of the rod with an oscillation of this size that vanishes at sixteen even times of each window."""
+
+    def __init__(self, window, size):
+        super().__init__()
+        self.window, self.size, self.nothing = window, size, nn.Parameter(torch.zeros(1, dtype=torch.float64))
+
+    def forward(self, X):
+        x, t = X[:, :1], X[:, 1:]
+        phase = pi * 16 * (t - self.window.start) / (self.window.end - self.window.start)
+        small = 1e-5 * torch.sin(9 * x + 7 * t)
+        return right(x, t) + small + self.size * torch.sin(phase) ** 2 * torch.sin(pi * x) + self.nothing * x
+
+
+SPANS = ((0.0, 1e-6), (1e-6, 1e-3), (1e-3, 0.1), (0.1, 1.0))
+
+
+def marched(sizes, spans=SPANS, end=None, problem=None, columns=40):
+    """Windows of the rod, each at points where its oscillation and its slope in time vanish: whole, and one by one."""
+    problem = problem or Rod()
+    pieces, windows = [], []
+    for (start, stop), size in zip(spans, sizes, strict=True):
+        window = Window(problem, start, stop, pieces[-1] if pieces else None)
+        pieces.append(Model(Features(window.domain, "none"), Wave(window, size)).double())
+        objective = Objective(window, pieces[-1], Taylor, lambda batch, residuals: {})
+        x, t = torch.linspace(0, 1, columns, dtype=torch.float64), torch.linspace(0, 1, 17, dtype=torch.float64)
+        unit = torch.cartesian_prod(x, t)
+        objective.begin({c.name: window.domain.sample(c.region, unit) for c in problem.constraints()})
+        windows.append(objective)
+    whole = Objective(problem, Marched(pieces, spans, 1), Piecewise(Taylor), lambda batch, residuals: {})
+    return problem, whole, windows[: len(spans) if end is None else end]
+
+
+def judged(sizes, spans=SPANS, end=None, go_on=""):
+    problem, whole, windows = marched(sizes, spans, end)
+    return judge(problem, whole, Estimate(explained=0.9), windows=windows, go_on=go_on)
+
+
+def test_windows_that_solve_their_equations_are_ok():
+    assert str(judged([0.0, 0.0, 0.0, 0.0])) == GOOD
+
+
+@pytest.mark.parametrize("k", range(4))
+def test_every_window_is_judged_at_its_own_points_however_short(k):
+    """A solution that is broken in a tiny first window was called ok: no unseen point fell into it."""
+    sizes = [0.02 if j == k else 0.0 for j in range(4)]
+    found = judged(sizes)
+    assert found.broken == ["heat"]
+    start, end = SPANS[k]
+    assert f"heat {found.ratio['heat']:.3g} times (t={start:.4g}..{end:.4g}) the trained one" in str(found)
+
+
+def test_the_points_to_type_are_those_of_one_window():
+    found = judged([0.0, 0.02, 0.0, 0.0])
+    assert str(found).endswith(f"type points.heat={2 * 40 * 17}")
+    assert found.points == {"heat": 680, "ends": 340, "start": 680}
+
+
+def test_the_points_to_type_are_shared_where_windows_share_them():
+    problem, _, windows = marched([0.02, 0.0], spans=((0.0, 0.25), (0.25, 1.0)))
+    window = Window(problem, 0.0, 0.25, part=0.25)
+    assert examine(window, windows[0]).points == {"heat": 4 * 680, "ends": 4 * 340, "start": 680}
+
+
+def test_only_finished_windows_of_a_run_that_has_stopped_are_judged():
+    half = ((0.0, 0.25), (0.25, 0.5))
+    found = judged([0.0, 30.0], spans=half, end=1, go_on="pinn resume RUN")
+    assert str(found) == ("stopped on the way: trained up to t=0.25 of 1, the equations hold there; to go on type pinn "
+                          "resume RUN")  # fmt: skip
+    assert not found.ok
+    assert not found.solved
+    whole = judged([0.0, 0.0], spans=half, end=2, go_on="pinn resume RUN stop.seconds=9")
+    assert str(whole).startswith("stopped on the way: trained up to t=0.5 of 1, the equations hold there; to go on")
+    broken = judged([0.02, 30.0], spans=half, end=1, go_on="pinn resume RUN")
+    assert str(broken).startswith("stopped on the way: trained up to t=0.25 of 1; there broken between the points: the")
+    none = judged([30.0, 30.0], spans=half, end=0, go_on="pinn resume RUN")
+    assert str(none) == ("stopped on the way: trained up to t=0 of 1, no window is finished; to go on type pinn resume "
+                         "RUN")  # fmt: skip
+
+
+def test_a_ratio_of_negligible_residuals_hides_none_that_counts_and_borrows_no_size():
+    small = Verdict({"pde": 50.0}, {"pde": 1e-9}, points={"pde": 8}, windows={("ratio", "pde"): "t=0..1"})
+    sound = Verdict({"pde": 1.0}, {"pde": 5e-3}, points={"pde": 9}, windows={("relative", "pde"): "t=1..2"})
+    assert worst([small, sound]).ok
+    assert "though pde 50 times (t=0..1) those" in str(worst([small, sound]))
+    broken = Verdict({"pde": 3.0}, {"pde": 4e-3}, points={"pde": 7}, windows={("ratio", "pde"): "t=2..3"})
+    assert str(worst([small, sound, broken])) == (
+        "broken between the points: the held-out residual is pde 3 times (t=2..3) the trained one; more points are "
+        "needed: type points.pde=14"
+    )
+
+
+def test_windows_whose_coefficients_disagree_do_not_satisfy_the_equation():
+    class Inverse(Rod):
+        unknowns = ("a",)
+
+    for other, ok in ((0.1, True), (0.2, False)):
+        problem, whole, windows = marched([0.0, 0.0], spans=((0.0, 0.5), (0.5, 1.0)), problem=Inverse())
+        for piece, value in zip(whole.model.pieces, (0.1, other), strict=True):
+            piece.unknowns = nn.ParameterDict({"a": nn.Parameter(torch.tensor(value, dtype=torch.float64))})
+        windows = [Objective(w.problem, w.model, Taylor, w.weighting) for w in windows]
+        whole = Objective(problem, whole.model, Piecewise(Taylor), whole.weighting)
+        assert ("heat" not in judge(problem, whole, Estimate(explained=0.9), windows=windows).large) is ok
+
+
+def test_fresh_points_are_limited_and_are_evaluated_once():
+    passes = []
+
+    def counted(wanted):
+        inner = Taylor(wanted)
+
+        def evaluate(u, X, tape=None):
+            passes.append(len(X))
+            return inner(u, X, tape)
+
+        return evaluate
+
+    counted.taped = False
+    problem = Rod()
+    objective = solved(problem, right, engine=counted)
+    unit = torch.rand(5000, 2, dtype=torch.float64)
+    objective.begin({"heat": problem.domain.sample("interior", unit)})
+    examine(problem, objective, only=["heat"])
+    assert sum(passes) == 1000 + MANY + 5000  # the scales, the unseen points, the training points

@@ -263,6 +263,7 @@ def test_a_wrong_sign_looks_as_the_page_shows_it(workshop, capsys):
 
 def test_verdicts_are_quoted_as_a_run_prints_them():
     verdicts = [
+        Verdict(reached="t"),
         Verdict(relative={"pde": nan}), Verdict(doubts=["u is free"]), Verdict(ratio={"pde": 9.0}),
         Verdict(relative={"pde": 1.0}), Verdict(measured={"seen": 1.0}), Verdict(biased={"seen": 1.0}),
         Verdict(estimated={"u": 1.0}), Verdict(),

@@ -4,7 +4,7 @@ Sequence-to-sequence learning of Krishnapriyan, Gholami, Zhe, Kirby & Mahoney (2
 the lengths of the windows adapt to the solution, as the steps of an integrator do.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, inf
 
@@ -30,7 +30,8 @@ class TimeMarching(Strategy):
 
     loss      adapt the lengths, from that of the first window on: a window whose loss ends above `loss` is trained anew
               with half the length, and after one that ends at or below 1e-2 of `loss` the length is doubled. Windows
-              are never halved below 1/64 of the first
+              are never halved below 1/64 of the first, nor because their share of the run was used: a shorter one
+              would have a smaller share
     start     `warm`: a network starts from the parameters of the window before; `fresh`: from new initial values.
               Unknown coefficients always keep their values
     overlap   each window is trained for this much time beyond its end; the next one begins at the end
@@ -58,7 +59,7 @@ class TimeMarching(Strategy):
         high = _axis(problem)[1]
         done: list[Piece] = []
         tried: list[Stage] = []  # the stages of the present window
-        for start, end in self._spans(problem, lambda: float(tried[-1].report.values.get("loss/total", inf))):
+        for start, end in self._spans(problem, lambda: self._found(tried)):
             tried.clear()
             done = [piece for piece in done if piece.window.start < start]  # without a window that is tried again
             before = done[-1].model if done else None
@@ -94,6 +95,12 @@ class TimeMarching(Strategy):
             return model if before is None else with_parameters(model, before, network=self.start == "warm")
 
         return make
+
+    def _found(self, tried: Sequence[Stage]) -> float:
+        """The loss at the end of a window. One that was cut short counts as one that has just reached `loss`."""
+        found = float(tried[-1].report.values.get("loss/total", inf))
+        wanted = inf if self.loss is None else self.loss
+        return wanted if any(stage.cut_short for stage in tried) and not found <= wanted else found
 
     @property
     def _steps(self) -> int | None:

@@ -100,7 +100,8 @@ DATASETS = (  # problems are dimensionless as typed, so only times have a unit o
     Entry("collocation/<constraint>", NUMBER, POINTS, "1", "last training points of this constraint"),
     Entry("error/<field>", NUMBER, (), "1",
           "relative L2 error |u - reference| / |reference| on the reference points; attributes mean_absolute, "
-          "max_absolute, reference_error (error of the reference itself), points (how many counted)"),
+          "max_absolute, reference_error (error of the reference itself), points (how many counted); extrapolated_from "
+          "(the time from which on no window was trained) if a run has stopped on the way"),
     Entry("error_estimate/error/<field>", NUMBER, (), "1",
           "estimated relative L2 error |du| / |u + du|, without a reference, on the points of fields/points"),
     Entry("error_estimate/explained", NUMBER, (), "1",
