@@ -323,7 +323,8 @@ def examine(
     generator, like = torch.Generator("cpu").manual_seed(seed * 7919 + 2), objective.parameters[0]
     measure = measure or Measure(at.scales(like), problem)
     at.unknowns = at.unknowns | dict(measure.unknowns)
-    ratio, relative, measured, biased, points = {}, {}, {}, {}, {}
+    ratio, measured, biased, points = {}, {}, {}, {}
+    relative: dict[str, float] = {}
     names = [name for name in at.constraints if only is None or name in only]
     for name in (n for n in names if at.constraints[n].kind == "data"):
         measured[name], biased[name] = _misfit(at, name, problem.data.to(like), measure.scales)

@@ -132,7 +132,7 @@ def test_a_window_that_was_cut_short_is_not_tried_with_half_the_length(limit) ->
 
 @pytest.mark.parametrize("recipe", ["random_features_in_time", "adapted_features_in_time"])
 def test_windows_of_newton_end_by_themselves(recipe) -> None:
-    stages = stages_of("problem=reaction", f"recipe={recipe}", "architecture.width=9", "points.interior=40")
+    stages = stages_of("problem=reaction", f"recipe={recipe}", "architecture.width=16", "points.interior=80")
     assert {(stage.steps, stage.share) for stage in stages} == {(None, 1.0)}
 
 
@@ -321,8 +321,8 @@ def run(tmp_path_factory):
     folder, kept = tmp_path_factory.mktemp("marched") / "run", []
     whole = train.Run.whole
 
-    def keep(self, stage, objective):
-        kept.append(whole(self, stage, objective))
+    def keep(self, stage, objective, unfinished):
+        kept.append(whole(self, stage, objective, unfinished))
         return kept[-1]
 
     with pytest.MonkeyPatch.context() as patch:

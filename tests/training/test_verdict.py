@@ -378,7 +378,7 @@ def test_a_ratio_of_negligible_residuals_hides_none_that_counts_and_borrows_no_s
 
 def test_windows_whose_coefficients_disagree_do_not_satisfy_the_equation():
     class Inverse(Rod):
-        unknowns = ("a",)
+        unknowns = {"a": 0.1}
 
     for other, ok in ((0.1, True), (0.2, False)):
         problem, whole, windows = marched([0.0, 0.0], spans=((0.0, 0.5), (0.5, 1.0)), problem=Inverse())
