@@ -401,12 +401,16 @@ def test_a_run_stopped_in_its_second_window_continues_bit_for_bit(made, here) ->
     assert Results(Path("parts/results.h5")).read("seams")
 
 
-def test_a_killed_run_is_predicted_from_its_checkpoint(here) -> None:
+def test_a_killed_run_is_predicted_from_its_checkpoint(here, capsys) -> None:
     made = words("wave", f"{MARCH}.windows=3", f"{MARCH}.steps=2", *QUICK, "stop.steps=4", "folder=run")
     assert cli.main(["train", *made]) == 0
     results = Results(Path("run/results.h5"))
     assert results.read_attributes()["reason"].endswith("reached, on the way in t=0.3333..0.6667: levenberg_marquardt")
     assert results.read("guard")["verdict"].startswith("stopped on the way: trained up to t=0.3333 of 1; there the equ")
+    assert results.read_attributes("error/u")["extrapolated_from"] == pytest.approx(1 / 3)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "(relative L2; extrapolated from t=0.3333 on) estimated error: none (the time from t=0.3333 on has" in shown
+    assert shown.endswith("next pinn resume run stop.steps=16")
     kept = load("run")(x=0.3, t=[0.1, 0.5, 0.9])
     results.attributes(status="running")
     np.testing.assert_array_equal(load("run")(x=0.3, t=[0.1, 0.5, 0.9]), kept)

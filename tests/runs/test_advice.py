@@ -3,6 +3,9 @@
 import pytest
 
 from pinn_cli.cli import main
+from pinn_cli.configuration.compose import compose
+from pinn_cli.runs.advice import resume
+from pinn_cli.training.stopping import RESUME, Stop
 
 SMALL = ["problem=wave", "figures=off", "architecture.width=6", "architecture.depth=1", "points.interior=40",
          "points.face=8", "folder=run"]  # fmt: skip
@@ -62,3 +65,11 @@ def test_random_features_that_cannot_express_the_solution_are_told_which_can(her
     assert all(way in guard for way in ways), guard
     assert ("windows" in guard) is (words[0] == "problem=wave")
     assert guard.endswith(", or another seed")
+
+
+def test_a_run_that_has_stopped_between_windows_goes_on_with_a_limit_for_the_rest_of_the_time():
+    config = compose(["problem=wave", "stop.steps=200", "stop.seconds=7.5"])
+    assert resume(config, Stop("", longer="a larger stop.steps"), 0.5) == "pinn resume RUN stop.steps=600"
+    assert resume(config, Stop("", longer="a larger stop.seconds"), 0.9) == "pinn resume RUN stop.seconds=15"
+    assert resume(config, Stop("", longer="a larger stop.steps"), 1e-7, "here") == "pinn resume here stop.steps=2000"
+    assert resume(config, Stop("", longer=RESUME), 0.5) == "pinn resume RUN"
