@@ -27,6 +27,7 @@ from pinn_cli.training.residuals import AT_ONCE
 
 PROBE = 16  # points at which the memory of a step is measured
 FEW, TIMED = 16, 512  # points of every constraint at which the evaluations of a step are timed
+PIECE = 1e8  # bytes of J that are formed at a time
 OPERATIONS = 5e8  # of the factorisation that is timed
 SLOW = 10.0  # seconds a step above which the plan offers another way
 
@@ -108,7 +109,7 @@ class StepCost:
     per training point, without a gradient and at most AT_ONCE at a time. A compiled step needs less than this. A phase
     for which the strategy adds to the network, or the sampler points, is counted with these.
 
-    The seconds of a least-squares step are those of its evaluations (F, all of J, and the loss with its gradient),
+    The seconds of a least-squares step are those of its evaluations (F, J, the loss with its gradient, and a trial),
     which grow with the points, and those of its linear algebra, at the rate of a smaller piece. Steps that try several
     lengths or dampings take longer.
     """
@@ -145,7 +146,7 @@ class StepCost:
         """About those of one step of a least-squares phase, measured on smaller pieces."""
         optimizer, model, shape = phase.optimizer(), self.model_of(phase.name), self.shape(phase)
         rate = _rate(optimizer, *shape, self.parts.dtype, self.parts.device)
-        return model.seconds(self._counts(phase)) + optimizer.operations(*shape) / rate
+        return model.seconds(optimizer, self._counts(phase)) + optimizer.operations(*shape) / rate
 
     def _counts(self, phase: Phase, points: Mapping[str, Count] | None = None) -> dict[str, int]:
         """Points by constraint, with those that a sampler adds at once."""
@@ -183,20 +184,26 @@ class _Model:
         self.size = objective.dtype.itemsize
         self.per_point = cache(self._per_point)
 
-    def solved(self, optimizer: Optimizer) -> int:
-        """How many parameters the optimizer trains: all, or those of the output layer and the unknowns."""
-        if not optimizer.output_layer_alone:
-            return self.parameters
-        return int(self.objective.output_layer.sum()) + sum(p.numel() for p in self.objective.unknowns.values())
+    def columns(self, optimizer: Optimizer) -> list[slice]:
+        """The places of the parameters that the optimizer trains: all, or the output layer and the unknowns."""
+        objective, last = self.objective, self.objective.output_layer
+        unknowns = {id(p) for p in objective.unknowns.values()}
+        pairs = zip(objective.parameters, objective.columns, strict=True)
+        every = not optimizer.output_layer_alone
+        return [place for p, place in pairs if every or bool(last[place].all()) or id(p) in unknowns]
 
-    def seconds(self, counts: Mapping[str, int]) -> float:
+    def solved(self, optimizer: Optimizer) -> int:
+        """How many parameters these are."""
+        return sum(place.stop - place.start for place in self.columns(optimizer))
+
+    def seconds(self, optimizer: Optimizer, counts: Mapping[str, int]) -> float:
         """Those of the evaluations of a step at these numbers of points, by constraint."""
-        most = max(counts.values(), default=0)
-        self._evaluations(counts, FEW)  # the first one prepares what later ones keep
-        few, many = self._evaluations(counts, FEW), self._evaluations(counts, TIMED)
+        most, columns = max(counts.values(), default=0), self.columns(optimizer)
+        self._evaluations(columns, counts, FEW)  # the first one prepares what later ones keep
+        few, many = (self._evaluations(columns, counts, n) for n in (FEW, TIMED))
         return many + max(0, most - TIMED) * max(0.0, many - few) / (TIMED - FEW)
 
-    def _evaluations(self, counts: Mapping[str, int], most: int) -> float:
+    def _evaluations(self, columns: list[slice], counts: Mapping[str, int], most: int) -> float:
         """The same at no more than `most` points of every constraint."""
         objective, sizes = self.objective, {name: min(most, n) for name, n in counts.items()}
         batch: dict[str, Tensor] = {}
@@ -207,8 +214,10 @@ class _Model:
             batch |= {name: shared[sizes[name]] for name in names}
         objective.begin(batch)
         start = time.perf_counter()
-        float(objective.linearise().column_squares().sum())
+        for J in objective.linearise().chunks(PIECE, columns):
+            float(J[0, 0])
         _gradient(objective)
+        _residuals(objective)
         if objective.device.type == "cuda":
             torch.cuda.synchronize(objective.device)
         return time.perf_counter() - start

@@ -72,13 +72,13 @@ def test_evaluations_are_timed_at_few_points_and_grow_in_proportion(monkeypatch)
     memory = cost.StepCost(plan.first_stage(parts), parts)
     model, seen = memory.model_of(parts.schedule[0].name), []
 
-    def timed(counts, most):
+    def timed(columns, counts, most):
         seen.append(most)
         return 1.0 + min(most, counts["pde"]) / 100
 
     monkeypatch.setattr(model, "_evaluations", timed)
-    assert model.seconds({"pde": 300, "wall": 16}) == pytest.approx(4)
-    assert model.seconds({"pde": 10_000, "wall": 16}) == pytest.approx(101)
+    assert model.seconds(LevenbergMarquardt(), {"pde": 300, "wall": 16}) == pytest.approx(4)
+    assert model.seconds(LevenbergMarquardt(), {"pde": 10_000, "wall": 16}) == pytest.approx(101)
     assert max(seen) <= 512
 
 
@@ -86,7 +86,7 @@ def test_evaluations_are_timed_at_few_points_and_grow_in_proportion(monkeypatch)
     "words",
     [
         "problem=heat_inverse",
-        "problem=poisson_2d architecture.width=12",
+        "problem=poisson_2d optimizer=newton architecture.width=100 points.interior=256",
         "problem=helmholtz recipe=random_features architecture.width=400 points.interior=1200 points.face=100",
     ],
 )
