@@ -14,6 +14,7 @@ from pinn_cli.configuration.assemble import PHASE, assemble
 from pinn_cli.configuration.build import Builder, permitted_class
 from pinn_cli.configuration.compose import compose
 from pinn_cli.methods import contracts
+from pinn_cli.methods.samplers.base import Rounds
 from pinn_cli.training.jacobian import Linearisation
 from pinn_cli.training.objective import Objective
 from tests.conftest import refused
@@ -56,7 +57,11 @@ def test_a_number_with_which_an_optimizer_cannot_step_down_is_refused(name, key,
         make()
 
 
-@pytest.mark.parametrize("sampler", ["sobol", "uniform", "graded", "adapted"])
+ROUNDS = [name for name in catalogue.options("sampler") for node in [OmegaConf.load(CONF / "sampler" / f"{name}.yaml")]
+          if "every" in node and issubclass(permitted_class(node._target_, "sampler"), Rounds)]  # fmt: skip
+
+
+@pytest.mark.parametrize("sampler", ROUNDS)
 def test_spring_has_fresh_points_at_every_step(sampler) -> None:
     phase = assemble(compose(["problem=helmholtz", "optimizer=spring", f"sampler=[{sampler},held_out]"])).schedule[0]
     assert phase.sampler().every == 1
