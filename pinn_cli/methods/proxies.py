@@ -48,7 +48,7 @@ def drawn(density: Tensor, n: int, generator: torch.Generator, without: Sequence
     is drawn evenly from the others.
     """
     left = torch.ones(len(density), dtype=torch.float64, device="cpu")
-    left[torch.as_tensor(without, dtype=torch.long)] = 0.0
+    left[torch.as_tensor(without, dtype=torch.long, device="cpu")] = 0.0
     p = density.detach().double().cpu() * left
     p = p / p.max().clamp_min(1e-300)
     some = min(n, int((p > 0).sum()))

@@ -81,5 +81,5 @@ class Formula:
         assert isinstance(node, ast.Call)
         assert isinstance(node.func, ast.Name)
         like = next(iter(at.values()))
-        values = [torch.as_tensor(self._value(arg, at)).to(like) for arg in node.args]
+        values = [torch.as_tensor(self._value(arg, at), dtype=like.dtype, device=like.device) for arg in node.args]
         return FUNCTIONS[node.func.id](*values)

@@ -89,7 +89,7 @@ REFUSED = [
     (f"{HELMHOLTZ} +a.b.c=1", "unknown key `a.b.c`"),
     (f"{HELMHOLTZ} optimizer.adam.points.interior=3", "add optimizer=adam"),
     (f"{HELMHOLTZ} optimizer.nope.points.interior=3", "in `optimizer`: expected one of levenberg_marquardt"),
-    (f"{HELMHOLTZ} optimizer.levenberg_marquardt.sampler.rad.k=3", "unknown key `sampler.rad.k`"),
+    (f"{HELMHOLTZ} optimizer.levenberg_marquardt.sampler.raff.k=3", "unknown key `sampler.raff.k`"),
     (f"{HELMHOLTZ} optimizer.levenberg_marquardt=null", "expected a table with the name of a class"),
     (f"{HELMHOLTZ} optimizer.levenberg_marquardt=3", "expected a table with the name of a class"),
     # references

@@ -31,8 +31,9 @@ NAMES = sorted(path.stem for path in CONF.glob("*.yaml"))
 # derivatives leave, third ones beside the ends of the lid, second ones where a corner of the initial value spreads.
 CAVITIES = ("lid_driven_cavity", "lid_driven_cavity_streamfunction")
 SPECTRAL = ("allen_cahn", "kuramoto_sivashinsky", "reaction_diffusion")
-ERRORS = dict.fromkeys(CAVITIES, 1e-5) | dict.fromkeys(SPECTRAL, 1e-10)
-SATISFIED = dict.fromkeys(CAVITIES, 5e-3) | dict.fromkeys(SPECTRAL, 1e-5)
+SQUARES = ("poisson", "advection_diffusion")  # the periodic source has a small kink at the boundary
+ERRORS = dict.fromkeys(CAVITIES, 1e-5) | dict.fromkeys(SPECTRAL, 1e-10) | dict.fromkeys(SQUARES, 2e-9)
+SATISFIED = dict.fromkeys(CAVITIES, 5e-3) | dict.fromkeys(SPECTRAL, 1e-5) | dict.fromkeys(SQUARES, 1e-7)
 
 
 def settings(name):

@@ -44,11 +44,10 @@ def test_the_four_cases_have_the_numbers_of_the_set_up(case):
     assert problem.reference().error < 2e-9
 
 
-@pytest.mark.parametrize("contrast", [0.0, 0.6])
-@pytest.mark.parametrize("kind", [Poisson, AdvectionDiffusion])
-def test_the_solution_satisfies_the_equation_of_the_problem(kind, contrast):
+@pytest.mark.parametrize(("speed", "contrast"), [(1.0, 0.0), (1.0, 0.6), (0.0, 0.6)])
+def test_the_solution_satisfies_the_equation_of_the_problem(speed, contrast):
     """By automatic differentiation of the series, at points that are no nodes."""
-    problem = kind(sigma=0.05, contrast=contrast, waves=2)
+    problem = AdvectionDiffusion(sigma=0.05, speed=speed, contrast=contrast, waves=2)
     P = torch.rand(50, 2, dtype=torch.float64, requires_grad=True, generator=torch.Generator().manual_seed(0))
     x, y = P.unbind(1)
     (slope,) = torch.autograd.grad(problem.solution.series(x, y).sum(), P, create_graph=True)

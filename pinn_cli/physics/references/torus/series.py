@@ -39,7 +39,7 @@ class Series:
     def _values(self, x: Tensor, y: Tensor) -> Tensor:
         K, L = self.c.shape
         a, b = self.c.real.to(x), self.c.imag.to(x)
-        alpha, beta = _angles(x, torch.arange(K) - K // 2), _angles(y, torch.arange(L))
+        alpha, beta = _angles(x, -(K // 2), K), _angles(y, 0, L)
         real = torch.cos(alpha) @ a - torch.sin(alpha) @ b
         imaginary = torch.cos(alpha) @ b + torch.sin(alpha) @ a
         terms = real * torch.cos(beta) - imaginary * torch.sin(beta)
@@ -67,10 +67,11 @@ class Side:
     c: Tensor
 
     def __call__(self, s: Tensor) -> Tensor:
-        angle = _angles(s, torch.arange(len(self.c)))
+        angle = _angles(s, 0, len(self.c))
         terms = self.c.real.to(s) * torch.cos(angle) - self.c.imag.to(s) * torch.sin(angle)
         return 2 * terms.sum(1) - terms[:, 0]
 
 
-def _angles(s: Tensor, k: Tensor) -> Tensor:
-    return 2 * torch.pi * s[:, None] * k.to(s)
+def _angles(s: Tensor, first: int, count: int) -> Tensor:
+    """2 pi k s (N, count) for k = first, first + 1, ..."""
+    return 2 * torch.pi * s[:, None] * torch.arange(first, first + count, dtype=s.dtype, device=s.device)

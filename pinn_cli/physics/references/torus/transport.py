@@ -75,7 +75,7 @@ class Transport:
         """Relative L2 distance to the solution on 3/2 times as many nodes in each direction."""
         finer = self._solved(self.nodes + self.nodes // 4 * 2)
         few, many = self.series.c, finer.c
-        both = torch.zeros((2, max(len(few), len(many)), max(few.shape[1], many.shape[1])), dtype=few.dtype)
+        both = few.new_zeros(2, max(len(few), len(many)), max(few.shape[1], many.shape[1]))
         middle = both.shape[1] // 2
         for place, c in zip(both, (few, many), strict=True):
             place[middle - len(c) // 2 : middle + len(c) // 2 + 1, : c.shape[1]] = c
