@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from pinn_cli.methods.contracts import Objective
+from pinn_cli.methods.proxies import sizes
 from pinn_cli.physics.points import fresh_points
 
 WIDEST, NARROWEST = 0.1, 0.6  # A_j / S^1/2
@@ -119,7 +120,7 @@ def focused(objective: Objective, n: int, generator: torch.Generator) -> Tensor:
     """n random points (n, D) of the interior, a share of them even, the others with the density of the residual."""
     like, region = objective.parameters[0].detach(), "interior"
     X = fresh_points(objective.problem, region, max(n, CANDIDATES), generator, like)
-    size = _density(objective, X).sqrt().double().cpu().nan_to_num(0.0, 0.0)
+    size = sizes(objective, _inside(objective), X).double().cpu()
     even = n if not size.any() else round(EVENLY * n)
     chosen = torch.multinomial(size, n - even, replacement=True, generator=generator) if even < n else X.new_zeros(0)
     return torch.cat([X[:even], X[chosen.long().to(X.device)]])
@@ -127,13 +128,6 @@ def focused(objective: Objective, n: int, generator: torch.Generator) -> Tensor:
 
 def _inside(objective: Objective) -> list[str]:
     return [name for name, c in objective.constraints.items() if c.region == "interior"]
-
-
-@torch.no_grad()
-def _density(objective: Objective, X: Tensor) -> Tensor:
-    """The loss at every point (N,): the sum of w r^2 over the equations, w their base weights."""
-    r = [objective.base[name] * objective.residual(name, X).square() for name in _inside(objective)]
-    return sum(r[1:], r[0]) if r else X.new_zeros(len(X))
 
 
 @torch.enable_grad()

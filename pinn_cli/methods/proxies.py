@@ -18,7 +18,7 @@ Proxy = Callable[[Objective, Sequence[str], Tensor], Tensor]  # of the objective
 
 @torch.no_grad()
 def losses(objective: Objective, names: Sequence[str], X: Tensor) -> Tensor:
-    """l (N,) over these constraints; 0 where it is not finite."""
+    """l (N,) over these constraints; 0 where it is not finite, and without a constraint."""
     return torch.cat([_loss(objective, names, some).nan_to_num(0.0, 0.0) for some in X.split(AT_ONCE)])
 
 
@@ -61,4 +61,4 @@ def drawn(density: Tensor, n: int, generator: torch.Generator, without: Sequence
 
 def _loss(objective: Objective, names: Sequence[str], X: Tensor) -> Tensor:
     parts = [objective.base[name] * objective.residual(name, X).square() for name in names]
-    return sum(parts[1:], parts[0])
+    return sum(parts[1:], parts[0]) if parts else X.new_zeros(len(X))

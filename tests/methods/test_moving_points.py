@@ -187,6 +187,8 @@ def test_no_node_is_drawn_twice():
     sampler.period = 4
     for batch in trained(sampler, objective, 6)[1:]:
         assert len(batch["pde"].unique(dim=0)) == 400
+    few = made(AdaptiveResidual, n=400, pool=4, every=1)
+    assert len(trained(few, Known(), 2)[1]["pde"]) == 400  # the lattice has as many nodes as there are points
     p = torch.tensor([0.0, 0.0, 1.0, 0.0])
     assert sorted(drawn(p, 4, torch.Generator().manual_seed(0)).tolist()) == [0, 1, 2, 3]
     assert drawn(p, 1, torch.Generator().manual_seed(0), without=[2]).tolist() != [2]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import cos, pi
+from math import ceil, cos, pi
 from typing import Any, ClassVar
 
 import torch
@@ -75,15 +75,14 @@ class AdaptiveResidual(Redrawn):
         return True
 
     def renewed(self, names: Sequence[str], X: Tensor, problem: Problem, objective: Objective) -> Tensor:
-        unit, spacing = _nodes(self.pool, problem.domain.dimension)
+        unit, spacing = _nodes(self.pool, problem.domain.dimension, len(X))
         nodes = problem.domain.sample("interior", unit.to(X))
         now = type(self).proxy(objective, names, nodes).double().cpu()
         P = now + self.momentum * self.before.get(names[0], torch.zeros_like(now))
         self.before[names[0]] = now
-        n = min(len(X), len(nodes))
-        evenly = drawn(torch.ones_like(P), int(self.share * n), self.generator)
+        evenly = drawn(torch.ones_like(P), int(self.share * len(X)), self.generator)
         p = P + self.even * P.sum()
-        chosen = torch.cat([evenly, drawn(p, n - len(evenly), self.generator, without=evenly)])
+        chosen = torch.cat([evenly, drawn(p, len(X) - len(evenly), self.generator, without=evenly)])
         return problem.domain.sample("interior", self._moved(unit[chosen], spacing).to(X))
 
     def _moved(self, unit: Tensor, spacing: float) -> Tensor:
@@ -113,8 +112,8 @@ class AdaptiveGradient(AdaptiveResidual):
     proxy: ClassVar[Proxy] = staticmethod(slopes)
 
 
-def _nodes(count: int, dimension: int) -> tuple[Tensor, float]:
-    """About `count` nodes (N, D) strictly inside the unit cube, the same number along each axis, and their spacing."""
-    n = max(1, round(count ** (1 / dimension)))
+def _nodes(count: int, dimension: int, least: int) -> tuple[Tensor, float]:
+    """About `count` nodes (N, D) strictly inside the unit cube, and `least` at any rate; and their spacing."""
+    n = max(round(count ** (1 / dimension)), ceil(least ** (1 / dimension) - 1e-9))
     spacing = 1 / (n + 1)
     return lattice([(spacing, 1 - spacing)] * dimension, n), spacing

@@ -21,8 +21,9 @@ STALLED = "stalled"
 class Restarts(Strategy):
     """Train `inner`; each of its stages ends at a stall and begins anew, at most `restarts` times.
 
-    A sampler draws new points for every stage. With memory=keep the optimizer goes on as it is, otherwise it begins
-    anew. A stall: the loss has not fallen by more than `absolute` + `relative` x the best loss for `patience` steps.
+    A sampler draws new points for every stage, unless its seed is fixed (`sampler.grid_subset.fixed_seed`). With
+    memory=keep the optimizer goes on as it is, otherwise it begins anew. A stall: the loss has not fallen by more than
+    `absolute` + `relative` x the best loss for `patience` steps.
     A stage that ends for another reason is not repeated. Raises ValueError for settings that are not possible.
     """
 
