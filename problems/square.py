@@ -4,12 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
+import torch
 from torch import Tensor
 
 from pinn_cli import Box, Problem, on
 from pinn_cli.physics.references.torus.transport import Transport
 
 NODES = 257  # per direction, on which the paper measures
+INSIDE = NODES - 2  # of them in the interior
 DIFFUSION = {"isotropic": (1.0, 0.0, 1.0), "anisotropic": (1.0, 2.0, 8.0)}  # K_xx, K_xy, K_yy
 
 
@@ -19,15 +21,21 @@ class Square(Problem):
 
     f is a Gaussian of width `sigma` in the middle and of integral 1, minus its mean. K is the identity (`diffusion`
     isotropic) or [[1, 2], [2, 8]] (anisotropic). Here v = 0 and kappa = 1.
+
+    u is observed without noise at `observations` of the 255 x 255 nodes of the paper in the interior, drawn without
+    replacement, the same whatever the seed of the run; 0: nowhere.
     """
 
     coordinates = ("x", "y")
     fields = ("u",)
     sigma: float = 0.1
     diffusion: str = "anisotropic"
+    observations: int = 0
 
     def __post_init__(self) -> None:
         self.domain = Box(x=(0, 1), y=(0, 1))
+        if not 0 <= self.observations <= INSIDE**2:
+            raise ValueError(f"observations={self.observations}: expected 0 to {INSIDE**2}, as many as there are nodes")
         if self.diffusion not in DIFFUSION:
             raise ValueError(f"diffusion={self.diffusion}: expected {' or '.join(DIFFUSION)}")
         _ = self.solution
@@ -52,6 +60,19 @@ class Square(Problem):
     @on("boundary")
     def rim(self, x, y, u):
         return u - self.solution.rim(x, y)
+
+    def measurements(self) -> dict[str, Tensor]:
+        """The observed nodes and u there; {} without observations."""
+        if not self.observations:
+            return {}
+        generator = torch.Generator("cpu").manual_seed(0)
+        chosen = torch.randperm(INSIDE**2, generator=generator, device="cpu")[: self.observations]
+        x, y = ((1 + i.double()) / (NODES - 1) for i in (chosen // INSIDE, chosen % INSIDE))
+        return {"x": x, "y": y, "u_data": self.solution.series(x, y)}
+
+    @on("data")
+    def measured(self, u, u_data):
+        return u - u_data
 
     def metrics(self, evaluate: Callable[[list[str], Tensor], dict[str, Tensor]]) -> dict[str, float]:
         """Relative L2 errors on the 257 x 257 nodes of the paper.

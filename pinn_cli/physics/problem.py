@@ -81,7 +81,7 @@ class Problem(metaclass=OneOfEachName):
 
     exact(self, x, t)           the exact solution: one tensor (N,), or a tuple with one for each field
     reference(self)             a reference solution (`references/`), where there is no exact one
-    measurements(self)          a dict of columns (N,): the coordinates, and what was measured there
+    measurements(self)          a dict of columns (N,): the coordinates, and what was measured there; {}: nothing
     ansatz(self, x, t, u)       the fields in terms of the network's output u, with conditions imposed exactly
     impose(self, x, t, u)       the same, used only with `constraints=exact`; `imposes` names the constraints it meets
     metrics(self, evaluate)     further numbers to report of a prediction, by name
@@ -200,8 +200,13 @@ class Problem(metaclass=OneOfEachName):
         return torch.stack([torch.as_tensor(c, dtype=torch.float64) for c in ordered], 1)
 
     def constraints(self) -> list[Constraint]:
-        """Every marked method, in the order of the class; an overridden one keeps its first place."""
-        return [build(self, name) for name, build in self._marked("_build").items()]
+        """Every marked method, in the order of the class; an overridden one keeps its first place.
+
+        Those on `data` are left out where `measurements` returns {}: there are none.
+        """
+        on_data = {name for name, region in self._marked("_region").items() if region == "data"}
+        missing = on_data if on_data and hasattr(self, "measurements") and not self._measured else ()
+        return [build(self, name) for name, build in self._marked("_build").items() if name not in missing]
 
     def share(self, region: str) -> float:
         """The share of the configured number of points that a region gets: 1, except in a window in time."""

@@ -218,3 +218,24 @@ def test_a_coefficient_without_a_type_is_told_to_have_one():
         D: float = 0.001
         _cache = 3
         name = "not a number"
+
+
+def test_a_residual_on_data_is_left_out_where_nothing_was_measured_and_refused_where_measurements_are_not_written():
+    class Unmeasured(Plate):
+        @on("data")
+        def seen(self, u, u_seen):
+            return u - u_seen
+
+    class Sometimes(Unmeasured):
+        columns = {}
+
+        def measurements(self):
+            return self.columns
+
+    plain = [c.name for c in Plate().constraints()]
+    assert [c.name for c in Sometimes().constraints()] == plain
+    there = Sometimes()
+    there.columns = dict.fromkeys(["x", "y", "t", "u_seen"], torch.zeros(2))
+    assert [c.name for c in there.constraints()] == [*plain, "seen"]
+    with pytest.raises(TypeError, match="u_seen"):
+        Unmeasured().constraints()

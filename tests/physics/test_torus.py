@@ -6,6 +6,9 @@ import pytest
 import torch
 
 from pinn_cli.basics.errors import UsageError
+from pinn_cli.configuration import plan
+from pinn_cli.configuration.assemble import assemble
+from pinn_cli.configuration.compose import compose
 from pinn_cli.physics.references.torus.series import Series
 from pinn_cli.physics.references.torus.transport import Transport
 from pinn_cli.problems.advection_diffusion import AdvectionDiffusion
@@ -82,6 +85,43 @@ def test_a_series_is_the_function_whose_nodes_it_goes_through():
         s = torch.rand(9, dtype=torch.float64)
         at = (torch.zeros_like(s), s) if axis == 0 else (s, torch.zeros_like(s))
         torch.testing.assert_close(series.side(axis)(s), f(*at), rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("kind", [Poisson, AdvectionDiffusion])
+def test_observations_are_exact_values_at_different_nodes_of_the_interior(kind):
+    torch.manual_seed(1)
+    problem = kind(observations=300)
+    assert [(c.name, c.kind) for c in problem.constraints()][2:] == [("measured", "data")]
+    X, seen = problem.data[:, :2], problem.data[:, 2]
+    torch.testing.assert_close(X, (256 * X).round() / 256, rtol=0, atol=0)
+    assert 0 < float(X.min()) < 0.1 < 0.9 < float(X.max()) < 1
+    assert len(X.unique(dim=0)) == 300
+    torch.testing.assert_close(seen, problem.reference()(X)["u"], rtol=0, atol=0)
+    assert torch.equal(kind(observations=300).data, problem.data)  # whatever the generator of torch has drawn before
+    assert torch.equal(problem.measured(seen, seen), torch.zeros(300))
+    every = kind(observations=255**2).data
+    assert len(every[:, :2].unique(dim=0)) == 255**2
+
+
+def test_without_observations_there_is_no_such_residual():
+    assert [c.name for c in Poisson().constraints()] == ["pde", "rim"]
+    assert Poisson().data_columns == {}
+    for wrong in (-1, 255**2 + 1):
+        with pytest.raises(ValueError, match="expected 0 to 65025"):
+            Poisson(observations=wrong)
+
+
+def test_observations_enter_the_loss_with_weight_one_beside_the_published_weights():
+    """Of TC1: 1e-4 mean r^2 + mean of the squared errors at the boundary + the same at the observed nodes."""
+    words = ["recipe=adaptive/tc1", "problem.observations=5", "points.interior=20", "points.face=4", "device=cpu"]
+    objective = plan.preview(assemble(compose(words)))
+    assert objective.weights == {"pde": 1e-4, "rim": 1.0, "measured": 1.0}
+    assert objective.batch["measured"].shape == (5, 3)
+    error = objective.evaluate(["u"], objective.batch["measured"])["u"] - objective.batch["measured"][:, 2]
+    means = objective.losses()
+    torch.testing.assert_close(means["measured"], error.square().mean())
+    total = 1e-4 * means["pde"] + means["rim"] + error.square().mean()
+    torch.testing.assert_close(objective.loss().detach(), total)
 
 
 @pytest.mark.parametrize("settings", [{"sigma": 0.0}, {"contrast": 1.0}, {"K": (1.0, 2.0, 1.0)}])
