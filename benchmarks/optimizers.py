@@ -117,7 +117,8 @@ def training(
     spent, step = 0.0, 0
     while spent < budget and (stage.steps is None or step < stage.steps):
         start = time.process_time()
-        objective.begin(stage.sampler.draw(step, stage.problem, objective))
+        points = stage.sampler.draw(step, stage.problem, objective)
+        objective.begin(points, stage.sampler.factors())
         weighting.update(step, objective)
         stop = stage.optimizer.step(objective).stop
         spent, step = spent + time.process_time() - start, step + 1

@@ -38,7 +38,8 @@ def preview(parts: Parts) -> Objective:
         objective = Objective(stage.problem, stage.model, parts.engine, parts.weighting, parts.weights, units)
         parts.weighting.begin_stage(stage.problem)
         stage.sampler.begin_stage(stage.problem)
-        objective.begin(stage.sampler.draw(0, stage.problem, objective))
+        points = stage.sampler.draw(0, stage.problem, objective)
+        objective.begin(points, stage.sampler.factors())
         with torch.no_grad():
             refuse_not_finite(objective)
         for phase in parts.schedule:

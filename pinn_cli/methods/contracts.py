@@ -19,7 +19,7 @@ from pinn_cli.methods.symmetric import Buffers
 from pinn_cli.physics.piecewise import Solution
 from pinn_cli.physics.problem import Constraint, Problem
 
-Batch = dict[str, Tensor]  # points (N, D), or residuals (N,), by the name of a constraint
+Batch = dict[str, Tensor]  # points (N, D), residuals (N,) or factors (N,), by the name of a constraint
 Weights = Mapping[str, float | Tensor]  # by the name of a constraint: a number, or one per point (N,)
 NewModel = Callable[[Problem], nn.Module]  # makes an untrained model that fits a problem
 SHARED = "its share of"  # so begins the reason of a stage that has used its share of a limit of the run
@@ -68,6 +68,9 @@ class Objective(Protocol):
 
         F_i = sqrt(w_i / N_i) r_i(theta)        loss = |F|^2 = sum_k mean(w_k r_k^2)        w = base weight x weighting
 
+    A sampler may let points count more or less than once, by its `factors` f: then w contains f too, and wherever
+    mean r^2 is written below, it is mean(f r^2).
+
     All methods see the same points and the same weights, which stay fixed from one `begin` to the next. Parameters are
     one flat vector (P,) in the order of `parameters`.
     """
@@ -79,6 +82,7 @@ class Objective(Protocol):
     base: dict[str, float]  # base weights by constraint: as stated, / unit^2
     units: dict[str, float]  # the natural unit of the residual of each constraint (1: raw units)
     batch: Batch  # the points of this step by constraint; constraints that share their points share one tensor
+    factors: Batch  # how often each of these points counts, by constraint (`Sampler.factors`); missing: once
     points_changed: bool  # whether the last `begin` brought other tensors than the one before
     names: list[str]  # of the trained parameters
     parameters: list[nn.Parameter]  # the trained parameters
@@ -107,8 +111,11 @@ class Objective(Protocol):
     def weights(self) -> dict[str, float | Tensor]:
         """The weights in force by constraint: a number, or one per point (N,)."""
 
-    def begin(self, batch: Batch) -> None:
-        """Start a step at these points. The weights are computed when they are first needed, and then stay fixed."""
+    def begin(self, batch: Batch, factors: Batch | None = None) -> None:
+        """Start a step at these points, with the factors of their sampler.
+
+        The weights are computed when they are first needed, and then stay fixed.
+        """
 
     def residual(self, name: str, X: Tensor) -> Tensor:
         """r (N,) of one constraint, unweighted, at any points X (N, D) of its region."""
@@ -217,6 +224,17 @@ class Sampler(ABC):
         Points that do not change must be the same tensors: optimizers restart their memory when points change.
         """
 
+    def factors(self) -> Batch:
+        """How often each point of `batch` counts, by constraint (N,), detached; where a constraint is missing: once.
+
+        mean(f r^2) takes the place of mean r^2 (`Objective`). By default those of the sampler that it wraps, where the
+        points begin with the points of that sampler; those behind them count once.
+        """
+        inner: Any = getattr(self, "inner", None)
+        passed = {} if inner is None else inner.factors()
+        own = {n: _extended(f, inner.batch[n], self.batch[n]) for n, f in passed.items() if n in self.batch}
+        return {name: f for name, f in own.items() if f is not None}
+
     def refine(self, problem: Problem, objective: Objective) -> bool:
         """Asked when the optimizer has stopped: whether it goes on, with points that the next `draw` adds.
 
@@ -240,6 +258,15 @@ class Sampler(ABC):
     @abstractmethod
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore a saved state."""
+
+
+def _extended(factors: Tensor, X: Tensor, Y: Tensor) -> Tensor | None:
+    """The factors (N,) of points X (N, D), and 1 for those that Y (M, D) has behind X; None if Y begins otherwise."""
+    if Y is X:
+        return factors
+    if len(Y) < len(X) or not torch.equal(Y[: len(X)], X):
+        return None
+    return torch.cat([factors, factors.new_ones(len(Y) - len(X))])
 
 
 class Optimizer(ABC):

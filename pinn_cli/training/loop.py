@@ -109,7 +109,7 @@ class Run:
         self.weighting.load_state_dict(state["weighting"])
         self.progress = Progress(**state["progress"])
         torch.set_rng_state(state["generator"].cpu())
-        objective.resume(stage.sampler.batch)
+        objective.resume(stage.sampler.batch, stage.sampler.factors())
 
     @contextmanager
     def undone_if_interrupted(self, stage: Stage, objective: Objective) -> Iterator[None]:
@@ -139,14 +139,14 @@ class Run:
         if stage.solution is None:
             return objective, []
         whole = stage.solution
-        return self._at(whole.points(), whole.problem, whole.model(), Piecewise(self.engine)), [
-            self._at(piece.sampler.batch, piece.window, piece.model, self.engine)
+        return self._at(whole.points(), {}, whole.problem, whole.model(), Piecewise(self.engine)), [
+            self._at(piece.sampler.batch, piece.sampler.factors(), piece.window, piece.model, self.engine)
             for piece in (whole.pieces[:-1] if unfinished else whole.pieces)
         ]
 
-    def _at(self, points: Batch, problem: Problem, model: nn.Module, engine: Engine) -> Objective:
+    def _at(self, points: Batch, factors: Batch, problem: Problem, model: nn.Module, engine: Engine) -> Objective:
         objective = Objective(problem, model, engine, self.weighting, self.weights, units_of(problem, self.scales))
-        objective.begin(points)
+        objective.begin(points, factors)
         return objective
 
 
@@ -192,7 +192,8 @@ def step(run: Run, stage: Stage, objective: Objective) -> None:
     """One step: points, weights, parameters. Raises TrainingError for a loss that is not finite."""
     number = run.progress.stage_step
     with run.clock("sampling"):
-        objective.begin(stage.sampler.draw(number, stage.problem, objective))
+        points = stage.sampler.draw(number, stage.problem, objective)
+        objective.begin(points, stage.sampler.factors())
     with run.clock("training"):
         run.weighting.update(number, objective)
         stage.report.become(stage.optimizer.step(objective))

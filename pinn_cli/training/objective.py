@@ -4,6 +4,8 @@
 
 The base weight of a constraint is its stated weight / unit^2, with its natural unit (`physics/scales.py`) or unit 1.
 
+The factors f of a sampler, one per point, are part of w, and mean r^2 is mean(f r^2) in every view.
+
 First-order methods use `loss`, least-squares methods `vector` and `linearise`, weightings and samplers the residuals.
 `methods/contracts.py` describes every view.
 """
@@ -65,6 +67,7 @@ class Objective:
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.columns = jacobian.columns_of(self.parameters)
         self.batch: Batch = {}
+        self.factors: Batch = {}
         self.points_changed = True
         self.latest: Batch = {}  # residuals of the last loss or vector, detached
         self.untaped: dict[str, list[int]] = {}  # parameters, by position, that the tape of a constraint misses
@@ -93,13 +96,13 @@ class Objective:
         last = {id(p) for p in getattr(self.model, "output_layer", ())}  # a plain module names no last layer
         return torch.cat([torch.full((p.numel(),), id(p) in last, device=p.device) for p in self.parameters])
 
-    def begin(self, batch: Batch) -> None:
+    def begin(self, batch: Batch, factors: Batch | None = None) -> None:
         self.points_changed = batch.keys() != self.batch.keys() or any(batch[n] is not self.batch[n] for n in batch)
-        self.batch, self._weights = batch, None
+        self.batch, self.factors, self._weights = batch, factors or {}, None
 
-    def resume(self, batch: Batch) -> None:
-        """Take the points of the last step before a checkpoint, and the residuals there."""
-        self.batch, self._weights = batch, None
+    def resume(self, batch: Batch, factors: Batch | None = None) -> None:
+        """Take the points of the last step before a checkpoint with their factors, and the residuals there."""
+        self.batch, self.factors, self._weights = batch, factors or {}, None
         self.latest = {name: r.detach() for name, r in self.residuals().items()}
 
     # --- residuals ------------------------------------------------------------------------------------------------
@@ -114,7 +117,12 @@ class Objective:
     def _pass(self) -> tuple[Batch, Batch]:
         """r and mean r^2 by constraint at the points of this step."""
         self.check()
-        return self.at(self.batch)
+        residuals, means = self.at(self.batch)
+        return residuals, {**means, **{name: self._mean_square(name, residuals[name]) for name in self.factors}}
+
+    def _mean_square(self, name: str, r: Tensor) -> Tensor:
+        f = self.factors.get(name)
+        return r.square().mean() if f is None else (f * r.square()).mean()
 
     def terms(self, name: str, X: Tensor) -> dict[str, float]:
         return self.at.terms(name, X, self.at.scales(X))
@@ -136,10 +144,11 @@ class Objective:
         if self._weights is None:
             factors = self.weighting(self.batch, self.latest)
             self._weights = {name: self.base[name] * factors.get(name, 1.0) for name in residuals}
+            self._weights |= {name: f * self._weights[name] for name, f in self.factors.items()}
         return self._weights
 
     def losses(self) -> dict[str, Tensor]:
-        return {name: r.square().mean() for name, r in self.latest.items()}
+        return {name: self._mean_square(name, r) for name, r in self.latest.items()}
 
     def loss(self) -> Tensor:
         residuals, means = self._pass()

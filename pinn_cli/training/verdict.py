@@ -345,9 +345,12 @@ def examine(
             continue
         is_same = _equations(problem) is _equations(objective.problem) and not measure.unknowns
         there = r if is_same else objective.at.at(group, unseen[group[0]])
-        here = objective.at.at(group, _inside(problem, X))
+        inside = _inside(problem, X)
+        here = objective.at.at(group, X[inside])
         for name in group:
-            ratio[name] = rms(there[name]) / max(rms(here[name]), 1e-300)
+            f = objective.factors.get(name)
+            trained = here[name] if f is None else f[inside].sqrt() * here[name]
+            ratio[name] = rms(there[name]) / max(rms(trained), 1e-300)
             region = at.constraints[name].region
             each = len(X) / len(problem.domain.parts(region)) / problem.share(region)
             points[name] = max(1, round(each))
@@ -368,12 +371,12 @@ def _equations(problem: Problem) -> Problem:
     return problem.problem if isinstance(problem, Window) else problem
 
 
-def _inside(problem: Problem, X: Tensor) -> Tensor:
-    """The points that lie in the time of a window: it may have been trained for longer than it counts."""
+def _inside(problem: Problem, X: Tensor) -> Tensor | slice:
+    """Which points lie in the time of a window: it may have been trained for longer than it counts. All if none do."""
     if not isinstance(problem, Window):
-        return X
-    inside = X[X[:, problem.coordinates.index(problem.domain.time or "")] <= problem.end]
-    return inside if len(inside) else X
+        return slice(None)
+    inside = X[:, problem.coordinates.index(problem.domain.time or "")] <= problem.end
+    return inside if inside.any() else slice(None)
 
 
 def bias(r: Tensor) -> float:

@@ -41,7 +41,7 @@ def held(t: torch.Tensor, **residuals: torch.Tensor):
     """An objective whose residuals do not move."""
     X = torch.stack([torch.zeros_like(t), t], 1)
     batch, units = dict.fromkeys(residuals, X), dict.fromkeys(residuals, 1.0)
-    return SimpleNamespace(batch=batch, units=units, residuals=lambda: residuals)
+    return SimpleNamespace(batch=batch, units=units, factors={}, residuals=lambda: residuals)
 
 
 def weights(causal, objective):

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from pinn_cli.derivatives.engines import Taylor
+from pinn_cli.methods.contracts import Sampler
 from pinn_cli.methods.samplers.focused import Focused
 from pinn_cli.methods.samplers.held_out import HeldOut
 from pinn_cli.physics.domains import Interval
@@ -48,7 +49,7 @@ class Between(nn.Module):
         return 1 + x + self.size * bump + self.ripple * torch.sin(7 * x)
 
 
-class Nodes:
+class Nodes(Sampler):
     """The nodes k/20, always the same tensors."""
 
     def __init__(self):

@@ -11,6 +11,7 @@ from scipy.stats import chisquare
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.methods.proxies import drawn, losses, sizes, slopes
 from pinn_cli.methods.samplers.adaptive import AdaptiveGradient, AdaptiveResidual
+from pinn_cli.methods.samplers.importance import Importance
 from pinn_cli.methods.samplers.r3 import R3
 from pinn_cli.methods.samplers.rad import Rad
 from pinn_cli.methods.samplers.rar import Rar, RarD
@@ -20,7 +21,7 @@ from pinn_cli.methods.stall import Stall
 from pinn_cli.physics.domains import Box
 from pinn_cli.physics.problem import Problem, on
 
-SAMPLERS = [Rad, Rar, RarD, R3, Vrba, AdaptiveResidual, AdaptiveGradient]
+SAMPLERS = [Rad, Rar, RarD, R3, Vrba, Importance, AdaptiveResidual, AdaptiveGradient]
 
 
 @dataclass
@@ -149,8 +150,11 @@ def test_a_resumed_run_draws_the_same_points(kind):
     second.load_state_dict(torch.load(stream, weights_only=True))
     other.batch = second.batch
     assert all(torch.equal(second.batch[name], batches[4][name]) for name in batches[4])
+    assert all(torch.equal(f, first.factors()[name]) for name, f in second.factors().items())
     for kept, again in zip(batches[5:], trained(second, other, 4, first=5), strict=True):
         assert all(torch.equal(kept[name], again[name]) for name in kept)
+    assert second.factors().keys() == whole.factors().keys() == ({"pde"} if kind is Importance else set())
+    assert all(torch.equal(f, whole.factors()[name]) for name, f in second.factors().items())
 
 
 @pytest.mark.parametrize("kind", SAMPLERS)

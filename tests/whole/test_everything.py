@@ -123,7 +123,8 @@ def test_every_sampler_draws_for_every_problem_and_three_optimizers(problem, sam
         points.begin_stage(parts.problem)
         objective.batch = {}
         for step in range(2):
-            objective.begin(points.draw(step, parts.problem, objective))
+            batch = points.draw(step, parts.problem, objective)
+            objective.begin(batch, points.factors())
             assert isfinite(float(torch.as_tensor(chosen.step(objective).values["loss/total"])))
         inside = [X for name, X in objective.batch.items() if objective.constraints[name].region == "interior"]
         assert all(parts.problem.domain.contains(X).all() for X in inside)

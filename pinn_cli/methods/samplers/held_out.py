@@ -95,6 +95,7 @@ class HeldOut(Sampler):
         with torch.no_grad():
             r = {name: objective.residual(name, fresh) for name in names}
             here = {name: objective.residual(name, trained) for name in names}
+        here |= {name: f.sqrt() * here[name] for name, f in self.factors().items() if name in here}
         self.ratios |= {name: rms(r[name]) / max(rms(here[name]), 1e-300) for name in names}
         broken = [name for name in names if not self.ratios[name] <= self.ratio]  # also where q is not finite
         if least:

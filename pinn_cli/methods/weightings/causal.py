@@ -69,20 +69,21 @@ class Causal(Weighting):
         if step % self.every:
             return
         residuals = {n: r.detach() / objective.units[n] for n, r in objective.residuals().items()}
-        before = self._before(objective.batch, residuals)
+        before = self._before(objective.batch, residuals, objective.factors)
         for epsilon in [e for e in self.epsilons if e >= self.epsilon] or self.epsilons[-1:]:
             self.epsilon, self.weights = epsilon, torch.exp(-epsilon * before)
             if not self.weights.min() > self.solved:
                 break
 
-    def _before(self, batch: Batch, residuals: Batch) -> Tensor:
+    def _before(self, batch: Batch, residuals: Batch, factors: Batch) -> Tensor:
         """sum_{k<i} L_k (M,); a slice without points adds nothing. A product, not a scatter: its order is fixed."""
         losses = torch.zeros(self.bins, device="cpu")
         for name in self.equations:
             if name in residuals:
                 r = residuals[name]
                 members = one_hot(self._slice(batch[name]), self.bins).to(r)
-                losses = losses.to(r) + (r.square() @ members) / members.sum(0).clamp(min=1)
+                members = members * factors[name][:, None] if name in factors else members
+                losses = losses.to(r) + (r.square() @ members) / members.sum(0).clamp(min=torch.finfo(r.dtype).tiny)
         return torch.cat([losses.new_zeros(1), losses[:-1].cumsum(0)])
 
     def _slice(self, X: Tensor) -> Tensor:
