@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import NoReturn
 
 from pinn_cli import __version__
-from pinn_cli.basics import streams
+from pinn_cli.basics import allocator, streams
 from pinn_cli.basics.errors import FAILED, STOPPED, USAGE, TrainingError, UsageError, nearest
 from pinn_cli.basics.text import printable
 
@@ -38,6 +38,7 @@ def main(words: list[str] | None = None) -> int:
     """Carry out one command; the exit code: 0 finished, 1 failed, 2 not possible as typed, 3 stopped, resumable."""
     words = sys.argv[1:] if words is None else words
     streams.prepare()
+    allocator.keep_freed_memory()  # before torch allocates
     try:
         code = dispatch(words)
         sys.stdout.flush()  # a pipe may be closed
