@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from pinn_cli.methods.contracts import Objective
+from pinn_cli.methods.contracts import Batch, Objective
 
 AT_ONCE = 8192  # points at which residuals are evaluated together
 Proxy = Callable[[Objective, Sequence[str], Tensor], Tensor]  # of the objective, its constraints, X (N, D) -> (N,)
@@ -39,6 +39,15 @@ def slopes(objective: Objective, names: Sequence[str], X: Tensor) -> Tensor:
             yield gradient.abs().sum(1).nan_to_num(0.0, 0.0)
 
     return torch.cat(list(parts()))
+
+
+def in_interior(batch: Batch, objective: Objective) -> list[list[str]]:
+    """Names of the constraints in the interior, by the points of the batch that they share."""
+    groups: dict[int, list[str]] = {}
+    for name, X in batch.items():
+        if objective.constraints[name].region == "interior":
+            groups.setdefault(id(X), []).append(name)
+    return list(groups.values())
 
 
 def drawn(density: Tensor, n: int, generator: torch.Generator, without: Sequence[int] | Tensor = ()) -> Tensor:

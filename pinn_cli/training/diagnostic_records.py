@@ -6,7 +6,7 @@ step.
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,15 +53,29 @@ class DiagnosticRecords:
 
     def take(self, objective: Objective, step: int, ends: bool = False) -> dict[str, float]:
         """Take the records that are due at this step (all if it `ends` a stage); return the columns for the history."""
-        due = [name for name, part in self.diagnostics.items() if ends or step % part.every == 0]
-        due = [name for name in due if step not in self.records.get(name, {}).get("step", ())]
+        new = objective.points_changed
+        return self._take(
+            [n for n, d in self.diagnostics.items() if ends or step % d.every == 0 or (d.after_draws and new)],
+            objective, step,
+        )  # fmt: skip
+
+    def take_before_draw(self, objective: Objective, step: int) -> None:
+        """Take the records that are due after this step because the next one has new points."""
+        self._take([name for name, part in self.diagnostics.items() if part.before_draws], objective, step)
+
+    def _take(self, names: Sequence[str], objective: Objective, step: int) -> dict[str, float]:
+        """Take records, each once; return the columns for the history."""
+        due = [name for name in names if step not in self.records.get(name, {}).get("step", ())]
         if not due or not objective.batch or not _has_finite_parameters(objective):
             return {}
         columns: dict[str, float] = {}
         for name in due:
-            self.add(name, step, self.diagnostics[name](snapshot(objective)))
-            kept = self.records[name]
-            columns |= {column: float(kept[key][-1]) for column, key in self.diagnostics[name].columns.items()}
+            part = self.diagnostics[name]
+            self.add(name, step, part(snapshot(objective)))
+            if part.most is not None:
+                kept = of_each_span(self.records[name]["step"], part.every, part.most)
+                self.records[name] = {key: values[kept] for key, values in self.records[name].items()}
+            columns |= {column: float(self.records[name][key][-1]) for column, key in part.columns.items()}
         return columns
 
     def add(self, name: str, step: int, record: Mapping[str, Tensor | float]) -> None:
@@ -79,6 +93,19 @@ class DiagnosticRecords:
             noted = {path: Noted(a, self.attributes.get(path, {})) for path, a in arrays.items()}
             self.results.replace({"diagnostics": noted})
         self.unsaved = False
+
+
+def of_each_span(steps: np.ndarray, every: int, most: int) -> np.ndarray:
+    """Which records (R,) to keep: the first, and the last in each of about `most` spans of steps, equally long.
+
+    A span is `every`, 2 `every`, 4 `every` ... steps long. It depends on the last step alone, so that a run that is
+    killed and resumed keeps the records of a whole one.
+    """
+    span = every
+    while steps[-1] > most * span:
+        span *= 2
+    spans = steps // span
+    return np.concatenate([spans[:-1] != spans[1:], [True]]) | (np.arange(len(steps)) == 0)
 
 
 def appended(records: Arrays, record: Mapping[str, np.ndarray]) -> Arrays:

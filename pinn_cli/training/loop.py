@@ -27,6 +27,7 @@ class Observer(Protocol):
     """What the loop calls to keep and show a run (`recorder.py`)."""
 
     def say(self, text: str) -> None: ...
+    def before_draw(self, run: "Run", objective: Objective) -> None: ...
     def after_step(self, run: "Run", stage: Stage, objective: Objective, last: bool) -> None: ...
     def after_stage(self, run: "Run", stage: Stage, objective: Objective) -> None: ...
     def save(self, run: "Run", stage: Stage) -> None: ...
@@ -167,7 +168,7 @@ def train(run: Run, observer: Observer) -> tuple[Stage, Objective, Stop]:
         while not (ended := run.ended(stage)):
             try:
                 with run.undone_if_interrupted(stage, objective):
-                    step(run, stage, objective)
+                    step(run, stage, objective, observer)
             except Interrupted:
                 continue
             observer.after_step(run, stage, objective, last=False)
@@ -188,12 +189,14 @@ def train(run: Run, observer: Observer) -> tuple[Stage, Objective, Stop]:
     return *(trained or (stage, objective)), stop
 
 
-def step(run: Run, stage: Stage, objective: Objective) -> None:
+def step(run: Run, stage: Stage, objective: Objective, observer: Observer) -> None:
     """One step: points, weights, parameters. Raises TrainingError for a loss that is not finite."""
     number = run.progress.stage_step
     with run.clock("sampling"):
         points = stage.sampler.draw(number, stage.problem, objective)
-        objective.begin(points, stage.sampler.factors())
+    if objective.batch and not objective.is_at(points):
+        observer.before_draw(run, objective)
+    objective.begin(points, stage.sampler.factors())
     with run.clock("training"):
         run.weighting.update(number, objective)
         stage.report.become(stage.optimizer.step(objective))

@@ -96,8 +96,12 @@ class Objective:
         last = {id(p) for p in getattr(self.model, "output_layer", ())}  # a plain module names no last layer
         return torch.cat([torch.full((p.numel(),), id(p) in last, device=p.device) for p in self.parameters])
 
+    def is_at(self, batch: Batch) -> bool:
+        """Whether these tensors are the points of this step."""
+        return batch.keys() == self.batch.keys() and all(batch[name] is self.batch[name] for name in batch)
+
     def begin(self, batch: Batch, factors: Batch | None = None) -> None:
-        self.points_changed = batch.keys() != self.batch.keys() or any(batch[n] is not self.batch[n] for n in batch)
+        self.points_changed = not self.is_at(batch)
         self.batch, self.factors, self._weights = batch, factors or {}, None
 
     def resume(self, batch: Batch, factors: Batch | None = None) -> None:

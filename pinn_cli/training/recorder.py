@@ -53,6 +53,12 @@ class Recorder:
         """Show a notice."""
         self.console.plan(text)
 
+    def before_draw(self, run: Run, objective: Objective) -> None:
+        """Take the records of diagnostics that look at the network right before its points change."""
+        if self.diagnostics is not None:
+            with run.clock("diagnostics"):
+                self.diagnostics.take_before_draw(objective, run.progress.step)
+
     def after_step(self, run: Run, stage: Stage, objective: Objective, last: bool) -> None:
         """Record this step if it is due."""
         progress = run.progress

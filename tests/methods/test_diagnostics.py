@@ -13,12 +13,15 @@ from pinn_cli.configuration import catalogue, plan
 from pinn_cli.configuration.assemble import assemble
 from pinn_cli.configuration.compose import compose
 from pinn_cli.derivatives.engines import Autograd, Taylor
+from pinn_cli.methods.contracts import Diagnostic
 from pinn_cli.methods.diagnostics.gradient_alignment import GradientAlignment, score
 from pinn_cli.methods.diagnostics.gradient_histograms import GradientHistograms, layers
 from pinn_cli.methods.diagnostics.hessian_spectrum import HessianSpectrum, hessians
 from pinn_cli.methods.diagnostics.lanczos import extremes
 from pinn_cli.methods.diagnostics.loss_landscape import LossLandscape
 from pinn_cli.methods.diagnostics.ntk_spectrum import NTKSpectrum
+from pinn_cli.methods.diagnostics.points import Points
+from pinn_cli.methods.diagnostics.top_eigenvector import TopEigenvector
 from pinn_cli.methods.diagnostics.weighted_terms import gradients, weighted
 from pinn_cli.records import checkpoint
 from pinn_cli.records.results import Results, layout
@@ -36,8 +39,10 @@ DIAGNOSTICS = {
     "ntk_spectrum": NTKSpectrum(points=4),
     "gradient_alignment": GradientAlignment(),
     "loss_landscape": LossLandscape(n=3, iterations=10),
+    "points": Points(nodes=16),
+    "top_eigenvector": TopEigenvector(),
 }
-EVERIES = (3, 2, 2, 1, 4)
+EVERIES = (3, 2, 2, 1, 4, 2, 3)
 ALL = ",".join(DIAGNOSTICS)
 
 
@@ -265,6 +270,8 @@ def test_every_problem_has_finite_records_of_every_diagnostic(problem):
         ("loss_landscape n=1", "loss_landscape.n=1: expected a whole number above 1"),
         ("loss_landscape extent=0.0", "loss_landscape.extent=0: expected a number above 0"),
         ("loss_landscape iterations=1", "loss_landscape.iterations=1: expected a whole number above 1"),
+        ("points nodes=0", "diagnostics.points.nodes=0: expected a whole number above 0"),
+        ("top_eigenvector tolerance=1.0", "top_eigenvector.tolerance=1: expected a number between 0 and 1"),
         ("gradient_alignment every=1.5", "gradient_alignment.every=1.5: expected int"),
         ("gradient_alignment steps=3", "unknown key `diagnostics.gradient_alignment.steps`"),
     ],
@@ -308,7 +315,7 @@ def changes_nothing(name, objective):
 SMALL = ["problem=helmholtz", "points.interior=32", "points.face=8", "figures=off", "compile=off", "record.every=1"]
 SMALL += ["architecture.width=5", "architecture.depth=2", "architecture.activation=tanh"]
 EVERY = [f"diagnostics.{name}.every={k}" for name, k in zip(DIAGNOSTICS, EVERIES, strict=True)]
-DIAGNOSED = [f"diagnostics=[{ALL}]", *EVERY, "diagnostics.loss_landscape.n=5"]
+DIAGNOSED = [f"diagnostics=[{ALL}]", *EVERY, "diagnostics.loss_landscape.n=5", "diagnostics.points.draws=false"]
 
 
 def same(one, other):
@@ -408,8 +415,8 @@ def test_a_network_that_is_not_finite_has_no_record(tmp_path):
 def test_a_record_is_taken_once(tmp_path):
     asked = []
 
-    class Asked:
-        every, columns, datasets = 10, {"seen": "x"}, {}
+    class Asked(Diagnostic):
+        every, columns = 10, {"seen": "x"}
 
         def __call__(self, objective):
             asked.append(objective)
@@ -436,7 +443,8 @@ def test_single_records_of_large_networks_are_drawn_too(here):
     words = [*SMALL, *DIAGNOSED, "diagnostics.hessian_spectrum.dense_below=0", "stop.steps=1", "folder=a"]
     assert cli.main(["train", *words]) == 0
     names = [path.stem for path in figures.write("a", list(DIAGNOSTICS), resolution=40)]
-    assert names == [name for name in DIAGNOSTICS if name != "gradient_alignment"]  # one score is no curve
+    curves = ("gradient_alignment", "top_eigenvector")  # one record is no curve
+    assert names == [name for name in DIAGNOSTICS if name not in curves]
 
 
 def test_a_run_without_diagnostics_has_no_such_figures(tmp_path):

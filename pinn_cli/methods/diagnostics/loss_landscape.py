@@ -26,7 +26,8 @@ class LossLandscape(Diagnostic):
     With `directions=hessian`, v1 and v2 are the unit eigenvectors of the two largest eigenvalues of
     H = d^2 L / dtheta^2, so steps are absolute, of length up to sqrt(2) extent. With `filter` they are random: each row
     of a weight matrix (the weights into one neuron) is as long as that row of theta, and parameters that are not
-    matrices stay fixed (Li et al. 2018). H is approximated by `iterations` Lanczos products.
+    matrices stay fixed (Li et al. 2018). H is approximated by `iterations` Lanczos products. With `draws`, the last
+    step before points are drawn anew and the first one with new points have a record, too.
 
     Record: `values/total`, `values/term` (n, n), at e1[i], e2[j]; `highest`, the maximum of `values/total`; `e1`, `e2`
     (n,); `curvature` (2,), v^T H v; `eigenvalues` (2,), the two largest, and `bounds` (2,) on their errors;
@@ -48,7 +49,13 @@ class LossLandscape(Diagnostic):
     }
 
     def __init__(
-        self, every: int = 10000, directions: str = "hessian", n: int = 21, extent: float = 1.0, iterations: int = 100
+        self,
+        every: int = 10000,
+        directions: str = "hessian",
+        n: int = 21,
+        extent: float = 1.0,
+        iterations: int = 100,
+        draws: bool = False,
     ) -> None:
         refuse_below_one("loss_landscape", every=every)
         for key, good, expected in (
@@ -60,7 +67,7 @@ class LossLandscape(Diagnostic):
             if not good:
                 raise UsageError(f"diagnostics.loss_landscape.{key}: expected {expected}")
         self.every, self.directions, self.n, self.extent = every, directions, n, float(extent)
-        self.iterations = iterations
+        self.iterations, self.before_draws, self.after_draws = iterations, draws, draws
 
     def __call__(self, objective: Objective) -> dict[str, Tensor | float]:
         times = products(objective)["total"]

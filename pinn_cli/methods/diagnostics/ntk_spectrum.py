@@ -42,7 +42,7 @@ class NTKSpectrum(Diagnostic):
 
 def begin_at_some(objective: Objective, points: int) -> None:
     """Reduce the objective to at most `points` points per constraint; per-point weights keep to their points."""
-    weights, drawn = objective.weights, {id(X): _some(len(X), points, X.device) for X in objective.batch.values()}
+    weights, drawn = objective.weights, {id(X): some_of(len(X), points, X.device) for X in objective.batch.values()}
     rows = {name: drawn[id(X)] for name, X in objective.batch.items()}
     some = {id(X): X[drawn[id(X)]] for X in objective.batch.values()}  # constraints that share points still share them
     kept = {n: w[rows[n]] if isinstance(w, Tensor) and w.ndim else w for n, w in weights.items()}
@@ -50,7 +50,7 @@ def begin_at_some(objective: Objective, points: int) -> None:
     objective.begin({name: some[id(X)] for name, X in objective.batch.items()})
 
 
-def _some(count: int, points: int, device: torch.device) -> Tensor:
+def some_of(count: int, points: int, device: torch.device) -> Tensor:
     """Indices of at most `points` of `count` points, without repetition, the same at every step."""
     generator = torch.Generator("cpu").manual_seed(0)
     return torch.randperm(count, generator=generator, device="cpu")[:points].sort().values.to(device)

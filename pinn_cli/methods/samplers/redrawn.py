@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.methods.contracts import Batch, Objective, Sampler
+from pinn_cli.methods.proxies import in_interior
 from pinn_cli.methods.seeds import seed_for
 from pinn_cli.physics.points import fresh_points
 from pinn_cli.physics.problem import Problem
@@ -56,7 +57,7 @@ class Redrawn(Sampler):
         base = self.inner.draw(step, problem, objective)
         changed = base.keys() != self._base.keys() or any(base[n] is not self._base[n] for n in base)
         if self.due(step, objective):
-            for names in self._groups(base, objective):
+            for names in in_interior(base, objective):
                 X = self.moved.get(names[0], base[names[0]])
                 self.moved[names[0]] = self.renewed(names, X, problem, objective).to(X)
             changed = True
@@ -73,16 +74,8 @@ class Redrawn(Sampler):
         count = max(self.pool, len(like)) if n is None else n
         return fresh_points(problem, "interior", count, self.generator, like)
 
-    def _groups(self, base: Batch, objective: Objective) -> list[list[str]]:
-        """Names of the constraints in the interior, by the points they share."""
-        groups: dict[int, list[str]] = {}
-        for name, X in base.items():
-            if objective.constraints[name].region == "interior":
-                groups.setdefault(id(X), []).append(name)
-        return list(groups.values())
-
     def _joined(self, base: Batch, objective: Objective) -> Batch:
-        own = {name: self.moved[group[0]] for group in self._groups(base, objective) for name in group
+        own = {name: self.moved[group[0]] for group in in_interior(base, objective) for name in group
                  if group[0] in self.moved}  # fmt: skip
         return {name: own.get(name, X) for name, X in base.items()}
 

@@ -97,7 +97,8 @@ DATASETS = (  # problems are dimensionless as typed, so only times have a unit o
     Entry("residuals/<constraint>/points", NUMBER, POINTS, "1",
           "points: a grid in the interior, the training points elsewhere"),
     Entry("residuals/<constraint>/values", NUMBER, ("N",), "1", "residual r of this constraint there, unweighted"),
-    Entry("collocation/<constraint>", NUMBER, POINTS, "1", "last training points of this constraint"),
+    Entry("collocation/<constraint>", NUMBER, POINTS, "1",
+          "last training points of this constraint; diagnostics=points keeps earlier ones of the interior, too"),
     Entry("error/<field>", NUMBER, (), "1",
           "relative L2 error |u - reference| / |reference| on the reference points; attributes mean_absolute, "
           "max_absolute, reference_error (error of the reference itself), points (how many counted); extrapolated_from "

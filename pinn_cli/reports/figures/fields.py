@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, ScalarFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, ScalarFormatter
 
 from pinn_cli.records.results import Results
 from pinn_cli.reports.figures.style import BACKGROUND, ERROR, PALETTE, POSITIVE, SIGNED, colours, logarithmic, symbol
@@ -161,10 +162,12 @@ def _extent(values: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def plane_map(axes: Axes, plane: Plane, values: np.ndarray, low: float, high: float, colourmap: str) -> ScalarMappable:
-    """A map over a grid, or over triangles where the points are scattered."""
+def plane_map(
+    axes: Axes, plane: Plane, values: np.ndarray, low: float, high: float, colourmap: str, scale: str = "linear"
+) -> ScalarMappable:
+    """A map over a grid, or over triangles where the points are scattered; `scale` is that of the colours."""
     x, y = (np.unique(column) for column in plane.points.T)
-    look: dict[str, Any] = {"shading": "gouraud", "rasterized": True}
+    look: dict[str, Any] = {"shading": "gouraud", "rasterized": True, "norm": scale}
     if len(x) * len(y) == len(values):
         order = np.lexsort((plane.points[:, 0], plane.points[:, 1]))
         grid = values[order].reshape(len(y), len(x))
@@ -188,14 +191,18 @@ def aspect(plane: Plane) -> float | None:
     return height / width if "t" not in plane.labels and 1 / 3 <= height / width <= 3 else None
 
 
-def colour_bar(figure: Figure, picture: ScalarMappable, axes: Axes) -> None:
-    """A colour bar as high as the map beside it."""
+def colour_bar(figure: Figure, picture: ScalarMappable, axes: Axes, extend: str | None = None) -> None:
+    """A colour bar as high as the map beside it; `extend` is found from the values unless it is given."""
     values: np.ndarray = np.ma.asarray(picture.get_array()).compressed()
     low, high = picture.get_clim()
     beyond = {(True, True): "both", (True, False): "min", (False, True): "max"}
-    extend = beyond.get((bool((values < low).any()), bool((values > high).any())), "neither")
-    bar = figure.colorbar(picture, cax=axes.inset_axes((1.03, 0.0, 0.04, 1.0)), extend=extend)
-    formatter = ScalarFormatter(useMathText=True)
-    formatter.set_powerlimits((-2, 3))
-    bar.ax.yaxis.set_major_formatter(formatter)
+    found = beyond.get((bool((values < low).any()), bool((values > high).any())), "neither")
+    bar = figure.colorbar(picture, cax=axes.inset_axes((1.03, 0.0, 0.04, 1.0)), extend=extend or found)
+    if isinstance(picture.norm, LogNorm):
+        bar.ax.yaxis.set_major_locator(LogLocator(numticks=7))
+        bar.ax.yaxis.set_minor_locator(NullLocator())
+    else:
+        formatter = ScalarFormatter(useMathText=True)
+        formatter.set_powerlimits((-2, 3))
+        bar.ax.yaxis.set_major_formatter(formatter)
     bar.outline.set_linewidth(0.5)

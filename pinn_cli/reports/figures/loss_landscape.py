@@ -1,5 +1,6 @@
 """The loss on a plane through the network's parameters."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,30 +16,67 @@ LEVELS = 24
 STEPS = [r"$\epsilon_1$", r"$\epsilon_2$"]
 
 
+@dataclass
+class Plane:
+    """The loss (n, n) of one record at steps e1, e2 (n,), its limits, and the second derivatives along both."""
+
+    step: int
+    e1: np.ndarray
+    e2: np.ndarray
+    loss: Any
+    ends: tuple[float, float]
+    curvature: np.ndarray
+
+
 def draw_loss_landscape(results: Results) -> Figure | None:
     """The last record of the total loss as contours and as a surface; colours and height are logarithmic."""
     records = read_records(results, "loss_landscape")
     if not records:
         return None
-    e1, e2 = (e[np.isfinite(e)] for e in (records["e1"][-1], records["e2"][-1]))  # a smaller grid is padded with NaN
-    values = records[f"values/{TOTAL}"][-1][: len(e1), : len(e2)]
+    plane = _plane(records, -1)
+    if plane is None:
+        return None
+    figure = Figure(figsize=(7.4, 3.4), layout="constrained")
+    _contours(figure, 1, plane, plane.ends)
+    _surface(figure, plane.e1, plane.e2, plane.loss, plane.ends)
+    figure.suptitle(f"loss, step {plane.step}", fontsize=10.5)
+    return figure
+
+
+def draw_loss_landscape_pair(results: Results) -> Figure | None:
+    """The last two records of the total loss of which one is a step after the other; None if there are none.
+
+    With `draws` in force, they are those before and after a draw of points.
+    """
+    records = read_records(results, "loss_landscape")
+    pairs = np.flatnonzero(np.diff(records["step"]) == 1) if records else np.zeros(0, int)
+    last = [int(pairs[-1]), int(pairs[-1]) + 1] if len(pairs) else []
+    planes = [plane for k in last if (plane := _plane(records, k))]
+    if len(planes) < 2:
+        return None
+    ends = (min(plane.ends[0] for plane in planes), max(plane.ends[1] for plane in planes))
+    figure = Figure(figsize=(7.4, 3.4), layout="constrained")
+    for place, plane in enumerate(planes, 1):
+        _contours(figure, place, plane, ends)
+        figure.axes[-2].set_title(f"loss, step {plane.step}")
+    return figure
+
+
+def _plane(records: dict[str, np.ndarray], k: int) -> Plane | None:
+    """The total loss of record k; None if it is nowhere finite and above 0."""
+    e1, e2 = (e[np.isfinite(e)] for e in (records["e1"][k], records["e2"][k]))  # a smaller grid is padded with NaN
+    values = records[f"values/{TOTAL}"][k][: len(e1), : len(e2)]
     loss = np.ma.masked_where(~(np.isfinite(values) & (values > 0)), values)
     if loss.count() == 0:
         return None
     low, high = float(loss.min()), float(loss.max())
     ends = (low * (1 - 1e-9), max(high * (1 + 1e-9), 1.01 * low))  # both limits lie inside a contour
-    figure = Figure(figsize=(7.4, 3.4), layout="constrained")
-    _contours(figure, e1, e2, loss, ends, records["curvature"][-1])
-    _surface(figure, e1, e2, loss, ends)
-    figure.suptitle(f"loss, step {int(records['step'][-1])}", fontsize=10.5)
-    return figure
+    return Plane(int(records["step"][k]), e1, e2, loss, ends, records["curvature"][k])
 
 
-def _contours(
-    figure: Figure, e1: np.ndarray, e2: np.ndarray, loss: np.ndarray, ends: tuple[float, float], curvature: np.ndarray
-) -> None:
+def _contours(figure: Figure, place: int, plane: Plane, ends: tuple[float, float]) -> None:
     """The cross marks the network; the label of each axis has the second derivative of the loss along it."""
-    axes = figure.add_subplot(1, 2, 1)
+    axes, e1, e2, loss, curvature = figure.add_subplot(1, 2, place), plane.e1, plane.e2, plane.loss, plane.curvature
     levels = np.geomspace(*ends, LEVELS)
     filled = axes.contourf(e1, e2, loss.T, levels=levels, norm=LogNorm(*ends), cmap=POSITIVE)
     axes.contour(e1, e2, loss.T, levels=levels[::2], colors="white", linewidths=0.3, alpha=0.6)
