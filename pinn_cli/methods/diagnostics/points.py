@@ -10,7 +10,8 @@ from pinn_cli.methods.diagnostics import refuse_below_one
 from pinn_cli.methods.diagnostics.ntk_spectrum import some_of
 from pinn_cli.methods.proxies import in_interior, sizes, slopes
 from pinn_cli.physics.domains.base import lattice
-from pinn_cli.physics.references import reference_of
+from pinn_cli.physics.problem import Problem
+from pinn_cli.physics.references import Reference, reference_of
 
 
 class Points(Diagnostic):
@@ -40,6 +41,7 @@ class Points(Diagnostic):
     ) -> None:
         refuse_below_one("points", every=every, most=most, points=points, nodes=nodes)
         self.every, self.after_draws, self.most, self.points, self.nodes = every, draws, most, points, nodes
+        self._compared: tuple[Problem | None, Reference | None] = (None, None)  # a problem and its reference
 
     def __call__(self, objective: Objective) -> dict[str, Tensor | float]:
         domain = objective.problem.domain
@@ -55,20 +57,25 @@ class Points(Diagnostic):
             record |= {f"points/{names[0]}/{c}": kept[:, i] for i, c in enumerate(domain.coordinates)}
             for proxy, values in (("residual", sizes), ("slope", slopes)):
                 record[f"{proxy}/{names[0]}"] = values(objective, names, X).where(inside, torch.nan).float()
-        known = errors(objective, X)
+        known = errors(objective, self._reference(objective.problem), X)
         return record | {f"error/{name}": e.where(inside, torch.nan).float() for name, e in known.items()}
+
+    def _reference(self, problem: Problem) -> Reference | None:
+        """The reference of the problem of this stage; computed once, as its values at the nodes are."""
+        if self._compared[0] is not problem:
+            self._compared = (problem, reference_of(problem))
+        return self._compared[1]
 
 
 def relative(weights: Mapping[str, float | Tensor]) -> dict[str, float]:
     """The mean weights by constraint over the largest of them; 1 where all are zero."""
-    means = {name: float(torch.as_tensor(w, dtype=torch.float64).mean()) for name, w in weights.items()}
+    means = {name: float(w.mean() if isinstance(w, Tensor) else w) for name, w in weights.items()}
     largest = max(means.values())
     return {name: w / largest if largest else 1.0 for name, w in means.items()}
 
 
-def errors(objective: Objective, X: Tensor) -> dict[str, Tensor]:
+def errors(objective: Objective, reference: Reference | None, X: Tensor) -> dict[str, Tensor]:
     """|u - reference| (N,) at X (N, D), by field or observable; {} if a reference is not known everywhere."""
-    reference = reference_of(objective.problem)
     if reference is None or reference.at is not None:
         return {}
     truth, found = reference(X.cpu().double()), objective.evaluate(list(reference.fields), X)
