@@ -14,6 +14,7 @@ from pinn_cli.basics.errors import UsageError, nearest
 from pinn_cli.configuration import device as devices
 from pinn_cli.configuration.build import Builder, permitted_class
 from pinn_cli.configuration.settings import check_names
+from pinn_cli.configuration.sources import current
 from pinn_cli.configuration.trainable import trainable_constraints
 from pinn_cli.derivatives.engines import Autograd, Taylor
 from pinn_cli.methods.contracts import Diagnostic, Optimizer, Sampler, Strategy, Weighting
@@ -56,6 +57,7 @@ class Parts:
     step_seconds: dict[str, Callable[[], float]] = field(default_factory=dict)  # by phase: measures and counts them
 
 
+@current()
 def assemble(config: DictConfig, typed: Collection[str] = (), notes: Collection[str] = ()) -> Parts:
     """Build every part of a run.
 
@@ -273,7 +275,7 @@ def _phase(name: str, node: DictConfig, config: DictConfig, builder: Builder) ->
     points = _over(config.points, node.get("points"))
     stack = _over(config.sampler, node.get("sampler"))
     optimizer = builder.part(own, f"optimizer.{name}", Optimizer)
-    sampler = _sampler(stack, points, config.seed, builder)
+    sampler = sampler_maker(stack, points, config.seed, builder)
     optimizer(), sampler()  # a setting that they refuse is refused before the run has a folder
     return Phase(name, optimizer, sampler, node.get("steps"), {str(key): n for key, n in points.items()})
 
@@ -284,7 +286,7 @@ def _over(below: DictConfig, above: DictConfig | None) -> DictConfig:
     return OmegaConf.create({key: value for key, value in merged.items() if value is not None})
 
 
-def _sampler(stack: DictConfig, points: DictConfig, seed: int, builder: Builder) -> Callable[[], Sampler]:
+def sampler_maker(stack: DictConfig, points: DictConfig, seed: int, builder: Builder) -> Callable[[], Sampler]:
     """Makes the first sampler of the list and wraps the others around it; entries without a class are ignored."""
     chosen = [str(name) for name, node in stack.items() if "_target_" in node]
     _refuse_order(stack, chosen)

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from difflib import unified_diff
+from functools import lru_cache
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
 from importlib.util import decode_source
@@ -131,10 +132,14 @@ class Sources:
 
     def _hidden(self) -> list[str]:
         """The modules that the run must not see, since they may have an older text: those of its project, of others."""
-        places = {root: _place(sys.modules.get(root)) for root in {name.partition(".")[0] for name in sys.modules}}
-        own = {root for root, place in places.items() if place and place.is_relative_to(self.project) and is_own(place)}
-        return [name for name, module in sys.modules.items()
-                if name.partition(".")[0] in own or _below(name, PROBLEMS) or _loader(module)]  # fmt: skip
+        roots = {name: name.partition(".")[0] for name in sys.modules}
+        own = {root for root in set(roots.values()) if self._is_of_project(sys.modules.get(root))}
+        return [name for name, root in roots.items()
+                if root in own or _below(name, PROBLEMS) or _loader(sys.modules[name])]  # fmt: skip
+
+    def _is_of_project(self, module: ModuleType | None) -> bool:
+        place = _place(module)
+        return place is not None and _is_own_below(place, self.project)
 
     def _refuse_other_texts(self, recorded: Mapping[str, Text], run: Path) -> None:
         """Refuse modules that are imported now, although the run has not recorded them so (UsageError)."""
@@ -414,7 +419,7 @@ def _sha256(content: bytes) -> str:
 def _loader(module: ModuleType, sources: Sources | None = None) -> bool:
     """Whether a module was imported for a run, or for this one."""
     loader = getattr(module, "__loader__", None)
-    return isinstance(loader, _Loader) and sources in (None, loader.sources)
+    return type(loader) is _Loader and sources in (None, loader.sources)
 
 
 def _place(module: ModuleType | None) -> Path | None:
@@ -423,7 +428,18 @@ def _place(module: ModuleType | None) -> Path | None:
         return None
     file, folders = getattr(module, "__file__", None), list(getattr(module, "__path__", None) or [])
     place = file if isinstance(file, str) else folders[0] if folders and isinstance(folders[0], str) else None
-    return Path(place).resolve() if place is not None and os.path.isabs(place) else None
+    return _resolved(place) if place is not None and os.path.isabs(place) else None
+
+
+# A run looks at every module of the process whenever it begins to import, so what is known of their files is kept.
+@lru_cache(None)
+def _resolved(place: str) -> Path:
+    return Path(place).resolve()
+
+
+@lru_cache(None)
+def _is_own_below(place: Path, project: Path) -> bool:
+    return place.is_relative_to(project) and is_own(place)
 
 
 def _is_compiled(root: str) -> bool:

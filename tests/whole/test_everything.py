@@ -12,9 +12,11 @@ from math import isfinite
 import pytest
 import torch
 from hydra.utils import get_class
+from omegaconf import OmegaConf
 
 from pinn_cli.configuration import catalogue, plan
-from pinn_cli.configuration.assemble import assemble
+from pinn_cli.configuration.assemble import assemble, sampler_maker
+from pinn_cli.configuration.build import Builder
 from pinn_cli.configuration.compose import compose
 from pinn_cli.derivatives.engines import Autograd, Taylor
 from pinn_cli.training.jacobian import row_by_row
@@ -105,29 +107,38 @@ def test_every_optimizer_takes_steps_on_every_problem(problem, optimizer):
     assert after < before if optimizer in ("levenberg_marquardt", "lbfgs") else isfinite(after)
 
 
-@pytest.mark.parametrize(("problem", "sampler"), pairs(SAMPLERS))
-def test_every_sampler_draws_for_every_problem_and_three_optimizers(problem, sampler):
-    """Two steps, the second on new points where the sampler can: the loss is finite, the points lie in the domain."""
+def sampler_for(parts, sampler):
+    """This sampler with the points of a run; it draws at every step, from few candidates, and may wrap Sobol."""
     settings = composed("problem=helmholtz", f"sampler=[{sampler}]").sampler[sampler]
     draws = "points" in signature(get_class(settings._target_)).parameters
-    words = [f"sampler=[{sampler if draws else f'sobol,{sampler}'}]"]
-    words += [f"sampler.{sampler}.{key}={n}" for key, n in (("every", 1), ("pool", 64)) if key in settings]
-    if sampler == "adapted":  # it asks the network
-        words += ["architecture=random_fourier_features", "architecture.width=9"]
+    small = {"every": 1, "pool": 64}
     if sampler == "grid_subset":
-        words += [f"sampler.grid_subset.nodes={[5] * parts_of(problem).problem.domain.dimension}"]
+        small = {"nodes": [5] * parts.problem.domain.dimension}
+    words = [f"sampler.{sampler}.{key}={value}" for key, value in small.items() if key in settings]
+    config = composed("problem=helmholtz", f"sampler=[{sampler if draws else f'sobol,{sampler}'}]", *words)
+    return sampler_maker(config.sampler, OmegaConf.create(parts.schedule[0].points), 0, Builder())()
+
+
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_every_sampler_draws_for_every_problem_and_three_optimizers(problem):
+    """Two steps, the second on new points where the sampler can: the loss is finite, the points lie in the domain."""
     for optimizer in ("adam", "lbfgs", "levenberg_marquardt"):
-        parts = parts_of(problem, f"optimizer={optimizer}", *words)
-        objective, phase = plan.preview(parts), parts.schedule[0]
-        chosen, points = phase.optimizer(), phase.sampler()
-        points.begin_stage(parts.problem)
-        objective.batch = {}
-        for step in range(2):
-            batch = points.draw(step, parts.problem, objective)
-            objective.begin(batch, points.factors())
-            assert isfinite(float(torch.as_tensor(chosen.step(objective).values["loss/total"])))
-        inside = [X for name, X in objective.batch.items() if objective.constraints[name].region == "interior"]
-        assert all(parts.problem.domain.contains(X).all() for X in inside)
+        network = parts_of(problem, f"optimizer={optimizer}")
+        features = parts_of(problem, f"optimizer={optimizer}", "architecture=random_fourier_features",
+                            "architecture.width=9")  # fmt: skip
+        objectives = {id(parts): plan.preview(parts) for parts in (network, features)}
+        for sampler in SAMPLERS:
+            parts = features if sampler == "adapted" else network  # it asks the features where they gather
+            objective, chosen = objectives[id(parts)], parts.schedule[0].optimizer()
+            points = sampler_for(parts, sampler)
+            points.begin_stage(parts.problem)
+            objective.batch = {}
+            for step in range(2):
+                batch = points.draw(step, parts.problem, objective)
+                objective.begin(batch, points.factors())
+                assert isfinite(float(torch.as_tensor(chosen.step(objective).values["loss/total"]))), sampler
+            inside = [X for name, X in objective.batch.items() if objective.constraints[name].region == "interior"]
+            assert all(parts.problem.domain.contains(X).all() for X in inside), sampler
 
 
 @pytest.mark.parametrize("scaling", ["none", "unit", "standard"])
