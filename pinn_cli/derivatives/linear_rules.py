@@ -9,16 +9,23 @@ from torch import Tensor
 from pinn_cli.derivatives.jet import Jet, rule
 
 T = torch.Tensor
+FEW = 64  # features per output above which a layer has few outputs
 
 
 @rule(torch.nn.functional.linear)
 def linear(a: Jet, weight: Tensor, bias: Tensor | None = None) -> Jet:
-    """Z_s = A_s W^T (+ b for the value). One GEMM for all full streams, and a small one for those of a single row."""
+    """Z_s = A_s W^T (+ b for the value). One GEMM for all full streams, and a small one for those of a single row.
+
+    Few outputs of many features are one product per stream: to place the streams side by side would take longer.
+    """
     n = len(a)
     full = [i for i, s in enumerate(a.streams) if s is not None and len(s) == n]
     rows = [i for i, s in enumerate(a.streams) if s is not None and len(s) != n]
     streams: list[Tensor | None] = [None] * len(a.streams)
-    for group in filter(None, (full, rows)):
+    wide = len(weight) * FEW < weight.shape[1]
+    for i in full if wide else ():
+        streams[i] = torch.nn.functional.linear(a.streams[i], weight)  # type: ignore[arg-type]
+    for group in filter(None, (() if wide else full, rows)):
         stacked = torch.stack([s for i in group if (s := a.streams[i]) is not None])
         for i, z in zip(group, torch.nn.functional.linear(stacked, weight), strict=True):
             streams[i] = z

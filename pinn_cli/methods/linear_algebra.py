@@ -160,8 +160,12 @@ def _factored(blocks: list[Tensor]) -> Tensor:
 
 
 def _shortened(used: bytes, blocks: list[Tensor]) -> Tensor:
-    """The rows of blocks that are 0 but in the columns `used`, or their triangular factor, if that has fewer rows."""
-    if sum(map(len, blocks)) <= sum(used):
+    """The rows (m, P) of blocks that are 0 but in the u columns `used`, or their triangular factor (u, P).
+
+    The factor takes 2 u^2 (m - u / 3) operations and spares the next one (m - u) rows, 2 P^2 each.
+    """
+    m, u, P = sum(map(len, blocks)), sum(used), len(used)
+    if (m - u) * P**2 <= u**2 * (m - u / 3):
         return torch.cat(blocks)
     columns = torch.tensor(list(used), dtype=torch.bool, device=blocks[0].device)
     short = _reduced(torch.cat([rows[:, columns] for rows in blocks]))

@@ -16,7 +16,7 @@ from pinn_cli.physics.time_window import Window, is_initial
 from pinn_cli.records.results import Noted, Results
 from pinn_cli.training.clock import Clock
 from pinn_cli.training.error_estimate import Estimate, estimate
-from pinn_cli.training.metrics import Errors, errors, own_metrics, points_of_comparison
+from pinn_cli.training.metrics import Comparison, Errors, own_metrics, points_of_comparison
 from pinn_cli.training.objective import Objective
 from pinn_cli.training.verdict import Untrained, Verdict, judge, untrained_from
 
@@ -82,7 +82,7 @@ def conclude(
             Estimate(why=f"the time from {untrained} on has not been trained"))  # fmt: skip
     with clock("evaluation"):
         known = fields(objective, reference, X)
-        measured = {} if reference is None else errors(reference, lambda names, _: known["prediction"], X)
+        measured = {} if reference is None else Comparison(reference, X).errors(lambda names, _: known["prediction"])
         metrics = own_metrics(problem, objective)
         verdict = judge(problem, objective, estimated, seed, windows, doubts, advice, go_on)
         unknowns = errors_of_unknowns(problem, objective)
@@ -138,14 +138,6 @@ def errors_of_unknowns(problem: Problem, objective: Objective) -> dict[str, tupl
     values = unknowns_of(objective)
     truths = {name: float(getattr(problem, name)) for name in values if hasattr(problem, name)}
     return {name: (abs(values[name] - truth), truth) for name, truth in truths.items()}
-
-
-def final_errors(objective: Objective, reference: Reference | None) -> dict[str, Errors]:
-    """Errors against the reference at its own points or on a grid; none without a reference."""
-    if reference is None:
-        return {}
-    X = points_of_comparison(objective.problem.domain, reference).to(objective.device, objective.dtype)
-    return errors(reference, objective.evaluate, X)
 
 
 def _noted(e: Errors, reference: Reference | None, untrained: Untrained | None) -> Noted:

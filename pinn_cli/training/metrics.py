@@ -41,24 +41,30 @@ def points_of_comparison(domain: Domain, reference: Reference) -> Tensor:
     return domain.grid(ceil(round(NODES ** (1 / len(domain.coordinates)), 9)))
 
 
-def errors(
-    reference: Reference, evaluate: Callable[[list[str], Tensor], dict[str, Tensor]], X: Tensor
-) -> dict[str, Errors]:
-    """Errors of every field or observable the reference knows, at X (N, D); computed in float64 on the CPU.
+class Comparison:
+    """A reference at points X (N, D), evaluated once, with the points that count.
 
-    `evaluate(names, X)` gives the prediction, {name: (N,)}, as `Objective.evaluate` does. Only points that count enter
-    (`Reference.counts`, if it has one, and where the reference is finite; UsageError if none does). A field that is
-    zero everywhere has no relative error: NaN.
+    These are where `Reference.counts` says so, if it has one, and where the reference is finite. Raises UsageError if
+    none does.
     """
-    at = X.cpu().double()
-    truth, values, counted = reference(at), evaluate(list(reference.fields), X), _counted(reference, at)
-    out = {}
-    for name in reference.fields:
-        rows = counted & truth[name].isfinite()
-        if not rows.any():
-            raise UsageError(f"reference: {name} is finite at none of {len(rows)} points; expected some")
-        out[name] = compare(values[name].detach().cpu().double()[rows], truth[name][rows])
-    return out
+
+    def __init__(self, reference: Reference, X: Tensor) -> None:
+        self.X, at = X, X.cpu().double()
+        self.truth, counted = reference(at), _counted(reference, at)
+        self.rows = {name: counted & self.truth[name].isfinite() for name in reference.fields}
+        for name, rows in self.rows.items():
+            if not rows.any():
+                raise UsageError(f"reference: {name} is finite at none of {len(rows)} points; expected some")
+
+    def errors(self, evaluate: Callable[[list[str], Tensor], dict[str, Tensor]]) -> dict[str, Errors]:
+        """Errors of every field or observable that the reference knows, computed in float64 on the CPU.
+
+        `evaluate(names, X)` gives the prediction, {name: (N,)}, as `Objective.evaluate` does. A field that is zero
+        everywhere has no relative error: NaN.
+        """
+        values = evaluate(list(self.rows), self.X)
+        return {name: compare(values[name].detach().cpu().double()[rows], self.truth[name][rows])
+                for name, rows in self.rows.items()}  # fmt: skip
 
 
 def _counted(reference: Reference, X: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from pinn_cli.methods.corrections import fitted_to
 from pinn_cli.physics.ansatz import Ansatz
 from pinn_cli.physics.domains.base import Domain
 from pinn_cli.physics.scales import Scale
+from pinn_cli.training.kept_features import KeptFeatures
 
 
 class Features(nn.Module):
@@ -83,13 +84,25 @@ class Model(nn.Module):
         layer = getattr(self.network, "output_layer", None)
         return list(layer.parameters()) if isinstance(layer, nn.Module) else []
 
-    def outputs(self, X: Tensor) -> Tensor:
+    @property
+    def frozen(self) -> bool:
+        """Whether the network is `output_layer(hidden(z))` and nothing of `hidden` is trained."""
+        last = {id(p) for p in self.output_layer}
+        others = any(p.requires_grad and id(p) not in last for p in self.network.parameters())
+        return bool(last) and hasattr(self.network, "hidden") and not others
+
+    def outputs(self, X: Tensor, kept: KeptFeatures | None = None) -> Tensor:
         """size * network, which an ansatz gets (N, F)."""
-        u = self.network(self.features(X))
+        network: Any = self.network
+        if kept is not None and self.frozen:
+            u = network.output_layer(kept(lambda X: network.hidden(self.features(X)), X))
+        else:
+            u = network(self.features(X))
         return u if self.size is None else u * self.size
 
-    def forward(self, X: Tensor) -> Tensor:
-        u = self.outputs(X)
+    def forward(self, X: Tensor, kept: KeptFeatures | None = None) -> Tensor:
+        """The fields (N, F); features that are not trained are `kept`."""
+        u = self.outputs(X, kept)
         if self.ansatz is not None:
             return self.ansatz(X, u)
         return u if self.offset is None else u + self.offset

@@ -102,10 +102,13 @@ class Objective:
 
     def begin(self, batch: Batch, factors: Batch | None = None) -> None:
         self.points_changed = not self.is_at(batch)
+        if self.points_changed:
+            self.at.kept.clear()
         self.batch, self.factors, self._weights = batch, factors or {}, None
 
     def resume(self, batch: Batch, factors: Batch | None = None) -> None:
         """Take the points of the last step before a checkpoint with their factors, and the residuals there."""
+        self.at.kept.clear()
         self.batch, self.factors, self._weights = batch, factors or {}, None
         self.latest = {name: r.detach() for name, r in self.residuals().items()}
 

@@ -21,9 +21,8 @@ from pinn_cli.records.results import Results
 from pinn_cli.training.console import Console
 from pinn_cli.training.diagnostic_records import DiagnosticRecords
 from pinn_cli.training.estimate_records import EstimateRecords
-from pinn_cli.training.finish import final_errors
 from pinn_cli.training.loop import Run
-from pinn_cli.training.metrics import own_metrics
+from pinn_cli.training.metrics import Comparison, own_metrics, points_of_comparison
 from pinn_cli.training.objective import Objective
 
 FLUSH = 2.0  # seconds between batches of rows
@@ -47,6 +46,7 @@ class Recorder:
         steps = list(self.results.read_history().get("step", []))
         self._last_row = int(steps[-1]) if len(steps) else 0
         self._compared: tuple[Problem | None, Reference | None] = (None, None)  # a problem and its reference
+        self._comparison: Comparison | None = None  # with it
         self.stages: list[str] = [str(name) for name in self.results.read("stages").get("", [])]
 
     def say(self, text: str) -> None:
@@ -119,7 +119,8 @@ class Recorder:
             self.stages = [*self.stages[: progress.stage], stage.name]
             self.results.replace({"stages": self.stages})
         with run.clock("evaluation"):
-            found = final_errors(objective, self._reference(stage.problem))
+            comparison = self._comparison_with(stage.problem, objective)
+            found = comparison.errors(objective.evaluate) if comparison else {}
             metrics = own_metrics(stage.problem, objective)
         progress.error = max((e.judged for e in found.values()), default=math.inf)
         measured = {"error": {name: e.relative_l2 for name, e in found.items()}, "metric": metrics}
@@ -133,8 +134,16 @@ class Recorder:
     def _reference(self, problem: Problem) -> Reference | None:
         """The reference of the problem of this stage; computed once."""
         if self._compared[0] is not problem:
-            self._compared = (problem, reference_of(problem))
+            self._compared, self._comparison = (problem, reference_of(problem)), None
         return self._compared[1]
+
+    def _comparison_with(self, problem: Problem, objective: Objective) -> Comparison | None:
+        """The reference at its own points or on a grid; computed once, so features at these points can be kept."""
+        reference = self._reference(problem)
+        if reference is not None and self._comparison is None:
+            X = points_of_comparison(problem.domain, reference).to(objective.device, objective.dtype)
+            self._comparison = Comparison(reference, X)
+        return self._comparison
 
 
 def row(stage: Stage, objective: Objective, weighting: Weighting) -> dict[str, float]:

@@ -5,6 +5,7 @@ N = points of one constraint   D = coordinates   F = fields
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -18,6 +19,7 @@ from pinn_cli.physics.points import trial_points
 from pinn_cli.physics.problem import Problem
 from pinn_cli.physics.symbols import Place, Symbol
 from pinn_cli.physics.terms import Scales, at_rest, coupled, relative_size, scales_of, terms_of
+from pinn_cli.training.kept_features import KeptFeatures
 
 Derivatives = Callable[..., Mapping[Key, Tensor]]  # (model, X (N, D), tape or None) -> values (N, F) by derivative
 AT_ONCE = 4096  # points that are evaluated together where no gradient is wanted
@@ -45,6 +47,8 @@ class Residuals:
         self.problem, self.model, self.engine = problem, model, engine
         self.compiling: Callable[[], AbstractContextManager[None]] | None = None
         met = getattr(model, "imposed", ()) if imposed is None else imposed  # a plain module imposes nothing
+        self.kept = KeptFeatures()
+        self.function = partial(model, kept=self.kept) if getattr(model, "frozen", False) else model
         self.unknowns: dict[str, Tensor] = dict(getattr(model, "unknowns", {}))
         self.constraints = {c.name: c for c in problem.constraints() if c.name not in met}
         self.dimension = len(problem.coordinates)
@@ -201,8 +205,8 @@ class Residuals:
     def _values(self, derivatives: Derivatives, X: Tensor, tape: Tape | None) -> Mapping[Key, Tensor]:
         """The derivatives at X; without gradients some points at a time, so that memory is bounded."""
         if torch.is_grad_enabled() or tape is not None or len(X) <= AT_ONCE:
-            return derivatives(self.model, X, tape)
-        parts = [derivatives(self.model, some, None) for some in X.split(AT_ONCE)]
+            return derivatives(self.function, X, tape)
+        parts = [derivatives(self.function, some, None) for some in X.split(AT_ONCE)]
         return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
 
     def _coefficients(self, X: Tensor, tape: Tape | None) -> dict[str, Tensor]:

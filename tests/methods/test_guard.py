@@ -5,7 +5,7 @@ import pytest
 from pinn_cli.configuration.assemble import assemble
 from pinn_cli.configuration.compose import compose
 from pinn_cli.physics.references import reference_of
-from pinn_cli.training.metrics import errors, points_of_comparison
+from pinn_cli.training.metrics import Comparison, points_of_comparison
 from pinn_cli.training.objective import Objective
 from pinn_cli.training.verdict import examine
 
@@ -29,7 +29,7 @@ def train(words, steps):
 def error(objective):
     reference = reference_of(objective.problem)
     X = points_of_comparison(objective.problem.domain, reference)
-    return errors(reference, objective.evaluate, X)["u"].relative_l2
+    return Comparison(reference, X).errors(objective.evaluate)["u"].relative_l2
 
 
 @pytest.mark.parametrize(("words", "steps", "cured"), [(["sampler=[sobol]", *RAW], 100, False), (RAW, 160, True)])

@@ -9,7 +9,7 @@ import torch
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.physics.references.base import CachedReference
 from pinn_cli.physics.references.exact import Exact
-from pinn_cli.training.metrics import Errors, compare, errors, own_metrics, points_of_comparison
+from pinn_cli.training.metrics import Comparison, Errors, compare, own_metrics, points_of_comparison
 from tests.conftest import refused
 
 
@@ -27,7 +27,7 @@ def test_every_field_is_measured_in_double_precision_at_the_same_points():
         assert names == ["u", "v"]
         return {"v": (X[:, 0] * X[:, 1] * 1.1).float().requires_grad_(), "u": X[:, 0].float()}
 
-    found = errors(reference, evaluate, X)
+    found = Comparison(reference, X).errors(evaluate)
     assert list(found) == ["u", "v"]
     assert found["u"].relative_l2 < 1e-7
     assert found["v"].relative_l2 == pytest.approx(0.1, rel=1e-6)
@@ -76,7 +76,7 @@ class Masked(Exact):
 def test_only_points_that_count_enter_the_errors(wrap):
     X = torch.linspace(0, 1, 101, dtype=torch.float64)[:, None]
     reference = wrap(Masked(lambda X: X[:, 0] < 0.5))
-    found = errors(reference, lambda names, X: {"u": 1.1 * X[:, 0]}, X)
+    found = Comparison(reference, X).errors(lambda names, X: {"u": 1.1 * X[:, 0]})
     assert found["u"].relative_l2 == pytest.approx(0.1)
     assert found["u"].maximum == pytest.approx(0.049)
 
@@ -97,7 +97,7 @@ def test_a_reference_that_says_nothing_counts_everywhere():
 def test_points_that_count_are_a_bool_each_and_some_do(counts, message):
     X = torch.rand(5, 1, dtype=torch.float64)
     with pytest.raises(UsageError, match=message):
-        errors(Masked(counts), lambda names, X: {"u": X[:, 0]}, X)
+        Comparison(Masked(counts), X).errors(lambda names, X: {"u": X[:, 0]})
 
 
 # --- the problem's own metrics ----------------------------------------------------------------------------------------

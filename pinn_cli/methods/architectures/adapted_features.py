@@ -125,12 +125,16 @@ class AdaptedFeatures(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """The fields (N, outputs) at the inputs z (N, 2)."""
+        return self.output_layer(self.hidden(z))
+
+    def hidden(self, z: Tensor) -> Tensor:
+        """The features (N, width * (degree + 1))."""
         bumps, t = self._along(z[:, :1]), z[:, 1:]
         parts, before, now = [bumps], None, t
         for _ in range(self.degree):
             parts.append(bumps * now)
             before, now = now, 2 * t * now - (1 if before is None else before)
-        return self.output_layer(torch.cat(parts, -1))
+        return torch.cat(parts, -1)
 
     def _along(self, x: Tensor) -> Tensor:
         """The Gaussians (N, width) of x (N, 1); the difference comes first, because the weights may be large."""
