@@ -181,12 +181,14 @@ class Weighting(ABC):
     """Factors on the base weights. A run multiplies the factors of all its weightings."""
 
     first_order: bool = False  # made for training by many small steps: the plan says so under a least-squares optimizer
+    of_residuals: bool = True  # whether `__call__` reads the values of its residuals; without, they may be left out
 
     @abstractmethod
     def __call__(self, batch: Batch, residuals: Batch) -> Weights:
         """Factors by constraint, numbers or one per point (N,), detached. A constraint that is missing has factor 1.
 
-        `batch` are the points of the step, `residuals` the residuals there. Called once per step.
+        `batch` are the points of the step, `residuals` the residuals there. Called once per step. If it does not read
+        the residuals (`of_residuals` = False), none are computed for it, and `residuals` may be empty.
         """
 
     def begin_stage(self, problem: Problem) -> None:  # noqa: B027  optional

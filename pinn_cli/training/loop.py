@@ -19,7 +19,7 @@ from pinn_cli.physics.scales import Scale
 from pinn_cli.training.clock import COMPILATION, Clock
 from pinn_cli.training.finite import where_not_finite
 from pinn_cli.training.objective import Objective, units_of
-from pinn_cli.training.residuals import Engine
+from pinn_cli.training.residuals import Engine, Residuals
 from pinn_cli.training.stopping import Progress, Stop, StopRules
 
 
@@ -51,13 +51,18 @@ class Run:
     progress: Progress = field(default_factory=Progress)
     finished: list[dict[str, Any]] = field(default_factory=list)  # states of the finished stages
     saved: dict[str, Any] | None = None  # the checkpoint from which the run continues
+    residuals: Residuals | None = None  # those of the stage before
 
     def objective(self, stage: Stage, observer: Observer) -> Objective:
         """The objective of a stage; a stage that the checkpoint has trained is restored."""
         units = units_of(stage.problem, self.scales)
         objective = Objective(stage.problem, stage.model, self.engine, self.weighting, self.weights, units)
-        if self.compiled and not stage.optimizer.least_squares:
+        compiled, before = self.compiled and not stage.optimizer.least_squares, self.residuals
+        if before and before.serves(stage.problem, stage.model, compiled):
+            objective.at = before  # with the graph that is compiled already
+        elif compiled:
             objective.at.compiling = lambda: self._compiling(observer)
+        self.residuals = objective.at
         self.weighting.begin_stage(stage.problem)
         stage.sampler.begin_stage(stage.problem)
         if self.saved is None:

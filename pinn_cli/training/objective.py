@@ -142,16 +142,18 @@ class Objective:
     @property
     def weights(self) -> dict[str, float | Tensor]:
         if self._weights is None:
-            return self._freeze(self.residuals())
+            return self._freeze(self.residuals()) if getattr(self.weighting, "of_residuals", True) else self._weigh({})
         return self._weights
 
     def _freeze(self, residuals: Batch) -> dict[str, float | Tensor]:
         """The weights of this step, computed from its first residuals."""
         self.latest = {name: r.detach() for name, r in residuals.items()}
-        if self._weights is None:
-            factors = self.weighting(self.batch, self.latest)
-            self._weights = {name: self.base[name] * factors.get(name, 1.0) for name in residuals}
-            self._weights |= {name: f * self._weights[name] for name, f in self.factors.items()}
+        return self._weigh(self.latest) if self._weights is None else self._weights
+
+    def _weigh(self, residuals: Batch) -> dict[str, float | Tensor]:
+        factors = self.weighting(self.batch, residuals)
+        weights = {name: self.base[name] * factors.get(name, 1.0) for name in self.constraints if name in self.batch}
+        self._weights = weights | {name: f * weights[name] for name, f in self.factors.items()}
         return self._weights
 
     def losses(self) -> dict[str, Tensor]:

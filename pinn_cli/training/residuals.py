@@ -56,6 +56,10 @@ class Residuals:
         self._engines: dict[Group, Derivatives] = {}
         self._graphs: dict[tuple[Group, ...], Graph] = {}
 
+    def serves(self, problem: Problem, model: nn.Module, compiled: bool) -> bool:
+        """Whether these are the residuals of this problem and model, compiled or not."""
+        return self.problem is problem and self.model is model and (self.compiling is not None) == compiled
+
     def __call__(self, batch: Batch) -> tuple[Batch, Batch]:
         """r (N,) and mean r^2 by constraint at the points of a batch."""
         groups = self.groups(batch)

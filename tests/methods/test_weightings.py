@@ -64,7 +64,7 @@ def problem(*names: str):
 
 
 def factors(weighting, *names: str) -> dict[str, float]:
-    return weighting({}, dict.fromkeys(names, torch.zeros(1)))
+    return weighting(dict.fromkeys(names, torch.zeros(1, 2)), {})
 
 
 def entries(parameters: str) -> list[slice]:

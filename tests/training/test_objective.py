@@ -6,7 +6,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pinn_cli.configuration import plan
+from pinn_cli.configuration.assemble import assemble
+from pinn_cli.configuration.compose import compose
 from pinn_cli.derivatives.engines import Autograd, Taylor
+from pinn_cli.methods.weightings.fixed import Fixed
 from pinn_cli.physics.problem import on
 from pinn_cli.problems.poisson_2d import Poisson2D
 from pinn_cli.training.jacobian import ConstraintRows, Dense, row_by_row
@@ -269,3 +273,16 @@ def test_points_may_be_linearised_some_at_a_time(at_once):
     assert {n: float(v) for n, v in pieces.losses().items()} == pytest.approx(
         {n: float(v) for n, v in whole.losses().items()}
     )
+
+
+@pytest.mark.parametrize(("of_residuals", "passes"), [(True, 1), (False, 0)])
+def test_weights_take_an_evaluation_only_where_the_weighting_reads_residuals(of_residuals, passes, monkeypatch):
+    objective = plan.preview(assemble(compose(["problem=helmholtz", "points.interior=8", "points.face=4"])))
+    objective.weighting = type("W", (Fixed,), {"of_residuals": of_residuals})()
+    calls, inner = [], type(objective)._pass
+    monkeypatch.setattr(type(objective), "_pass", lambda self: calls.append(1) or inner(self))
+    objective.begin(objective.batch)
+    weights = objective.weights
+    assert len(calls) == passes
+    objective.loss()
+    assert objective.weights == weights == objective.base

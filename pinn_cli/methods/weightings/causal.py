@@ -31,6 +31,8 @@ class Causal(Weighting):
     Raises UsageError for a problem without a time axis, and for settings out of range.
     """
 
+    of_residuals = False
+
     def __init__(
         self,
         bins: int = 32,
@@ -49,8 +51,8 @@ class Causal(Weighting):
 
     def __call__(self, batch: Batch, residuals: Batch) -> Weights:
         """w (N,) at the points of every equation of the interior."""
-        names = [name for name in self.equations if name in residuals]
-        return {name: self.weights.to(residuals[name])[self._slice(batch[name])] for name in names}
+        names = [name for name in self.equations if name in batch]
+        return {name: self.weights.to(batch[name])[self._slice(batch[name])] for name in names}
 
     def begin_stage(self, problem: Problem) -> None:
         """Take the time axis of the problem; the weights are 1 until the first step."""

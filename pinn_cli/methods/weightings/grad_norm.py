@@ -16,6 +16,7 @@ class GradNorm(Weighting):
     """
 
     first_order = True
+    of_residuals = False
 
     def __init__(self, alpha: float = 0.1, every: int = 1000) -> None:
         if not 0 < alpha <= 1 or every < 1:
@@ -24,7 +25,7 @@ class GradNorm(Weighting):
         self.weights: dict[str, float] = {}
 
     def __call__(self, batch: Batch, residuals: Batch) -> Weights:
-        return {name: self.weights[name] for name in residuals if name in self.weights}
+        return {name: self.weights[name] for name in batch if name in self.weights}
 
     def update(self, step: int, objective: Objective) -> None:
         """Compute new weights from the gradients at the current points, if due."""

@@ -70,6 +70,7 @@ class LRAnnealing(Weighting):
     """
 
     first_order = True
+    of_residuals = False
 
     def __init__(
         self,
@@ -95,7 +96,7 @@ class LRAnnealing(Weighting):
     def __call__(self, batch: Batch, residuals: Batch) -> Weights:
         """lambda by constraint; the constraints of the reference have none."""
         of = {name: group for group, names in self.groups.items() for name in names}
-        return {n: self.lambdas[of.get(n, n)] for n in residuals if of.get(n, n) in self.lambdas}
+        return {n: self.lambdas[of.get(n, n)] for n in batch if of.get(n, n) in self.lambdas}
 
     def begin_stage(self, problem: Problem) -> None:
         """Check the names. Constraints that keep their name keep their lambda. Raises UsageError for unknown names."""

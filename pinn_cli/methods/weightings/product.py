@@ -14,10 +14,11 @@ class Product(Weighting):
 
     def __init__(self, *parts: Weighting) -> None:
         self.parts = parts
+        self.of_residuals = any(part.of_residuals for part in parts)
 
     def __call__(self, batch: Batch, residuals: Batch) -> Weights:
         factors = [part(batch, residuals) for part in self.parts]
-        return {name: prod(f[name] for f in factors if name in f) for name in residuals}
+        return {name: prod(f[name] for f in factors if name in f) for name in batch}
 
     def begin_stage(self, problem: Problem) -> None:
         for part in self.parts:
