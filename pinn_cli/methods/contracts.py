@@ -171,9 +171,10 @@ class Report:
 
     values: Mapping[str, float | Tensor] = field(default_factory=dict)  # of this step, by name
     stop: str | None = None  # why the optimizer cannot continue
+    reason: str = ""  # why the stage has ended, once it has
 
     def become(self, other: "Report") -> None:
-        """Copy another report in place; strategies keep a reference to it."""
+        """Copy the values and the stop of another report in place; strategies keep a reference to it."""
         self.values, self.stop = other.values, other.stop
 
 
@@ -284,6 +285,13 @@ class Optimizer(ABC):
     interruptible: bool = False
     remedy: str = ""  # what to type if the loss is not finite, e.g. "optimizer.{phase}.lr=1e-4"; "" if nothing helps
 
+    def carry(self, keep: bool | str) -> None:  # noqa: B027  optional
+        """What to take of a memory that belongs to the points, at the next step, whose points are others.
+
+        True: all; ``if_positive``: what is positive definite there too; False: nothing. A strategy that begins anew
+        says so before the first step. By default nothing happens: the memory belongs to no points.
+        """
+
     def refuse(self, objective: Objective) -> None:  # noqa: B027  optional
         """Raise UsageError for an objective that it cannot train; called before the run has a folder."""
 
@@ -386,7 +394,10 @@ class Architecture(Protocol):
 
 @dataclass
 class Stage:
-    """What the loop trains next. After training, `report` is that of the last step and `reason` says why it ended."""
+    """What the loop trains next. After training, `report` is that of the last step and `reason` says why it ended.
+
+    Both reach every strategy that has passed the stage on, also as a copy with other settings and the same report.
+    """
 
     name: str  # in the log and in the results file
     problem: Problem  # the whole problem, an easier one, or a window in time
@@ -396,10 +407,19 @@ class Stage:
     steps: int | None = None  # None: its share of what the run has left
     share: float = 1.0  # of the steps and seconds that the run has left when the stage begins
     reserved: int = 0  # steps of later stages that have a number of their own, and are not shared
+    continues: bool = False  # the stage before it: `steps` and `share` count from the first stage of the row
     underway: bool = False  # an easier problem on the way: reaching `stop.loss` or `stop.error` ends only the stage
     solution: Solution | None = None  # of a window in time: the solution over all windows up to this one
     report: Report = field(default_factory=Report)  # of the last step
-    reason: str = ""  # why the stage has ended
+
+    @property
+    def reason(self) -> str:
+        """Why the stage has ended; "" before."""
+        return self.report.reason
+
+    @reason.setter
+    def reason(self, reason: str) -> None:
+        self.report.reason = reason
 
     @property
     def cut_short(self) -> bool:

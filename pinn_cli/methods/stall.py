@@ -31,7 +31,17 @@ class Stall:
             self.best, self.since = loss, 0
         else:
             self.since += 1
+        return self.reached
+
+    @property
+    def reached(self) -> bool:
+        """Whether training stalled at the last look."""
         return self.since >= self.patience
+
+    @property
+    def looked(self) -> bool:
+        """Whether there was a look since the beginning."""
+        return self.best != inf
 
     def reset(self) -> None:
         """Begin anew: the next loss is the best one."""

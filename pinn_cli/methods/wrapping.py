@@ -17,6 +17,9 @@ class Wrapping(Optimizer):
         for name in ("cadence", "at_once", "remedy", "least_squares", "interruptible", "output_layer_alone"):
             setattr(self, name, getattr(self.inner, name))
 
+    def carry(self, keep: bool | str) -> None:
+        self.inner.carry(keep)
+
     def refuse(self, objective: Objective) -> None:
         self.inner.refuse(objective)
 

@@ -22,7 +22,7 @@ RUN = {
 }  # fmt: skip
 PROGRESS = {
     "step": int, "stage": int, "stage_step": int, "idle": int, "loss": float, "error": float, "estimated": float,
-    "best": float, "seconds": float,
+    "best": float, "began": int, "seconds": float,
 }  # fmt: skip
 
 

@@ -66,6 +66,8 @@ class Run:
         self.weighting.begin_stage(stage.problem)
         stage.sampler.begin_stage(stage.problem)
         if self.saved is None:
+            if not stage.continues:
+                self.progress.count_from_here(self.clock.seconds)
             return objective
         done = self.saved["finished"]
         if self.progress.stage < len(done):
@@ -166,7 +168,7 @@ def train(run: Run, observer: Observer) -> tuple[Stage, Objective, Stop]:
     for stage in run.strategy(run.problem, run.new_model):
         objective = run.objective(stage, observer)
         if stage.reason:  # finished before the resume
-            run.progress.next_stage(run.progress.seconds)
+            run.progress.next_stage()
             run.finished.append(_end(stage))
             continue
         run.clock.begin()
@@ -189,7 +191,7 @@ def train(run: Run, observer: Observer) -> tuple[Stage, Objective, Stop]:
         stage.reason = stop.reason
         run.finished.append(_end(stage))
         observer.after_stage(run, stage, objective)
-        run.progress.next_stage(run.clock.seconds)
+        run.progress.next_stage()
     run.clock.end()
     return *(trained or (stage, objective)), stop
 

@@ -36,7 +36,8 @@ class Progress:
     estimated: float = inf  # the largest estimated error, if it may be trusted
     best: float = inf
     idle: int = 0
-    seconds: float = 0.0  # of training, when the stage began
+    began: int = 0  # steps of the run when the stage began, or the first of those that it continues
+    seconds: float = 0.0  # of training, then
 
     def advance(self, loss: float) -> None:
         """Count a step with this loss; a loss at least 0.1 % below the best so far is progress."""
@@ -44,10 +45,19 @@ class Progress:
         self.idle = 0 if loss < 0.999 * self.best else self.idle + 1
         self.best = min(self.best, loss)
 
-    def next_stage(self, seconds: float) -> None:
-        """Begin the next stage: losses and errors of the last one may belong to another problem."""
-        self.stage, self.stage_step, self.idle, self.seconds = self.stage + 1, 0, 0, seconds
+    @property
+    def made(self) -> int:
+        """Steps of the stage, and of those that it continues."""
+        return self.step - self.began
+
+    def next_stage(self) -> None:
+        """End a stage: its losses and errors may belong to another problem than those of the next one."""
+        self.stage, self.stage_step, self.idle = self.stage + 1, 0, 0
         self.loss = self.error = self.estimated = self.best = inf
+
+    def count_from_here(self, seconds: float) -> None:
+        """Begin a stage that does not continue the one before it, after these seconds of training."""
+        self.began, self.seconds = self.step, seconds
 
 
 @dataclass
@@ -82,10 +92,10 @@ class StopRules:
             return Stop(reason, ends_run=not stage.underway, longer="a smaller stop.estimated_error")
         if self.steps is not None and progress.step >= self.steps:
             return Stop(f"stop.steps={self.steps} reached", ends_run=True, longer="a larger stop.steps")
+        if stage.steps is not None and progress.made >= stage.steps:  # also where it stops at its last step
+            return Stop(f"{stage.steps} steps made", longer=f"more steps for the stage {stage.name}")
         if stage.report.stop:
             return Stop(f"{STOPPED}: {stage.report.stop}")
-        if stage.steps is not None and progress.stage_step >= stage.steps:
-            return Stop(f"{stage.steps} steps made", longer=f"more steps for the stage {stage.name}")
         if shared := self._share_is_used(stage, progress, clock):
             return Stop(shared, longer="a larger stop.steps or stop.seconds")
         if self.plateau is not None and progress.idle >= self.plateau:
@@ -101,12 +111,12 @@ class StopRules:
         """Which limit of the run a stage has its share of, and has used it; it may always take one step."""
         if stage.steps is not None or stage.share == 1 or not progress.stage_step:
             return None
-        before = progress.step - progress.stage_step
-        if self.steps is not None and progress.stage_step >= stage.share * (self.steps - before - stage.reserved):
-            return f"{SHARED} stop.steps={self.steps}: {progress.stage_step} steps made"
+        made = progress.made
+        if self.steps is not None and made >= stage.share * (self.steps - progress.began - stage.reserved):
+            return f"{SHARED} stop.steps={self.steps}: {made} steps made"
         spent = clock.seconds - progress.seconds
         if self.seconds is not None and spent >= stage.share * (self.seconds - progress.seconds):
-            return f"{SHARED} stop.seconds={self.seconds:g}: {progress.stage_step} steps made"
+            return f"{SHARED} stop.seconds={self.seconds:g}: {made} steps made"
         return None
 
     def seconds_left(self, clock: Clock) -> float | None:

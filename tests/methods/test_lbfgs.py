@@ -229,3 +229,46 @@ def test_a_resumed_run_has_the_same_bits():
     run(optimizer, second, 18)
     assert torch.equal(second.theta, whole.theta)
     assert second.evaluations < 3 * 18
+
+
+def test_a_memory_that_is_kept_if_positive_has_the_curvature_of_the_new_loss():
+    """y = B s for the new quadratic x.B x / 2; the steps along which it is not positive are dropped."""
+    f, objective = quadratic(10), two_tensors(quadratic(10), torch.ones(30, dtype=torch.float64))
+    optimizer = LBFGS(keep="if_positive")
+    run(optimizer, objective, steps=6)
+    steps = optimizer.s
+    negative = steps[2] / steps[2].norm()
+    curved = lambda x: f(x) - 40 * (negative @ x) ** 2  # noqa: E731
+    objective.function, objective.points_changed = curved, True
+    optimizer._start(objective)
+    kept = [s for s in steps if curved(s) > 0]  # s.B s / 2
+    assert 0 < len(kept) < len(steps)
+    assert len(optimizer.s) == len(kept)
+    for s, y, same in zip(optimizer.s, optimizer.y, kept, strict=True):
+        assert torch.equal(s, same)
+        torch.testing.assert_close(y, gradient_at(curved, same), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(("keep", "pairs"), [(False, 0), (True, 6), ("if_positive", 6)])
+def test_the_memory_at_a_change_of_points(keep, pairs):
+    objective, optimizer = two_tensors(quadratic(10), torch.ones(30, dtype=torch.float64)), LBFGS(keep=keep)
+    run(optimizer, objective, steps=6)
+    objective.points_changed = True
+    optimizer._start(objective)
+    assert len(optimizer.s) == pairs
+
+
+def test_what_to_carry_is_said_for_one_change_of_points():
+    objective, optimizer = two_tensors(quadratic(10), torch.ones(30, dtype=torch.float64)), LBFGS()
+    run(optimizer, objective, steps=6)
+    objective.points_changed = True
+    optimizer.carry(True)
+    optimizer._start(objective)
+    assert len(optimizer.s) == 6
+    optimizer._start(objective)
+    assert not optimizer.s
+
+
+def test_another_word_for_keep_is_refused():
+    with pytest.raises(ValueError, match="keep=some: expected false, true or if_positive"):
+        LBFGS(keep="some")

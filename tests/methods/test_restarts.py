@@ -39,13 +39,16 @@ def test_a_stage_is_repeated_with_new_points_until_the_restarts_are_used():
     assert trained[0][0].model is trained[2][0].model
 
 
-@pytest.mark.parametrize(("memory", "kept"), [("keep", True), ("forget", False)])
-def test_the_memory_of_the_optimizer_stays_or_is_new(memory, kept):
-    run = stages("strategy.restarts.restarts=1", f"strategy.restarts.memory={memory}", "optimizer.lbfgs.keep=true")
+@pytest.mark.parametrize("word", ["false", "true", "if_positive"])
+@pytest.mark.parametrize(("memory", "kept"), [("keep", True), ("keep_if_positive", True), ("reset", False)])
+def test_the_memory_of_the_optimizer_stays_or_is_new(memory, kept, word):
+    """At a restart the strategy says so, whatever the optimizer does when a sampler changes its points."""
+    run = stages("strategy.restarts.restarts=1", f"strategy.restarts.memory={memory}", f"optimizer.lbfgs.keep={word}")
     next(run)
     stage, _ = next(run)
     pairs = len(stage.optimizer.inner.s)
     assert pairs > 3 if kept else pairs <= 3
+    assert str(stage.optimizer.inner.carried).lower() == word, "for one step only"
 
 
 def test_a_stage_that_ends_otherwise_is_not_repeated():
@@ -53,14 +56,60 @@ def test_a_stage_that_ends_otherwise_is_not_repeated():
     assert [stage.report.stop for stage, _ in run] == ["grad_tol"]
 
 
-def test_a_resumed_run_has_the_same_bits(here):
-    words = ["train", *WORDS, *SOON, "stop.steps=11"]
-    assert main([*words, "folder=whole"]) == FINISHED
-    assert main([*words[:-1], "stop.steps=5", "folder=parts"]) == FINISHED
-    assert main(["resume", "parts", "stop.steps=11"]) == FINISHED
-    whole, parts = (Results(here / name / "results.h5").read_history() for name in ("whole", "parts"))
-    assert parts["loss/total"][-1] == whole["loss/total"][-1]
-    assert parts["step"][-1] == whole["step"][-1] == 11
+@pytest.mark.parametrize("memory", ["keep_if_positive", "reset"])
+def test_a_resumed_run_has_the_same_bits(memory, here):
+    """Stopped in the middle of a part, and at a stall, which ends it without another step."""
+    words = ["train", *WORDS, *SOON, f"strategy.restarts.memory={memory}", "record.every=1"]
+    assert main([*words, "stop.steps=11", "folder=whole"]) == FINISHED
+    assert main([*words, "stop.steps=5", "folder=parts"]) == FINISHED
+    for steps in (6, 11):
+        assert main(["resume", "parts", f"stop.steps={steps}"]) == FINISHED
+    whole, parts = histories(here, "whole", "parts")
+    assert list(whole["stage"]) == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3]
+    for name in whole.keys() - {"time"}:
+        assert list(parts[name]) == list(whole[name]), name
+
+
+def histories(here, *names):
+    return [Results(here / name / "results.h5").read_history() for name in names]
+
+
+def test_the_steps_of_a_phase_are_those_of_all_its_parts(here):
+    """Of the Adam phase, which stalls every 3 steps; L-BFGS has the others."""
+    words = ["train", *WORDS, *SOON, "optimizer=[adam,lbfgs]", "optimizer.adam.steps=7", "stop.steps=12"]
+    assert main([*words, "record.every=1", "folder=run"]) == FINISHED
+    stages, (history,) = Results(here / "run" / "results.h5").read("stages")[""], histories(here, "run")
+    assert [stages[int(k)] for k in history["stage"]] == [
+        *["adam"] * 3, *["adam: restart 1"] * 3, "adam: restart 2", *["lbfgs"] * 3, *["lbfgs: restart 1"] * 2
+    ]  # fmt: skip
+
+
+def test_a_phase_that_stalls_at_its_last_step_is_over(here):
+    words = ["train", *WORDS, *SOON, "optimizer=[adam,lbfgs]", "optimizer.adam.steps=3", "stop.steps=5"]
+    assert main([*words, "record.every=1", "folder=run"]) == FINISHED
+    assert list(Results(here / "run" / "results.h5").read("stages")[""]) == ["adam", "lbfgs"]
+
+
+@pytest.mark.parametrize("order", ["time_marching,restarts", "restarts,time_marching"])
+def test_the_share_of_a_window_is_that_of_all_its_parts(order, here):
+    """Two of three parts of the steps for the first of two windows, and the rest for the other, in either order."""
+    words = ["train", *WORDS, "problem=wave", f"strategy=[{order}]", "strategy.time_marching.windows=2", *SOON]
+    assert main([*words, "stop.steps=15", "record.every=1", "folder=run"]) == FINISHED
+    stages, (history,) = Results(here / "run" / "results.h5").read("stages")[""], histories(here, "run")
+    assert [list(history["stage"]).count(k) for k in range(len(stages))] == [3, 3, 3, 1, 3, 2]
+
+
+@pytest.mark.parametrize("order", ["restarts,continuation", "continuation,restarts"])
+def test_other_strategies_read_how_a_stage_has_ended(order, here):
+    """Adapted steps of a coefficient: each value is reached, so that the steps are doubled, in either order."""
+    through = "strategy.continuation.through={start: 1, step: 1, loss: 1e9}"
+    words = ["train", *WORDS, "problem=reaction", "problem.rho=12", f"strategy=[{order}]", *SOON, through,
+             "strategy.continuation.coefficient=rho", "strategy.restarts.restarts=1"]  # fmt: skip
+    assert main([*words, "stop.steps=60", "folder=run"]) == FINISHED
+    stages = Results(here / "run" / "results.h5").read("stages")[""]
+    values = [name.partition(":")[0] for name in stages if not name.endswith("restart 1")]
+    assert values == ["rho=1", "rho=2", "rho=4", "rho=8", "rho=12", "lbfgs"]
+    assert len(stages) == 12
 
 
 @pytest.mark.parametrize("word", ["restarts=-1", "memory=some", "patience=0"])

@@ -102,3 +102,18 @@ def test_new_points_clear_the_memory():
     objective.points_changed = True
     optimizer._start(objective)
     assert not optimizer.remembers
+
+
+@BOTH
+def test_a_memory_that_is_kept_if_positive_stays_as_long_as_it_has_a_cholesky_factor(self_scaled):
+    objective, optimizer = two_tensors(rosenbrock, start(4)), SSBroyden(self_scaled, keep="if_positive")
+    run(optimizer, objective, steps=5)
+    before = optimizer.H.clone()
+    assert torch.equal(before, before.T), "it needs no symmetrising"
+    objective.points_changed = True
+    optimizer._start(objective)
+    assert torch.equal(optimizer.H, before)
+    values, vectors = torch.linalg.eigh(before)
+    optimizer.H = before - 1.1 * values[0] * torch.outer(vectors[:, 0], vectors[:, 0])
+    optimizer._start(objective)
+    assert not optimizer.remembers

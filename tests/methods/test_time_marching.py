@@ -172,7 +172,7 @@ def test_every_window_gets_its_share_of_the_steps_of_the_run(settings, steps, he
 def test_every_window_gets_its_share_of_the_seconds_of_the_run(window, begun, ends) -> None:
     """Of 100 seconds: what a window leaves goes to those after it, and another strategy may have used some before."""
     stage = stages_of(*words("wave", f"{MARCH}.windows=3"))[window]
-    rules, progress = StopRules(seconds=100.0), Progress(step=7, stage_step=5, seconds=begun)
+    rules, progress = StopRules(seconds=100.0), Progress(step=7, stage_step=5, began=2, seconds=begun)
     assert rules(stage, progress, Clock(earlier=ends - 0.1), Interruption()) is None
     ended = rules(stage, progress, Clock(earlier=ends + 0.1), Interruption())
     assert ended.ends_run == (window == 2)

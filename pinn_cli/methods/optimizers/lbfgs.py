@@ -9,8 +9,8 @@ dominated by rounding once the loss is near 1e-7 of its start.
 from torch import Tensor
 
 from pinn_cli.basics.errors import UsageError
-from pinn_cli.methods.contracts import Report
-from pinn_cli.methods.optimizers.quasi_newton import QuasiNewton
+from pinn_cli.methods.contracts import Objective, Report
+from pinn_cli.methods.optimizers.quasi_newton import QuasiNewton, is_positive, value_and_gradient
 
 
 class LBFGS(QuasiNewton):
@@ -23,7 +23,7 @@ class LBFGS(QuasiNewton):
 
     def __init__(self, history: int = 50, evaluations: int = 25, gradient_tolerance: float = 0.0,
                  step_tolerance: float = 0.0, loss_tolerance: float = 0.0, stagnation: int = 20,
-                 first_step: float = 1.0, keep: bool = False) -> None:
+                 first_step: float = 1.0, keep: bool | str = False) -> None:
         if not first_step > 0:
             raise UsageError(f"optimizer.lbfgs.first_step={first_step:g}: expected a step above 0, e.g. 1.0")
         if history < 1:
@@ -57,6 +57,20 @@ class LBFGS(QuasiNewton):
 
     def _remember(self, s: Tensor, y: Tensor, Bs: Tensor) -> None:
         self.s, self.y = [*self.s, s][-self.history :], [*self.y, y][-self.history :]
+
+    def _keep_positive(self, objective: Objective) -> None:
+        """The same steps s with y = g(theta) - g(theta - s) of the new loss, without those where s.y is not positive.
+
+        One gradient per pair.
+        """
+        theta, pairs = objective.flat(objective.parameters).detach(), []
+        for s in self.s:
+            objective.place(theta - s)
+            y = self.gradient - value_and_gradient(objective)[1]
+            if is_positive(s, y):
+                pairs.append((s, y))
+        objective.place(theta)
+        self.s, self.y = [s for s, _ in pairs], [y for _, y in pairs]
 
     def _report(self, stop: str | None, **values: float | Tensor) -> Report:
         return super()._report(stop, pairs=float(len(self.s)), **values)

@@ -16,6 +16,8 @@ from torch import Tensor
 from pinn_cli.methods.contracts import Objective, Optimizer, Report
 from pinn_cli.methods.optimizers.line_search import StrongWolfe, Trial
 
+KEEP = (False, True, "if_positive")
+
 
 class QuasiNewton(Optimizer):
     """Minimises objective.loss(); stops with one of
@@ -28,9 +30,10 @@ class QuasiNewton(Optimizer):
     ``nonfinite``           the loss or its gradient at the start of a step is not a number
 
     Every search begins with t = `first_step`, or t = `first_step` min(1, 1 / |g|_1) without memory. Pairs with
-    s.y <= 1e-14 |s| |y| are skipped. The memory is dropped when points or weights change, because it belongs to
-    another loss; with `keep` it stays, and only pairs of one loss are added. A subclass keeps the memory, and lists its
-    attributes in `memory`. Raises ValueError for `evaluations` or `stagnation` below 1.
+    s.y <= 1e-14 |s| |y| are skipped. The memory belongs to one loss. When points or weights change, `keep` says what
+    stays: nothing (False), all (True), or what is positive definite for the new loss too (``if_positive``). Only pairs
+    of one loss are added. A subclass keeps the memory, and lists its attributes in `memory`. Raises ValueError for
+    `evaluations` or `stagnation` below 1, and for another `keep`.
     """
 
     cadence = 10
@@ -38,11 +41,13 @@ class QuasiNewton(Optimizer):
     memory: tuple[str, ...] = ()  # attributes of the memory, for the checkpoint
 
     def __init__(self, evaluations: int, gradient_tolerance: float, step_tolerance: float, loss_tolerance: float,
-                 stagnation: int, first_step: float = 1.0, keep: bool = False) -> None:
+                 stagnation: int, first_step: float = 1.0, keep: bool | str = False) -> None:
         for name, number in (("evaluations", evaluations), ("stagnation", stagnation)):
             if number < 1:
                 raise ValueError(f"{name}={number}: expected a whole number above 0, e.g. {name}=20")
-        self.keep = keep
+        if keep not in KEEP:
+            raise ValueError(f"keep={keep}: expected false, true or if_positive")
+        self.keep, self.carried = keep, keep
         self.gradient_tolerance, self.step_tolerance = gradient_tolerance, step_tolerance
         self.loss_tolerance, self.stagnation, self.first_step = loss_tolerance, stagnation, first_step
         self.search = StrongWolfe(evaluations=evaluations)
@@ -68,6 +73,13 @@ class QuasiNewton(Optimizer):
     def _remember(self, s: Tensor, y: Tensor, Bs: Tensor) -> None:
         """Take a pair with s.y > 0 into the memory; B s (P,) with B = H^-1 is known from the direction."""
 
+    @abstractmethod
+    def _keep_positive(self, objective: Objective) -> None:
+        """Drop what of the memory is not positive definite for the loss and the gradient of now."""
+
+    def carry(self, keep: bool | str) -> None:
+        self.carried = keep
+
     def step(self, objective: Objective) -> Report:
         """One accepted iteration, or none and the reason."""
         loss, gradient = self._start(objective)
@@ -89,10 +101,12 @@ class QuasiNewton(Optimizer):
         """Loss and gradient at theta; those of the last accepted step while points and weights are the same."""
         weights = dict(objective.weights)
         if not len(self.gradient) or objective.points_changed or not _equal(weights, self.weights):
-            if not self.keep:
+            self.loss, self.gradient = value_and_gradient(objective)
+            if not self.carried:
                 self._forget()
-            self.loss, self.gradient = _value_and_gradient(objective)
-        self.weights = weights
+            elif self.carried == "if_positive" and self.remembers:
+                self._keep_positive(objective)
+        self.weights, self.carried = weights, self.keep
         return self.loss, self.gradient
 
     def _search(self, objective: Objective, theta: Tensor) -> Trial | None:
@@ -102,7 +116,7 @@ class QuasiNewton(Optimizer):
 
         def at(t: float) -> Trial:
             objective.place(theta + t * p)
-            loss, gradient = _value_and_gradient(objective)
+            loss, gradient = value_and_gradient(objective)
             return Trial(t, loss, float(gradient @ p), gradient)
 
         first = self.first_step * (1.0 if self.remembers else min(1.0, 1.0 / float(self.gradient.abs().sum())))
@@ -113,7 +127,7 @@ class QuasiNewton(Optimizer):
 
     def _accept(self, trial: Trial, s: Tensor) -> Report:
         y = trial.gradient - self.gradient
-        if s @ y > 1e-14 * s.norm() * y.norm():
+        if is_positive(s, y):
             self._remember(s, y, -trial.step * self.gradient)
         fall = self.loss - trial.loss
         self.stagnant = self.stagnant + 1 if fall < 1e-12 * abs(self.loss) else 0
@@ -141,7 +155,12 @@ class QuasiNewton(Optimizer):
             setattr(self, name, state[name])
 
 
-def _value_and_gradient(objective: Objective) -> tuple[float, Tensor]:
+def is_positive(s: Tensor, y: Tensor) -> bool:
+    """Whether a pair has a curvature that is clearly above 0; not where it is not finite."""
+    return bool(s @ y > 1e-14 * s.norm() * y.norm())
+
+
+def value_and_gradient(objective: Objective) -> tuple[float, Tensor]:
     """The loss and its gradient (P,) at the current parameters."""
     loss = objective.loss()
     parts = torch.autograd.grad(loss, objective.parameters, allow_unused=True, materialize_grads=True)

@@ -26,6 +26,8 @@ from math import isfinite, sqrt
 import torch
 from torch import Tensor
 
+from pinn_cli.methods import symmetric
+from pinn_cli.methods.contracts import Objective
 from pinn_cli.methods.optimizers.quasi_newton import QuasiNewton
 
 
@@ -36,7 +38,7 @@ class SSBroyden(QuasiNewton):
 
     def __init__(self, self_scaled: bool = True, evaluations: int = 25, gradient_tolerance: float = 0.0,
                  step_tolerance: float = 0.0, loss_tolerance: float = 0.0, stagnation: int = 20,
-                 keep: bool = False) -> None:
+                 keep: bool | str = False) -> None:
         super().__init__(evaluations, gradient_tolerance, step_tolerance, loss_tolerance, stagnation, keep=keep)
         self.self_scaled = self_scaled
 
@@ -53,6 +55,11 @@ class SSBroyden(QuasiNewton):
 
     def _direction(self, gradient: Tensor) -> Tensor:
         return -gradient if self.H is None else -(self.H @ gradient)
+
+    def _keep_positive(self, objective: Objective) -> None:
+        """H as it is if it has a Cholesky factor, else none. It needs no points: H is symmetric by its updates."""
+        if self.H is not None and not symmetric.factor(self.H.clone()):
+            self._forget()
 
     def _remember(self, s: Tensor, y: Tensor, Bs: Tensor) -> None:
         H = self.H

@@ -1,4 +1,4 @@
-"""Begin anew at a stall: new points, and if wanted an optimizer without memory, from the parameters as they are.
+"""Begin anew at a stall: new points, and an optimizer with or without its memory, from the parameters as they are.
 
 Uniform resampling at stalls is the baseline of Subramanian, Kirby, Mahoney & Gholami (2022, arXiv:2207.04084).
 """
@@ -13,7 +13,7 @@ from pinn_cli.methods.stall import Stall
 from pinn_cli.methods.wrapping import Wrapping
 from pinn_cli.physics.problem import Problem
 
-MEMORY = ("keep", "forget")
+MEMORY: dict[str, bool | str | None] = {"keep": True, "keep_if_positive": "if_positive", "reset": None}
 STALLED = "stalled"
 
 
@@ -21,10 +21,14 @@ STALLED = "stalled"
 class Restarts(Strategy):
     """Train `inner`; each of its stages ends at a stall and begins anew, at most `restarts` times.
 
-    A sampler draws new points for every stage, unless its seed is fixed (`sampler.grid_subset.fixed_seed`). With
-    memory=keep the optimizer goes on as it is, otherwise it begins anew. A stall: the loss has not fallen by more than
-    `absolute` + `relative` x the best loss for `patience` steps.
-    A stage that ends for another reason is not repeated. Raises ValueError for settings that are not possible.
+    A sampler draws new points for every stage, unless its seed is fixed (`sampler.grid_subset.fixed_seed`).
+
+    memory    `keep`: the optimizer goes on with all of its memory; `keep_if_positive`: a quasi-Newton method with what
+              is positive definite at the new points too; `reset`: the optimizer begins anew
+
+    A stall: the loss has not fallen by more than `absolute` + `relative` x the best loss for `patience` steps. The
+    steps of a stage, and its share of the run, are those of all its parts together. A stage that ends for another
+    reason is not repeated. Raises ValueError for settings that are not possible.
     """
 
     inner: Strategy
@@ -36,39 +40,52 @@ class Restarts(Strategy):
 
     def __call__(self, problem: Problem, new_model: NewModel) -> Iterator[Stage]:
         if self.restarts < 0 or self.memory not in MEMORY:
-            found, expected = f"restarts={self.restarts} memory={self.memory}", f"memory {' or '.join(MEMORY)}"
+            found, expected = f"restarts={self.restarts} memory={self.memory}", f"memory {', '.join(MEMORY)}"
             raise ValueError(f"strategy.restarts: found {found}; expected a number from 0 on, and {expected}")
         for stage in self.inner(problem, new_model):
             yield from self._repeated(stage)
 
     def _repeated(self, stage: Stage) -> Iterator[Stage]:
-        optimizer = stage.optimizer
+        keep = MEMORY[self.memory]
         for k in range(self.restarts + 1):
-            used = optimizer if self.memory == "keep" else copy.deepcopy(optimizer)
-            watched = Watched(used, Stall(self.patience, self.absolute, self.relative))
-            name = stage.name if k == 0 else f"{stage.name}: restart {k}"
-            part = replace(stage, name=name, optimizer=watched, report=Report())
+            used = copy.deepcopy(stage.optimizer) if keep is None else stage.optimizer
+            stall = Stall(self.patience, self.absolute, self.relative)
+            report = Report()
+            part = replace(stage, optimizer=Watched(used, stall, report, keep if k else None), report=report)
+            if k:
+                part = replace(part, name=f"{stage.name}: restart {k}", continues=True)
             yield part
-            if not part.reason.endswith(STALLED):  # a resumed run knows the reason, and not the report
+            stage.report.become(report)  # the strategies inside may read how it has ended
+            stage.reason = report.reason
+            if not report.reason.endswith(STALLED):  # a resumed run knows the reason, and not the stop
                 return
 
 
 @dataclass
 class Watched(Wrapping):
-    """The steps of `inner`, until its loss stalls."""
+    """The steps of `inner`, until its loss stalls; before the first it is told to `keep` its memory, unless None.
+
+    `report` is that of the stage.
+    """
 
     stall: Stall
+    report: Report
+    keep: bool | str | None = None
 
     def step(self, objective: Objective) -> Report:
         """A step, and whether the loss stalls."""
+        if self.keep is not None and not self.stall.looked:
+            self.inner.carry(self.keep)
         report = self.inner.step(objective)
-        stalled = self.stall.look(float(report.values["loss/total"]))
-        return Report(report.values, report.stop or (STALLED if stalled else None))
+        self.stall.look(float(report.values["loss/total"]))
+        return Report(report.values, report.stop or (STALLED if self.stall.reached else None))
 
     def state_dict(self) -> dict[str, Any]:
         return {"inner": self.inner.state_dict(), "stall": self.stall.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore a saved state."""
+        """Restore a saved state; a stage that was saved at its stall takes no further step."""
         self.inner.load_state_dict(state["inner"])
         self.stall.load_state_dict(state["stall"])
+        if self.stall.reached:
+            self.report.stop = STALLED

@@ -68,7 +68,7 @@ class TimeMarching(Strategy):
             left, own = ceil((high - start) / (end - start) - 1e-9), 0
             for stage in self.inner(window, self._continued(new_model, before)):
                 piece = Piece(window, stage.model, stage.sampler)
-                own += stage.steps or 0
+                own += 0 if stage.continues else stage.steps or 0
                 tried.append(
                     replace(
                         stage,
