@@ -87,24 +87,13 @@ def test_impossible_settings_are_refused(settings):
         made(Importance, **settings)
 
 
-class Asked(Known):
-    """A residual that is large where x is, between the points that have been trained."""
-
-    @property
-    def parameters(self):
-        return [torch.zeros(1, dtype=self.dtype)]
-
-    def terms(self, name, X):
-        return {"u": 1.0}
-
-
 def stacked(*wraps, steps=2):
     """The outermost of some samplers around importance, with these settings each, and what it drew."""
     sampler: Sampler = Uniform({"interior": 60, "face": 8}, every=None)
     for kind, settings in [(Importance, ONE | {"every": 4}), *wraps]:
         sampler = kind(sampler, **settings)
     sampler.begin_stage(Square())
-    return sampler, trained(sampler, Asked(), steps)
+    return sampler, trained(sampler, Known(), steps)
 
 
 def test_a_sampler_that_adds_points_passes_the_factors_of_the_others_on():

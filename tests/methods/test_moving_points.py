@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import dataclass
+from itertools import pairwise
 from math import cos, pi
 
 import pytest
@@ -9,14 +10,19 @@ import torch
 from scipy.stats import chisquare
 
 from pinn_cli.basics.errors import UsageError
+from pinn_cli.methods.corrections import focused
 from pinn_cli.methods.proxies import drawn, losses, sizes, slopes
 from pinn_cli.methods.samplers.adaptive import AdaptiveGradient, AdaptiveResidual
+from pinn_cli.methods.samplers.density import Density
+from pinn_cli.methods.samplers.focused import Focused
+from pinn_cli.methods.samplers.held_out import HeldOut
 from pinn_cli.methods.samplers.importance import Importance
 from pinn_cli.methods.samplers.r3 import R3
 from pinn_cli.methods.samplers.rad import Rad
 from pinn_cli.methods.samplers.rar import Rar, RarD
 from pinn_cli.methods.samplers.uniform import Uniform
 from pinn_cli.methods.samplers.vrba import Vrba
+from pinn_cli.methods.seeds import seed_for
 from pinn_cli.methods.stall import Stall
 from pinn_cli.physics.domains import Box
 from pinn_cli.physics.problem import Problem, on
@@ -45,6 +51,7 @@ class Known:
     """An objective whose residual is x (1 + y^2) everywhere; its loss falls only if `falls`."""
 
     device, dtype = torch.device("cpu"), torch.float64
+    parameters = (torch.zeros(1, dtype=torch.float64),)
 
     def __init__(self, falls=True):
         self.problem, self.base, self.batch = Square(), {"pde": 4.0, "wall": 1.0}, {}
@@ -53,6 +60,9 @@ class Known:
 
     def residual(self, name, X):
         return X[:, 0] * (1 + X[:, 1] ** 2)
+
+    def terms(self, name, X):
+        return {"u": 1.0}
 
     def losses(self):
         self.loss *= 0.5 if self.falls else 1.0
@@ -108,32 +118,93 @@ def slope(X):
     return 2 * x * (1 + y**2) ** 2 + (4 * x**2 * y * (1 + y**2)).abs()
 
 
+def even(X):
+    return torch.ones(len(X), dtype=X.dtype)
+
+
 NODES = {"pool": 203**2, "every": 1, "momentum": 0.0, "patience": 1000, "period": 10**9, "jitter": "symmetric"}
+MANY = {"every": 1, "pool": 40000}  # few of the pool are drawn, so that hardly any would come twice
 DENSITIES = {
-    "rad": (Rad, {"every": 1, "pool": 40000}, rad),
-    "rad squared": (Rad, {"every": 1, "pool": 40000, "power": 2.0, "floor": 0.0}, lambda X: size(X) ** 2),
-    "vrba": (Vrba, {"every": 1, "pool": 40000, "memory": 0.0, "rate": 1.0},
-             lambda X: 2 ** (size(X) / 4)),
+    "rad": (Rad, MANY, rad),
+    "rad squared": (Rad, MANY | {"power": 2.0, "floor": 0.0}, lambda X: size(X) ** 2),
+    "rar_d": (RarD, MANY | {"add": 100}, lambda X: size(X) ** 2),
+    "vrba": (Vrba, MANY | {"memory": 0.0, "rate": 1.0}, lambda X: 2 ** (size(X) / 4)),
+    "density": (Density, {"pool": 40000, "formula": "x * exp(-y)"}, lambda X: X[:, 0] * torch.exp(-X[:, 1])),
+    "importance": (Importance, MANY, lambda X: size(X) ** 2),
+    "importance with a floor": (Importance, MANY | {"power": 1.0, "floor": 1.0}, rad),
     "adaptive_residual": (AdaptiveResidual, NODES, size),
     "adaptive_gradient": (AdaptiveGradient, NODES, slope),
-}  # fmt: skip
+    "adaptive_residual, even": (AdaptiveResidual, NODES | {"start": 0}, even),
+    "focused": (Focused, {}, lambda X: 1 + size(X) / size(X).mean()),  # one half even
+    "held_out": (HeldOut, {"every": 1, "candidates": 400.0, "ratio": 0.1, "add": 1.0}, size),
+    "r3, kept": (R3, {}, lambda X: (size(X) > 4 / 3).to(X)),  # those with |r| above its mean
+    "r3, drawn anew": (R3, {}, even),
+}
+ADDED = (RarD, Focused, HeldOut)
+
+
+def own_points(name, seed):
+    """The points that a sampler has drawn by its density at its first draw."""
+    kind, settings, density = DENSITIES[name]
+    n = 4000 if kind is R3 else 100  # the mean of so many residuals is that over the domain
+    start = {"start": 1 - NODES["period"]} | settings  # of the adaptive ones: at the end of the cycle none is even
+    sampler = made(kind, seed=seed, n=n, **{key: value for key, value in settings.items() if key != "start"})
+    sampler.start = start["start"]
+    before, after = (batch["pde"] for batch in trained(sampler, Known(), 2))
+    if kind is R3:
+        kept = int((size(before) > size(before).mean()).sum())
+        return after[kept:] if density is even else after[:kept]
+    return after[-100:] if kind in ADDED else after
+
+
+def fits(found, asked):
+    """The p-value of counts; 0 where there are points and none are asked for."""
+    return chisquare(found, asked.clamp_min(1e-9)).pvalue
 
 
 @pytest.mark.parametrize("name", DENSITIES)
 def test_points_have_the_density_that_was_asked_for(name):
-    """Chi-square over 36 parts of the domain; even points fail it. Few of the pool are drawn, none of them twice."""
-    kind, settings, density = DENSITIES[name]
-    many = []
-    for seed in range(40):
-        sampler, objective = made(kind, seed=seed, n=100, **settings), Known()
-        if "period" in settings:
-            sampler.start = 1 - sampler.period  # at the end of the cycle no node is drawn evenly
-        many.append(trained(sampler, objective, 2)[1]["pde"])
-    points = torch.cat(many)
+    """Chi-square over 36 parts of the domain; even points fail it where they are not asked for."""
+    kind, _, density = DENSITIES[name]
+    points = torch.cat([own_points(name, seed) for seed in range(2 if kind is R3 else 40)])
     asked = expected(density, len(points))
-    assert chisquare(counts(points), asked).pvalue > 1e-3
-    even = torch.rand(len(points), 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 2
-    assert chisquare(counts(even - torch.tensor([0.0, 1.0])), asked).pvalue < 1e-6
+    assert fits(counts(points), asked) > 1e-3
+    evenly = torch.rand(len(points), 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 2
+    assert density is even or fits(counts(evenly - torch.tensor([0.0, 1.0])), asked) < 1e-6
+
+
+@pytest.mark.parametrize(("kind", "settings"), [
+    (Rar, {"every": 2, "pool": 600, "add": 30}), (RarD, {"every": 2, "pool": 600, "add": 30}), (Focused, {"add": 0.1})
+])  # fmt: skip
+def test_points_that_were_added_stay_where_the_sampler_before_draws_anew(kind, settings):
+    sampler, objective = kind(Uniform({"interior": 40, "face": 8}, seed=0, every=1), **settings), Known()
+    sampler.begin_stage(Square())
+    batches = [batch["pde"] for batch in trained(sampler, objective, 6)]
+    assert [len(X) for X in batches] == ([44] * 6 if kind is Focused else [40, 40, 70, 70, 100, 100])
+    for before, after in pairwise(batches):
+        assert not (before[:40] == after[:40]).any(), "those of the sampler before"
+        assert torch.equal(after[40 : len(before)], before[40:]), "its own"
+
+
+def test_focused_adds_the_same_points_for_the_same_seed_and_stage():
+    sampler, objective = made(Focused, seed=3, add=0.5), Known()
+    for stage in (1, 2):
+        X = trained(sampler, objective, 2)[1]["pde"]
+        generator = torch.Generator().manual_seed(seed_for(3, "focused", stage))
+        assert torch.equal(X[400:], focused(objective, 200, generator))
+        sampler.begin_stage(Square())
+
+
+@pytest.mark.parametrize(("kind", "asked"), [(Focused, True), (RarD, True), (Rad, False), (R3, False)])
+def test_a_guard_before_it_may_go_on_where_its_points_are_still_used(kind, asked):
+    sampler, objective = kind(HeldOut(Uniform({"interior": 40, "face": 8}, every=None), ratio=0.1)), Known()
+    if kind is not Focused:
+        sampler.every = 1
+    sampler.begin_stage(Square())
+    trained(sampler, objective, 2)
+    before = len(sampler.batch["pde"])
+    assert sampler.refine(Square(), objective) == asked
+    assert (len(sampler.draw(2, Square(), objective)["pde"]) > before) == (asked or kind is RarD)
 
 
 @pytest.mark.parametrize("kind", SAMPLERS)

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from pinn_cli.methods.contracts import Objective
@@ -18,11 +18,12 @@ class Rar(Redrawn):
     """The `add` points of the pool with the largest residuals join the others (Lu, Meng, Mao & Karniadakis 2021)."""
 
     add: int = 10
+    adds: ClassVar[bool] = True
 
     def renewed(self, names: Sequence[str], X: Tensor, problem: Problem, objective: Objective) -> Tensor:
         pool = self.fresh(problem, X)
         size = sizes(objective, names, pool)
-        return torch.cat([X, pool[size.topk(min(self.add, len(pool))).indices]])
+        return pool[size.topk(min(self.add, len(pool))).indices]
 
 
 @dataclass
@@ -32,8 +33,9 @@ class RarD(Redrawn):
     add: int = 10
     power: float = 2.0
     floor: float = 0.0
+    adds: ClassVar[bool] = True
 
     def renewed(self, names: Sequence[str], X: Tensor, problem: Problem, objective: Objective) -> Tensor:
         pool = self.fresh(problem, X)
         p = density(sizes(objective, names, pool), self.power, self.floor)
-        return torch.cat([X, pool[drawn(p, min(self.add, len(pool)), self.generator).to(pool.device)]])
+        return pool[drawn(p, min(self.add, len(pool)), self.generator).to(pool.device)]

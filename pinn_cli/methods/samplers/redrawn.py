@@ -1,9 +1,9 @@
-"""The base of all samplers that move the points of the interior while the run trains."""
+"""The base of all samplers that move the points of the interior, or add some, while the run trains."""
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -20,16 +20,19 @@ from pinn_cli.physics.problem import Problem
 class Redrawn(Sampler):
     """Wraps a sampler: every `every` steps the points of the interior are drawn anew, by the residuals at a pool.
 
-    The sampler before it gives the first points of the interior, and all points elsewhere. The pool are `pool` random
-    points, new ones for every draw. Raises UsageError for numbers that are not possible.
+    The sampler before it gives the first points of the interior, and all points elsewhere. One that `adds` leaves those
+    of the interior too, and has its own behind them. The pool are `pool` random points, new ones for every draw. Raises
+    UsageError for numbers that are not possible.
     """
+
+    adds: ClassVar[bool] = False  # whether the points of `renewed` join those of the sampler before it
 
     inner: Sampler
     seed: int = 0
     every: int = 100
     pool: int = 20000
     stage: int = 0
-    moved: dict[str, Tensor] = field(default_factory=dict)  # of the interior, by the first constraint on them
+    moved: dict[str, Tensor] = field(default_factory=dict)  # its own points, by the first constraint on them
 
     def __post_init__(self) -> None:
         for name in ("every", "pool"):
@@ -42,7 +45,7 @@ class Redrawn(Sampler):
 
     @abstractmethod
     def renewed(self, names: Sequence[str], X: Tensor, problem: Problem, objective: Objective) -> Tensor:
-        """The next points (n, D) of the constraints `names`, which are at X (N, D) now."""
+        """The next points (n, D) of the constraints `names`, which are at X (N, D) now; or those that it adds."""
 
     def due(self, step: int, objective: Objective) -> bool:
         """Whether the points are drawn anew before this step."""
@@ -58,8 +61,9 @@ class Redrawn(Sampler):
         changed = base.keys() != self._base.keys() or any(base[n] is not self._base[n] for n in base)
         if self.due(step, objective):
             for names in in_interior(base, objective):
-                X = self.moved.get(names[0], base[names[0]])
-                self.moved[names[0]] = self.renewed(names, X, problem, objective).to(X)
+                X, own = self._points(names[0], base), self.moved.get(names[0])
+                new = self.renewed(names, X, problem, objective).to(X)
+                self.moved[names[0]] = torch.cat([own, new]) if self.adds and own is not None else new
             changed = True
         if changed or not self.batch:
             self._base, self.batch = base, self._joined(base, objective)
@@ -67,16 +71,23 @@ class Redrawn(Sampler):
 
     def refine(self, problem: Problem, objective: Objective) -> bool:
         """Not once it has moved the points: what the inner sampler adds would not be used."""
-        return not self.moved and super().refine(problem, objective)
+        return (self.adds or not self.moved) and super().refine(problem, objective)
 
     def fresh(self, problem: Problem, like: Tensor, n: int | None = None) -> Tensor:
         """n random points of the interior (n, D), as many as the pool has if no number is given."""
         count = max(self.pool, len(like)) if n is None else n
         return fresh_points(problem, "interior", count, self.generator, like)
 
+    def _points(self, first: str, base: Batch) -> Tensor:
+        """The points of the constraints that share those of `first`, with the present points of the inner sampler."""
+        own = self.moved.get(first)
+        if own is None:
+            return base[first]
+        return torch.cat([base[first], own.to(base[first])]) if self.adds else own
+
     def _joined(self, base: Batch, objective: Objective) -> Batch:
-        own = {name: self.moved[group[0]] for group in in_interior(base, objective) for name in group
-                 if group[0] in self.moved}  # fmt: skip
+        groups = {names[0]: names for names in in_interior(base, objective)}
+        own = {name: X for first in groups for X in [self._points(first, base)] for name in groups[first]}
         return {name: own.get(name, X) for name, X in base.items()}
 
     def values(self) -> Mapping[str, float | Tensor]:
@@ -89,6 +100,7 @@ class Redrawn(Sampler):
             "inner": self.inner.state_dict(),
             "stage": self.stage,
             "moved": list(self.moved),
+            "added": dict(self.moved) if self.adds else {},
             "tensors": tensors,
             "shared": {name: next(i for i, Y in enumerate(tensors) if Y is X) for name, X in self.batch.items()},
             "generator": self.generator.get_state(),
@@ -98,5 +110,5 @@ class Redrawn(Sampler):
         self.inner.load_state_dict(state["inner"])
         self.stage, self._base = state["stage"], self.inner.batch
         self.batch = {name: state["tensors"][i] for name, i in state["shared"].items()}
-        self.moved = {name: self.batch[name] for name in state["moved"]}
+        self.moved = {name: state["added"].get(name, self.batch[name]) for name in state["moved"]}
         self.generator.set_state(state["generator"].cpu())
