@@ -109,6 +109,20 @@ def published_runs(report: dict[str, Any]) -> str:
     return _table(head, rows)
 
 
+def crossed(report: dict[str, Any], quantities: Sequence[str]) -> str:
+    """Rows by columns: in each cell the medians of these quantities over the seeds, one behind the other."""
+    rows = []
+    for name in report["rows"]:
+        cells = [report["cells"].get(f"{name}_{column}") for column in report["columns"]]
+        if any(cell and cell["runs"] for cell in cells):
+            rows.append([name.replace("_", ", "), *(
+                " / ".join(_short(_value(cell, one)) for one in quantities) if cell and cell["runs"] else NONE
+                for cell in cells
+            )])  # fmt: skip
+    seeds = " ".join(dict.fromkeys(seed for cell in _measured(report) for seed in cell["runs"]))
+    return f"{_table(['', *report['columns']], rows)}\n\nSeeds {seeds}. {_machines(report)}"
+
+
 def lid_driven_cavity(report: dict[str, Any]) -> str:
     """The default on the cavity: medians over the seeds, a row per case."""
     goal = report["quantities"]["goal"]
@@ -359,6 +373,17 @@ BLOCKS: dict[str, Source] = {
     "failure-modes-strategies": (("default/failure_modes.json",), strategies, "pinn reproduce default/failure_modes"),
     "failure-modes-runs": (("default/failure_modes.json",), runs, "pinn reproduce default/failure_modes"),
 }
+ADAPTIVE = {
+    "poisson": ("plain", "centred"),
+    "advection_diffusion": ("plain", "centred"),
+    "default": ("error", "seconds"),
+    "fronts": ("error", "seconds"),
+}
+for _name, _quantities in ADAPTIVE.items():
+    _files, _command = (f"adaptive/{_name}.json",), f"pinn reproduce adaptive/{_name}"
+    _block_name = f"adaptive-{_name.replace('_', '-')}"
+    BLOCKS[_block_name] = (_files, partial(crossed, quantities=_quantities), _command)
+    BLOCKS[f"{_block_name}-sampling"] = (_files, partial(crossed, quantities=("sampling",)), _command)
 PUBLISHED = {
     "gradient_pathologies": ("helmholtz", "klein_gordon", "cavity", "poisson_stiffness"),
     "failure_modes": (*FAILURE_MODES, "expressivity", "landscape"),
@@ -465,6 +490,12 @@ def _errors(errors: dict[str, float | None]) -> str:
 
 def _number(value: float | None) -> str:
     return NONE if value is None else f"{value:.2e}"
+
+
+def _short(value: float | None) -> str:
+    if value is None:
+        return NONE
+    return f"{value:.1e}" if abs(value) < 0.01 else f"{value:.0f}" if abs(value) >= 10 else f"{value:.2g}"
 
 
 def _whole(value: float | None) -> str:
