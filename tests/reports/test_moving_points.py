@@ -136,6 +136,7 @@ def test_the_loss_before_and_after_a_draw_is_drawn_side_by_side(tmp_path: Path) 
     for steps, titles in (
         ((1, 3, 4, 9), ["loss, step 3", "loss, step 4"]),
         ((1, 2, 7, 8), ["loss, step 7", "loss, step 8"]),
+        ((1, 3, 4, 5), ["loss, step 3", "loss, step 4"]),  # the run ended a step after that
         ((1, 3, 5, 9), None),
     ):
         results.replace({"diagnostics": {"loss_landscape": {"step": np.array(steps), **records}}})

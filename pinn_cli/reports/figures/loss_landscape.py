@@ -49,7 +49,8 @@ def draw_loss_landscape_pair(results: Results) -> Figure | None:
     With `draws` in force, they are those before and after a draw of points.
     """
     records = read_records(results, "loss_landscape")
-    pairs = np.flatnonzero(np.diff(records["step"]) == 1) if records else np.zeros(0, int)
+    near = np.diff(records["step"]) == 1 if records else np.zeros(0, bool)
+    pairs = np.flatnonzero(near & ~np.concatenate([[False], near[:-1]]))  # of steps in a row the first two
     last = [int(pairs[-1]), int(pairs[-1]) + 1] if len(pairs) else []
     planes = [plane for k in last if (plane := _plane(records, k))]
     if len(planes) < 2:
