@@ -26,10 +26,10 @@ class AdaptiveResidual(Redrawn):
         P <- P(now) + momentum P(of the draw before)        p ~ P + even sum(P)
         share of even nodes = (1 + cos(pi (c mod period) / period)) / 2        c = steps since the last stall
 
-    P = |r|. The points are drawn anew every `every` steps and after a stall (`Stall`), where c begins again at 0, so
-    that such a draw is even. No node is drawn twice: the number of points stays the same. Each point is then moved by
-    up to half a spacing, in the positive direction of every coordinate as in the code of the authors, in both
-    (`symmetric`), or not at all (`none`).
+    P = |r|. Points are drawn anew every `every` steps and after a stall (`Stall`), where c begins again at 0. Such a
+    draw is even, and P is not evaluated. No node is drawn twice: the number of points stays the same. Each point is
+    then moved by up to half a spacing, in the positive direction of every coordinate as in the code of the authors, in
+    both (`symmetric`), or not at all (`none`).
     """
 
     every: int = 50
@@ -76,13 +76,13 @@ class AdaptiveResidual(Redrawn):
 
     def renewed(self, names: Sequence[str], X: Tensor, problem: Problem, objective: Objective) -> Tensor:
         unit, spacing = _nodes(self.pool, problem.domain.dimension, len(X))
-        nodes = problem.domain.sample("interior", unit.to(X))
-        now = type(self).proxy(objective, names, nodes).double().cpu()
-        P = now + self.momentum * self.before.get(names[0], torch.zeros_like(now))
-        self.before[names[0]] = now
-        evenly = drawn(torch.ones_like(P), int(self.share * len(X)), self.generator)
-        p = P + self.even * P.sum()
-        chosen = torch.cat([evenly, drawn(p, len(X) - len(evenly), self.generator, without=evenly)])
+        chosen = drawn(torch.ones(len(unit), device="cpu"), int(self.share * len(X)), self.generator)
+        if len(chosen) < len(X):  # otherwise the proxy would not be used
+            now = type(self).proxy(objective, names, problem.domain.sample("interior", unit.to(X))).double().cpu()
+            P = now + self.momentum * self.before.get(names[0], torch.zeros_like(now))
+            self.before[names[0]] = now
+            p = P + self.even * P.sum()
+            chosen = torch.cat([chosen, drawn(p, len(X) - len(chosen), self.generator, without=chosen)])
         return problem.domain.sample("interior", self._moved(unit[chosen], spacing).to(X))
 
     def _moved(self, unit: Tensor, spacing: float) -> Tensor:
