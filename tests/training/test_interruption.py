@@ -58,7 +58,7 @@ def whole(tmp_path_factory):
 
 
 @pytest.mark.parametrize("optimizer", ["levenberg_marquardt", "lbfgs"])
-@pytest.mark.parametrize("call", [0, 7])
+@pytest.mark.parametrize("call", [0, 5])
 def test_an_interrupted_step_is_undone_and_repeated_bit_for_bit(optimizer, call, whole, here, monkeypatch) -> None:
     """The signal comes in the last view of some step, after the parameters have moved to a trial point."""
     view, calls = Objective._pass, []
