@@ -17,7 +17,7 @@ from pinn_cli.configuration.compose import compose
 from pinn_cli.methods.contracts import Stage
 from pinn_cli.physics.references import reference_of
 from pinn_cli.runs.load import load
-from pinn_cli.training.finish import final_errors
+from pinn_cli.training.metrics import Comparison, points_of_comparison
 from pinn_cli.training.objective import Objective
 
 
@@ -50,7 +50,9 @@ def _round(trained: Objective) -> Stage:
 
 
 def _errors(objective: Objective) -> str:
-    found = final_errors(objective, reference_of(objective.problem))
+    reference = reference_of(objective.problem)
+    X = points_of_comparison(objective.problem.domain, reference)
+    found = Comparison(reference, X).errors(objective.evaluate)
     named = len(found) > 1
     return ", ".join(f"{name} {e.relative_l2:.1e}" if named else f"{e.relative_l2:.1e}" for name, e in found.items())
 

@@ -27,7 +27,7 @@ from pinn_cli.configuration.compose import compose
 from pinn_cli.methods.contracts import Stage
 from pinn_cli.physics.references import reference_of
 from pinn_cli.reports.figures.style import PALETTE, logarithmic, style
-from pinn_cli.training.metrics import errors, points_of_comparison
+from pinn_cli.training.metrics import Comparison, points_of_comparison
 from pinn_cli.training.objective import Objective, units_of
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -99,7 +99,7 @@ def measured(words: str, budget: float) -> dict[str, Any]:
             steps += 1
             at = seconds + spent
             if not rows or at > 1.15 * rows[-1][0] or at >= budget or stop:
-                error = max(e.relative_l2 for e in errors(reference, objective.evaluate, X).values())
+                error = max(e.relative_l2 for e in Comparison(reference, X).errors(objective.evaluate).values())
                 rows.append((round(at, 3), steps, float(f"{error:.4g}")))
         seconds = at
         stage.reason = stop or "steps"

@@ -20,7 +20,7 @@ from optimizers import training  # its neighbour in this folder
 from pinn_cli.configuration.assemble import assemble
 from pinn_cli.configuration.compose import compose
 from pinn_cli.physics.references import reference_of
-from pinn_cli.training.metrics import errors, points_of_comparison
+from pinn_cli.training.metrics import Comparison, points_of_comparison
 from pinn_cli.training.objective import Objective, units_of
 from pinn_cli.training.verdict import examine
 
@@ -79,7 +79,7 @@ def measured(words: str, budget: float) -> dict[str, Any]:
     objective = Objective(stage.problem, stage.model, parts.engine, parts.weighting, parts.weights, units)
     steps = list(training(stage, objective, parts.weighting, budget))
     X = points_of_comparison(parts.problem.domain, reference)
-    error = max(e.relative_l2 for e in errors(reference, objective.evaluate, X).values())
+    error = max(e.relative_l2 for e in Comparison(reference, X).errors(objective.evaluate).values())
     return {"seconds": round(steps[-1][0], 1), "steps": len(steps), "stop": steps[-1][1],
             "points": max(map(len, objective.batch.values())), "error": float(f"{error:.3g}"),
             "residuals": str(examine(parts.problem, objective)).partition(":")[0]}

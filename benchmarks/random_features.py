@@ -19,7 +19,7 @@ from pinn_cli.configuration.compose import compose
 from pinn_cli.methods.contracts import Stage
 from pinn_cli.physics.references import reference_of
 from pinn_cli.training.loop import Run, train
-from pinn_cli.training.metrics import errors, points_of_comparison
+from pinn_cli.training.metrics import Comparison, points_of_comparison
 from pinn_cli.training.objective import Objective
 from pinn_cli.training.stopping import StopRules
 
@@ -157,7 +157,8 @@ def trained(words: str) -> tuple[int, dict[str, float], float]:
     seconds, reference = time.process_time() - start, reference_of(parts.problem)
     assert reference is not None
     whole = run.whole(stage, objective)[0]
-    found = errors(reference, whole.evaluate, points_of_comparison(parts.problem.domain, reference))
+    compared = Comparison(reference, points_of_comparison(parts.problem.domain, reference))
+    found = compared.errors(whole.evaluate)
     return run.progress.step, {name: error.relative_l2 for name, error in found.items()}, seconds
 
 

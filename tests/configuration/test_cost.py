@@ -64,7 +64,7 @@ def test_newton_is_counted_with_the_output_layer_and_the_unknowns_alone():
     (phase,) = parts.schedule
     assert memory.shape(phase)[0] == 101 + 1
     both = parts_of("problem=heat_inverse", *words, "optimizer=[newton]", "architecture.depth=1")
-    assert memory.of(phase) < 3 * cost.StepCost(plan.first_stage(both), both).of(both.schedule[0])
+    assert memory.of(phase) < 4 * cost.StepCost(plan.first_stage(both), both).of(both.schedule[0])
 
 
 def test_evaluations_are_timed_at_few_points_and_grow_in_proportion(monkeypatch):

@@ -292,12 +292,12 @@ def test_a_stall_is_a_number_of_looks_without_an_improvement():
 
 
 def test_momentum_adds_the_proxy_of_the_draw_before_and_an_even_draw_takes_none():
-    sampler, objective = made(AdaptiveResidual, pool=400, every=1, momentum=0.5), Known()
+    sampler, objective = made(AdaptiveResidual, pool=2500, every=1, momentum=0.5), Known()
     trained(sampler, objective, 2)
     assert not sampler.before, "all nodes of the first draw are even"
     trained(sampler, objective, 3)
     before = sampler.before["pde"]
-    torch.testing.assert_close(before, sizes(objective, ["pde"], Square().domain.sample("interior", _lattice(20))))
+    torch.testing.assert_close(before, sizes(objective, ["pde"], Square().domain.sample("interior", _lattice(50))))
 
 
 def _lattice(n):

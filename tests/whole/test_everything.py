@@ -119,7 +119,10 @@ def sampler_for(parts, sampler):
     return sampler_maker(config.sampler, OmegaConf.create(parts.schedule[0].points), 0, Builder())()
 
 
-@pytest.mark.parametrize("problem", PROBLEMS)
+FAST = ("helmholtz", "burgers", "heat_inverse", "taylor_green")  # with all samplers; the other problems are slow
+
+
+@pytest.mark.parametrize("problem", [pytest.param(p, marks=() if p in FAST else pytest.mark.slow) for p in PROBLEMS])
 def test_every_sampler_draws_for_every_problem_and_three_optimizers(problem):
     """Two steps, the second on new points where the sampler can: the loss is finite, the points lie in the domain."""
     for optimizer in ("adam", "lbfgs", "levenberg_marquardt"):

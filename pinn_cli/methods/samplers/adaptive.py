@@ -16,12 +16,15 @@ from pinn_cli.methods.stall import Stall
 from pinn_cli.physics.domains.base import lattice
 from pinn_cli.physics.problem import Problem
 
+NODES = 4  # of the lattice for each point, at least: with fewer, most nodes would be drawn, whatever their density
 JITTER = ("positive", "symmetric", "none")
 
 
 @dataclass
 class AdaptiveResidual(Redrawn):
-    """Nodes of a lattice with about `pool` nodes, part of them drawn evenly and part with the density of a proxy P.
+    """Nodes of a lattice, part of them drawn evenly and part with the density of a proxy P.
+
+    The lattice has about `pool` nodes, and at least four for each point.
 
         P <- P(now) + momentum P(of the draw before)        p ~ P + even sum(P)
         share of even nodes = (1 + cos(pi (c mod period) / period)) / 2        c = steps since the last stall
@@ -75,7 +78,7 @@ class AdaptiveResidual(Redrawn):
         return True
 
     def renewed(self, names: Sequence[str], X: Tensor, problem: Problem, objective: Objective) -> Tensor:
-        unit, spacing = _nodes(self.pool, problem.domain.dimension, len(X))
+        unit, spacing = _nodes(max(self.pool, NODES * len(X)), problem.domain.dimension)
         chosen = drawn(torch.ones(len(unit), device="cpu"), int(self.share * len(X)), self.generator)
         if len(chosen) < len(X):  # otherwise the proxy would not be used
             now = type(self).proxy(objective, names, problem.domain.sample("interior", unit.to(X))).double().cpu()
@@ -112,8 +115,8 @@ class AdaptiveGradient(AdaptiveResidual):
     proxy: ClassVar[Proxy] = staticmethod(slopes)
 
 
-def _nodes(count: int, dimension: int, least: int) -> tuple[Tensor, float]:
-    """About `count` nodes (N, D) strictly inside the unit cube, and `least` at any rate; and their spacing."""
-    n = max(round(count ** (1 / dimension)), ceil(least ** (1 / dimension) - 1e-9))
+def _nodes(count: int, dimension: int) -> tuple[Tensor, float]:
+    """About `count` nodes (N, D) strictly inside the unit cube, never fewer; and their spacing."""
+    n = ceil(count ** (1 / dimension) - 1e-9)
     spacing = 1 / (n + 1)
     return lattice([(spacing, 1 - spacing)] * dimension, n), spacing
