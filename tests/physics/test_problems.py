@@ -78,6 +78,11 @@ def test_the_solution_satisfies_every_constraint(name):
         assert found.engine == ("taylor" if hasattr(problem, "exact") else "autograd")
 
 
+# Other coefficients of these take a new solution by collocation.
+OTHERS = [pytest.param(n, marks=pytest.mark.slow if n in SPECTRAL else ()) for n in NAMES]
+
+
+@pytest.mark.parametrize("name", OTHERS, indirect=True)
 def test_the_solution_satisfies_every_constraint_for_other_coefficients_too(name, monkeypatch):
     """Sources and boundary values follow the coefficients. The flow of a cavity is solved on fewer nodes."""
     monkeypatch.setattr("pinn_cli.problems.lid_driven_cavity.Cavity", partial(Cavity, nodes=40))
