@@ -90,7 +90,7 @@ def measured(words: str, budget: float) -> dict[str, Any]:
     parts = assemble(compose(words.split()))
     reference = reference_of(parts.problem)
     assert reference is not None
-    X = points_of_comparison(parts.problem.domain, reference)
+    comparison = Comparison(reference, points_of_comparison(parts.problem.domain, reference))
     seconds, steps, rows, stop = 0.0, 0, [], None
     for stage in parts.strategy(parts.problem, parts.new_models()):
         units = units_of(stage.problem, parts.scales)
@@ -99,7 +99,7 @@ def measured(words: str, budget: float) -> dict[str, Any]:
             steps += 1
             at = seconds + spent
             if not rows or at > 1.15 * rows[-1][0] or at >= budget or stop:
-                error = max(e.relative_l2 for e in Comparison(reference, X).errors(objective.evaluate).values())
+                error = max(e.relative_l2 for e in comparison.errors(objective.evaluate).values())
                 rows.append((round(at, 3), steps, float(f"{error:.4g}")))
         seconds = at
         stage.reason = stop or "steps"

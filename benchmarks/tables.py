@@ -223,7 +223,7 @@ def contract(kind: str) -> str:
             default = f" = {ast.unparse(node.value)}" if node.value else ""
             name = f"{ast.unparse(node.target)}: {ast.unparse(node.annotation)}{default}"
             needed, text = "may" if default else "must", _comment(node.lineno - 1)
-        elif isinstance(node, ast.FunctionDef):
+        elif isinstance(node, ast.FunctionDef) and node.name != "__init_subclass__":
             marks = {ast.unparse(mark) for mark in node.decorator_list}
             words = ", ".join(argument.arg for argument in (*node.args.args, *node.args.kwonlyargs)[1:])
             name = node.name if "property" in marks else f"{node.name}({words})"

@@ -15,7 +15,7 @@ def keep_freed_memory() -> bool:
     By default the GNU C library maps every array above 32 MB anew and gives it back when it is freed. The system clears
     each page of 4 kB when it is first used, which takes up to half of the time of a run with large matrices. Huge pages
     (2 MB, where the system has them) also make the places of freed tensors fit others: without them the process holds
-    up to two thirds more memory than its tensors need, with them a tenth.
+    up to two thirds more memory than its tensors need, with them a fifth.
 
     Settings of the user (MALLOC_..., GLIBC_TUNABLES) and other C libraries are left as they are.
     """

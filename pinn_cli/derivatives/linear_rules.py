@@ -22,10 +22,10 @@ def linear(a: Jet, weight: Tensor, bias: Tensor | None = None) -> Jet:
     full = [i for i, s in enumerate(a.streams) if s is not None and len(s) == n]
     rows = [i for i, s in enumerate(a.streams) if s is not None and len(s) != n]
     streams: list[Tensor | None] = [None] * len(a.streams)
-    wide = len(weight) * FEW < weight.shape[1]
-    for i in full if wide else ():
+    few = len(weight) * FEW < weight.shape[1]
+    for i in full if few else ():
         streams[i] = torch.nn.functional.linear(a.streams[i], weight)  # type: ignore[arg-type]
-    for group in filter(None, (() if wide else full, rows)):
+    for group in filter(None, (() if few else full, rows)):
         stacked = torch.stack([s for i in group if (s := a.streams[i]) is not None])
         for i, z in zip(group, torch.nn.functional.linear(stacked, weight), strict=True):
             streams[i] = z

@@ -184,6 +184,11 @@ class Weighting(ABC):
     first_order: bool = False  # made for training by many small steps: the plan says so under a least-squares optimizer
     of_residuals: bool = True  # whether `__call__` reads the values of its residuals; without, they may be left out
 
+    def __init_subclass__(cls) -> None:
+        """A class with a `__call__` of its own reads the residuals, unless it says otherwise itself."""
+        if "__call__" in vars(cls) and "of_residuals" not in vars(cls):
+            cls.of_residuals = True
+
     @abstractmethod
     def __call__(self, batch: Batch, residuals: Batch) -> Weights:
         """Factors by constraint, numbers or one per point (N,), detached. A constraint that is missing has factor 1.

@@ -23,9 +23,11 @@ class KeptFeatures:
     with its content.
     """
 
+    kept: dict[Key, tuple[Tensor, list[Tensor | None]]]
+    left: float  # bytes
+
     def __init__(self) -> None:
-        self.kept: dict[Key, tuple[Tensor, list[Tensor | None]]] = {}
-        self.left = min(MOST, SHARE * (free_memory(torch.device("cpu")) or inf))  # bytes
+        self.clear()
 
     def __call__(self, phi: Callable[[Any], Any], X: Any) -> Any:
         """phi(X), X a jet or a plain tensor; without a jet, nothing is kept."""
@@ -44,7 +46,7 @@ class KeptFeatures:
 
     def clear(self) -> None:
         """Forget all: other points have come."""
-        self.__init__()  # type: ignore[misc]
+        self.kept, self.left = {}, min(MOST, SHARE * (free_memory(torch.device("cpu")) or inf))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "KeptFeatures":
         """An empty one: a copy of a model may have other features."""

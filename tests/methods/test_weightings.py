@@ -267,3 +267,13 @@ def test_a_product_multiplies_updates_and_restores_all_its_parts():
 def test_fixed_does_not_change_the_base_weights():
     assert factors(Fixed(), "pde", "left") == {}
     assert factors(Product(Fixed()), "pde", "left") == {"pde": 1, "left": 1}
+
+
+def test_a_class_that_reads_residuals_gets_them_whatever_it_inherits():
+    class Own(Fixed):
+        def __call__(self, batch, residuals):
+            return {name: r.abs().mean() for name, r in residuals.items()}
+
+    assert not Fixed.of_residuals
+    assert Own.of_residuals
+    assert Product(Fixed(), Own()).of_residuals
