@@ -40,6 +40,7 @@ def trainable_constraints(problem: Problem) -> list[Constraint]:
         _check_unknowns(problem)
         constraints = problem.constraints()
         _check_coefficients(problem, constraints)
+        _check_coefficient_fields(problem)
         _refuse_names_of_regions(problem, constraints)
         if any(constraint.region == "data" for constraint in constraints):
             _check_measurements(problem)
@@ -79,6 +80,24 @@ def _check_coefficients(problem: Problem, constraints: list[Constraint]) -> None
     for name, value in coefficients(problem).items():
         if isnan(value) or (name in named and not isfinite(value)):
             raise UsageError(f"{type(problem).__name__}: {name} = {value:g}; expected a finite number")
+
+
+def _check_coefficient_fields(problem: Problem) -> None:
+    """Require one finite number per point of each coefficient field, whatever the other points are (UsageError)."""
+    X = trial_points(problem, "interior", N)
+    for name, function in problem.coefficient_fields.items():
+        where = f"{type(problem).__name__}.{name}"
+        columns = [X[:, problem.coordinates.index(c)] for c in function.coordinates]
+        with user_method(where):
+            values, first = function(*columns), function(*(c[:1] for c in columns))
+        if not isinstance(values, Tensor) or values.shape != (N,):
+            shown = f"shape {tuple(values.shape)}" if isinstance(values, Tensor) else f"type {type(values).__name__}"
+            raise UsageError(f"{where}: the field at {N} points has {shown}; expected ({N},), one number per point")
+        if not values.is_floating_point() or not values.isfinite().all():
+            raise UsageError(f"{where}: the field is not finite at {int((~values.isfinite()).sum())} of {N} points; "
+                             "expected finite real numbers")  # fmt: skip
+        if _differ(values[:1], first).any():
+            raise UsageError(f"{where}: the value at one point depends on others; write it point by point")
 
 
 def _refuse_names_of_regions(problem: Problem, constraints: list[Constraint]) -> None:

@@ -6,6 +6,7 @@ contradict each other where parts of the boundary meet are refused: imposing one
 """
 
 from collections.abc import Callable, Collection
+from typing import TypeGuard
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from torch import Tensor
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.physics.domains.base import Columns, Function, Given, zero
 from pinn_cli.physics.problem import Constraint, Problem
-from pinn_cli.physics.symbols import Column, Derivative
+from pinn_cli.physics.symbols import Column, Derivative, FieldValue, Symbol
 
 Ansatz = Callable[[Tensor, Tensor], Tensor]  # points (N, D), network (N, F) -> fields (N, F)
 
@@ -77,8 +78,8 @@ def _refuse_contradiction(problem: Problem, g: Given, lift: Function) -> None:
 def prescribed(problem: Problem, c: Constraint) -> Given | None:
     """What a constraint prescribes, if its residual is `scale * (value - g)` in a single field's value or slope."""
     derivatives = {n: s for n, s in c.symbols.items() if isinstance(s, Derivative)}
-    others = all(isinstance(s, Column) for n, s in c.symbols.items() if n not in derivatives)
-    if c.kind != "face" or c.against is not None or len(derivatives) != 1 or not others:
+    others = {n: s for n, s in c.symbols.items() if isinstance(s, Column) or _is_smooth(s)}
+    if c.kind != "face" or c.against is not None or len(derivatives) != 1 or len(others) + 1 != len(c.symbols):
         return None
     ((name, symbol),) = derivatives.items()
     if not isinstance(symbol.index, tuple) or sum(symbol.index) > 1:
@@ -88,7 +89,7 @@ def prescribed(problem: Problem, c: Constraint) -> Given | None:
     X = problem.domain.sample(c.region, unit)
 
     def residual(columns: Columns, level: float) -> Tensor:
-        at = {n: columns[s.position] for n, s in c.symbols.items() if isinstance(s, Column)}
+        at = {n: s.of(columns) for n, s in others.items()}
         return c.residual(**at, **{name: torch.zeros_like(columns[0]) + level})
 
     r0, r1, r2 = (residual(list(X.unbind(1)), level) for level in (0.0, 1.0, 2.0))
@@ -97,3 +98,8 @@ def prescribed(problem: Problem, c: Constraint) -> Given | None:
         return None
     value = zero if not r0.any() else lambda columns: residual(columns, 0.0) * (-1 / scale)
     return Given(c.name, symbol.field, c.region, symbol.index, value)
+
+
+def _is_smooth(symbol: Symbol) -> TypeGuard[FieldValue]:
+    """Whether a symbol is a coefficient field that a network could follow exactly, derivatives included."""
+    return isinstance(symbol, FieldValue) and symbol.function.smooth

@@ -13,6 +13,7 @@ from torch import Tensor
 from pinn_cli.derivatives.keys import Lap
 from pinn_cli.physics.points import trial_points
 from pinn_cli.physics.problem import Constraint, Problem
+from pinn_cli.physics.symbols import Place
 from pinn_cli.physics.terms import order_of, slopes_of, supplied
 
 LINES = 32  # through the domain, along each coordinate
@@ -88,9 +89,9 @@ def _jump(problem: Problem, constraint: Constraint, name: str, axis: int) -> Ten
 
 def _coefficient(problem: Problem, constraint: Constraint, name: str, X: Tensor) -> Tensor:
     """dr/ds (N,) of one symbol at points X, with 1 for all symbols of fields."""
-    known = {k: X.new_full((len(X),), v) for k, v in problem.coefficients.items()}
-    columns = {c: X[:, i] for i, c in enumerate(problem.coordinates)}
-    values = {n: columns.get(n, known.get(n, torch.ones_like(X[:, 0]))) for n in constraint.symbols}
+    at = Place({}, X, None, {k: X.new_full((len(X),), v) for k, v in problem.coefficients.items()})
+    fields = dict.fromkeys(supplied(constraint), torch.ones_like(X[:, 0]))
+    values = {n: fields[n] if n in fields else s.read(at) for n, s in constraint.symbols.items()}
     return slopes_of(constraint, values)[name]
 
 

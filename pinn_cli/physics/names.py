@@ -15,10 +15,12 @@ EXPECTED = {  # of the attributes that are no methods
     "unknowns": 'start values by name, e.g. {"k": 1.0}',
     "scale": 'a size by field, e.g. {"T": 10.0}',
     "offset": 'a value by field, e.g. {"T": 300.0}',
+    "parameters": 'distributions by name, e.g. {"beta": Range(1, 50)}',
 }
 # Methods and attributes that only some problems have; the others are those of the class `Problem`.
 OPTIONAL = ("exact", "reference", "measurements", "ansatz", "impose", "metrics", "domain", *EXPECTED)
-ATTRIBUTES = ("coefficient", "unknown", "observable", "constraint")  # these share `self.<name>` with the methods
+# These share `self.<name>` with the methods.
+ATTRIBUTES = ("coefficient", "coefficient field", "unknown", "observable", "constraint")
 RESERVED = ("self", "source")  # `source` is the part of an equation without the fields (`terms.py`)
 
 

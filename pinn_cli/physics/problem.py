@@ -1,9 +1,9 @@
 """A boundary-value problem, written as in a paper.
 
 A residual is a method whose parameters are the symbols of its equation (`symbols.py`): coordinates (``x``), fields
-(``u``), derivatives (``u_xx``, ``lap_u``, ``u_n``), coefficients (``nu``). Every symbol is a tensor (N,), and so is the
-returned residual, which must vanish. The name of the method is the name of its loss in the log, the weights and the
-results file.
+(``u``), derivatives (``u_xx``, ``lap_u``, ``u_n``), coefficients (``nu``), which may vary (``nu_x``). Every symbol is
+a tensor (N,), and so is the returned residual, which must vanish. The name of the method is the name of its loss in the
+log, the weights and the results file.
 """
 
 import copy
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from pinn_cli.basics.errors import user_method
+from pinn_cli.physics.coefficient_fields.base import CoefficientField
 from pinn_cli.physics.domains.base import Domain
 from pinn_cli.physics.names import EXPECTED, OneOfEachName, is_marked, refuse_clashes
 from pinn_cli.physics.symbols import Grammar, Symbol
@@ -73,7 +74,8 @@ def observable(method: Callable) -> Callable:
 class Problem(metaclass=OneOfEachName):
     """Base of all problems: a dataclass with `coordinates`, `fields`, a `domain`, and residuals marked by `on`.
 
-    Coefficients are dataclass fields, ``nu: float = 0.1``; `unknowns` are start values of those that are trained.
+    Coefficients are dataclass fields, ``nu: float = 0.1``; `unknowns` are start values of those that are trained. One
+    that varies in space or time is a `CoefficientField` (`coefficient_fields/`).
     `scale` and `offset`, by field, say how large a field is where its conditions do not (`scales.py`):
     ``scale = {"p": 1e5}`` for a pressure of some 1e5 Pa, ``offset = {"T": 300}`` for a temperature near 300 K.
 
@@ -127,6 +129,12 @@ class Problem(metaclass=OneOfEachName):
         """The attributes that are numbers, those of numpy too."""
         return {k: v for k, v in vars(self).items() if isinstance(v, Real) and not isinstance(v, bool)}
 
+    @property
+    def coefficient_fields(self) -> dict[str, CoefficientField]:
+        """The coefficients that are functions of coordinates, by name."""
+        public = {k: v for k, v in vars(self).items() if not k.startswith("_")}
+        return {k: v for k, v in public.items() if isinstance(v, CoefficientField)}
+
     def with_(self, **changes: Any) -> "Problem":
         """A changed copy: ``problem.with_(nu=0.1)``."""
         arguments = {k: v for k, v in vars(self).items() if k in inspect.signature(type(self)).parameters}
@@ -144,13 +152,15 @@ class Problem(metaclass=OneOfEachName):
             expected = f"self.domain = Box({', '.join(f'{c}=(0, 1)' for c in self.coordinates)}) in __post_init__"
             raise TypeError(f"{type(self).__name__}: found {found}; expected {expected}, sides in this order")
         measured = tuple(c for c in self.data_columns if c not in self.coordinates)
+        varying, columns = self.coefficient_fields, tuple(self._measured)
         grammar = Grammar(
-            self.coordinates, self.fields, tuple(self.coefficients), measured, self.domain.time, tuple(self._measured)
+            self.coordinates, self.fields, tuple(self.coefficients), measured, self.domain.time, columns, varying
         )
         kinds = {
             "coordinate": self.coordinates,
             "field": self.fields,
             "coefficient": self._numbers,
+            "coefficient field": varying,
             "unknown": self.unknowns,
             "measured column": measured,
             "observable": self._marked("_observable"),
@@ -235,7 +245,8 @@ class Problem(metaclass=OneOfEachName):
                 raise TypeError(f"{where}: `{n}` has a default, which no symbol has; write the name alone")
             if n in vars(self) and n not in self.grammar.symbols:
                 found = f"a {type(vars(self)[n]).__name__}"
-                raise TypeError(f"{where}: `{n}` is {found}; a coefficient is a number, e.g. {n}: float = 1.0")
+                expected = f"a coefficient is a number, e.g. {n}: float = 1.0, or a CoefficientField"
+                raise TypeError(f"{where}: `{n}` is {found}; {expected}")
         has_normal = region != "data" and self.domain.has_normal(region)
         return {n: self.grammar.parse(n, where, region, has_normal) for n in parameters}
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from pinn_cli.physics.coefficient_fields.base import CoefficientField
 from pinn_cli.physics.problem import Constraint, Problem
 from pinn_cli.physics.symbols import Grammar, Symbol
 
@@ -36,6 +37,10 @@ class Wrapped(Problem):
     @property
     def coefficients(self) -> dict[str, float]:
         return self.problem.coefficients
+
+    @property
+    def coefficient_fields(self) -> dict[str, CoefficientField]:
+        return self.problem.coefficient_fields
 
     @cached_property
     def grammar(self) -> Grammar:

@@ -56,8 +56,10 @@ def short_hash(sources: Mapping[str, str], data: Mapping[str, str] | None = None
     return hashlib.sha256(content.encode()).hexdigest()[:8]
 
 
-def inputs_hash(coefficients: Mapping[str, float], measurements: "torch.Tensor") -> str:
-    """The attribute `inputs`: eight hexadecimal digits for coefficients and measurements, in single precision.
+def inputs_hash(coefficients: Mapping[str, float], *arrays: "torch.Tensor") -> str:
+    """The attribute `inputs`: eight hexadecimal digits for coefficients and arrays, in single precision.
+
+    The arrays are measurements and the numbers that coefficient fields are made of.
 
     They may come from an environment variable or a random number, which neither settings nor files tell. Single
     precision, because the last digits of a computed number depend on the processor.
@@ -66,7 +68,8 @@ def inputs_hash(coefficients: Mapping[str, float], measurements: "torch.Tensor")
 
     known = torch.tensor(list(coefficients.values()), dtype=torch.float64, device="cpu").float().tolist()
     content = json.dumps(sorted(zip(coefficients, known, strict=True))).encode()
-    return hashlib.sha256(content + measurements.detach().cpu().float().numpy().tobytes()).hexdigest()[:8]
+    content += b"".join(array.detach().cpu().float().numpy().tobytes() for array in arrays)
+    return hashlib.sha256(content).hexdigest()[:8]
 
 
 def now() -> str:

@@ -18,7 +18,8 @@ from pinn_cli.records.provenance import inputs_hash
 def inputs_of(problem: Problem) -> str:
     """The attribute `inputs`: a hash of the coefficients and measurements, wherever they come from."""
     measured = any(c.kind == "data" for c in problem.constraints())
-    return inputs_hash(problem.coefficients, problem.data if measured else torch.zeros(0, device="cpu"))
+    fields = [array for _, field in sorted(problem.coefficient_fields.items()) for array in field.state.values()]
+    return inputs_hash(problem.coefficients, problem.data if measured else torch.zeros(0, device="cpu"), *fields)
 
 
 def refuse_other_inputs(about: Mapping[str, Any], problem: Problem, folder: Path) -> None:
