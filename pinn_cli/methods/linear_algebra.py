@@ -60,16 +60,16 @@ class Triangle:
         s = self.decomposition[1]
         return (s > self._or_default(tolerance) * s[..., :1]).sum(-1)
 
-    def independent(self, tolerance: float | None = None) -> bool:
-        """Whether the diagonals of R show that no column depends on others."""
+    def independent(self, tolerance: float | None = None) -> Tensor:
+        """Whether (...) the diagonal of R shows that no column depends on others."""
         diagonal, largest = self.R.diagonal(dim1=-2, dim2=-1).abs(), self.R.abs().amax((-2, -1))
-        return bool((diagonal > SAFE * self._or_default(tolerance) * largest[..., None]).all())
+        return (diagonal > SAFE * self._or_default(tolerance) * largest[..., None]).all(-1)
 
     def solve(self, ridge: float = 0.0, tolerance: float | None = None) -> Tensor:
         """x (..., P, K). Where columns depend on others (`rank`) and there is no ridge, the x of the smallest |D x|."""
         if ridge > 0:
             return self.with_ridge(ridge).solve(tolerance=0.0)  # no columns depend on each other
-        if self.independent(tolerance):
+        if bool(self.independent(tolerance).all()):
             return torch.linalg.solve_triangular(self.R, self.y, upper=True) / self.D[..., None]
         if self.R.ndim > 2:
             parts = zip(self.R, self.y, self.D, self.rest, strict=True)
@@ -178,7 +178,7 @@ def least_squares(A: Tensor, b: Tensor, ridge: float = 0.0, tolerance: float | N
 
 def refuse_dependent(solved: Triangle, what: str, tolerance: float | None = None) -> None:
     """Raise UsageError if the columns of a triangle depend on each other, so that no derivative of x exists."""
-    if solved.independent(tolerance):
+    if bool(solved.independent(tolerance).all()):
         return
     rank = int(solved.rank(tolerance).min())
     if rank < solved.columns:
