@@ -245,8 +245,8 @@ class Problem(metaclass=OneOfEachName):
                 raise TypeError(f"{where}: `{n}` has a default, which no symbol has; write the name alone")
             if n in vars(self) and n not in self.grammar.symbols:
                 found = f"a {type(vars(self)[n]).__name__}"
-                expected = f"a coefficient is a number, e.g. {n}: float = 1.0, or a CoefficientField"
-                raise TypeError(f"{where}: `{n}` is {found}; {expected}")
+                expected = f"a coefficient is a number, e.g. {n}: float = 1.0, a CoefficientField, or drawn"
+                raise TypeError(f"{where}: `{n}` is {found}; {expected} (`parameters`)")
         has_normal = region != "data" and self.domain.has_normal(region)
         return {n: self.grammar.parse(n, where, region, has_normal) for n in parameters}
 

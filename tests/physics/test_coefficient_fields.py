@@ -313,7 +313,7 @@ class Foreign(Columns):
         (Rootless(), r"Medium\.nu: the field is not finite at \d+ of 16 points"),
         (Looking(), r"Medium\.nu: the value at one point depends on others"),
         (Foreign(), "coefficient field `nu` is a function of z; expected of x, y"),
-        (None, "Medium.pde: `nu` is a NoneType; a coefficient is a number, .* or a CoefficientField"),
+        (None, "Medium.pde: `nu` is a NoneType; a coefficient is a number, .*, a CoefficientField, or"),
         (TwoValues(series(), 3, 12), "Medium.pde: `nu_x` is no symbol, because `nu` has no such derivative: it jumps"),
         (gridded(1), "`nu_x` is no symbol, because `nu` has no such derivative: it is a spline of degree 1"),
     ],
