@@ -13,6 +13,7 @@ from pinn_cli.basics.text import terminal_width, wrap
 
 if TYPE_CHECKING:
     from pinn_cli.configuration.check import Finding, Report
+    from pinn_cli.configuration.instances import Instance
 
 OK, WARN = "\033[32mOK\033[0m", "\033[33mWARN\033[0m"  # green and yellow, on a terminal
 
@@ -76,9 +77,11 @@ def page(
         f"  coordinates   {', '.join(sides)}",
         f"  fields        {', '.join(fields or report.fields)}",
         f"  coefficients  {_pairs(report.coefficients)}",
+        *(f"  {name:<12}  {text}" for name, text in report.coefficient_fields.items()),
         f"  unknowns      {_pairs(report.unknowns)}{' (where the search starts)' if report.unknowns else ''}",
         f"  reference     {_reference(report)}",
         *(f"                {note.partition(': ')[2]}" for note in report.coverage),
+        *_family(report),
         "",
         *(row for f in report.findings for row in _finding(f, points.get(f.name), units.get(f.name))),
         *(f"WARN  {doubt}" for doubt in report.doubts),
@@ -111,6 +114,22 @@ def _finding(finding: "Finding", points: int | None, unit: float | None) -> list
         lines.append(f"        {what} {finding.residual:.1e} of the largest term; terms: {terms}")
     unit_line = [f"        natural unit {unit:.3g}"] if unit is not None else []
     return lines + [f"        {warning}" for warning in finding.warnings] + unit_line
+
+
+def _family(report: "Report") -> list[str]:
+    """The distributions of a family, the instance that is checked here, and the first ones of its sets."""
+    if report.instance is None:
+        return []
+    rows = {
+        "family": [f"{name}: {law}" for name, law in report.parameters.items()],
+        "instance": [_instance(report.instance)],
+        "drawn too": [_instance(one) for one in report.instances],
+    }
+    return [f"  {'' if k else label:<12}  {text}" for label, texts in rows.items() for k, text in enumerate(texts)]
+
+
+def _instance(one: "Instance") -> str:
+    return f"seed {one.seed} ({one.set}): {'; '.join(f'{name} {text}' for name, text in one.parameters.items())}"
 
 
 def _cost(report: "Report", points: dict[str, int]) -> list[str]:

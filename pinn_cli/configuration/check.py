@@ -13,6 +13,13 @@ import torch
 from torch import Tensor
 
 from pinn_cli.configuration.cost import Streams, streams_of
+from pinn_cli.configuration.instances import (
+    Instance,
+    described_fields,
+    first_instances,
+    instance_of,
+    parameters_of,
+)
 from pinn_cli.configuration.trainable import (
     Values,
     coefficients,
@@ -69,6 +76,10 @@ class Report:
     streams: list[Streams]
     coverage: list[str] = field(default_factory=list)  # what the reference does not say of the domain
     doubts: list[str] = field(default_factory=list)  # of the problem as a whole
+    coefficient_fields: dict[str, str] = field(default_factory=dict)  # their ranges in words
+    parameters: dict[str, str] = field(default_factory=dict)  # of a family: the distributions in words
+    instance: Instance | None = None  # of a family: this one
+    instances: list[Instance] = field(default_factory=list)  # of a family: the first of every set, also evaluated
 
     @property
     def ok(self) -> bool:
@@ -97,6 +108,10 @@ def check(problem: Problem, periodic: Collection[str] = ()) -> Report:
         streams=streams_of(problem, constraints),
         coverage=coverage(reference, problem) if reference else [],
         doubts=doubts(problem, periodic),
+        coefficient_fields=described_fields(problem),
+        parameters=parameters_of(problem),
+        instance=instance_of(problem),
+        instances=first_instances(problem),
     )
 
 

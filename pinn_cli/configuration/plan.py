@@ -14,7 +14,9 @@ from pinn_cli.configuration import device
 from pinn_cli.configuration.assemble import Parts
 from pinn_cli.configuration.build import keywords_of
 from pinn_cli.configuration.cost import SLOW, Factorisation, StepCost, refuse_too_large, streams_of
+from pinn_cli.configuration.instances import described_fields, instance_of
 from pinn_cli.methods.contracts import Stage
+from pinn_cli.physics.problem import Problem
 from pinn_cli.physics.scales import Scale
 from pinn_cli.training.finite import refuse_not_finite
 from pinn_cli.training.objective import Objective, units_of
@@ -79,6 +81,7 @@ def text(config: DictConfig, name: str, parts: Parts, objective: Objective, comp
     machine = [device.describe(parts.device), config.dtype, engine, "compiled" if compiled else "eager"]
     lines = [
         ("problem", f"{name}  {_pairs(parts.problem.coefficients)}"),
+        *_instance(parts.problem),
         *(("field", line) for line in described(parts.scales or {})),
         *_constraints(parts, objective, width),
         ("network", f"{type(objective.model.network).__name__}  {size} parameters  "
@@ -94,6 +97,17 @@ def text(config: DictConfig, name: str, parts: Parts, objective: Objective, comp
         *(("note", note) for note in device.notes(parts.device, parts.dtype)),
     ]
     return page(lines, width)
+
+
+def _instance(problem: Problem) -> list[tuple[str, str]]:
+    """A line for the instance of a family, and one for each coefficient field that is none of its parameters."""
+    instance, fields = instance_of(problem), described_fields(problem)
+    lines = []
+    if instance is not None:
+        values = "  ".join(f"{n}: {text}" for n, text in instance.parameters.items() if n in fields)
+        lines = [("instance", f"seed {instance.seed} ({instance.set})  {values}".rstrip())]
+    known = () if instance is None else instance.parameters
+    return lines + [("", f"{name}: {text}") for name, text in fields.items() if name not in known]
 
 
 def described(scales: Mapping[str, Scale]) -> list[str]:
