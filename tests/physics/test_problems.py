@@ -16,6 +16,7 @@ from pinn_cli.derivatives.engines import Autograd, Taylor
 from pinn_cli.physics.points import trial_points
 from pinn_cli.physics.references import reference_of
 from pinn_cli.physics.references.cavity.reference import Cavity
+from pinn_cli.physics.references.darcy import Darcy as Flow
 from pinn_cli.problems.boundary_layer import BoundaryLayer
 from pinn_cli.problems.heat_inverse import HeatInverse
 from pinn_cli.problems.helmholtz import Helmholtz
@@ -31,9 +32,12 @@ NAMES = sorted(path.stem for path in CONF.glob("*.yaml"))
 # derivatives leave, third ones beside the ends of the lid, second ones where a corner of the initial value spreads.
 CAVITIES = ("lid_driven_cavity", "lid_driven_cavity_streamfunction")
 SPECTRAL = ("allen_cahn", "kuramoto_sivashinsky", "reaction_diffusion")
+FLOWS = ("darcy", "darcy_smooth")  # on fewer nodes; fluxes are bilinear beside a jump, slopes those of a spline
 SQUARES = ("poisson", "advection_diffusion")  # the periodic source has a small kink at the boundary
 ERRORS = dict.fromkeys(CAVITIES, 1e-5) | dict.fromkeys(SPECTRAL, 1e-10) | dict.fromkeys(SQUARES, 2e-9)
+ERRORS |= {"darcy": 1e-2, "darcy_smooth": 3e-4, "burgers_family": 1e-11}
 SATISFIED = dict.fromkeys(CAVITIES, 5e-3) | dict.fromkeys(SPECTRAL, 1e-5) | dict.fromkeys(SQUARES, 1e-7)
+SATISFIED |= {"darcy": 0.2, "darcy_smooth": 2e-2, "burgers_family": 1e-9}
 
 
 def settings(name):
@@ -49,6 +53,8 @@ def problem_called(name, **changes):
 @pytest.fixture(params=NAMES)
 def name(request, monkeypatch):
     monkeypatch.setattr("pinn_cli.configuration.check.POINTS", 256)
+    for flow in FLOWS:
+        monkeypatch.setattr(f"pinn_cli.problems.{flow}.Reference", partial(Flow, nodes=81))
     return request.param
 
 
@@ -90,7 +96,8 @@ def test_the_solution_satisfies_every_constraint_for_other_coefficients_too(name
     changes = {k: v + 1 if isinstance(v, int) else 1.1 * v + 0.05 for k, v in numbers.items()}
     report = check(problem_called(name, **changes))
     assert report.ok, report.findings
-    assert all(found.residual < 2e-2 for found in report.findings if found.region != "data"), report.findings
+    least = max(2e-2, SATISFIED.get(name, 0))
+    assert all(found.residual < least for found in report.findings if found.region != "data"), report.findings
 
 
 def network(problem):

@@ -1,6 +1,7 @@
 """Equations on a circle whose linear part is diagonal in Fourier space: the base of their spectral solutions."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from dataclasses import fields as dataclass_fields
 from functools import cached_property, lru_cache
 from math import ceil
 from typing import ClassVar
@@ -11,6 +12,7 @@ from numpy import pi
 from torch import Tensor
 
 from pinn_cli.basics.errors import UsageError
+from pinn_cli.physics.coefficient_fields.base import CoefficientField
 from pinn_cli.physics.references import chebyshev
 from pinn_cli.physics.references.cache import Arrays, cached
 from pinn_cli.physics.references.circle import fourier
@@ -97,8 +99,14 @@ class Evolution:
 
     @cached_property
     def _solution(self) -> Arrays:
-        numbers = {name: v if isinstance(v, str) else float(v) for name, v in asdict(self).items() if name != "fields"}
-        return cached(type(self).__name__, numbers | {"version": self.version}, self._solve)
+        return cached(type(self).__name__, self._parameters | {"version": self.version}, self._solve)
+
+    @property
+    def _parameters(self) -> dict[str, float | int | str]:
+        """All that the solution depends on, by name; an initial value that is a field by its fingerprint."""
+        values = {f.name: getattr(self, f.name) for f in dataclass_fields(self) if f.name != "fields"}
+        values = {n: v.fingerprint if isinstance(v, CoefficientField) else v for n, v in values.items()}
+        return {n: v if isinstance(v, str) else float(v) for n, v in values.items()}
 
     def _solve(self) -> Arrays:
         coarse = replace(self, modes=self.modes // 2, times=3 * self.times // 4, steps=self.steps // 2)
@@ -145,7 +153,7 @@ class Evolution:
 
     @property
     def _settings(self) -> str:
-        settings = {name: value for name, value in asdict(self).items() if name not in ("fields", *RESOLUTION)}
+        settings = {name: value for name, value in self._parameters.items() if name not in RESOLUTION}
         return ", ".join(f"{n}={v}" if isinstance(v, str) else f"{n}={v:g}" for n, v in settings.items())
 
 

@@ -1,0 +1,182 @@
+"""The families of conf/problem: their references, what they are described as, and their statistics."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hydra.utils import get_class
+
+from pinn_cli.configuration import catalogue
+from pinn_cli.configuration.assemble import assemble
+from pinn_cli.configuration.check import check
+from pinn_cli.configuration.compose import compose
+from pinn_cli.configuration.instances import instance_of
+from pinn_cli.physics.coefficient_fields.base import CoefficientField
+from pinn_cli.physics.distributions.base import generator
+from pinn_cli.physics.family import Family
+from pinn_cli.physics.points import trial_points
+from pinn_cli.physics.references.circle.burgers import PeriodicBurgers
+from pinn_cli.physics.references.darcy import Darcy as Flow
+from pinn_cli.physics.references.darcy import solve
+from pinn_cli.problems.burgers_family import BurgersFamily
+from pinn_cli.problems.convection_family import ConvectionFamily
+from pinn_cli.problems.darcy import Darcy
+from pinn_cli.problems.darcy_smooth import DarcySmooth
+from pinn_cli.problems.helmholtz_family import HelmholtzFamily
+from pinn_cli.problems.reaction_family import ReactionFamily
+from pinn_cli.training.metrics import compare
+
+FAMILIES = {
+    "burgers_family": BurgersFamily,
+    "convection_family": ConvectionFamily,
+    "darcy": Darcy,
+    "darcy_smooth": DarcySmooth,
+    "helmholtz_family": HelmholtzFamily,
+    "reaction_family": ReactionFamily,
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def home(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+def test_a_family_is_listed_as_one_and_nothing_else_is():
+    described = catalogue.descriptions("problem")
+    assert {name for name, text in described.items() if text.startswith("a family over ")} == set(FAMILIES)
+    classes = {name: get_class(catalogue.read(catalogue.file("problem", name)).split("_target_:")[1].split()[0])
+               for name in described}  # fmt: skip
+    assert {name for name, cls in classes.items() if issubclass(cls, Family)} == set(FAMILIES)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_an_instance_by_the_command_line_is_that_of_python(name):
+    typed, made = assemble(compose([f"problem={name}", "problem.seed=1003"])).problem, FAMILIES[name]().instance(1003)
+    assert typed.coefficients == made.coefficients
+    assert typed.coefficient_fields == made.coefficient_fields
+    assert instance_of(typed) == instance_of(made) != instance_of(FAMILIES[name]())
+
+
+@pytest.mark.parametrize("cls", [HelmholtzFamily, ConvectionFamily, ReactionFamily])
+def test_closed_forms_satisfy_every_instance(cls):
+    family = cls()
+    for which in ("test", "validation", "train"):
+        report = check(family.instances(which, 2)[1])
+        assert report.ok
+        assert all(found.residual < 1e-11 for found in report.findings)
+        assert [one.set for one in report.instances] == ["test", "validation", "train"]
+
+
+# --- Darcy ------------------------------------------------------------------------------------------------------------
+
+
+def slabs(x, y, low=3.0, high=12.0, terms=120):
+    """u and p for f = 1 and nu = low at x < 1/2, high beyond: a sine series in y, two exponentials in each slab."""
+    u, p = np.zeros_like(x), np.zeros_like(x)
+    for m in range(1, 2 * terms, 2):
+        w = m * np.pi
+        # X = part + a exp(-w d) + b exp(-w (1/2 - d)), d the distance from the wall
+        part, e = {nu: 4 / (nu * w**3) for nu in (low, high)}, np.exp(-w / 2)
+        # rows: X = 0 at both walls; X and nu X' continuous at 1/2
+        rows = np.array([[1, e, 0, 0], [0, 0, 1, e], [e, 1, -e, -1], [-low * e, low, -high * e, high]])
+        a, b, c, d = np.linalg.solve(rows, [-part[low], -part[high], part[high] - part[low], 0])
+        left, far = x < 0.5, np.where(x < 0.5, x, 1 - x)
+        near, other = np.exp(-w * far), np.exp(-w * (0.5 - far))
+        X = np.where(left, part[low] + a * near + b * other, part[high] + c * near + d * other)
+        slope = np.where(left, low * w * (-a * near + b * other), -high * w * (-c * near + d * other))
+        u += X * np.sin(w * y)
+        p += slope * np.sin(w * y)
+    return u, p
+
+
+class Slabs(CoefficientField):
+    coordinates, state, smooth = ("x", "y"), {}, False
+
+    def values(self, x, y):
+        return torch.where(x < 0.5, 3.0, 12.0).to(x) + 0 * y
+
+
+@pytest.mark.parametrize(("nodes", "errors"), [(102, (1e-3, 1e-2)), (101, (2e-2, 5e-2))])
+def test_flow_through_two_slabs_is_that_of_the_series(nodes, errors):
+    """Second order where the jump lies between two nodes; first order where it goes through nodes."""
+    X = torch.rand(500, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    X[:, 1] = 0.05 + 0.9 * X[:, 1]
+    found, (u, p) = Flow(Slabs(), nodes=nodes)(X), slabs(*X.numpy().T)
+    assert np.linalg.norm(found["u"].numpy() - u) < errors[0] * np.linalg.norm(u)
+    assert np.linalg.norm(found["p"].numpy() - p) < errors[1] * np.linalg.norm(p)
+
+
+def test_the_harmonic_mean_is_second_order_across_a_jump_between_nodes():
+    distances = []
+    for n in (26, 52, 104):
+        x, y = np.meshgrid(*[np.linspace(0, 1, n)] * 2, indexing="ij")
+        u = solve(np.where(x < 0.5, 3.0, 12.0), 1.0)[0]
+        distances.append(np.linalg.norm(u - slabs(x, y)[0]) / np.linalg.norm(u))
+    assert distances[0] / distances[1] > 3.3 < distances[1] / distances[2]
+
+
+def test_the_fluxes_balance_the_source_in_every_volume():
+    nu = Darcy(seed=3, modes=8).nu
+    X = 0.02 + 0.96 * torch.rand(300, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    X.requires_grad_()
+    values = Flow(nu, f=2.0, nodes=61)(X)
+    (of_p,) = torch.autograd.grad(values["p"].sum(), X, retain_graph=True)
+    (of_q,) = torch.autograd.grad(values["q"].sum(), X)
+    torch.testing.assert_close(of_p[:, 0] + of_q[:, 1], torch.full((300,), -2.0).double(), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("family", [Darcy(modes=8), DarcySmooth()], ids=["jumps", "smooth"])
+def test_the_stated_error_is_that_of_a_finer_grid(family):
+    """`error` compares with a coarser grid: it is at least the distance to a much finer one, and not ten times it."""
+    X = trial_points(family, "interior", 400)
+    for problem in family.instances("test", 2):
+        fine, rough = (Flow(problem.nu, fields=("u",), nodes=n) for n in (201, 51))
+        distance = compare(rough(X)["u"], fine(X)["u"]).relative_l2
+        assert rough.error / 10 < distance < 1.5 * rough.error
+
+
+def test_flow_needs_a_permeability_above_zero():
+    from pinn_cli.basics.errors import UsageError
+
+    class Negative(Slabs):
+        def values(self, x, y):
+            return x - 0.5
+
+    with pytest.raises(UsageError, match=r"nu=-0\.5 at a node: expected a permeability above 0 everywhere"):
+        Flow(Negative(), nodes=11).error  # noqa: B018
+
+
+# --- Burgers ----------------------------------------------------------------------------------------------------------
+
+
+def test_burgers_from_an_initial_value_keeps_its_mean_and_is_resolved():
+    problem = BurgersFamily(seed=5, modes=16)
+    coarse = replace(problem.reference(), modes=127, times=96, steps=512)
+    assert isinstance(coarse, PeriodicBurgers)
+    assert coarse.error < 1e-7
+    x = torch.arange(64, dtype=torch.float64) / 64
+    for t in (0.0, 0.3, 1.0):
+        u = coarse(torch.stack([x, torch.full_like(x, t)], 1))["u"]
+        assert abs(float(u.mean())) < 1e-12
+    torch.testing.assert_close(coarse(torch.stack([x, 0 * x], 1))["u"], problem.u0(x))
+
+
+@pytest.mark.slow
+def test_fifty_instances_of_burgers_have_the_published_size():
+    """Published: rms 0.206 of the initial values, mean square 0.02638 of the solutions; both within two deviations."""
+    axis = torch.linspace(0, 1, 101, dtype=torch.float64)
+    squares, errors, starts = [], [], []
+    for problem in BurgersFamily().instances("test", 50):
+        reference = problem.reference()
+        squares.append(float(reference(torch.cartesian_prod(axis, axis))["u"].square().mean()))
+        errors.append(reference.error)
+        starts.append(float(problem.u0(axis).square().mean()))
+    assert max(errors) < 1e-9
+    for found, published in ((squares, 0.02638), (starts, 0.206**2)):
+        assert abs(np.mean(found) - published) < 2 * 2**0.5 * np.std(found) / 50**0.5
+    law = BurgersFamily().distributions["u0"]
+    values = torch.stack([law.draw(generator("u0", seed))(axis) for seed in range(2000)])
+    assert float(values.square().mean().sqrt()) == pytest.approx(law.rms, rel=0.03)
