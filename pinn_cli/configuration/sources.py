@@ -43,6 +43,7 @@ LONGEST = 100  # characters of a line that is shown
 WAY = "put it back as it was, or go on with --changed"
 
 _active: list["Sources"] = []  # the innermost is last
+_loaded: set[str] = set()  # the names of all modules that were imported for a run
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ class Sources:
         finally:
             _active.remove(self)
             sys.meta_path.remove(finder)
-            for name in [name for name, module in sys.modules.items() if _loader(module, self)]:
+            for name in [name for name in _loaded if _loader(sys.modules.get(name), self)]:
                 self._modules[name] = sys.modules.pop(name)
             sys.modules.update(hidden)
             package.__dict__.pop("problems", None)
@@ -132,10 +133,12 @@ class Sources:
 
     def _hidden(self) -> list[str]:
         """The modules that the run must not see, since they may have an older text: those of its project, of others."""
-        roots = {name: name.partition(".")[0] for name in sys.modules}
-        own = {root for root in set(roots.values()) if self._is_of_project(sys.modules.get(root))}
-        return [name for name, root in roots.items()
-                if root in own or _below(name, PROBLEMS) or _loader(sys.modules[name])]  # fmt: skip
+        roots: dict[str, list[str]] = {}
+        for name in sys.modules:
+            roots.setdefault(name.partition(".")[0], []).append(name)
+        own = [name for root, names in roots.items() if self._is_of_project(sys.modules.get(root)) for name in names]
+        loaded = [name for name in _loaded if _loader(sys.modules.get(name))]
+        return list({*own, *loaded, *(name for name in roots["pinn_cli"] if _below(name, PROBLEMS))})
 
     def _is_of_project(self, module: ModuleType | None) -> bool:
         place = _place(module)
@@ -279,6 +282,7 @@ class _Loader(Loader):
         return self.text or ""
 
     def exec_module(self, module: ModuleType) -> None:
+        _loaded.add(module.__name__)
         if self.text is not None:
             assert module.__spec__ is not None
             vars(module)["__builtins__"] = vars(builtins) | {"__import__": self.sources.importing}
@@ -416,7 +420,7 @@ def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _loader(module: ModuleType, sources: Sources | None = None) -> bool:
+def _loader(module: ModuleType | None, sources: Sources | None = None) -> bool:
     """Whether a module was imported for a run, or for this one."""
     loader = getattr(module, "__loader__", None)
     return type(loader) is _Loader and sources in (None, loader.sources)

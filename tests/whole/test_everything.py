@@ -18,6 +18,7 @@ from pinn_cli.configuration import catalogue, plan
 from pinn_cli.configuration.assemble import assemble, sampler_maker
 from pinn_cli.configuration.build import Builder
 from pinn_cli.configuration.compose import compose
+from pinn_cli.configuration.sources import current
 from pinn_cli.derivatives.engines import Autograd, Taylor
 from pinn_cli.training.jacobian import row_by_row
 from pinn_cli.training.objective import Objective
@@ -119,29 +120,26 @@ def sampler_for(parts, sampler):
     return sampler_maker(config.sampler, OmegaConf.create(parts.schedule[0].points), 0, Builder())()
 
 
-FAST = ("helmholtz", "burgers", "heat_inverse", "taylor_green")  # with all samplers; the other problems are slow
-
-
-@pytest.mark.parametrize("problem", [pytest.param(p, marks=() if p in FAST else pytest.mark.slow) for p in PROBLEMS])
+@pytest.mark.parametrize("problem", PROBLEMS)
+@current()
 def test_every_sampler_draws_for_every_problem_and_three_optimizers(problem):
     """Two steps, the second on new points where the sampler can: the loss is finite, the points lie in the domain."""
-    for optimizer in ("adam", "lbfgs", "levenberg_marquardt"):
-        network = parts_of(problem, f"optimizer={optimizer}")
-        features = parts_of(problem, f"optimizer={optimizer}", "architecture=random_fourier_features",
-                            "architecture.width=9")  # fmt: skip
-        objectives = {id(parts): plan.preview(parts) for parts in (network, features)}
-        for sampler in SAMPLERS:
-            parts = features if sampler == "adapted" else network  # it asks the features where they gather
-            objective, chosen = objectives[id(parts)], parts.schedule[0].optimizer()
-            points = sampler_for(parts, sampler)
-            points.begin_stage(parts.problem)
-            objective.batch = {}
+    features = ["architecture=random_fourier_features", "architecture.width=9"]  # `adapted` asks where they gather
+    for words, samplers in (([], [s for s in SAMPLERS if s != "adapted"]), (features, ["adapted"])):
+        runs = [parts_of(problem, f"optimizer={name}", *words) for name in ("adam", "lbfgs", "levenberg_marquardt")]
+        objectives = [plan.preview(parts) for parts in runs]
+        domain = runs[0].problem.domain
+        for sampler in samplers:
+            points, optimizers = sampler_for(runs[0], sampler), [parts.schedule[0].optimizer() for parts in runs]
+            points.begin_stage(runs[0].problem)
+            objectives[0].batch = {}
             for step in range(2):
-                batch = points.draw(step, parts.problem, objective)
-                objective.begin(batch, points.factors())
-                assert isfinite(float(torch.as_tensor(chosen.step(objective).values["loss/total"]))), sampler
-            inside = [X for name, X in objective.batch.items() if objective.constraints[name].region == "interior"]
-            assert all(parts.problem.domain.contains(X).all() for X in inside), sampler
+                batch = points.draw(step, runs[0].problem, objectives[0])
+                for objective, optimizer in zip(objectives, optimizers, strict=True):
+                    objective.begin(batch, points.factors())
+                    assert isfinite(float(torch.as_tensor(optimizer.step(objective).values["loss/total"]))), sampler
+            inside = [X for name, X in batch.items() if objectives[0].constraints[name].region == "interior"]
+            assert all(domain.contains(X).all() for X in inside), sampler
 
 
 @pytest.mark.parametrize("scaling", ["none", "unit", "standard"])
