@@ -86,7 +86,7 @@ class Estimate:
 
     @property
     def is_bound(self) -> bool:
-        """Whether so little of the residual is explained that the errors are lower bounds.
+        """Whether so little of the residual is explained that the errors are lower bounds, or rough.
 
         Two solutions need not explain each other's residual, but they must not leave the same one.
         """
@@ -118,8 +118,11 @@ class Estimate:
         if self.at_floor:
             return "at the rounding floor"
         if self._are_two:
-            same = "a rough lower bound: a second solution with other features leaves the same residual"
-            return same if self.is_bound else "the difference to a second solution with other features"
+            if not self.is_bound:
+                return "the difference to a second solution with other features"
+            if self.explained < 0:  # the second solution is the worse one, and most of du may be its error
+                return "rough: a second solution leaves more of the same residual; the error may be smaller or larger"
+            return "a rough lower bound: a second solution with other features leaves the same residual"
         if self.explained >= POOR > self.peaks:
             return f"a rough lower bound: {share}, but only {100 * max(0.0, self.peaks):.0f} % where it is largest"
         return f"a rough lower bound: only {share}" if self.is_bound else share
