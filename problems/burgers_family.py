@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 
-from pinn_cli import Box, on, periodic
+from pinn_cli import Box, Family, on, periodic
 from pinn_cli.physics.coefficient_fields.base import CoefficientField
-from pinn_cli.physics.distributions.random_fields import GaussianField
-from pinn_cli.physics.family import Family
+from pinn_cli.physics.distributions import GaussianField
 from pinn_cli.physics.references.circle.burgers import PeriodicBurgers
 
 

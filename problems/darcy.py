@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 
-from pinn_cli import Box, on
+from pinn_cli import Box, Family, on
 from pinn_cli.physics.coefficient_fields.base import CoefficientField
-from pinn_cli.physics.distributions.random_fields import GaussianField, TwoMaterials
-from pinn_cli.physics.family import Family
+from pinn_cli.physics.distributions import GaussianField, TwoMaterials
 from pinn_cli.physics.references.darcy import Darcy as Reference
 
 UNIT = {"x": (0.0, 1.0), "y": (0.0, 1.0)}

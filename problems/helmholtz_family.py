@@ -5,11 +5,9 @@ from functools import cached_property
 
 from torch import Tensor
 
-from pinn_cli import Box, on
+from pinn_cli import Box, Family, on
 from pinn_cli.physics.coefficient_fields.series import Series
-from pinn_cli.physics.distributions.numbers import Range
-from pinn_cli.physics.distributions.random_fields import GaussianField
-from pinn_cli.physics.family import Family
+from pinn_cli.physics.distributions import GaussianField, Range
 
 SQUARE = {"x": (-1.0, 1.0), "y": (-1.0, 1.0)}
 

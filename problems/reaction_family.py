@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from pinn_cli.physics.distributions.numbers import Range
-from pinn_cli.physics.family import Family
+from pinn_cli import Family
+from pinn_cli.physics.distributions import Range
 from pinn_cli.problems.reaction import Reaction
 
 

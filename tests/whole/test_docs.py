@@ -94,7 +94,7 @@ def test_every_command_can_be_typed(command, workshop):
 
 
 @pytest.mark.parametrize("words", [
-    "problem=fisher", "problem=sound", "problem=cooling", "problem=ring", "problem=bratu",
+    "problem=rod problem.seed=3", "problem=fisher", "problem=sound", "problem=cooling", "problem=ring", "problem=bratu",
     "problem=fisher recipe=adam weighting=ramp",
     "problem=fisher architecture=sine", "problem=fisher sampler=[latin,held_out]", "problem=fisher optimizer=descent",
 ])  # fmt: skip
