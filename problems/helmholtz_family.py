@@ -30,6 +30,8 @@ class HelmholtzFamily(Family):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.domain = Box(x=(-1, 1), y=(-1, 1))
+        if not isinstance(self.q, Series):
+            raise ValueError(f"q: found {type(self.q).__name__}; expected a Series of sines, whose solution is known")
 
     @property
     def parameters(self):  # type: ignore[override]

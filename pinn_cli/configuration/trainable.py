@@ -27,6 +27,7 @@ from pinn_cli.physics.terms import supplied
 
 Values = dict[str, Tensor]  # (N,) by symbol
 N = 16  # trial points
+BEYOND = 1e-6  # of an extent by which a domain may reach beyond the grid of a coefficient field
 EXTREME = 1e30  # a coefficient beyond it, or below its inverse, may leave the range of numbers
 
 
@@ -87,6 +88,11 @@ def _check_coefficient_fields(problem: Problem) -> None:
     X = trial_points(problem, "interior", N)
     for name, function in problem.coefficient_fields.items():
         where = f"{type(problem).__name__}.{name}"
+        for c, (low, high) in (function.box or {}).items():
+            first, last = problem.domain.extent(c)
+            if min(first - low, high - last) < -BEYOND * (last - first):
+                known = f"known for {c} from {low:g} to {high:g}"
+                raise UsageError(f"{where}: the field is {known}; expected {first:g} to {last:g}, the whole domain")
         columns = [X[:, problem.coordinates.index(c)] for c in function.coordinates]
         with user_method(where):
             values, first = function(*columns), function(*(c[:1] for c in columns))

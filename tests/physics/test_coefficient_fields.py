@@ -120,6 +120,7 @@ def test_a_spline_goes_through_its_values_and_a_cubic_one_is_fourth_order():
         torch.testing.assert_close(f.on_lattice([nodes, nodes]).numpy(), np.exp(x)[:, None] * np.cos(2 * x))
         errors.append(float((f(*X.T) - torch.exp(X[:, 0]) * torch.cos(2 * X[:, 1])).abs().max()))
     assert errors[1] < errors[0] / 10 < 1e-4
+    assert (gridded(1).smooth, gridded(3).smooth, gridded(3).derivative((0, 2)).smooth) == (False, True, False)
     linear = gridded(1)(*X.T)
     assert linear.min() >= gridded(1).on_lattice([torch.from_numpy(t[1:-1].numpy()) for t in gridded(1).knots]).min()
 

@@ -7,12 +7,15 @@ import pytest
 import torch
 from hydra.utils import get_class
 
+from pinn_cli.basics.errors import UsageError
 from pinn_cli.configuration import catalogue
 from pinn_cli.configuration.assemble import assemble
 from pinn_cli.configuration.check import check
 from pinn_cli.configuration.compose import compose
 from pinn_cli.configuration.instances import instance_of
+from pinn_cli.configuration.trainable import trainable_constraints
 from pinn_cli.physics.coefficient_fields.base import CoefficientField
+from pinn_cli.physics.coefficient_fields.gridded import Gridded
 from pinn_cli.physics.distributions.base import generator
 from pinn_cli.physics.family import Family
 from pinn_cli.physics.points import trial_points
@@ -139,8 +142,6 @@ def test_the_stated_error_is_that_of_a_finer_grid(family):
 
 
 def test_flow_needs_a_permeability_above_zero():
-    from pinn_cli.basics.errors import UsageError
-
     class Negative(Slabs):
         def values(self, x, y):
             return x - 0.5
@@ -180,3 +181,55 @@ def test_fifty_instances_of_burgers_have_the_published_size():
     law = BurgersFamily().distributions["u0"]
     values = torch.stack([law.draw(generator("u0", seed))(axis) for seed in range(2000)])
     assert float(values.square().mean().sqrt()) == pytest.approx(law.rms, rel=0.03)
+
+
+# --- Given fields -----------------------------------------------------------------------------------------------------
+
+
+def on_line(formula):
+    x = np.linspace(0, 1, 41)
+    return Gridded({"x": x}, formula(x))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: BurgersFamily(u0=on_line(lambda x: x)), "u0: found other values at x = 0 and x = 1; expected"),
+        (lambda: PeriodicBurgers(0.01, on_line(lambda x: x)), "u0 has the value 0 at x = 0 and 1 at x = 1"),
+        (lambda: PeriodicBurgers(0.01, on_line(lambda x: x * (1 - x))), "u0 has the slope 1 at x = 0 and -1 at x = 1"),
+        (lambda: PeriodicBurgers(0.01, Darcy(modes=2).nu), "u0 is a field of x, y; expected one of x"),
+        (lambda: Flow(BurgersFamily().u0), "nu is a field of x; expected one of x, y, in this order"),
+        (lambda: HelmholtzFamily(q=ZERO), "q: found Gridded; expected a Series of sines"),
+    ],
+)
+def test_a_given_field_that_the_reference_cannot_take_is_refused_in_one_line(make, message):
+    with pytest.raises((ValueError, UsageError), match=message) as caught:
+        make()
+    assert "\n" not in str(caught.value)
+
+
+ZERO = Gridded({c: np.linspace(-1, 1, 5) for c in "xy"}, np.zeros((5, 5)))
+
+
+def test_a_given_field_trains_and_one_on_a_part_of_the_domain_does_not():
+    x = np.linspace(0, 1, 41)
+    given = Darcy(nu=Gridded({"x": x, "y": x}, np.where(np.hypot(*np.meshgrid(x, x)) < 0.5, 3.0, 12.0), 1), modes=2)
+    assert trainable_constraints(given.instance(5))
+    assert given.instance(5).nu == given.nu
+    half = Darcy(nu=Gridded({"x": x / 2, "y": x}, np.full((41, 41), 5.0), 1), modes=2)
+    with pytest.raises(UsageError, match=r"Darcy\.nu: the field is known for x from 0 to 0\.5; expected 0 to 1"):
+        trainable_constraints(half)
+
+
+def test_a_field_whose_formula_has_changed_is_another_one():
+    """A stored reference of the old one would be wrong."""
+
+    class Before(Slabs):
+        pass
+
+    class After(Slabs):
+        def values(self, x, y):
+            return 2 * super().values(x, y)
+
+    After.__name__ = "Before"
+    assert Before() == Before() != After()

@@ -18,16 +18,19 @@ from pinn_cli.derivatives import Jet, Taylor
 from pinn_cli.derivatives.jet import multiply
 from pinn_cli.derivatives.keys import Index
 
+SEEN = 64  # points whose values count in a fingerprint
+
 
 class CoefficientField(ABC):
     """A function of `coordinates`, called with one tensor or jet (N,) for each of them: ``nu(x, y)``.
 
     A subclass writes `values` in functions of torch, and all derivatives follow from it. One that knows its derivatives
-    better overrides `derivative`. Two fields are equal if their class, coordinates and `state` are.
+    better overrides `derivative`. Two fields are equal if their `fingerprint` is.
     """
 
     coordinates: tuple[str, ...]
-    smooth = True  # False: it jumps, and has no derivatives where it does
+    smooth = True  # False: it has jumps or kinks, and no derivatives there
+    box: Mapping[str, tuple[float, float]] | None = None  # where it is known, by coordinate; None: everywhere
 
     @abstractmethod
     def values(self, *columns: Any) -> Any:
@@ -58,8 +61,14 @@ class CoefficientField(ABC):
 
     @cached_property
     def fingerprint(self) -> str:
-        """A hash of class, coordinates and state: 16 hexadecimal digits."""
+        """A hash of class, coordinates and state: 16 hexadecimal digits.
+
+        A class of a user's own may change its formula and keep its name, so some values in [-1, 1]^d count as well.
+        """
         parts = [(name, tuple(v.shape), v.detach().cpu().numpy().tobytes()) for name, v in sorted(self.state.items())]
+        random = torch.Generator("cpu").manual_seed(0)
+        X = 2 * torch.rand(len(self.coordinates), SEEN, generator=random, dtype=torch.float64, device="cpu") - 1
+        parts.append(("values", (SEEN,), torch.as_tensor(self.values(*X)).detach().float().numpy().tobytes()))
         return sha256(repr((type(self).__name__, self.coordinates, parts)).encode()).hexdigest()[:16]
 
     def __eq__(self, other: object) -> bool:

@@ -18,8 +18,8 @@ class Gridded(CoefficientField):
     `axes` are the grid's nodes by coordinate, each (n_i,) and increasing, `values` an array (n_1, ..., n_d). A spline
     of degree p is a polynomial of this degree between nodes along each coordinate (de Boor 1978), and has p - 1
     continuous derivatives: cubic splines two; degree 1 interpolates linearly, keeps the limits of the values, and has
-    none. Beyond the grid the first and last polynomials go on. Raises ValueError for a shape that does not fit, values
-    that are not finite, axes that do not increase, and fewer than p + 1 nodes.
+    none. A problem whose domain is larger than the grid is refused. Raises ValueError for a shape that does not fit,
+    values that are not finite, axes that do not increase, and fewer than p + 1 nodes.
     """
 
     def __init__(self, axes: Mapping[str, Any], values: Any, degree: int = 3) -> None:
@@ -27,6 +27,8 @@ class Gridded(CoefficientField):
         table = np.asarray(values, dtype=np.float64)
         self.coordinates = tuple(axes)
         _refuse_wrong_grid(dict(zip(axes, nodes, strict=True)), table, degree)
+        self.smooth = degree > 1
+        self.box = {c: (float(x[0]), float(x[-1])) for c, x in zip(axes, nodes, strict=True)}
         knots = []
         for i, x in enumerate(nodes):
             spline = make_interp_spline(x, table, k=degree, axis=i)
@@ -48,7 +50,7 @@ class Gridded(CoefficientField):
     def derivative(self, index: Index) -> "Gridded":
         """Raises ValueError for orders from the degree on: that derivative jumps at the nodes."""
         out = object.__new__(Gridded)
-        out.coordinates = self.coordinates
+        out.coordinates, out.box = self.coordinates, self.box
         knots, c, degrees = list(self.knots), self.c, list(self.degrees)
         for i, order in enumerate(index):
             for _ in range(order):
@@ -62,6 +64,7 @@ class Gridded(CoefficientField):
                 width = (t[p + 1 : -1] - t[1 : -p - 1]).view([-1 if j == i else 1 for j in range(c.ndim)])
                 c, knots[i], degrees[i] = p * c.diff(dim=i) / width, t[1:-1], p - 1
         out._set(knots, c, degrees, self.shape)
+        out.smooth = min(degrees) > 1
         return out
 
     @property

@@ -14,7 +14,8 @@ class Exponential(CoefficientField):
     """factor exp(f): positive, and smooth where f is."""
 
     def __init__(self, of: CoefficientField, factor: float = 1.0) -> None:
-        self.of, self.factor, self.coordinates, self.smooth = of, factor, of.coordinates, of.smooth
+        self.of, self.factor = of, factor
+        self.coordinates, self.smooth, self.box = of.coordinates, of.smooth, of.box
 
     def values(self, *columns: Any) -> Any:
         return self.factor * torch.exp(self.of(*columns))
@@ -36,7 +37,8 @@ class TwoValues(CoefficientField):
     smooth = False
 
     def __init__(self, of: CoefficientField, low: float, high: float) -> None:
-        self.of, self.low, self.high, self.coordinates = of, low, high, of.coordinates
+        self.of, self.low, self.high = of, low, high
+        self.coordinates, self.box = of.coordinates, of.box
 
     def values(self, *columns: Any) -> Any:
         return self._chosen(self.of(*columns))

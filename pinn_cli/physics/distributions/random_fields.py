@@ -15,6 +15,7 @@ from pinn_cli.physics.distributions.base import Distribution
 
 LATTICE = 10_000  # nodes at which a field is looked at
 ROUNDING = 1e-9  # relative
+ENDS = 1e-6  # relative difference of a given field at the ends of its box from what it must be there
 
 
 class GaussianField(Distribution):
@@ -78,6 +79,14 @@ class GaussianField(Distribution):
 
     def refuse(self, value: Any) -> None:
         _refuse_no_field(value, tuple(self.box))
+        table = on_lattice(value, self.box)
+        size = float(table.abs().max())
+        for k, (c, (low, high)) in enumerate(self.box.items()):
+            first, last = table.select(k, 0), table.select(k, -1)
+            gap = {"periodic": last - first, "dirichlet": torch.stack([first, last]), "neumann": torch.zeros(())}
+            if float(gap[self.ends].abs().max()) > ENDS * size:
+                expected = "the same values" if self.ends == "periodic" else "zeros"
+                raise ValueError(f"found other values at {c} = {low:g} and {c} = {high:g}; expected {expected} there")
 
     def __str__(self) -> str:
         law = f"covariance {self.sigma:g}^2 (-Laplacian + {self.tau:g}^2)^-{self.gamma:g}"

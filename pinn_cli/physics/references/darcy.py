@@ -33,7 +33,7 @@ class Darcy:
 
     `error` is the relative L2 distance of u to the solution on about half as many nodes. Where nu is smooth, the method
     is of second order and the error a third of that. Where it jumps, it is of first order and the error about as large:
-    near 1e-3 for 421 x 421 nodes. Raises UsageError for a nu that is not above 0 at all nodes.
+    near 1e-3 for 421 x 421 nodes. Raises UsageError for a nu of other coordinates or not above 0 at all nodes.
     """
 
     nu: CoefficientField
@@ -41,6 +41,10 @@ class Darcy:
     nodes: int = 421
     fields: tuple[str, ...] = ("u", "p", "q")
     at: None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        if self.nu.coordinates != ("x", "y"):
+            raise UsageError(f"nu is a field of {', '.join(self.nu.coordinates)}; expected one of x, y, in this order")
 
     def __call__(self, X: Tensor) -> dict[str, Tensor]:
         """Values at X = (x, y) (N, 2), computed in double precision, returned in that of X, differentiable."""
