@@ -5,9 +5,9 @@
 The solver takes Gauss-Newton steps with Levenberg's damping. A QR factorisation gives T with J^T J + ridge D^2 = T^T T;
 J^T J, which squares the condition number, is not formed. An undamped step comes first; where it does not lower |R|^2,
 the damping grows until a step does, with the same factorisation. If an undamped step leaves the slopes of all equations
-as they were, they are linear, and the step has solved them. Where residuals are large, Gauss-Newton steps become slow;
-then the second derivatives S = sum_i R_i d2R_i/dw2 are added (Newton's method). Every instance has its own damping, and
-ends on its own.
+as they were, and |R| is what they predict, the equations are linear, and the step has solved them. Where residuals are
+large, Gauss-Newton steps become slow; then the second derivatives S = sum_i R_i d2R_i/dw2 are added (Newton's method).
+Every instance has its own damping, and ends on its own.
 
 Where |R|^2 is stationary, the implicit function theorem gives the gradient (`implicit.py`):
 
@@ -33,9 +33,11 @@ from pinn_cli.methods.pointwise_equations import Iterate, PointwiseEquation, Sys
 Backward = Literal["implicit", "implicit_gn", "unroll"]
 FIRST, LAST, GROWTH, DECAY = 1e-8, 1e6, 100.0, 1e-3  # of the damping, for columns of J of length 1
 PATIENCE = 4  # steps in a row without progress
-PROGRESS, SLOW = 1e-6, 0.5  # a step makes progress if |R|^2 falls by the first part, or |y| to less than the second
-CURVED = 0.1  # of |y|: where a step leaves more, the next one has second derivatives
-NEARLY = 1e3  # times what counts as converged: enough where no damping lowers |R|^2
+PROGRESS, SLOW = 1e-9, 0.5  # a step makes progress if |R|^2 falls by the first part, or |y| to less than the second
+CURVED = 0.01  # of |y|: after a step that leaves more, all others have second derivatives
+FAITHFUL = 1e-6  # relative difference of |R| from its prediction, if equations are linear
+FLAT = 1e-3  # of the eigenvalues of T^-T H T^-1, which are 1 without second derivatives: smaller ones count as this
+NEARLY = 1e3  # times what counts as converged: enough where steps make no progress
 COPIES = 6  # of J that one unrolled step keeps
 
 EXACT = torch.float64
@@ -49,10 +51,10 @@ REASONS = ("", "its steps make no progress", "no damping lowers its residual", "
 class Outcome:
     """How the coefficients of each instance (I,) were found.
 
-    `residual` is |R| without the ridge rows. `gradient` is |D^-1 (J^T R + ridge D^2 w)| with the lengths D of the
-    columns of the triangle T. `condition` is that of the triangle T with columns of length 1, ridge included,
-    in the Frobenius norm: between the spectral one and Q times that. `linear` says whether an undamped step left the
-    slopes of all equations as they were. `reasons` say why an instance has not converged; "" if it has.
+    `residual` is |R| without the ridge rows. `gradient` is |C^-1 (J^T R + ridge D^2 w)|, and `condition` that of T C^-1
+    in the Frobenius norm, between the spectral one and Q times that; C are the lengths of the columns of T. `linear`
+    says whether a step has shown that the equations are linear; without a step, nothing has. `reasons` say why an
+    instance has not converged; "" if it has.
     """
 
     steps: Tensor
@@ -192,11 +194,12 @@ class _Search:
         """How (n,) each instance ends before the next step, or GOES_ON."""
         squares, y = left.at.squares, solved.y[..., 0].norm(dim=-1)
         idle = (squares > (1 - PROGRESS) * left.squares) & (y > SLOW * left.y) & bool(self.trace)
-        left.curved = (y > CURVED * left.y) & self.second & bool(self.trace)
+        left.curved = (left.curved | (y > CURVED * left.y)) & self.second & bool(self.trace)
         left.squares, left.y, left.idle = squares, y, torch.where(idle, left.idle + 1, 0.0)
         ends = torch.full_like(left.number, LIMIT if len(self.trace) == self.limit else GOES_ON)
+        small = self.tolerance * squares.sqrt() + _floor(left.at, solved)
         ends[left.idle >= PATIENCE] = IDLE
-        ends[y <= self.tolerance * squares.sqrt() + _floor(left.at, solved)] = CONVERGED
+        ends[(y <= small) | ((left.idle >= PATIENCE) & (y <= NEARLY * small))] = CONVERGED
         return ends
 
     def _move(self, left: _Instances, solved: Triangle) -> Tensor:
@@ -211,9 +214,9 @@ class _Search:
         while len(waiting):
             here, mu = left.at.of(waiting), left.damping[waiting]
             system = left.system if len(waiting) == len(left.number) else left.system.of(waiting)
-            step = _step(_of(solved, waiting), mu, None if S is None else S[waiting])
-            there = system.iterate(here.w + step)
-            linear = (mu == 0) & here.same_slopes(there)
+            part = _of(solved, waiting)
+            there = system.iterate(here.w + _step(part, mu, None if S is None else S[waiting]))
+            linear = (mu == 0) & here.same_slopes(there) & _as_predicted(there, part)
             lower = there.squares < left.squares[waiting] + torch.where(mu == 0, noise[waiting], 0.0)
             taken = there.finite & (lower | linear)
             left.at.put(waiting[taken], there.of(taken))
@@ -272,9 +275,15 @@ def _of(solved: Triangle, some: Tensor) -> Triangle:
     return Triangle(solved.R[some], solved.y[some], solved.D[some], solved.rest[some])
 
 
+def _as_predicted(there: Iterate, solved: Triangle) -> Tensor:
+    """Whether (n,) |R| after an undamped step is that of the linearised equations: slopes do not show a jump."""
+    predicted = solved.rest[..., 0].sqrt()
+    return (there.squares.sqrt() - predicted).abs() <= FAITHFUL * predicted + NEARLY * _floor(there, solved)
+
+
 def _floor(at: Iterate, solved: Triangle) -> Tensor:
     """The rounding error (n,) of |R|: that of the sums J w."""
-    return 4 * EPS * (solved.D * at.w.abs()).sum(-1)
+    return EPS * (solved.D * at.w.abs()).sum(-1)
 
 
 def _step(solved: Triangle, damping: Tensor, S: Tensor | None) -> Tensor:
@@ -295,10 +304,24 @@ def _undamped(solved: Triangle, S: Tensor | None, tolerance: float | None) -> Te
     d = solved.solve(tolerance=tolerance)[..., 0]
     if S is None:
         return d
-    L, indefinite = torch.linalg.cholesky_ex(_curved(solved, S))
-    with_S = torch.linalg.solve_triangular(solved.R, torch.cholesky_solve(solved.y, L), upper=True)[..., 0] / solved.D
-    use = (indefinite == 0) & with_S.isfinite().all(-1) & solved.independent(tolerance)
-    return torch.where(use[:, None], with_S, d)
+    use = solved.independent(tolerance)
+    some = _of(solved, use)
+    d[use] = torch.linalg.solve_triangular(some.R, _descent(_curved(some, S[use]), some.y), upper=True)[..., 0] / some.D
+    return d
+
+
+def _descent(K: Tensor, y: Tensor) -> Tensor:
+    """K^-1 y (n, Q, 1). Where K is not positive definite, with the sizes of its eigenvalues, so that it leads down.
+
+    A negative one counts as at most 1, its value without second derivatives. (Saddle-free Newton: Dauphin et al. 2014.)
+    """
+    L, wrong = torch.linalg.cholesky_ex(K)
+    z, indefinite = torch.cholesky_solve(y, L), wrong != 0
+    if bool(indefinite.any()):
+        values, V = torch.linalg.eigh(K[indefinite])
+        sizes = torch.where(values > FLAT, values, values.abs().clamp(FLAT, 1.0))
+        z[indefinite] = V @ (V.mT @ y[indefinite] / sizes[..., None])
+    return z
 
 
 def _curved(solved: Triangle, S: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.derivatives.engines import Taylor
+from pinn_cli.methods import nonlinear_least_squares
 from pinn_cli.methods.linear_algebra import least_squares
 from pinn_cli.methods.nonlinear_least_squares import solve
 from pinn_cli.methods.pointwise_equations import PointwiseEquation, System
@@ -360,6 +361,26 @@ def test_several_fields_have_coefficients_of_their_own():
     assert outcome.rank.tolist() == [2, 2]
 
 
+def test_a_start_beside_a_saddle_moves_on():
+    """u^2 + (0.55 - u^2)^2 has a maximum at 0, from which Gauss-Newton steps lead a tenth further each time."""
+    one = torch.ones(1, 1, dtype=EXACT)
+    equations = [PointwiseEquation(lambda u: u, {"u": one}), PointwiseEquation(lambda u: 0.55 - u**2, {"u": one})]
+    w, outcome = solve(equations, start=torch.tensor([[[1e-3]], [[-1e-4]]]))
+    assert outcome.converged.all()
+    assert w.flatten().tolist() == pytest.approx([0.05**0.5, -(0.05**0.5)])
+    assert outcome.steps.max() < 20
+
+
+def test_second_derivatives_help_where_residuals_are_large(monkeypatch):
+    family = Family(4, 16, points=60, seed=2)
+    equations = family.equations(*family.inputs)
+    _, outcome = solve(equations)
+    assert outcome.converged.all()
+    monkeypatch.setattr(nonlinear_least_squares, "CURVED", torch.inf)
+    _, without = solve(equations)
+    assert outcome.steps.sum() < 0.6 * without.steps.sum()
+
+
 def test_gradients_of_several_fields():
     """u u_x + v u_t = nu u_xx, v_x + u_t = 0 and both fields given at the start."""
     family = Family(2, 5)
@@ -464,6 +485,14 @@ def test_what_looks_linear_at_two_points_is_no_reason_to_stop():
     w, outcome = solve(equations, start=torch.tensor([[[-3.0, 4.0]]]))
     assert outcome.converged.all()
     assert equations[0].residuals(w).abs().max() < 1e-12
+
+
+def test_a_jump_between_equal_slopes_is_not_linear():
+    one = torch.ones(1, 1, dtype=EXACT)
+    equations = [PointwiseEquation(lambda u: u + 3 * (u > 0.5).to(u) - 1, {"u": one})]
+    _, outcome = solve(equations)
+    assert not outcome.linear.any()
+    assert outcome.residual < 1
 
 
 def test_a_residual_that_depends_on_other_points_is_refused():
