@@ -63,6 +63,17 @@ def test_an_instance_by_the_command_line_is_that_of_python(name):
     assert instance_of(typed) == instance_of(made) != instance_of(FAMILIES[name]())
 
 
+@pytest.mark.parametrize("name", FAMILIES)
+def test_draws_and_given_fields_stay_on_the_cpu_whatever_the_default_device_is(name):
+    plain = FAMILIES[name](seed=4)
+    with torch.device("meta"):
+        family = FAMILIES[name](seed=4)
+        assert family == plain
+        given = {n: getattr(plain, n) for n in plain.distributions}
+        assert FAMILIES[name](**given, seed=5) == FAMILIES[name](seed=5).with_(**given)
+        assert trainable_constraints(family)
+
+
 @pytest.mark.parametrize("cls", [HelmholtzFamily, ConvectionFamily, ReactionFamily])
 def test_closed_forms_satisfy_every_instance(cls):
     family = cls()

@@ -68,7 +68,9 @@ class CoefficientField(ABC):
         parts = [(name, tuple(v.shape), v.detach().cpu().numpy().tobytes()) for name, v in sorted(self.state.items())]
         random = torch.Generator("cpu").manual_seed(0)
         X = 2 * torch.rand(len(self.coordinates), SEEN, generator=random, dtype=torch.float64, device="cpu") - 1
-        parts.append(("values", (SEEN,), torch.as_tensor(self.values(*X)).detach().float().numpy().tobytes()))
+        values = self.values(*X)
+        seen = values.detach().float().numpy().tobytes() if isinstance(values, Tensor) else repr(values).encode()
+        parts.append(("values", (SEEN,), seen))
         return sha256(repr((type(self).__name__, self.coordinates, parts)).encode()).hexdigest()[:16]
 
     def __eq__(self, other: object) -> bool:

@@ -83,7 +83,7 @@ class GaussianField(Distribution):
         size = float(table.abs().max())
         for k, (c, (low, high)) in enumerate(self.box.items()):
             first, last = table.select(k, 0), table.select(k, -1)
-            gap = {"periodic": last - first, "dirichlet": torch.stack([first, last]), "neumann": torch.zeros(())}
+            gap = {"periodic": last - first, "dirichlet": torch.stack([first, last]), "neumann": 0 * first}
             if float(gap[self.ends].abs().max()) > ENDS * size:
                 expected = "the same values" if self.ends == "periodic" else "zeros"
                 raise ValueError(f"found other values at {c} = {low:g} and {c} = {high:g}; expected {expected} there")
