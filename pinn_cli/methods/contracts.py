@@ -366,7 +366,7 @@ class Diagnostic(ABC):
     every: int  # steps between records; the first and the last step of a stage always have one
     before_draws: bool = False  # also at the last step before points are drawn anew
     after_draws: bool = False  # also at the first step with new points
-    most: int | None = None  # spans of steps, equally long, of each of which it keeps the last record; and the first
+    most: int | None = None  # spans of steps, equally long, in each of which it looks once, at the first occasion
     columns: Mapping[str, str] = {}  # values that the history shows too: {column: name in the record}
     datasets: Mapping[str, str] = {}  # what each value is: {name in the record, `<x>` stands for any text: a sentence}
 

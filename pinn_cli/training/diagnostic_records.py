@@ -53,28 +53,42 @@ class DiagnosticRecords:
 
     def take(self, objective: Objective, step: int, ends: bool = False) -> dict[str, float]:
         """Take the records that are due at this step (all if it `ends` a stage); return the columns for the history."""
-        new = objective.points_changed
         return self._take(
-            [n for n, d in self.diagnostics.items() if ends or step % d.every == 0 or (d.after_draws and new)],
+            [n for n, d in self.diagnostics.items() if ends or self._is_due(n, d, step, objective.points_changed)],
             objective, step,
         )  # fmt: skip
 
     def take_before_draw(self, objective: Objective, step: int) -> None:
         """Take the records that are due after this step because the next one has new points."""
-        self._take([name for name, part in self.diagnostics.items() if part.before_draws], objective, step)
+        due = [n for n, d in self.diagnostics.items() if d.before_draws and self._is_first(n, step + 1, step)]
+        self._take(due, objective, step)
+
+    def _is_due(self, name: str, part: Diagnostic, step: int, points_changed: bool) -> bool:
+        """Whether a diagnostic looks after this step. Of a draw that it looks at it has both sides."""
+        drawn = part.after_draws and points_changed
+        before = step - 1 if drawn and part.before_draws else step
+        return (drawn or step % part.every == 0) and self._is_first(name, step, before)
+
+    def _is_first(self, name: str, step: int, before: int) -> bool:
+        """Whether the span of this step has no record `before` another step."""
+        steps, most = self._steps(name), self.diagnostics[name].most
+        return most is None or not (span_of(steps[steps < before], step, most) == span_of(step, step, most)).any()
+
+    def _steps(self, name: str) -> np.ndarray:
+        """The steps (R,) of the records of a diagnostic."""
+        return self.records.get(name, {}).get("step", np.zeros(0, int))
 
     def _take(self, names: Sequence[str], objective: Objective, step: int) -> dict[str, float]:
         """Take records, each once; return the columns for the history."""
-        due = [name for name in names if step not in self.records.get(name, {}).get("step", ())]
+        due = [name for name in names if step not in self._steps(name)]
         if not due or not objective.batch or not _has_finite_parameters(objective):
             return {}
         columns: dict[str, float] = {}
         for name in due:
             part = self.diagnostics[name]
             self.add(name, step, part(snapshot(objective)))
-            if part.most is not None:
-                kept = of_each_span(self.records[name]["step"], part.every, part.most)
-                self.records[name] = {key: values[kept] for key, values in self.records[name].items()}
+            rows = kept(self._steps(name), part.most, part.before_draws)
+            self.records[name] = {key: values[rows] for key, values in self.records[name].items()}
             columns |= {column: float(self.records[name][key][-1]) for column, key in part.columns.items()}
         return columns
 
@@ -95,17 +109,32 @@ class DiagnosticRecords:
         self.unsaved = False
 
 
-def of_each_span(steps: np.ndarray, every: int, most: int) -> np.ndarray:
-    """Which records (R,) to keep: the first, and the last in each of about `most` spans of steps, equally long.
+def span_of(steps: Any, last: int, most: int) -> Any:
+    """The number of the span that each of these steps lies in, where `last` is the last step so far.
 
-    A span is `every`, 2 `every`, 4 `every` ... steps long. It depends on the last step alone, so that a run that is
-    killed and resumed keeps the records of a whole one.
+    A span is 1, 2, 4, 8 ... steps long, so that there are about `most` of them, at least half as many in a long run.
+    Its length depends on the last step alone, and its first record is also the first of the half that it lies in: a
+    run that is killed and resumed has the records of a whole one. A diagnostic that looks once in each span looks about
+    `most` (1 + log2(last / most) / 2) times.
     """
-    span = every
-    while steps[-1] > most * span:
+    span = 1
+    while last > most * span:
         span *= 2
-    spans = steps // span
-    return np.concatenate([spans[:-1] != spans[1:], [True]]) | (np.arange(len(steps)) == 0)
+    return steps // span
+
+
+def kept(steps: np.ndarray, most: int | None, pairs: bool = False) -> np.ndarray:
+    """Which records (R,) to keep: the first of each span (`span_of`), and the last of all.
+
+    With `pairs`, also those one step before and after a first one: both sides of a draw.
+    """
+    if most is None:
+        return np.ones(len(steps), bool)
+    spans = span_of(steps, int(steps[-1]), most)
+    first = np.diff(spans, prepend=-1) > 0
+    beside = pairs & (np.diff(steps) == 1)
+    before, after = np.append(beside & first[1:], False), np.append(False, beside & first[:-1])
+    return first | before | after | (np.arange(len(steps)) == len(steps) - 1)
 
 
 def appended(records: Arrays, record: Mapping[str, np.ndarray]) -> Arrays:

@@ -27,7 +27,7 @@ from pinn_cli.records import checkpoint
 from pinn_cli.records.results import Results, layout
 from pinn_cli.reports import figures
 from pinn_cli.reports.figures.gradient_histograms import density
-from pinn_cli.training.diagnostic_records import DiagnosticRecords, appended, of_each_span, snapshot
+from pinn_cli.training.diagnostic_records import DiagnosticRecords, appended, kept, snapshot
 from pinn_cli.training.jacobian import row_by_row
 from tests.conftest import each
 from tests.objectives import objective_of
@@ -349,8 +349,7 @@ def test_diagnostics_do_not_change_a_run(words, here):
     for name, every in zip(DIAGNOSTICS, EVERIES, strict=True):
         steps = np.array(sorted(ends | set(range(every, 6, every))))
         most = DIAGNOSTICS[name].most
-        kept = steps if most is None else steps[of_each_span(steps, every, most)]
-        assert records[f"{name}/step"].tolist() == kept.tolist()
+        assert records[f"{name}/step"].tolist() == steps[kept(steps, most)].tolist()
     generic = layout.describe("diagnostics/x/y")["description"]
     for name in records:
         attributes = Results(Path("diagnosed/results.h5")).read_attributes(f"diagnostics/{name}")

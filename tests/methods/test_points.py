@@ -1,7 +1,9 @@
 """The diagnostic `points`: its maps agree with the residuals and the errors, and records are taken when points move."""
 
 from itertools import pairwise
+from math import log2
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from pinn_cli.methods.contracts import Diagnostic
 from pinn_cli.methods.diagnostics.points import Points, relative
 from pinn_cli.physics.domains import Box
 from pinn_cli.records.results import Results
-from pinn_cli.training.diagnostic_records import DiagnosticRecords, of_each_span, snapshot
+from pinn_cli.training.diagnostic_records import DiagnosticRecords, snapshot
 from tests.methods.test_diagnostics import SMALL, helmholtz, same
 from tests.objectives import objective_of
 from tests.run_files import assert_same_run, told_to_stop_in, write_run
@@ -74,32 +76,83 @@ def test_nodes_outside_the_domain_have_no_value(monkeypatch):
 # --- which records are kept -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("every", [1, 7, 100])
-def test_the_first_and_the_last_record_of_each_span_are_kept_and_not_many_more_than_are_wanted(every):
-    most, steps = 10, np.array([1])
-    for step in range(2, 4000):
-        if step % every == 0 or step % 53 == 1:
-            steps = np.append(steps, step)
-            steps = steps[of_each_span(steps, every, most)]
-            assert (steps[0], steps[-1]) == (1, step)
-            assert len(steps) <= most + 2
-    assert len(steps) > most / 2
+class Looks(Diagnostic):
+    """It counts how often it looks."""
+
+    def __init__(self, every, most, pairs):
+        self.every, self.most, self.before_draws, self.after_draws = every, most, pairs, True
+        self.looked = 0
+
+    def __call__(self, objective):
+        self.looked += 1
+        return {"x": 1.0}
 
 
-def test_a_run_that_was_killed_and_resumed_keeps_the_records_of_a_whole_one():
-    def run(steps, first, last):
-        for step in range(first, last + 1):
-            if step % 3 == 0 or step % 10 == 1:
-                steps = np.append(steps, step)
-                steps = steps[of_each_span(steps, 3, 8)]
-        return steps
+def run(records, steps, drawn, end):
+    """These steps of a run of `end` steps whose points are new at the steps `drawn`."""
+    for step in steps:
+        if step in drawn and step > 1:
+            records.take_before_draw(SimpleNamespace(batch=True, parameters=[]), step - 1)
+        objective = SimpleNamespace(batch=True, parameters=[], points_changed=step in drawn)
+        records.take(objective, step, ends=step in (1, end))
 
-    for end in (30, 90, 200):
-        whole = run(np.array([1]), 2, end).tolist()
-        for killed in range(2, end, 7):
-            begun = run(np.array([1]), 2, killed)
+
+@pytest.fixture
+def looks(tmp_path, monkeypatch):
+    monkeypatch.setattr("pinn_cli.training.diagnostic_records.snapshot", lambda objective: objective)
+
+    results = write_run(tmp_path / "run")
+
+    def make(every, most, pairs=False):
+        return DiagnosticRecords({"looks": Looks(every, most, pairs)}, results)
+
+    return make
+
+
+def steps_of(records):
+    return records.records["looks"]["step"].tolist()
+
+
+@pytest.mark.parametrize("pairs", [False, True])
+@pytest.mark.parametrize(("every", "draws"), [(1, 53), (7, 1), (100, 53), (10_000, 10)])
+def test_a_long_run_with_many_draws_is_looked_at_a_limited_number_of_times(looks, every, draws, pairs):
+    most, last = 10, 4000
+    records = looks(every, most, pairs)
+    run(records, range(1, last + 1), set(range(draws, last + 1, draws)), last)
+    steps, looked = steps_of(records), records.diagnostics["looks"].looked
+    assert (steps[0], steps[-1]) == (1, last)
+    assert most / 2 < len(steps) <= (3 if pairs else 1) * (most + 2)
+    assert looked <= (3 if pairs else 1) * most * (1 + log2(last / most) / 2) + 2
+    assert max(np.diff(steps)) <= 2 * 512  # evenly spread: a span is 512 steps long in the end
+
+
+@pytest.mark.parametrize("draws", [53, 64, 100])
+def test_a_draw_that_is_looked_at_has_both_sides(looks, draws):
+    """Also one on the seam of two spans (64)."""
+    records = looks(10_000, 8, pairs=True)
+    drawn = set(range(draws, 3000, draws))
+    run(records, range(1, 3001), drawn, 3000)
+    inside = steps_of(records)[1:-1]
+    assert inside[1::2] == [before + 1 for before in inside[::2]]
+    assert {after in drawn for after in inside[1::2]} == {True}
+    assert len(inside) > 8
+
+
+@pytest.mark.parametrize("pairs", [False, True])
+def test_a_run_that_was_killed_and_resumed_keeps_the_records_of_a_whole_one(looks, pairs):
+    for every, draws, end in ((3, 10, 200), (7, 1, 90), (1000, 16, 200)):
+        drawn = set(range(draws, end + 1, draws))
+        whole = looks(every, 8, pairs)
+        run(whole, range(1, end + 1), drawn, end)
+        for killed in range(2, end, 13):
+            begun = looks(every, 8, pairs)
+            run(begun, range(1, killed + 1), drawn, end)
             for checkpoint in (killed, killed - 1, max(1, killed - 12)):
-                assert run(begun[begun <= checkpoint], checkpoint + 1, end).tolist() == whole
+                records = begun.records["looks"]
+                again = looks(every, 8, pairs)
+                again.records["looks"] = {n: v[records["step"] <= checkpoint] for n, v in records.items()}
+                run(again, range(checkpoint + 1, end + 1), drawn, end)
+                assert steps_of(again) == steps_of(whole)
 
 
 def test_a_diagnostic_without_a_limit_keeps_every_record(tmp_path):
@@ -115,9 +168,9 @@ def test_a_diagnostic_without_a_limit_keeps_every_record(tmp_path):
     objective = objective_of("mlp")
     records = DiagnosticRecords({"all": All(), "some": Some()}, write_run(tmp_path / "run"))
     for step in range(1, 20):
-        records.take(objective, step)
+        records.take(objective, step, ends=step == 19)
     assert records.records["all"]["step"].tolist() == list(range(1, 20))
-    assert records.records["some"]["step"].tolist() == [1, 7, 15, 19]
+    assert records.records["some"]["step"].tolist() == [1, 8, 16, 19]
 
 
 # --- when points move -------------------------------------------------------------------------------------------------
@@ -144,9 +197,9 @@ def test_records_are_taken_right_before_and_right_after_a_draw(here):
 
 def test_points_are_recorded_at_the_first_step_at_draws_and_at_the_last(here):
     assert cli.main(["train", *MOVING, *LOOKED, "folder=a"]) == 0
-    assert Results(Path("a/results.h5")).read("diagnostics/points/step")[""].tolist() == [1, 8]  # one span of 100 steps
-    assert cli.main(["train", *MOVING, *LOOKED, "diagnostics.points.every=3", "folder=b"]) == 0
-    assert Results(Path("b/results.h5")).read("diagnostics/points/step")[""].tolist() == [1, 4, 8]
+    assert Results(Path("a/results.h5")).read("diagnostics/points/step")[""].tolist() == [1, 4, 7, 8]
+    assert cli.main(["train", *MOVING, *LOOKED, "diagnostics.points.most=2", "folder=b"]) == 0
+    assert Results(Path("b/results.h5")).read("diagnostics/points/step")[""].tolist() == [1, 4, 8]  # spans of 4 steps
 
 
 @pytest.mark.parametrize("step", [3, 4])

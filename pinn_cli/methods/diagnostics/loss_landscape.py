@@ -27,7 +27,8 @@ class LossLandscape(Diagnostic):
     H = d^2 L / dtheta^2, so steps are absolute, of length up to sqrt(2) extent. With `filter` they are random: each row
     of a weight matrix (the weights into one neuron) is as long as that row of theta, and parameters that are not
     matrices stay fixed (Li et al. 2018). H is approximated by `iterations` Lanczos products. With `draws`, the last
-    step before points are drawn anew and the first one with new points have a record, too.
+    step before points are drawn anew and the first one with new points have a record, too, where the span of steps has
+    none yet (`most`).
 
     Record: `values/total`, `values/term` (n, n), at e1[i], e2[j]; `highest`, the maximum of `values/total`; `e1`, `e2`
     (n,); `curvature` (2,), v^T H v; `eigenvalues` (2,), the two largest, and `bounds` (2,) on their errors;
@@ -56,8 +57,9 @@ class LossLandscape(Diagnostic):
         extent: float = 1.0,
         iterations: int = 100,
         draws: bool = False,
+        most: int = 20,
     ) -> None:
-        refuse_below_one("loss_landscape", every=every)
+        refuse_below_one("loss_landscape", every=every, most=most)
         for key, good, expected in (
             (f"directions={directions}", directions in DIRECTIONS, f"one of {', '.join(DIRECTIONS)}"),
             (f"n={n}", n > 1, "a whole number above 1"),
@@ -67,7 +69,8 @@ class LossLandscape(Diagnostic):
             if not good:
                 raise UsageError(f"diagnostics.loss_landscape.{key}: expected {expected}")
         self.every, self.directions, self.n, self.extent = every, directions, n, float(extent)
-        self.iterations, self.before_draws, self.after_draws = iterations, draws, draws
+        self.iterations, self.most = iterations, most
+        self.before_draws = self.after_draws = draws
 
     def __call__(self, objective: Objective) -> dict[str, Tensor | float]:
         times = products(objective)["total"]

@@ -22,7 +22,7 @@ class Points(Diagnostic):
     The sum is over the equations that share the points, and w_k is the mean weight in force relative to the largest of
     them: |r| is the size of the residual itself for one equation (Subramanian et al. 2022, arXiv:2207.04084). The
     error of the network is recorded too where a reference is known everywhere. Of more than `points` points it keeps a
-    random choice. With `draws`, there is also a record at each step with new points. `most` is that of a diagnostic.
+    random choice. With `draws`, there are also records at steps with new points. `most` is that of a diagnostic.
 
     Record, by coordinate x, by first constraint c on the points, by field u: `points/c/x` (N,); `lattice/x` (M,);
     `residual/c`, `slope/c`, `error/u` (M,) in single precision; NaN at nodes outside the domain.

@@ -17,7 +17,7 @@ class TopEigenvector(Diagnostic):
     is orthogonal. It is computed where the records are read. v is accurate to about bounds[0] / (lambda_1 - lambda_2);
     where both are equal it has no direction of its own. The Lanczos iteration ends where both bounds are below
     `tolerance` lambda_1, or after `iterations` products. With `draws`, the last step before points are drawn anew and
-    the first one with new points have a record, too.
+    the first one with new points have a record, too, where the span of steps has none yet (`most`).
 
     Record: `vector` (P,), its largest entry positive; `eigenvalues` (2,) and `bounds` (2,) on their errors, NaN for
     the second of a single parameter.
@@ -30,12 +30,12 @@ class TopEigenvector(Diagnostic):
     }
 
     def __init__(
-        self, every: int = 100, draws: bool = False, tolerance: float = 1e-6, iterations: int = 200
+        self, every: int = 100, draws: bool = False, most: int = 50, tolerance: float = 1e-6, iterations: int = 200
     ) -> None:
-        refuse_below_one("top_eigenvector", every=every, iterations=iterations)
+        refuse_below_one("top_eigenvector", every=every, most=most, iterations=iterations)
         if not 0 < tolerance < 1:
             raise UsageError(f"diagnostics.top_eigenvector.tolerance={tolerance:g}: expected a number between 0 and 1")
-        self.every, self.before_draws, self.after_draws = every, draws, draws
+        self.every, self.before_draws, self.after_draws, self.most = every, draws, draws, most
         self.tolerance, self.iterations = tolerance, iterations
 
     def __call__(self, objective: Objective) -> dict[str, Tensor | float]:
