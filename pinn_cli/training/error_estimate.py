@@ -18,6 +18,9 @@ their linearisation, and at points that the solve has not seen:
 and the same at the few points in the interior where F(u) is largest. Around a singularity (the slope of sqrt(x) at 0)
 smooth features explain most of the residual, and nothing of it where it is largest.
 
+A problem of evolution is also corrected in windows in time, one after the other (`windowed_estimate.py`). The larger of
+the two errors counts: only this one sees errors that the equations multiply by orders.
+
 What remains belongs to errors that the features cannot express: where it is most of the residual, the estimate is a
 lower bound. It does not see another solution of the same equations far away (a wrong branch). If the residual of u + du
 is no smaller than that of u, the linearised equations are no guide over the distance |du|, and this is said. They may
@@ -47,6 +50,7 @@ from pinn_cli.training.defect_correction import DefectCorrection
 from pinn_cli.training.objective import Objective
 from pinn_cli.training.residuals import Residuals
 from pinn_cli.training.second_solution import SecondSolution, can_be_redrawn
+from pinn_cli.training.windowed_estimate import WINDOWS, corrected_in_windows
 
 POOR = 0.4  # explained: from here on within a factor of 3 where measured, below a lower bound
 NEAR_ZERO = 0.1  # relative error of a field or coefficient that may be near 0: its absolute error is told too
@@ -58,6 +62,7 @@ ROUNDING = 1e-13  # |F(u)|: there is nothing to explain
 SETTLED = 1e-9  # |du| / deviation of the field: above it the change is none by rounding
 TRIAL = 4  # columns at most for each training point
 AT_ONCE = 2000  # points that are evaluated together
+APART = 3.0  # times the error by one correction of the whole time: above it, windows in time contradict it
 NOISE_POINTS = 300  # points at which the effect of noise is measured
 
 
@@ -70,8 +75,9 @@ class Estimate:
     `peaks` is the same of the few largest residuals: they stay if the solution is singular, or finer than the features.
     `unknowns` has |change| / |value| of each trained coefficient, `changes` |change|; `correction` is du (N,) at the
     points asked for. `common` is the correlation of the residuals of two solutions with different features
-    (`second_solution.py`), and du their difference; NaN: du is a correction. `why` tells why there is no estimate; ""
-    if there is one.
+    (`second_solution.py`), and du their difference; NaN: du is a correction. `at_once` has the errors by one correction
+    of the whole time, of fields whose error by windows in time is several times as large. `why` tells why there is no
+    estimate; "" if there is one.
     """
 
     error: Mapping[str, float] = field(default_factory=dict)
@@ -82,6 +88,7 @@ class Estimate:
     correction: Mapping[str, Tensor] = field(default_factory=dict)
     common: float = math.nan
     at_floor: bool = False
+    at_once: Mapping[str, float] = field(default_factory=dict)
     why: str = ""
 
     @property
@@ -136,6 +143,8 @@ class Estimate:
         for name, size in (absolute | dict(self.changes)).items():
             if name in errors and not errors[name] < NEAR_ZERO:
                 kinds[name] += f"; {size:.0e} in absolute terms"
+        for name, e in self.at_once.items():
+            kinds[name] += f"; by {WINDOWS} windows in time, the whole time at once gives {e:.0e}"
         trust = self.trust(solved)
         return [f"estimated error {name} {e:.0e} ({kinds[name]}; {trust})" for name, e in errors.items()]
 
@@ -155,7 +164,10 @@ def estimate(
         if free and not names:
             return Estimate(why=str(free))
         with torch.no_grad():
-            found = _estimate(_pieces(problem, objective), problem, names, X.cpu().double(), seed, _columns(objective))
+            pieces, X, columns = _pieces(problem, objective), X.cpu().double(), _columns(objective)
+            found = _estimate(pieces, problem, names, X, seed, columns)
+            if len(pieces) == 1 and not found.at_floor:
+                found = _larger(found, corrected_in_windows(pieces[0], _each(columns, WINDOWS)[0], seed), problem, X)
         return replace(found, unknowns={n: e for n, e in found.unknowns.items() if not free or n not in free.names})
     except Exception as error:  # residuals and networks of the user may raise anything, and the run must end well
         return Estimate(why=f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
@@ -164,7 +176,7 @@ def estimate(
 def _estimate(
     pieces: Sequence[Residuals], problem: Problem, names: Sequence[str], X: Tensor, seed: int, columns: Sequence[int]
 ) -> Estimate:
-    each = [int(n * len(pieces) ** -0.5) for n in columns]  # more windows in time have fewer columns each
+    each = _each(columns, len(pieces))
     parts: list[DefectCorrection] = []
     for piece in pieces:
         parts.append(_best(piece, each, seed, parts[-1].correction if parts else None))
@@ -188,6 +200,28 @@ def _estimate(
         correction=du,
         common=_correlation(parts) if isinstance(parts[-1], SecondSolution) else math.nan,
         at_floor=settled and max(before, after, at_solve) <= ROUNDING,
+    )
+
+
+def _each(columns: Sequence[int], windows: int) -> list[int]:
+    """The columns of each of many windows in time: more windows have fewer each."""
+    return [int(n * windows**-0.5) for n in columns]
+
+
+def _larger(whole: Estimate, parts: Sequence[DefectCorrection], problem: Problem, X: Tensor) -> Estimate:
+    """The estimate, with the error and correction by windows in time of every field where they are larger."""
+    if not parts:
+        return whole
+    names = list(whole.correction)
+    u, du = changes(parts, [p.correction for p in parts], problem, X, names)
+    error = {name: _ratio(rms(du[name]), rms(u[name] + du[name])) for name in names}
+    more = [name for name in names if not rms(du[name]) <= rms(whole.correction[name])]
+    apart = [name for name in more if not rms(du[name]) <= APART * rms(whole.correction[name])]
+    return replace(
+        whole,
+        error={**whole.error, **{name: error[name] for name in more}},
+        correction={**whole.correction, **{name: du[name] for name in more}},
+        at_once={name: whole.error[name] for name in apart},
     )
 
 
@@ -259,7 +293,8 @@ def changes(
         owner = torch.bucketize(X[:, time].contiguous(), X.new_tensor(begins), right=True)
     u, moved = ({name: X.new_zeros(len(X)) for name in names} for _ in range(2))
     for k, (part, correction) in enumerate(zip(parts, by, strict=True)):
-        for rows in (owner == k).nonzero().flatten().split(AT_ONCE):
+        mine = (owner == k).nonzero().flatten()
+        for rows in mine.split(AT_ONCE) if len(mine) else ():  # few points leave windows without any
             for into, values in zip((u, moved), _values(part.residuals, correction, X[rows], names), strict=True):
                 for name, value in values.items():
                     into[name][rows] = value

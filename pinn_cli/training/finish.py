@@ -97,6 +97,7 @@ def conclude(
                     "explained": estimated.explained,
                     "peaks": estimated.peaks,
                     **({} if isnan(estimated.common) else {"common": estimated.common}),
+                    "at_once": estimated.at_once,
                     "trust": estimated.trust(verdict.solved),
                 }),
                 "lines": done.estimates(),

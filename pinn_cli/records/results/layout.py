@@ -113,6 +113,8 @@ DATASETS = (  # problems are dimensionless as typed, so only times have a unit o
     Entry("error_estimate/common", NUMBER, (), "1",
           "where du is the difference of two solutions: correlation of their residuals in the interior; above 0.6 the "
           "error is a lower bound"),
+    Entry("error_estimate/at_once/<field>", NUMBER, (), "1",
+          "where the error is that of windows in time: the smaller one by a single correction of the whole time"),
     Entry("error_estimate/trust", TEXT, (), "", "how far the estimate can be trusted, in words"),
     Entry("error_estimate/unknown/<name>", NUMBER, (), "1", "estimated relative error of this trained coefficient"),
     Entry("error_estimate/correction/<field>", NUMBER, ("N",), "1",
