@@ -1,6 +1,7 @@
 """Sweeps on a real Slurm of one node (tests/slurm), started and stopped here: `make test-slurm`, as root."""
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 from pinn_cli.basics.errors import UsageError
-from pinn_cli.cli import main
+from pinn_cli.cli import FAILED, main
 from pinn_cli.records.results import Results
 from pinn_cli.studies import status as states
 from pinn_cli.studies.sweep import PlannedRun, Sweep
@@ -25,9 +26,21 @@ from tests.sweep_files import SIX
 pytestmark = pytest.mark.slurm
 
 HERE = Path(__file__).resolve().parents[1]
-LARGEST = 5  # MaxArraySize of this Slurm: small, so that a sweep soon exceeds it
+LARGEST = 2  # MaxArraySize of this Slurm: small, so that a sweep soon exceeds it
 SMALL = ["problem=helmholtz", "points.interior=32", "points.face=8", "compile=off", "threads=1"]
-LONG = [*SMALL, "stop.steps=2500"]  # a minute or more: the queue takes a while to disturb a run
+# Steps take longer until the file `go` is there: the queue takes a while to disturb a run.
+PACED = """
+import time
+from pathlib import Path
+from pinn_cli.problems.helmholtz import Helmholtz
+
+
+class Paced(Helmholtz):
+    def exact(self, x, y):
+        if not Path("{go}").exists():
+            time.sleep(0.1)
+        return super().exact(x, y)
+"""
 ARRAY = "hydra/launcher=slurm_array"
 NOBODY = "nobody"
 TABLE = f"""# A tiny table
@@ -74,7 +87,8 @@ def here(monkeypatch):
 def installed_for_everybody(place: Path) -> list[str]:
     """`pinn` with a Python that an ordinary user may start, wherever root's own lies."""
     base, lib = Path(sys.base_prefix), f"lib/python{sys.version_info.major}.{sys.version_info.minor}"
-    rest = shutil.ignore_patterns("site-packages", "test", "__pycache__", "config-*", "*.a", "idlelib", "tkinter")
+    rest = shutil.ignore_patterns("site-packages", "test", "config-*", "*.a", "*.opt-?.pyc", "idlelib", "tkinter",
+                                  "ensurepip", "lib2to3", "pydoc_data", "turtledemo")  # fmt: skip
     shutil.copytree(base / lib, place / lib, ignore=rest)
     for file in (base / "lib").glob("libpython*.so*"):
         shutil.copy2(file, place / "lib")
@@ -88,12 +102,26 @@ def installed_for_everybody(place: Path) -> list[str]:
     return ["runuser", "-u", NOBODY, "--", f"{place}/bin/pinn"]
 
 
+def own_problem(here: Path, name: str, text: str, cls: str) -> None:
+    """Write a problem of the user's own."""
+    for folder in ("problems", "conf/problem"):
+        (here / folder).mkdir(parents=True)
+    (here / "problems" / f"{name}.py").write_text(text)
+    (here / "conf" / "problem" / f"{name}.yaml").write_text(f"_target_: problems.{name}.{cls}\n")
+
+
+def started(*words: str, pinn: list[str] = PINN) -> subprocess.CompletedProcess:
+    """`pinn train -m WORDS` as a process of its own, in a plain environment."""
+    environment = {"PATH": os.environ["PATH"], "HOME": str(Path.cwd())}
+    command = [*pinn, "train", "-m", *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
 def submit(*words: str, pinn: list[str] = PINN) -> Sweep:
     """`pinn train -m WORDS` as a process of its own; the sweep that it has submitted."""
-    command = [*pinn, "train", "-m", ARRAY, *words]
-    environment = {"PATH": os.environ["PATH"], "HOME": str(Path.cwd())}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
-    assert done.returncode == 0, done.stderr
+    done = started(ARRAY, *words, pinn=pinn)
     sweep = Sweep.read(Path("outputs/sweeps/latest").resolve())
     for job in sweep.jobs:
         assert f"job {job}: " in done.stdout
@@ -137,19 +165,20 @@ def assert_equal(run: PlannedRun, other: PlannedRun) -> None:
 
 
 def test_requeued_and_preempted_runs_have_the_bits_of_undisturbed_ones(here):
-    """An array of 4: one is requeued, then all are preempted by the partition `urgent`, and go on."""
-    sweep = submit(*LONG, "seed=0,1,2,3")
-    until(lambda: all(step(run) > 20 for run in sweep.runs), 300)
+    """An array of 2: one is requeued, then all are preempted by the partition `urgent`, and go on."""
+    own_problem(here, "paced", PACED.format(go=here / "go"), "Paced")
+    words = ["problem=paced", *SMALL[1:], "architecture.width=4", "architecture.depth=1", "stop.steps=200", "seed=0,1"]
+    sweep = submit(*words)
+    until(lambda: all(step(run) > 2 for run in sweep.runs), 300)
     slurm("scontrol", "requeue", f"{sweep.jobs[0]}_0")
     slurm("sbatch", "--partition=urgent", "--ntasks=4", "--output=/dev/null", "--wrap=sleep 2")
+    until(lambda: "DUE TO JOB REQUEUE" in logs(sweep) and "DUE TO PREEMPTION" in logs(sweep), 300)
+    assert [status(run) for run in sweep.runs] != ["finished"] * 2
+    (here / "go").touch()
     until(lambda: is_over(sweep), 900)
-    assert "DUE TO JOB REQUEUE" in logs(sweep)
-    assert "DUE TO PREEMPTION" in logs(sweep)
-    assert logs(sweep).count("resume   ") >= 4
-    alone = submit(*LONG, "seed=0,1,2,3")
-    until(lambda: is_over(alone), 900)
-    assert "resume" not in logs(alone)
-    for run, other in zip(sweep.runs, alone.runs, strict=True):
+    assert logs(sweep).count("resume   ") >= 2
+    started(*words, "figures=off", "folder=alone")
+    for run, other in zip(sweep.runs, Sweep.read("alone").runs, strict=True):
         assert_equal(run, other)
 
 
@@ -198,7 +227,7 @@ def test_a_run_that_needs_its_time_limit_three_times_finishes(here):
 
 
 def test_an_ordinary_user_submits_a_sweep_larger_than_an_array(here, monkeypatch):
-    """Every run of 7, in two arrays, by a user who is not root, in jobs that are handed no environment."""
+    """Every run of 3, in two arrays, by a user who is not root, in jobs that are handed no environment."""
     pinn = installed_for_everybody(here)
     if subprocess.run([*pinn, "list", "problems"], cwd=here, capture_output=True).returncode:
         pytest.skip(f"{np.__file__} or {HERE} cannot be read by an ordinary user")
@@ -206,31 +235,17 @@ def test_an_ordinary_user_submits_a_sweep_larger_than_an_array(here, monkeypatch
     shutil.chown(here / "work", NOBODY)
     monkeypatch.chdir(here / "work")
     python = f"export LD_LIBRARY_PATH={here}/lib PYTHONPATH=$PYTHONPATH:{Path(np.__file__).parents[1]}:{HERE.parent}"
-    words = [*SMALL, "stop.steps=2", "seed=range(7)", "hydra.launcher.options=['--export=NONE']"]
+    words = [*SMALL, "stop.steps=2", "seed=range(3)", "hydra.launcher.options=['--export=NONE']"]
     sweep = submit(*words, f"hydra.launcher.setup=['{python}']", pinn=pinn)
     assert len(sweep.jobs) == 2
     until(lambda: is_over(sweep), 900)
-    assert [status(run) for run in sweep.runs] == ["finished"] * 7, logs(sweep)
+    assert [status(run) for run in sweep.runs] == ["finished"] * 3, logs(sweep)
     assert {run.folder.owner() for run in sweep.runs} == {NOBODY}
 
 
-def test_tasks_of_several_runs_survive_a_failed_and_a_refused_one(here):
-    """One task, two runs at a time: it says that a run has failed, and the others finish."""
-    words = [*SMALL, "stop.steps=40", "recipe=adam", "optimizer.adam.lr=1e-3,1e30", "problem.a1=1,nan"]
-    sweep = submit(*words, "hydra.launcher.runs_per_task=4", "hydra.launcher.workers_per_gpu=2")
-    until(lambda: is_over(sweep), 900)
-    sweep = Sweep.read(sweep.folder)
-    assert [run.number for run in sweep.runs if run.refused] == [1, 3]
-    assert [status(run) for run in sweep.wanted] == ["finished", "failed"]
-    assert "JobState=FAILED" in slurm("scontrol", "--oneliner", "show", "job", sweep.jobs[0])
-
-
 def test_code_that_is_edited_while_jobs_queue_changes_nothing(here):
-    (here / "problems").mkdir()
-    (here / "conf" / "problem").mkdir(parents=True)
-    (here / "conf" / "problem" / "mine.yaml").write_text("_target_: problems.mine.Mine\n")
     source = (HERE.parent / "problems" / "poisson_1d.py").read_text().replace("Poisson1D", "Mine")
-    (here / "problems" / "mine.py").write_text(source)
+    own_problem(here, "mine", source, "Mine")
     words = ["problem=mine", *SMALL[1:], "stop.steps=2", "seed=0"]
     sweep = submit(*words, "hydra.launcher.options=[--hold]")
     (here / "problems" / "mine.py").write_text("raise ImportError('edited')\n")
@@ -283,16 +298,19 @@ def test_a_published_table_is_one_sweep_that_is_submitted_once(here):
     assert "seed 0 failed" in shown
 
 
-def test_the_six_runs_of_the_other_launchers_have_the_same_bits_on_a_cluster(here):
-    """The sweep of test_launchers, one run of which fails, against one run after the other."""
-    words = [word for word in SIX if word != "figures=off"]
-    sweep = submit(*words, "hydra.launcher.runs_per_task=3", "hydra.launcher.workers_per_gpu=2")
-    command = [*PINN, "train", "-m", *words, "figures=off", "folder=basic"]
-    subprocess.run(command, capture_output=True, timeout=300, env=os.environ | {"OMP_NUM_THREADS": "1"})
+def test_tasks_of_several_runs_survive_failed_and_refused_ones_with_the_bits_of_the_other_launchers(here):
+    """Six runs in two tasks, two runs at a time, one of which fails; six more are refused. One after the other too."""
+    words = [word for word in SIX if word not in ("figures=off", "stop.steps=1000")] + ["stop.steps=100"]
+    sweep = submit(*words, "problem.a1=1,nan", "hydra.launcher.runs_per_task=3", "hydra.launcher.workers_per_gpu=2")
+    assert main(["train", "-m", *words, "figures=off", "folder=basic"]) == FAILED
     until(lambda: is_over(sweep), 900)
-    for run, other in zip(sweep.runs[:5], Sweep.read("basic").runs, strict=False):
+    sweep, basic = Sweep.read(sweep.folder), Sweep.read("basic")
+    assert [run.number for run in sweep.runs if run.refused] == [1, 3, 5, 7, 9, 11]
+    assert [status(run) for run in sweep.wanted] == [status(run) for run in basic.runs] == ["finished"] * 5 + ["failed"]
+    for run, other in zip(sweep.wanted[:5], basic.runs[:5], strict=True):
         assert_equal(run, other)
-    assert [status(run) for run in (sweep.runs[5], Sweep.read("basic").runs[5])] == ["failed", "failed"]
+    states = re.findall(r"JobState=(\w+)", slurm("scontrol", "--oneliner", "show", "job", sweep.jobs[0]))
+    assert sorted(states) == ["COMPLETED", "FAILED"]
 
 
 def test_a_submission_that_slurm_refuses_leaves_nothing(here):
