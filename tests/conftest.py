@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra._internal.config_repository import ConfigRepository
+from hydra.core.object_type import ObjectType
 
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.configuration import compose
@@ -45,6 +47,25 @@ def _each_configuration_is_composed_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compose, "hydra_compose", once)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _each_file_of_a_package_is_read_once() -> Iterator[None]:
+    """A third of a composition is Hydra's reading of files that come with pinn and with Hydra, and never change."""
+    load, files = ConfigRepository.load_config, {}
+
+    def once(repository: ConfigRepository, config_path: str) -> Any:
+        source = repository._find_object_source(config_path, ObjectType.CONFIG)
+        if source is None or source.scheme() != "pkg":
+            return load(repository, config_path)
+        key = (source.path, config_path)
+        if key not in files:
+            files[key] = pickle.dumps(load(repository, config_path))
+        return pickle.loads(files[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ConfigRepository, "load_config", once)
         yield
 
 
