@@ -123,10 +123,11 @@ def test_every_row_and_every_column_of_every_table_composes(name):
     assert quick.folder == Path(f"{table.folder}_quick")
     assert 0 < len(quick.cells) * quick.seeds <= 8
     seen: set[str] = set()
-    for cell in (*quick.cells.values(), *table.cells.values()):
-        if {cell.row, cell.column} - seen:
-            compose([*cell.words, "seed=0"])
-        seen |= {cell.row, cell.column}
+    for new in (2, 1):  # cells whose row and column are both new come first: they are the fewest
+        for cell in (*quick.cells.values(), *table.cells.values()):
+            if len({cell.row, cell.column} - seen) >= new:
+                compose([*cell.words, "seed=0"])
+                seen |= {cell.row, cell.column}
 
 
 @pytest.mark.slow
@@ -208,7 +209,7 @@ def test_cells_are_left_out_by_a_pattern_and_get_words_of_their_own(tiny):
 
 
 def test_a_quick_table_has_its_own_folder_and_says_that_it_is_quick(tiny, capsys):
-    assert reproduce("mine/tiny", "--quick") == 0
+    assert reproduce("mine/tiny", "--quick", "--launcher", "basic") == 0
     out, err = capsys.readouterr()
     assert "not comparable" in out
     assert "quick" in err
@@ -219,7 +220,7 @@ def test_a_quick_table_has_its_own_folder_and_says_that_it_is_quick(tiny, capsys
 
 
 def test_ctrl_c_stops_a_table_and_the_same_command_resumes_it(tiny, capfd):
-    tiny(steps=1500, more="record.every=10")
+    tiny(steps=500, more="record.every=10")
     words = ("mine/tiny", "--only", "2x8_plain")
 
     def press() -> None:
@@ -238,14 +239,14 @@ def test_ctrl_c_stops_a_table_and_the_same_command_resumes_it(tiny, capfd):
     assert Results(run / "results.h5").read_attributes()["status"] == "stopped"
     before = checkpoint.load_run(run / "checkpoint.pt")["progress"]["step"]
     assert reproduce(*words) == 0
-    assert steps(run) == [1, *range(10, 1501, 10)]
+    assert steps(run) == [1, *range(10, 501, 10)]
     assert f"from step {before}\n" in (run / "run.log").read_text()
 
 
 def test_an_interrupted_run_is_resumed(measured):
     results = Results(place("2x8_plain") / "results.h5")
     results.attributes(status="running")  # and no process holds its folder
-    assert reproduce("mine/tiny", "--only", "2x8_plain") == 0
+    assert reproduce("mine/tiny", "--only", "2x8_plain", "--launcher", "basic") == 0
     assert results.read_attributes()["status"] == "finished"
     assert steps(place("2x8_plain")) == [1, 2, 3]
 

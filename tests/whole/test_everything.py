@@ -67,6 +67,10 @@ def test_every_view_of_the_objective_agrees(problem, architecture):
         if domain.dimension != 2 or domain.time is None:  # refused in one line (test_architectures)
             return
     objective = plan.preview(parts_of(problem, *words))
+    regions = {name: c.region for name, c in objective.constraints.items()}
+    halves = {name: X[: (len(X) + 1) // 2] for name, X in objective.batch.items()}  # one for each face
+    few = {name: X if regions[name] == "data" else halves[name] for name, X in objective.batch.items()}
+    objective.begin(few)
     slow = with_engine(objective, Autograd)
     torch.testing.assert_close(objective.vector(), slow.vector(), rtol=rounding, atol=rounding)
     linear = objective.linearise()
@@ -108,38 +112,44 @@ def test_every_optimizer_takes_steps_on_every_problem(problem, optimizer):
     assert after < before if optimizer in ("levenberg_marquardt", "lbfgs") else isfinite(after)
 
 
+@cache
+def settings_of(sampler):
+    return OmegaConf.to_container(OmegaConf.load(catalogue.file("sampler", sampler)))
+
+
 def sampler_for(parts, sampler):
     """This sampler with the points of a run; it draws at every step, from few candidates, and may wrap Sobol."""
-    settings = composed("problem=helmholtz", f"sampler=[{sampler}]").sampler[sampler]
-    draws = "points" in signature(get_class(settings._target_)).parameters
-    small = {"every": 1, "pool": 64}
-    if sampler == "grid_subset":
-        small = {"nodes": [5] * parts.problem.domain.dimension}
-    words = [f"sampler.{sampler}.{key}={value}" for key, value in small.items() if key in settings]
-    config = composed("problem=helmholtz", f"sampler=[{sampler if draws else f'sobol,{sampler}'}]", *words)
-    return sampler_maker(config.sampler, OmegaConf.create(parts.schedule[0].points), 0, Builder())()
+    settings = settings_of(sampler)
+    small = {"every": 1, "pool": 64, "nodes": [5] * parts.problem.domain.dimension}
+    settings = settings | {key: value for key, value in small.items() if key in settings}
+    draws = "points" in signature(get_class(settings["_target_"])).parameters
+    stack = OmegaConf.create(({} if draws else {"sobol": settings_of("sobol")}) | {sampler: settings})
+    return sampler_maker(stack, OmegaConf.create(parts.schedule[0].points), 0, Builder())()
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)
 @current()
 def test_every_sampler_draws_for_every_problem_and_three_optimizers(problem):
-    """Two steps, the second on new points where the sampler can: the loss is finite, the points lie in the domain."""
+    """Two draws, the second of new points where the sampler can: the losses are finite, the points in the domain.
+
+    Adam takes a step on each, quasi-Newton and Levenberg-Marquardt on the second.
+    """
+    runs = [parts_of(problem, f"optimizer={name}") for name in ("adam", "lbfgs", "levenberg_marquardt")]
+    network = plan.preview(runs[0])
     features = ["architecture=random_fourier_features", "architecture.width=9"]  # `adapted` asks where they gather
-    for words, samplers in (([], [s for s in SAMPLERS if s != "adapted"]), (features, ["adapted"])):
-        runs = [parts_of(problem, f"optimizer={name}", *words) for name in ("adam", "lbfgs", "levenberg_marquardt")]
-        objectives = [plan.preview(parts) for parts in runs]
-        domain = runs[0].problem.domain
-        for sampler in samplers:
-            points, optimizers = sampler_for(runs[0], sampler), [parts.schedule[0].optimizer() for parts in runs]
-            points.begin_stage(runs[0].problem)
-            objectives[0].batch = {}
-            for step in range(2):
-                batch = points.draw(step, runs[0].problem, objectives[0])
-                for objective, optimizer in zip(objectives, optimizers, strict=True):
-                    objective.begin(batch, points.factors())
-                    assert isfinite(float(torch.as_tensor(optimizer.step(objective).values["loss/total"]))), sampler
-            inside = [X for name, X in batch.items() if objectives[0].constraints[name].region == "interior"]
-            assert all(domain.contains(X).all() for X in inside), sampler
+    objectives = {"adapted": plan.preview(parts_of(problem, "optimizer=adam", *features))}
+    for sampler in SAMPLERS:
+        objective, points = objectives.get(sampler, network), sampler_for(runs[0], sampler)
+        adam, *others = [parts.schedule[0].optimizer() for parts in runs]
+        points.begin_stage(objective.problem)
+        objective.batch = {}
+        for step, optimizers in enumerate(([adam], [adam, *others])):
+            batch = points.draw(step, objective.problem, objective)
+            for optimizer in optimizers:
+                objective.begin(batch, points.factors())
+                assert isfinite(float(torch.as_tensor(optimizer.step(objective).values["loss/total"]))), sampler
+        inside = [X for name, X in batch.items() if objective.constraints[name].region == "interior"]
+        assert all(objective.problem.domain.contains(X).all() for X in inside), sampler
 
 
 @pytest.mark.parametrize("scaling", ["none", "unit", "standard"])

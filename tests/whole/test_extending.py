@@ -176,6 +176,7 @@ def its_records_and_figure_are_there(results: Results) -> None:
     records = results.read("diagnostics/length")
     assert list(records["step"]) == [1, 2]
     assert results.read("history")["length"][-1] == records["parameters"][-1]
+    assert main(["plot", "run", "--only", "length"]) == 0
     assert Path("run/figures/length.png").exists()
 
 
@@ -195,7 +196,7 @@ def test_a_part_is_added_in_two_files_and_a_diagnostic_with_its_figure_in_three(
     files, count, words, holds = CASES[kind]
     add(files)
     assert len(list(own_folder.rglob("*.*"))) == count
-    holds(trained(*words, *(["figures=off"] if kind != "diagnostics" else [])))
+    holds(trained(*words, "figures=off"))
     assert main(["list", plural(kind)]) == 0
     name = words[0].partition("=")[2]
     assert name in capsys.readouterr().out
