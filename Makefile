@@ -2,7 +2,8 @@
 PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
-# One thread per test process: two processes on two cores do not fight.
+# One thread per test process: two processes on two cores do not fight. Each begins with one half of the tests in their
+# order, so that what the tests of a file share is made once; whoever has finished takes over tests from the other.
 WORKERS ?= 2
 
 .PHONY: demo test test-slow test-slurm lint clean
@@ -11,7 +12,7 @@ demo: $(VENV)/.installed
 	$(BIN)/pinn train problem=helmholtz
 
 test: $(VENV)/.installed-test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not slurm" -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow and not slurm" -q
 
 test-slow: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m slow -q

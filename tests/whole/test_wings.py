@@ -1,6 +1,7 @@
 """Who may import whom: the table of docs/architecture.md as one dictionary, and what follows from it."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,7 @@ def modules() -> dict[str, Path]:
     return {".".join(f.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): f for f, root in files}
 
 
+@cache
 def imported(file: Path) -> set[str]:
     """Every absolute name that a file imports, wherever the import stands."""
     names = set()
