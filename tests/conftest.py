@@ -1,5 +1,6 @@
 """Fixtures and helpers that many test files share."""
 
+import os
 import pickle
 import shutil
 import subprocess
@@ -66,6 +67,14 @@ def _each_file_of_a_package_is_read_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ConfigRepository, "load_config", once)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _files_are_not_forced_to_the_disk() -> Iterator[None]:
+    """Only a failure of the power could show that a run does so some twenty times. Processes of their own do so."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda file: None)
         yield
 
 
