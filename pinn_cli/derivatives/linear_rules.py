@@ -45,9 +45,10 @@ def _joined(join: Callable) -> Callable:
         streams = []
         for s in range(len(like.streams)):
             of = [p.streams[s] if isinstance(p, Jet) else (p if s == 0 else None) for p in parts]
-            n = max([0, *[len(x) for x in of if x is not None]])
+            lengths = [len(x) for x in of if x is not None]
+            n = 0 if 0 in lengths else max(lengths, default=0)  # a single row stands for all points, also for none
             full = [_zeros(p, n) if x is None else x.expand(n, *x.shape[1:]) for x, p in zip(of, parts, strict=True)]
-            streams.append(join(full, dim=dim) if n else None)
+            streams.append(join(full, dim=dim) if lengths else None)
         return Jet(streams, like.algebra, like.tape)
 
     return rule

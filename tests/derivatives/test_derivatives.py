@@ -181,7 +181,11 @@ def test_the_points_of_a_jet_cannot_be_split():
     lambda X: torch.rsub(X, 2) - torch.neg(X) + torch.add(X, X, alpha=2),
 ], ids=["cat", "stack", "reshape", "broadcast", "unbind", "arithmetic", "functions"])  # fmt: skip
 def test_maps_of_features(f):
-    assert_engines_agree({(1, 0), (1, 1), (0, 2)}, f, torch.rand(5, 2, dtype=torch.float64) + 0.5)
+    wanted = {(1, 0), (1, 1), (0, 2)}
+    X = torch.rand(5, 2, dtype=torch.float64) + 0.5
+    assert_engines_agree(wanted, f, X)
+    shapes = {key: value[:0].shape for key, value in Taylor(wanted)(f, X).items()}
+    assert {key: value.shape for key, value in Taylor(wanted)(f, X[:0]).items()} == shapes, "no points, no error"
 
 
 @pytest.mark.slow
