@@ -54,19 +54,24 @@ def __dir__() -> list[str]:
 
 
 def load(
-    run: str | Path = "latest", trust_source: bool = False, device: str = "cpu", changed: bool = False
+    run: str | Path = "latest",
+    trust_source: bool = False,
+    device: str = "cpu",
+    changed: bool = False,
+    instance: int | None = None,
 ) -> Prediction:
     """The network of a run as a function: ``u = load("helmholtz"); u(x=0.3, y=[0, 0.5], derivatives=["u", "u_x"])``.
 
     `run` is a path or any other name of a run: the unique beginning of its folder's name, ``latest``, ``SWEEP/17``.
     The problem is the recorded one, whatever has happened to its file since; with `changed` it is the file as it is
-    now. Raises UsageError if there is no such run, if its file is damaged, or if the recorded text comes from somebody
-    else (unless `trust_source`: loading runs it).
+    now. `instance` is the seed of an instance of the family that a network was trained for. Raises UsageError if there
+    is no such run or instance, if its file is damaged, or if the recorded text comes from somebody else (unless
+    `trust_source`: loading runs it).
     """
     from pinn_cli.runs.load import load as load_folder  # imports torch
     from pinn_cli.studies.find import find
 
-    return load_folder(find(str(run)), trust_source, device, changed)
+    return load_folder(find(str(run)), trust_source, device, changed, instance)
 
 
 def train(*words: str) -> Prediction:

@@ -13,6 +13,7 @@ def add(parser: ArgumentParser) -> None:
     parser.add_argument("--grid", metavar="200x200", required=True, help="nodes per coordinate, ends included")
     parser.add_argument("--out", metavar="FILE", type=Path, required=True, help="a .npz or .h5 file")
     parser.add_argument("--values", metavar="u,u_x", default="", help="also derivatives, observables, residual/NAME")
+    parser.add_argument("--instance", metavar="SEED", type=int, help="of a family that was trained as a whole")
     parser.add_argument("--changed", action="store_true", help="with your files as they are now")
     parser.add_argument("--trust", action="store_true", help="run the recorded code, though it comes from elsewhere")
 
@@ -24,7 +25,9 @@ def run(arguments: Namespace) -> int:
         raise UsageError(f"--out {arguments.out}: expected a file that ends in .npz or .h5")
     from pinn_cli import load
 
-    solution = load(arguments.run, trust_source=arguments.trust, changed=arguments.changed)
+    solution = load(
+        arguments.run, trust_source=arguments.trust, changed=arguments.changed, instance=arguments.instance
+    )
     arrays = solution.grid(nodes, [name for name in arguments.values.split(",") if name])
     _write(arguments.out, arrays)
     print(f"{arguments.out}  {'  '.join(f'{name} {array.shape}' for name, array in arrays.items())}")

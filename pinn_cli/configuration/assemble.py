@@ -13,10 +13,12 @@ from torch import Tensor
 from pinn_cli.basics.errors import UsageError, nearest
 from pinn_cli.configuration import device as devices
 from pinn_cli.configuration.build import Builder, permitted_class
+from pinn_cli.configuration.family_models import family_model, is_of_a_family
 from pinn_cli.configuration.settings import check_names
 from pinn_cli.configuration.sources import current
 from pinn_cli.configuration.trainable import trainable_constraints
 from pinn_cli.derivatives.engines import Autograd, Taylor
+from pinn_cli.methods.architectures.family import FamilyNetwork
 from pinn_cli.methods.contracts import Diagnostic, Optimizer, Sampler, Strategy, Weighting
 from pinn_cli.methods.seeds import seed_for
 from pinn_cli.methods.strategies.direct import Direct, Phase
@@ -147,6 +149,9 @@ def model_makers(
                 inner.place(lambda n: features(_anywhere(problem, n)))
             if hasattr(inner, "begin"):
                 inner.begin(lambda unit: _start(problem, features, output, unit))
+            if is_of_a_family(inner):
+                _refuse_exact(inner, ansatz, dtype)
+                return family_model(problem, inner, features, imposed, output, seed).to(device=device, dtype=dtype)
         return Model(features, inner, problem.unknowns, ansatz, imposed, output).to(device=device, dtype=dtype)
 
     def new_models() -> NewModel:
@@ -154,6 +159,17 @@ def model_makers(
         return lambda problem: make(problem, seed_for(config.seed, "model", next(made)))
 
     return new_models
+
+
+def _refuse_exact(network: FamilyNetwork, ansatz: Any, dtype: torch.dtype) -> None:
+    """Refuse an ansatz, and rounding that a least-squares solution for basis functions does not bear."""
+    name = type(network).__name__
+    if ansatz is not None:
+        raise UsageError(f"{name} combines basis functions, and an ansatz is none; type constraints=soft"
+                         " and a problem without `ansatz`")  # fmt: skip
+    if network.points and dtype != torch.float64:
+        raise UsageError(f"dtype=float32: {name} solves equations for basis functions that are nearly dependent, which "
+                         "single precision does not bear; type dtype=float64")  # fmt: skip
 
 
 def _refuse_other_inputs(network: torch.nn.Module, config: DictConfig) -> None:

@@ -26,7 +26,7 @@ from pinn_cli.configuration.settings import SETTINGS, check_settings, shown
 from pinn_cli.records.summary import flat
 
 # Tables with free keys: names of constraints, regions and unknowns, and the settings of one phase of the optimizer.
-FREE = re.compile(r"(points|weights|problem\.unknowns|optimizer\.[^.=]+\.(points|sampler))[.=]")
+FREE = re.compile(r"(points|weights|architecture\.points|problem\.unknowns|optimizer\.[^.=]+\.(points|sampler))[.=]")
 MOST = 100_000  # values of one word of a sweep, and runs of a sweep
 
 

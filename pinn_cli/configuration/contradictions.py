@@ -36,6 +36,8 @@ def refuse_contradictions(config: DictConfig, parts: Parts, objective: Objective
     refuse_unknown_error(config, any(getattr(parts.problem, name, None) for name in ("exact", "reference")))
     if config.constraints == "exact" and hasattr(parts.problem, "ansatz"):
         raise UsageError("constraints=exact: the problem has its own `ansatz`, which counts; type constraints=soft")
+    if not objective.at.of_one_problem:
+        _refuse_estimates(config)
     _refuse_two_values(parts.problem)
     for name in objective.unknowns:
         _refuse_fixed(parts.problem, name)
@@ -44,6 +46,14 @@ def refuse_contradictions(config: DictConfig, parts: Parts, objective: Objective
     _refuse_coarse_fields(parts.problem, reference, parts.dtype)
     for coordinate in config.periodic:
         _refuse_broken_period(parts.problem, coordinate, reference)
+
+
+def _refuse_estimates(config: DictConfig) -> None:
+    """Refuse estimated errors while several instances of a family are trained at once (UsageError)."""
+    for group in ("record", "stop"):
+        if config[group].get("estimated_error") is not None:
+            raise UsageError(f"{group}.estimated_error: it is that of one solution, and several instances are trained; "
+                             "leave it out: the end of the run has the estimate of one instance")  # fmt: skip
 
 
 def refuse_unknown_error(config: DictConfig, known: bool) -> None:

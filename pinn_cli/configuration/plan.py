@@ -14,6 +14,7 @@ from pinn_cli.configuration import device
 from pinn_cli.configuration.assemble import Parts
 from pinn_cli.configuration.build import keywords_of
 from pinn_cli.configuration.cost import SLOW, Factorisation, StepCost, refuse_too_large, streams_of
+from pinn_cli.configuration.family_models import refuse_beside_a_family
 from pinn_cli.configuration.instances import described_fields, instance_of
 from pinn_cli.methods.contracts import Stage
 from pinn_cli.physics.problem import Problem
@@ -42,6 +43,8 @@ def preview(parts: Parts) -> Objective:
         stage.sampler.begin_stage(stage.problem)
         points = stage.sampler.draw(0, stage.problem, objective)
         objective.begin(points, stage.sampler.factors())
+        phases = {phase.name: phase.optimizer() for phase in parts.schedule}
+        refuse_beside_a_family(objective, phases, stage.sampler, [f"diagnostics={name}" for name in parts.diagnostics])
         with torch.no_grad():
             refuse_not_finite(objective)
         for phase in parts.schedule:
@@ -59,7 +62,7 @@ def preview(parts: Parts) -> Objective:
 def left_out(objective: Objective) -> list[str]:
     """A line for each constraint that is said to be imposed and is not, and for each that has weight 0."""
     met = [c.name for c in objective.problem.constraints() if c.name not in objective.constraints]
-    sizes = examine(objective.problem, objective, only=met).relative
+    sizes = examine(objective.problem, objective.of(objective.problem), only=met).relative if met else {}
     return [
         *(f"`{name}` is not imposed: the network leaves {size:.1g} of its largest term; remove it from `imposes`"
           for name, size in sizes.items() if not size < SMALL),

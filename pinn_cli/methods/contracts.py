@@ -83,7 +83,7 @@ class Objective(Protocol):
     units: dict[str, float]  # the natural unit of the residual of each constraint (1: raw units)
     batch: Batch  # the points of this step by constraint; constraints that share their points share one tensor
     factors: Batch  # how often each of these points counts, by constraint (`Sampler.factors`); missing: once
-    points_changed: bool  # whether the last `begin` brought other tensors than the one before
+    points_changed: bool  # whether the last `begin` brought other tensors, or instances, than the one before
     names: list[str]  # of the trained parameters
     parameters: list[nn.Parameter]  # the trained parameters
     columns: list[slice]  # the place of each in the flat vector
@@ -111,8 +111,8 @@ class Objective(Protocol):
     def weights(self) -> dict[str, float | Tensor]:
         """The weights in force by constraint: a number, or one per point (N,)."""
 
-    def begin(self, batch: Batch, factors: Batch | None = None) -> None:
-        """Start a step at these points, with the factors of their sampler.
+    def begin(self, batch: Batch, factors: Batch | None = None, step: int = 0) -> None:
+        """Start step number `step` of the stage at these points, with the factors of their sampler.
 
         The weights are computed when they are first needed, and then stay fixed.
         """
@@ -391,6 +391,8 @@ class Architecture(Protocol):
     points that the module has `gathered`, if it tells. One whose features lie on [-1, 1] and gather at its ends has
     `unit_inputs` = True: other scalings and periodic coordinates are refused. One of which only the output layer is
     trained may have `remedies`, words that say what to type where its features cannot express the solution.
+    A network for all instances of a family inherits `FamilyNetwork` (`architectures/family.py`): it gives basis
+    functions, and says how they are combined for an instance.
     """
 
     def __call__(self, *, inputs: int, outputs: int) -> nn.Module:

@@ -66,7 +66,9 @@ class Job:
         self.parts.notes.extend(coverage(exact, problem) if exact else [])
         steps = first.steps or int(first.share * (self.config.stop.steps or 0)) or None  # each stage compiles anew
         setting = switch(self.config.compile)
-        self.compiled = compilation.decide(setting, first.optimizer, steps, self.parts.engine, self.parts.notes.append)
+        self.compiled = objective.at.of_one_problem and compilation.decide(
+            setting, first.optimizer, steps, self.parts.engine, self.parts.notes.append
+        )
         self.doubts = doubts(self.parts.problem, self.config.periodic)
         self.parts.notes.extend([*self.doubts, *plan.left_out(objective)])
         return plan.text(self.config, self.name, self.parts, objective, self.compiled)
@@ -163,7 +165,8 @@ class Job:
             conclusion = conclude(
                 results, run.problem, objective, run.clock, self.config.seed, windows, self.doubts, helps, go_on
             )
-            summary.errors = {name: error.relative_l2 for name, error in conclusion.errors.items()}
+            summary.errors = {name: error.relative_l2 for name, error in conclusion.measured.items()}
+            summary.instances = conclusion.instances
             summary.estimated = conclusion.estimates()
             summary.metrics = conclusion.metrics
             summary.held_out, summary.verdict = conclusion.verdict.relative, str(conclusion.verdict)

@@ -25,6 +25,7 @@ from pinn_cli.configuration import project
 from pinn_cli.configuration.assemble import assemble
 from pinn_cli.configuration.settings import read_back
 from pinn_cli.configuration.sources import Sources, data_in, recorded_in, refuse_untrusted
+from pinn_cli.physics.family import Family
 from pinn_cli.physics.piecewise import Marched, Piecewise, shaped
 from pinn_cli.physics.problem import Problem
 from pinn_cli.records import checkpoint
@@ -35,22 +36,27 @@ from pinn_cli.runs.inputs import refuse_other_inputs
 from pinn_cli.training.finish import unknowns_of
 from pinn_cli.training.objective import Objective, units_of
 
+Loaded = tuple[bool, str, bool, int | None]
 AT_ONCE = 8192  # points per pass: bounds the memory that derivatives of many points take
 
 
-def load(folder: Path, trust_source: bool = False, device: str = "cpu", changed: bool = False) -> "Prediction":
+def load(
+    folder: Path, trust_source: bool = False, device: str = "cpu", changed: bool = False, instance: int | None = None
+) -> "Prediction":
     """The network of the run in a folder, with the modules as they were recorded; ``pinn_cli.load`` takes any name.
 
-    With `changed` the modules are taken from their files as they are now. Raises UsageError if there is no run, if its
-    file is damaged, if it has recorded a text that is neither here nor one that was trained with here (unless
-    `trust_source`: importing it runs it), or if a data file that the problem reads, its coefficients or measurements
-    have changed; MachineError (one of them) if such a file cannot be read.
+    With `changed` the modules are taken from their files as they are now. Of a network that was trained for all
+    instances of a family, it is the solution of one: the `instance` with this seed, or that of the run. Raises
+    UsageError if there is no run, or no such instance, if its file is damaged, if it has recorded a text that is
+    neither here nor one that was trained with here (unless `trust_source`: importing it runs it), or if a data file
+    that the problem reads, its coefficients or measurements have changed; MachineError (one of them) if such a file
+    cannot be read.
     """
     results = Results(folder / RESULTS)
     about, config = results.read_attributes(), read_back(results.read_config(), results.path)
     config.device = device
     with _data_files(folder):
-        return _loaded(folder, results, about, config, (trust_source, device, changed))
+        return _loaded(folder, results, about, config, (trust_source, device, changed, instance))
 
 
 @contextmanager
@@ -66,9 +72,9 @@ def _data_files(folder: Path) -> Iterator[None]:
 
 
 def _loaded(
-    folder: Path, results: Results, about: Mapping[str, Any], config: DictConfig, loaded: tuple[bool, str, bool]
+    folder: Path, results: Results, about: Mapping[str, Any], config: DictConfig, loaded: Loaded
 ) -> "Prediction":
-    trust_source, _, changed = loaded
+    trust_source, _, changed, instance = loaded
     if changed:
         with project.working_in(project.of_run(about, config, folder)), Sources().active():
             parts = assemble(config)
@@ -87,7 +93,23 @@ def _loaded(
     engine: Any = Piecewise(parts.engine) if isinstance(model, Marched) else parts.engine
     units = units_of(parts.problem, parts.scales)
     objective = Objective(parts.problem, model, engine, parts.weighting, parts.weights, units)
-    return Prediction(folder.absolute(), config, objective, loaded)
+    return Prediction(folder.absolute(), config, objective.of(_instance(objective, instance, folder)), loaded)
+
+
+def _instance(objective: Objective, seed: int | None, folder: Path) -> Problem:
+    """The problem that is solved: that of the run, or another instance of its family."""
+    problem = objective.problem
+    if seed is None:
+        return problem
+    if objective.at.of_one_problem or not isinstance(problem, Family):
+        raise UsageError(
+            f"instance {seed}: the network of {folder} was trained for one problem alone; leave the instance out, or "
+            "train all instances of a family: pinn train recipe=hard_constraints/convection"
+        )
+    try:
+        return problem.instance(seed)
+    except ValueError as error:
+        raise UsageError(f"instance {seed}: {error}") from error
 
 
 @dataclass(repr=False)
@@ -97,7 +119,7 @@ class Prediction:
     folder: Path
     config: DictConfig
     objective: Objective
-    loaded: tuple[bool, str, bool] = (False, "cpu", False)  # the arguments of `load` behind the folder
+    loaded: Loaded = (False, "cpu", False, None)  # the arguments of `load` behind the folder
     _warned: bool = field(init=False, default=False)  # of points outside the domain
 
     def __reduce__(self) -> tuple[Any, ...]:

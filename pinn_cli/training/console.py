@@ -44,7 +44,8 @@ TITLES = {  # of the rows of the live table by kind, and their style
 class Summary:
     """The end of a run. `seconds` is its duration, without the phases in `apart`; `held_out` are relative residuals.
 
-    `extrapolated` tells which part of the time has not been trained, and counts in the errors; "": none.
+    `extrapolated` tells which part of the time has not been trained, and counts in the errors; "": none. `instances`
+    tells of which instances of a family the errors are the means; "": they are those of one problem.
     """
 
     status: str
@@ -62,11 +63,12 @@ class Summary:
     apart: Mapping[str, float] = field(default_factory=dict)  # seconds of set-up and compilation, by phase
     estimated: Sequence[str] = ()  # lines on the estimated errors
     extrapolated: str = ""
+    instances: str = ""
 
     def lines(self) -> list[tuple[str, str]]:
         """Pairs of a label and a text, in the order in which they are shown."""
         head = (self.status, f"after {self.steps} steps in {duration(self.seconds)}: {self.reason}")
-        kind = f"relative L2{self.extrapolated and '; '}{self.extrapolated}"
+        kind = "; ".join(filter(None, ["relative L2", self.instances, self.extrapolated]))
         errors = [("error", f"{name} {scientific(value)} ({kind})") for name, value in self.errors.items()]
         held_out = [("held out", f"{name} {scientific(v)} of the largest term") for name, v in self.held_out.items()]
         unknowns = [("unknown", f"{name} {value:.6g}") for name, value in self.unknowns.items()]

@@ -1,6 +1,6 @@
 """The end of a run: errors, fields, residuals and the verdict go into the results file."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite, isnan
 from typing import Any, cast
@@ -8,6 +8,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from pinn_cli.basics.text import scientific
 from pinn_cli.methods.contracts import Batch
 from pinn_cli.physics.points import fresh_points
 from pinn_cli.physics.problem import Problem
@@ -16,7 +17,14 @@ from pinn_cli.physics.time_window import Window, is_initial
 from pinn_cli.records.results import Noted, Results
 from pinn_cli.training.clock import Clock
 from pinn_cli.training.error_estimate import Estimate, estimate
-from pinn_cli.training.metrics import Comparison, Errors, own_metrics, points_of_comparison
+from pinn_cli.training.metrics import (
+    Comparison,
+    Errors,
+    FamilyComparison,
+    mean_errors,
+    own_metrics,
+    points_of_comparison,
+)
 from pinn_cli.training.objective import Objective
 from pinn_cli.training.verdict import Untrained, Verdict, judge, untrained_from
 
@@ -30,6 +38,7 @@ class Conclusion:
 
     `unknowns` has |value - truth| and the truth of every trained coefficient whose true value the problem says.
     In the time that is `untrained` errors and metrics are those of an extrapolation; None: all has been trained.
+    `tested` has the errors of each test instance of a family by its seed; all else is that of the run's own instance.
     """
 
     errors: dict[str, Errors]
@@ -38,6 +47,20 @@ class Conclusion:
     verdict: Verdict
     unknowns: dict[str, tuple[float, float]] = field(default_factory=dict)
     untrained: Untrained | None = None
+    tested: dict[int, dict[str, Errors]] = field(default_factory=dict)
+
+    @property
+    def measured(self) -> dict[str, Errors]:
+        """The errors of the run: those of its problem, or the means over the test instances of a family."""
+        return mean_errors(list(self.tested.values())) if self.tested else self.errors
+
+    @property
+    def instances(self) -> str:
+        """Which instances of a family the errors are of, and how large they are at most; "" of one problem."""
+        if not self.tested:
+            return ""
+        each = [max(e.judged for e in errors.values()) for errors in self.tested.values()]
+        return f"mean over {len(each)} test instances, {scientific(max(each))} at most"
 
     def estimates(self) -> list[str]:
         """The estimated errors in words, and where the errors against the reference contradict a good verdict."""
@@ -75,6 +98,9 @@ def conclude(
     """
     reference = reference_of(problem)
     results.replace({"network": objective.model.state_dict()})  # first, because what follows may fail
+    with clock("evaluation"):
+        tested = {} if reference is None else errors_of_instances(objective)
+    objective = objective.of(problem)
     X = points_of_fields(problem, reference)
     untrained = untrained_from(problem, objective, windows)
     with clock("estimate"):
@@ -86,9 +112,10 @@ def conclude(
         metrics = own_metrics(problem, objective)
         verdict = judge(problem, objective, estimated, seed, windows, doubts, advice, go_on)
         unknowns = errors_of_unknowns(problem, objective)
-        done = Conclusion(measured, estimated, metrics, verdict, unknowns, untrained)
+        done = Conclusion(measured, estimated, metrics, verdict, unknowns, untrained, tested)
         groups = {
-            "error": {name: _noted(e, reference, untrained) for name, e in measured.items()},
+            "error": {name: _noted(e, reference, untrained) for name, e in done.measured.items()},
+            "instances": _of_instances(tested),
             "error_estimate": {
                 "error": estimated.error,
                 "unknown": estimated.unknowns,
@@ -121,6 +148,23 @@ def conclude(
         results.replace({name: group for name, group in groups.items() if group})
     results.replace({"timing": {**clock.phases, "duration": clock.seconds, "process": clock.total_seconds}})
     return done
+
+
+def errors_of_instances(objective: Objective) -> dict[int, dict[str, Errors]]:
+    """The errors of the test instances of a family by seed; {} for the model of one problem."""
+    instances = objective.at.held_out("test")
+    if not instances:
+        return {}
+    each = FamilyComparison(instances, objective).each(objective)
+    return {instance.seed: errors for instance, errors in zip(instances, each, strict=True)}
+
+
+def _of_instances(tested: Mapping[int, Mapping[str, Errors]]) -> dict[str, Any]:
+    """The seeds (I,) and the errors (I,) by field."""
+    if not tested:
+        return {}
+    names = next(iter(tested.values()))
+    return {"seed": list(tested), "error": {n: [e[n].relative_l2 for e in tested.values()] for n in names}}
 
 
 def unknowns_of(objective: Objective) -> dict[str, float]:

@@ -117,7 +117,7 @@ class Run:
         self.weighting.load_state_dict(state["weighting"])
         self.progress = Progress(**state["progress"])
         torch.set_rng_state(state["generator"].cpu())
-        objective.resume(stage.sampler.batch, stage.sampler.factors())
+        objective.resume(stage.sampler.batch, stage.sampler.factors(), max(0, self.progress.stage_step - 1))
 
     @contextmanager
     def undone_if_interrupted(self, stage: Stage, objective: Objective) -> Iterator[None]:
@@ -203,7 +203,7 @@ def step(run: Run, stage: Stage, objective: Objective, observer: Observer) -> No
         points = stage.sampler.draw(number, stage.problem, objective)
     if objective.batch and not objective.is_at(points):
         observer.before_draw(run, objective)
-    objective.begin(points, stage.sampler.factors())
+    objective.begin(points, stage.sampler.factors(), number)
     with run.clock("training"):
         run.weighting.update(number, objective)
         stage.report.become(stage.optimizer.step(objective))

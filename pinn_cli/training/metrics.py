@@ -1,6 +1,6 @@
 """Errors of a prediction against the reference, and the metrics of the problem itself."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, inf, isnan
 from typing import Any
@@ -10,9 +10,11 @@ from torch import Tensor
 
 from pinn_cli.basics.errors import UsageError, user_method
 from pinn_cli.physics.domains.base import Domain
+from pinn_cli.physics.family import Family
 from pinn_cli.physics.problem import Problem
-from pinn_cli.physics.references import Reference
+from pinn_cli.physics.references import Reference, reference_of
 from pinn_cli.physics.references.base import counts
+from pinn_cli.training.family_residuals import FamilyResiduals
 from pinn_cli.training.objective import Objective
 
 NODES = 10_000  # at least this many points; 100 x 100 in two dimensions
@@ -62,9 +64,58 @@ class Comparison:
         `evaluate(names, X)` gives the prediction, {name: (N,)}, as `Objective.evaluate` does. A field that is zero
         everywhere has no relative error: NaN.
         """
-        values = evaluate(list(self.rows), self.X)
+        return self.errors_in(evaluate(list(self.rows), self.X))
+
+    def errors_in(self, values: Mapping[str, Tensor]) -> dict[str, Errors]:
+        """Errors of the prediction {name: (N,)} at these points."""
         return {name: compare(values[name].detach().cpu().double()[rows], self.truth[name][rows])
                 for name, rows in self.rows.items()}  # fmt: skip
+
+    def errors_of(self, objective: Objective) -> dict[str, Errors]:
+        """Errors of the prediction of an objective."""
+        return self.errors(objective.evaluate)
+
+
+def of_one(reference: Reference, objective: Objective) -> Comparison:
+    """The comparison of the problem of an objective."""
+    X = points_of_comparison(objective.problem.domain, reference).to(objective.device, objective.dtype)
+    return Comparison(reference, X)
+
+
+class FamilyComparison:
+    """References of several instances of a family. Each must have one, at the same points."""
+
+    def __init__(self, instances: Sequence[Family], objective: Objective) -> None:
+        self.instances, self.comparisons = list(instances), list[Comparison]()
+        for instance in instances:
+            reference = reference_of(instance)
+            assert reference is not None  # that of the family itself was found
+            self.comparisons.append(of_one(reference, objective))
+
+    def errors_of(self, objective: Objective) -> dict[str, Errors]:
+        """The means over the instances, and the largest difference of all."""
+        return mean_errors(self.each(objective))
+
+    def each(self, objective: Objective) -> list[dict[str, Errors]]:
+        """The errors of every instance, of which the basis functions are evaluated once."""
+        names, X = set(self.comparisons[0].rows), self.comparisons[0].X
+        shared = all(c.X is X or torch.equal(c.X, X) for c in self.comparisons)
+        if shared and names <= set(objective.problem.fields) and isinstance(objective.at, FamilyResiduals):
+            u = objective.at.fields_of(self.instances, X)
+            rows = [{name: u[name][i] for name in names} for i in range(len(self.instances))]
+            return [c.errors_in(row) for c, row in zip(self.comparisons, rows, strict=True)]
+        pairs = zip(self.comparisons, self.instances, strict=True)
+        return [c.errors(objective.of(instance).evaluate) for c, instance in pairs]
+
+
+def mean_errors(each: Sequence[Mapping[str, Errors]]) -> dict[str, Errors]:
+    """Means over instances, the largest difference of all, and the points of all."""
+    out = {}
+    for name in each[0]:
+        own = [errors[name] for errors in each]
+        relative, mean = (sum(values) / len(own) for values in ([e.relative_l2 for e in own], [e.mean for e in own]))
+        out[name] = Errors(relative, mean, max(e.maximum for e in own), sum(e.points for e in own))
+    return out
 
 
 def _counted(reference: Reference, X: Tensor) -> Tensor:

@@ -16,11 +16,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from pinn_cli.basics.errors import UsageError
 from pinn_cli.derivatives import Tape
 from pinn_cli.methods.contracts import Batch, Weights
+from pinn_cli.physics.family import Family
 from pinn_cli.physics.problem import Constraint, Problem
 from pinn_cli.physics.scales import Scale, natural_units
 from pinn_cli.training import jacobian
+from pinn_cli.training.family_model import FamilyModel
+from pinn_cli.training.family_residuals import FamilyResiduals
 from pinn_cli.training.jacobian import ConstraintRows, Linearisation, rows_of
 from pinn_cli.training.residuals import Engine, Residuals
 
@@ -57,12 +61,13 @@ class Objective:
         units: Mapping[str, float] | None = None,
     ):
         self.problem, self.model, self.engine, self.weighting = problem, model, engine, weighting
-        self.at = Residuals(problem, model, engine)
+        self.at = residuals_of(problem, model, engine)
         self.check: Callable[[], None] = lambda: None
         self.constraints: dict[str, Constraint] = self.at.constraints
         self.units = {name: float((units or {}).get(name, 1.0)) for name in self.constraints}
         self.stated = {name: float((weights or {}).get(name, 1.0)) for name in self.constraints}
         self.base = {name: weight / self.units[name] ** 2 for name, weight in self.stated.items()}
+        self.at.base = self.base
         self.names = [n for n, p in model.named_parameters() if p.requires_grad]
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.columns = jacobian.columns_of(self.parameters)
@@ -100,17 +105,29 @@ class Objective:
         """Whether these tensors are the points of this step."""
         return batch.keys() == self.batch.keys() and all(batch[name] is self.batch[name] for name in batch)
 
-    def begin(self, batch: Batch, factors: Batch | None = None) -> None:
-        self.points_changed = not self.is_at(batch)
+    def begin(self, batch: Batch, factors: Batch | None = None, step: int = 0) -> None:
+        others = self.at.begin(step)
+        self.points_changed = not self.is_at(batch) or others
         if self.points_changed:
             self.at.kept.clear()
-        self.batch, self.factors, self._weights = batch, factors or {}, None
+        self.batch, self.factors, self._weights = batch, self.at.spread(factors or {}), None
 
-    def resume(self, batch: Batch, factors: Batch | None = None) -> None:
+    def resume(self, batch: Batch, factors: Batch | None = None, step: int = 0) -> None:
         """Take the points of the last step before a checkpoint with their factors, and the residuals there."""
+        self.at.begin(step)
         self.at.kept.clear()
-        self.batch, self.factors, self._weights = batch, factors or {}, None
+        self.batch, self.factors, self._weights = batch, self.at.spread(factors or {}), None
         self.latest = {name: r.detach() for name, r in self.residuals().items()}
+
+    def of(self, problem: Problem) -> "Objective":
+        """That of the solution of `problem`: this one, or of a model of a family that of an instance."""
+        with torch.no_grad():
+            model = self.at.solution(problem)
+        if model is self.model:
+            return self
+        alone = Objective(problem, model, self.engine, self.weighting, self.stated, self.units)
+        alone.begin(self.batch)
+        return alone
 
     # --- residuals ------------------------------------------------------------------------------------------------
 
@@ -151,7 +168,7 @@ class Objective:
         return self._weigh(self.latest) if self._weights is None else self._weights
 
     def _weigh(self, residuals: Batch) -> dict[str, float | Tensor]:
-        factors = self.weighting(self.batch, residuals)
+        factors = self.weighting(self.at.spread(self.batch), residuals)
         weights = {name: self.base[name] * factors.get(name, 1.0) for name in self.constraints if name in self.batch}
         self._weights = weights | {name: f * weights[name] for name, f in self.factors.items()}
         return self._weights
@@ -252,6 +269,15 @@ class Objective:
     def place(self, theta: Tensor) -> None:
         for p, columns in zip(self.parameters, self.columns, strict=True):
             p.copy_(theta[columns].view_as(p))
+
+
+def residuals_of(problem: Problem, model: nn.Module, engine: Engine) -> Residuals:
+    """The residuals of a problem for a model, which says if they are those of a family."""
+    if isinstance(model, FamilyModel):
+        if not isinstance(problem, Family):
+            raise UsageError(f"a model of a family: found {type(problem).__name__}; expected a family of equations")
+        return FamilyResiduals(problem, model, engine)
+    return Residuals(problem, model, engine)
 
 
 def units_of(problem: Problem, scales: Mapping[str, Scale] | None) -> dict[str, float]:

@@ -22,7 +22,7 @@ from pinn_cli.training.console import Console
 from pinn_cli.training.diagnostic_records import DiagnosticRecords
 from pinn_cli.training.estimate_records import EstimateRecords
 from pinn_cli.training.loop import Run
-from pinn_cli.training.metrics import Comparison, own_metrics, points_of_comparison
+from pinn_cli.training.metrics import Comparison, FamilyComparison, of_one, own_metrics
 from pinn_cli.training.objective import Objective
 
 FLUSH = 2.0  # seconds between batches of rows
@@ -46,7 +46,7 @@ class Recorder:
         steps = list(self.results.read_history().get("step", []))
         self._last_row = int(steps[-1]) if len(steps) else 0
         self._compared: tuple[Problem | None, Reference | None] = (None, None)  # a problem and its reference
-        self._comparison: Comparison | None = None  # with it
+        self._comparison: Comparison | FamilyComparison | None = None  # with it, or with those of a family
         self.stages: list[str] = [str(name) for name in self.results.read("stages").get("", [])]
 
     def say(self, text: str) -> None:
@@ -120,7 +120,7 @@ class Recorder:
             self.results.replace({"stages": self.stages})
         with run.clock("evaluation"):
             comparison = self._comparison_with(stage.problem, objective)
-            found = comparison.errors(objective.evaluate) if comparison else {}
+            found = comparison.errors_of(objective) if comparison else {}
             metrics = own_metrics(stage.problem, objective)
         progress.error = max((e.judged for e in found.values()), default=math.inf)
         measured = {"error": {name: e.relative_l2 for name, e in found.items()}, "metric": metrics}
@@ -137,12 +137,15 @@ class Recorder:
             self._compared, self._comparison = (problem, reference_of(problem)), None
         return self._compared[1]
 
-    def _comparison_with(self, problem: Problem, objective: Objective) -> Comparison | None:
-        """The reference at its own points or on a grid; computed once, so features at these points can be kept."""
+    def _comparison_with(self, problem: Problem, objective: Objective) -> Comparison | FamilyComparison | None:
+        """The reference at its own points or on a grid; computed once, so features at these points can be kept.
+
+        Of a family, the references of the instances that it is measured on.
+        """
         reference = self._reference(problem)
         if reference is not None and self._comparison is None:
-            X = points_of_comparison(problem.domain, reference).to(objective.device, objective.dtype)
-            self._comparison = Comparison(reference, X)
+            instances = objective.at.held_out("validation")
+            self._comparison = FamilyComparison(instances, objective) if instances else of_one(reference, objective)
         return self._comparison
 
 
@@ -152,7 +155,7 @@ def row(stage: Stage, objective: Objective, weighting: Weighting) -> dict[str, f
     losses = {f"loss/{name}": value for name, value in objective.losses().items()}
     weights = {f"weight/{name}": _mean(w) for name, w in objective.weights.items()}
     unknowns = {f"unknown/{name}": p.detach() for name, p in objective.unknowns.items()}
-    own = {**stage.sampler.values(), **weighting.values()}
+    own = {**stage.sampler.values(), **weighting.values(), **objective.at.values()}
     return {name: float(value) for name, value in {**values, **losses, **weights, **own, **unknowns}.items()}
 
 

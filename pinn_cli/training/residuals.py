@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from pinn_cli.derivatives import Tape
 from pinn_cli.derivatives.keys import Key
 from pinn_cli.methods.contracts import Batch
+from pinn_cli.physics.family import Family
 from pinn_cli.physics.points import trial_points
 from pinn_cli.physics.problem import Problem
 from pinn_cli.physics.symbols import Place, Symbol
@@ -43,6 +44,8 @@ class Residuals:
     compiled.
     """
 
+    of_one_problem = True  # False: of several instances of a family at once (`family_residuals.py`)
+
     def __init__(self, problem: Problem, model: nn.Module, engine: Engine, imposed: Collection[str] | None = None):
         self.problem, self.model, self.engine = problem, model, engine
         self.compiling: Callable[[], AbstractContextManager[None]] | None = None
@@ -51,6 +54,7 @@ class Residuals:
         self.function = partial(model, kept=self.kept) if getattr(model, "frozen", False) else model
         self.unknowns: dict[str, Tensor] = dict(getattr(model, "unknowns", {}))
         self.constraints = {c.name: c for c in problem.constraints() if c.name not in met}
+        self.base: Mapping[str, float] = {}  # weights of squares by constraint, for a model that solves equations
         self.dimension = len(problem.coordinates)
         self._zero = (0,) * self.dimension
         self._engines: dict[Group, Derivatives] = {}
@@ -59,6 +63,26 @@ class Residuals:
     def serves(self, problem: Problem, model: nn.Module, compiled: bool) -> bool:
         """Whether these are the residuals of this problem and model, compiled or not."""
         return self.problem is problem and self.model is model and (self.compiling is not None) == compiled
+
+    def begin(self, step: int) -> bool:
+        """Whether the equations of this step of the stage are others than those of the step before."""
+        return False
+
+    def spread(self, values: Batch) -> Batch:
+        """Numbers of points by constraint, as often as there are residuals of each point."""
+        return values
+
+    def values(self) -> Mapping[str, float]:
+        """Columns for the history, by name."""
+        return {}
+
+    def held_out(self, which: str) -> Sequence[Family]:
+        """The instances of a family on which the model is measured: `validation` while it is trained, then `test`."""
+        return []
+
+    def solution(self, problem: Problem) -> nn.Module:
+        """The model of this problem: that of these residuals, or of a family that of an instance."""
+        return self.model
 
     def __call__(self, batch: Batch) -> tuple[Batch, Batch]:
         """r (N,) and mean r^2 by constraint at the points of a batch."""

@@ -3,6 +3,7 @@
 from functools import cache
 
 import pytest
+from omegaconf import OmegaConf
 
 from pinn_cli.configuration import catalogue
 from pinn_cli.configuration.build import Builder
@@ -17,6 +18,8 @@ NEEDED = {  # settings that have no value until the user gives one, and a recipe
     "random_features": ["recipe=random_features"],
     "random_fourier_features": ["recipe=random_features"],
     "sine": ["recipe=random_features"],
+    "constrained": ["recipe=hard_constraints/convection"],
+    "deeponet": ["recipe=hard_constraints/convection_soft"],
     "continuation": ["strategy.continuation.coefficient=k", "strategy.continuation.through=[1]"],
     "pseudo_time": ["strategy.pseudo_time.evolves={pde: u}"],
 }
@@ -65,8 +68,11 @@ def test_the_command_line_counts_more_than_a_recipe_and_a_recipe_more_than_the_d
     problem = [] if "/" in recipe else ["problem=helmholtz"]
     double = ("accurate", "corrected", "random_features", "random_features_in_time", "adapted_features_in_time",
               "failure_modes/expressivity")  # fmt: skip
-    assert composed(f"recipe={recipe}", *problem).dtype == ("float64" if recipe in double else "float32")
-    assert compose([f"recipe={recipe}", *problem, "dtype=float64", "architecture.width=7"]).architecture.width == 7
+    family = recipe.startswith("hard_constraints/")  # its network is made of another one
+    assert composed(f"recipe={recipe}", *problem).dtype == ("float64" if family or recipe in double else "float32")
+    key = "architecture.basis.width" if family else "architecture.width"
+    config = compose([f"recipe={recipe}", *problem, "dtype=float64", f"{key}=7"])
+    assert OmegaConf.select(config, key) == 7
 
 
 def test_published_recipes_are_the_published_runs():

@@ -4,7 +4,7 @@ Validation, the attributes `description` and `units` of each dataset, and the ta
 it; ``python benchmarks/tables.py`` writes those tables.
 
 `<x>` in a name stands for any text. The first entry whose name fits counts. Axes: R rows or records, N points,
-D coordinates, K stages, S runs of a sweep; "..." stands for any further axes.
+D coordinates, K stages, S runs of a sweep, I instances of a family; "..." stands for any further axes.
 """
 
 import re
@@ -103,6 +103,9 @@ DATASETS = (  # problems are dimensionless as typed, so only times have a unit o
           "relative L2 error |u - reference| / |reference| on the reference points; attributes mean_absolute, "
           "max_absolute, reference_error (error of the reference itself), points (how many counted); extrapolated_from "
           "(the time from which on no window was trained) if a run has stopped on the way"),
+    Entry("instances/seed", INTEGER, ("I",), "1", "seeds of the test instances, where a whole family was trained"),
+    Entry("instances/error/<field>", NUMBER, ("I",), "1",
+          "relative L2 error of this field for each of them; error/<field> is then their mean"),
     Entry("error_estimate/error/<field>", NUMBER, (), "1",
           "estimated relative L2 error |du| / |u + du|, without a reference, on the points of fields/points"),
     Entry("error_estimate/explained", NUMBER, (), "1",

@@ -1,0 +1,116 @@
+"""Runs that train all instances of a family at once, by the command line: results, resume, prediction, refusals."""
+
+from contextlib import chdir
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pinn_cli import cli, load
+from pinn_cli.basics.errors import UsageError
+from pinn_cli.records.results import Results
+from tests.run_files import assert_same_run
+
+FAMILIES = ["convection_family", "helmholtz_family", "reaction_family", "burgers_family", "darcy", "darcy_smooth"]
+SMALL = ["dtype=float64", "optimizer=adam", "sampler=[uniform]", "sampler.uniform.every=1", "weighting=[fixed]",
+         "points.interior=24", "points.face=8", "architecture.functions=5", "architecture.instances=2",
+         "architecture.validation=1", "architecture.test=2", "architecture.basis.width=6",
+         "architecture.basis.depth=1", "figures=off", "threads=1", "record.every=1"]  # fmt: skip
+WAYS = {
+    "constrained": ["architecture=constrained", "architecture.points.interior=40", "architecture.points.face=10"],
+    "deeponet": ["architecture=deeponet", "architecture.branch_width=8", "architecture.sensors=9"],
+}
+
+
+def words(problem: str, way: str, *more: str) -> list[str]:
+    return ["train", f"problem={problem}", *WAYS[way], *SMALL, *more]
+
+
+@pytest.fixture(autouse=True)
+def in_own_folder(own_folder: Path) -> None:
+    """Every test has a working directory of its own."""
+
+
+@pytest.fixture(scope="module", params=WAYS)
+def whole(request, tmp_path_factory):
+    """Four steps at once, and which way they were trained."""
+    with chdir(tmp_path_factory.mktemp("trained")):
+        assert cli.main(words("helmholtz_family", request.param, "stop.steps=4", "folder=whole")) == 0
+        return Path("whole").resolve(), request.param
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("problem", FAMILIES[:3])
+def test_every_family_trains_in_both_ways(problem, way, capsys):
+    assert cli.main(words(problem, way, "stop.steps=2", "folder=run")) == 0
+    assert "mean over 2 test instances" in capsys.readouterr().out
+    results = Results(Path("run/results.h5"))
+    loss = results.read_history()["loss/total"]
+    assert len(loss) == 2
+    assert np.isfinite(loss).all()
+    instances, error = results.read("instances"), results.read("error")
+    assert list(instances["seed"]) == [0, 1]
+    assert float(error["u"]) == pytest.approx(np.mean(instances["error/u"]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("problem", FAMILIES[3:])
+def test_the_larger_families_train_in_both_ways(problem, way, capsys):
+    test_every_family_trains_in_both_ways(problem, way, capsys)
+
+
+def test_a_run_over_a_family_resumes_to_the_same_bits(whole):
+    folder, way = whole
+    assert cli.main(words("helmholtz_family", way, "stop.steps=2", "folder=parts")) == 0
+    assert cli.main(["resume", "parts", "stop.steps=4"]) == 0
+    assert_same_run(folder, Path("parts"))
+
+
+def test_any_instance_is_predicted(whole):
+    folder, _ = whole
+    assert cli.main(["predict", str(folder), "--grid", "3x4", "--out", "u.npz", "--instance", "7"]) == 0
+    u = load(folder, instance=7)
+    assert u.problem.seed == 7
+    x, y = np.meshgrid(np.linspace(-1, 1, 3), np.linspace(-1, 1, 4), indexing="ij")
+    np.testing.assert_allclose(np.load("u.npz")["u"], u(x=x, y=y), rtol=1e-12, atol=1e-12)
+    assert not np.allclose(load(folder)(x=x, y=y), u(x=x, y=y))
+    assert u(x=0.1, y=0.2, derivatives="residual/pde").shape == ()
+
+
+def test_a_prediction_has_the_error_that_the_results_tell(whole):
+    folder, _ = whole
+    u = load(folder, instance=1)
+    x, y = np.meshgrid(np.linspace(-1, 1, 100), np.linspace(-1, 1, 100), indexing="ij")
+    truth = u.problem.exact(*(u.objective.parameters[0].new_tensor(c.ravel()) for c in (x, y))).numpy()
+    error = np.linalg.norm(u(x=x, y=y).ravel() - truth) / np.linalg.norm(truth)
+    assert error == pytest.approx(Results(folder / "results.h5").read("instances")["error/u"][1], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (["optimizer=levenberg_marquardt"], "optimizer=levenberg_marquardt: it needs the rows of the Jacobian"),
+        (["diagnostics=[ntk_spectrum]"], "diagnostics=ntk_spectrum: it looks at one solution"),
+        (["problem=helmholtz"], "type a problem that is one (pinn list problems)"),
+        (["record.estimated_error=1"], "record.estimated_error"),
+        (["strategy=[time_marching]", "strategy.time_marching.length=0.5"], "found Window"),
+    ],
+)  # fmt: skip
+def test_what_needs_one_solution_is_refused_in_one_line(more, says, capsys):
+    typed = [word for word in SMALL if not (more[0].startswith("optimizer") and word == "optimizer=adam")]
+    assert cli.main(["train", "problem=convection_family", *WAYS["constrained"], *typed, "stop.steps=1", *more]) == 2
+    assert says in capsys.readouterr().err
+    assert not Path("outputs").exists()
+
+
+def test_a_network_of_one_problem_has_no_other_instance(here):
+    small = ["points.interior=16", "points.face=8", "architecture.width=4", "figures=off", "compile=off"]
+    assert cli.main(["train", "problem=convection_family", *small, "stop.steps=1", "folder=one"]) == 0
+    with pytest.raises(UsageError, match="was trained for one problem alone"):
+        load("one", instance=3)
+
+
+def test_an_instance_that_no_set_has_is_refused(whole):
+    with pytest.raises(UsageError, match="expected a whole number from 0"):
+        load(whole[0], instance=-1)
