@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import torch
@@ -26,6 +26,7 @@ from pinn_cli.training.objective import Objective
 from pinn_cli.training.residuals import AT_ONCE
 
 PROBE = 16  # points at which the memory of a step is measured
+BESIDE = 2048  # the same where a step solves equations at points of its own
 FEW, TIMED = 16, 512  # points of every constraint at which the evaluations of a step are timed
 PIECE = 1e8  # bytes of J that are formed at a time
 OPERATIONS = 5e8  # of the factorisation that is timed
@@ -134,7 +135,7 @@ class StepCost:
             peaks = [min(n, most) * model.per_point(i, _linearisation)[0] for i, n in enumerate(totals)]
             step = max(sum(peaks) if optimizer.at_once is None else kept + sum(peaks), kept + workspace)
         else:
-            step = sum(needed(_gradient)) + workspace
+            step = sum(needed(_gradient)) + model.at_any_points + workspace
         fresh = [min(candidates * n, AT_ONCE) * model.per_point(i, _residuals)[0] for i, n in enumerate(totals)]
         return max(step, *fresh)
 
@@ -184,6 +185,13 @@ class _Model:
         self.size = objective.dtype.itemsize
         self.per_point = cache(self._per_point)
 
+    @cached_property
+    def at_any_points(self) -> float:
+        """Bytes that a step takes besides those of its points: a solve at points of the model's own."""
+        if self.objective.at.of_one_problem:
+            return 0.0
+        return self._peak(0, 1, _gradient)[0]
+
     def columns(self, optimizer: Optimizer) -> list[slice]:
         """The places of the parameters that the optimizer trains: all, or the output layer and the unknowns."""
         objective, last = self.objective, self.objective.output_layer
@@ -225,14 +233,23 @@ class _Model:
     def _per_point(self, group: int, compute: Callable[[Objective], Any]) -> tuple[float, float]:
         """Bytes of one point of a group of constraints: at the peak, and kept by the result."""
         names, objective = self.groups[group], self.objective
-        X = trial_points(objective.problem, objective.constraints[names[0]].region, PROBE)[:PROBE]
-        objective.begin(dict.fromkeys(names, X.to(objective.device, objective.dtype)))
         if compute is _linearisation and not objective.engine.taped:  # one row after the other, then all in one tensor
             rows = float(len(names) * self.parameters * self.size)
             return self._per_point(group, _gradient)[0] + 2 * rows, rows
-        peak, kept, _ = measured(lambda: compute(objective))
+        if not objective.at.of_one_problem:  # so many that they, and not the solve, are the peak
+            (few, few_kept, m), (many, many_kept, n) = (self._peak(group, k * BESIDE, compute) for k in (1, 2))
+            return max(0, many - few) / (n - m), max(0, many_kept - few_kept) / (n - m)
+        peak, kept, n = self._peak(group, PROBE, compute)
         constant = 0 if compute is _residuals else self.parameters * self.size  # a gradient has this at any points
-        return max(0, peak - constant) / len(X), kept / len(X)
+        return max(0, peak - constant) / n, kept / n
+
+    def _peak(self, group: int, points: int, compute: Callable[[Objective], Any]) -> tuple[int, int, int]:
+        """Bytes at a few points of a group of constraints, at the peak and kept by the result, and their number."""
+        names, objective = self.groups[group], self.objective
+        X = trial_points(objective.problem, objective.constraints[names[0]].region, points)[:points]
+        objective.begin(dict.fromkeys(names, X.to(objective.device, objective.dtype)))
+        peak, kept, _ = measured(lambda: compute(objective))
+        return peak, kept, len(X)
 
 
 def _residuals(objective: Objective) -> None:

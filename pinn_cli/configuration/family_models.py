@@ -1,6 +1,6 @@
 """The model of a family of equations, and what it cannot be combined with."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TypeGuard
 
 import torch
@@ -78,24 +78,32 @@ class _Plain:
 
 
 def refuse_beside_a_family(
-    objective: Objective, phases: Mapping[str, Optimizer], sampler: Sampler, others: Sequence[str]
+    objective: Objective, phases: Mapping[str, Optimizer], diagnostics: Collection[str]
 ) -> None:
     """Refuse what needs a single solution, while several instances are trained at once (UsageError)."""
     if objective.at.of_one_problem:
         return
     name = type(objective.model.network).__name__
-    for key, optimizer in phases.items():
-        if optimizer.least_squares:
-            raise UsageError(
-                f"optimizer={key}: it needs the rows of the Jacobian, and {name} has none; type optimizer=adam or "
-                "optimizer=lbfgs"
-            )
-    if others:
-        raise UsageError(f"{others[0]}: it looks at one solution, and {name} trains several instances; leave it out")
-    if any(isinstance(w, torch.Tensor) and w.ndim for w in objective.weights.values()) or sampler.factors():
+    for key in (key for key, optimizer in phases.items() if optimizer.least_squares):
         raise UsageError(
-            f"{name} trains several instances, and points have no weights of their own; type weighting=fixed and a "
-            "plain sampler, e.g. sampler=[uniform]"
+            f"optimizer={key}: it needs the rows of the Jacobian, and {name} has none; type optimizer=adam or "
+            "optimizer=lbfgs"
+        )
+    for key in diagnostics:
+        raise UsageError(
+            f"diagnostics={key}: it looks at one solution, and {name} trains several instances; type diagnostics=[]"
+        )
+
+
+def refuse_weights_of_points(objective: Objective, sampler: Sampler) -> None:
+    """Refuse points that count more than others, while several instances share them (UsageError)."""
+    if objective.at.of_one_problem:
+        return
+    weighted = any(isinstance(w, torch.Tensor) and w.ndim for w in objective.weights.values())
+    if weighted or sampler.factors():
+        raise UsageError(
+            f"{type(objective.model.network).__name__} trains several instances, which share their points, and a point "
+            "has no weight of its own; type weighting=[fixed] sampler=[uniform]"
         )
 
 

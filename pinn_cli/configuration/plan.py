@@ -14,7 +14,7 @@ from pinn_cli.configuration import device
 from pinn_cli.configuration.assemble import Parts
 from pinn_cli.configuration.build import keywords_of
 from pinn_cli.configuration.cost import SLOW, Factorisation, StepCost, refuse_too_large, streams_of
-from pinn_cli.configuration.family_models import refuse_beside_a_family
+from pinn_cli.configuration.family_models import refuse_beside_a_family, refuse_weights_of_points
 from pinn_cli.configuration.instances import described_fields, instance_of
 from pinn_cli.methods.contracts import Stage
 from pinn_cli.physics.problem import Problem
@@ -32,20 +32,20 @@ def preview(parts: Parts) -> Objective:
     """
     try:
         stage = first_stage(parts)
+        units = units_of(stage.problem, parts.scales)
+        objective = Objective(stage.problem, stage.model, parts.engine, parts.weighting, parts.weights, units)
+        refuse_beside_a_family(objective, {p.name: p.optimizer() for p in parts.schedule}, parts.diagnostics)
         memory = StepCost(stage, parts)
         refuse_too_large(memory, parts)
         parts.step_memory.update({phase.name: memory.of(phase) for phase in parts.schedule})
         parts.step_shape.update({phase.name: memory.shape(phase) for phase in parts.schedule})
         parts.step_seconds.update({phase.name: partial(memory.seconds, phase) for phase in parts.schedule})
-        units = units_of(stage.problem, parts.scales)
-        objective = Objective(stage.problem, stage.model, parts.engine, parts.weighting, parts.weights, units)
         parts.weighting.begin_stage(stage.problem)
         stage.sampler.begin_stage(stage.problem)
         points = stage.sampler.draw(0, stage.problem, objective)
         objective.begin(points, stage.sampler.factors())
-        phases = {phase.name: phase.optimizer() for phase in parts.schedule}
-        refuse_beside_a_family(objective, phases, stage.sampler, [f"diagnostics={name}" for name in parts.diagnostics])
         with torch.no_grad():
+            refuse_weights_of_points(objective, stage.sampler)
             refuse_not_finite(objective)
         for phase in parts.schedule:
             phase.optimizer().refuse(objective)
@@ -174,9 +174,11 @@ def _constraints(parts: Parts, objective: Objective, width: int | None) -> list[
 
 
 def _settings(node: Mapping[Any, Any]) -> str:
-    return _pairs(
-        {str(key): value for key, value in node.items() if not str(key).startswith("_") and value is not None}
-    )
+    """The settings of a part; one that is a part itself by its class and its settings."""
+    pairs = {str(key): value for key, value in node.items() if not str(key).startswith("_") and value is not None}
+    parts = {key: value for key, value in pairs.items() if isinstance(value, Mapping) and "_target_" in value}
+    shown = {key: f"{str(part['_target_']).rpartition('.')[2]} ({_settings(part)})" for key, part in parts.items()}
+    return _pairs(pairs | shown)
 
 
 def _network(node: DictConfig, network: Any) -> str:

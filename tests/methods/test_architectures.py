@@ -120,6 +120,14 @@ def test_deterministic_features_are_periodic_to_rounding_in_double():
     assert (left - right).abs().item() < 1e-13
 
 
+def test_each_input_may_have_a_scale_of_its_own():
+    torch.manual_seed(0)
+    both = Fourier(2, 1, features=4000, scale=[5.0, 0.5]).frequencies
+    torch.manual_seed(0)
+    one = Fourier(2, 1, features=4000, scale=5.0).frequencies
+    torch.testing.assert_close(both, one * torch.tensor([1.0, 0.1]))
+
+
 def test_random_features_have_the_stated_scale_and_are_not_trained():
     torch.manual_seed(0)
     network = Fourier(2, 1, features=4000, scale=5.0)

@@ -92,6 +92,7 @@ def test_a_prediction_has_the_error_that_the_results_tell(whole):
     [
         (["optimizer=levenberg_marquardt"], "optimizer=levenberg_marquardt: it needs the rows of the Jacobian"),
         (["diagnostics=[ntk_spectrum]"], "diagnostics=ntk_spectrum: it looks at one solution"),
+        (["weighting=[causal]"], "a point has no weight of its own"),
         (["problem=helmholtz"], "type a problem that is one (pinn list problems)"),
         (["record.estimated_error=1"], "record.estimated_error"),
         (["strategy=[time_marching]", "strategy.time_marching.length=0.5"], "found Window"),

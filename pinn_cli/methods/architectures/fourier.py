@@ -8,13 +8,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pinn_cli.methods.architectures.layers import activation as named
-from pinn_cli.methods.architectures.layers import stack
+from pinn_cli.methods.architectures.layers import per_input, stack
 
 
 class Fourier(nn.Module):
     """An MLP on [cos Z, sin Z], and on X itself if `keep_inputs`, in one of two forms:
 
     random         Z = X B^T, with `features` rows b ~ N(0, scale^2), drawn once and not trained (Tancik et al., 2020);
+                   `scale` is one number, or one for each input;
     deterministic  `modes` given: Z holds pi k x_i for every mode k and coordinate i; on inputs scaled to [-1, 1] these
                    features alone are periodic, so keep the inputs unless the solution is.
 
@@ -25,14 +26,14 @@ class Fourier(nn.Module):
     frequencies: Tensor
 
     def __init__(self, inputs: int, outputs: int, width: int = 50, depth: int = 3, activation: str = "tanh",
-                 initialiser: str = "glorot_normal", features: int = 64, scale: float = 1.0,
-                 modes: Sequence[int] = (), keep_inputs: bool = False) -> None:
+                 initialiser: str = "glorot_normal", features: int = 64,
+                 scale: float | Sequence[float] = 1.0, modes: Sequence[int] = (), keep_inputs: bool = False) -> None:
         super().__init__()
         self.activation = named(activation)
         self.keep_inputs = keep_inputs
         # Whole numbers, which `forward` multiplies by pi: a pi rounded to float32 would stay so after `.double()`.
         self.unit = pi if modes else 1.0
-        B = _every_mode(modes, inputs) if modes else scale * torch.randn(features, inputs)
+        B = _every_mode(modes, inputs) if modes else per_input("scale", scale, inputs) * torch.randn(features, inputs)
         self.register_buffer("frequencies", B)
         self.layers = stack(2 * len(B) + inputs * keep_inputs, width, depth, outputs, initialiser, least=0)
 
