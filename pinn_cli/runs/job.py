@@ -21,6 +21,7 @@ from pinn_cli.configuration.settings import switch
 from pinn_cli.configuration.sources import Sources
 from pinn_cli.methods.contracts import Stage
 from pinn_cli.physics.doubts import doubts
+from pinn_cli.physics.family import Family
 from pinn_cli.physics.references import coverage, reference_of
 from pinn_cli.records.folder import CHECKPOINT, LOG, RESULTS
 from pinn_cli.records.provenance import now
@@ -167,9 +168,10 @@ class Job:
             )
             summary.errors = {name: error.relative_l2 for name, error in conclusion.measured.items()}
             summary.instances = conclusion.instances
-            summary.estimated = conclusion.estimates()
+            whose = f"instance {run.problem.seed}: " if isinstance(run.problem, Family) and conclusion.tested else ""
+            summary.estimated = [f"{whose}{line}" for line in conclusion.estimates()]
             summary.metrics = conclusion.metrics
-            summary.held_out, summary.verdict = conclusion.verdict.relative, str(conclusion.verdict)
+            summary.held_out, summary.verdict = conclusion.verdict.relative, f"{whose}{conclusion.verdict}"
             summary.unknowns = unknowns_of(objective) | spreads_of(objective)
         summary.apart = {phase: run.clock.phases[phase] for phase in APART if phase in run.clock.phases}
         if switch(self.config.figures) == "on":

@@ -15,7 +15,7 @@ def test_the_memory_of_a_solve_does_not_grow_with_the_points_that_are_trained():
     cost = StepCost(first_stage(parts), parts)
     few, many = cost.of(phase, {"interior": 100, "face": 100}), cost.of(phase, {"interior": 10_000, "face": 100})
     solve = cost.model_of(phase.name).at_any_points
-    assert solve > 800 * 10 * 8  # at least J at 800 points
+    assert solve > 1500 * 10 * 8  # at least J at 1500 points
     assert solve < few < 2 * solve
     per_point = (many - few) / 9_900
     assert 100 < per_point < 100_000
@@ -23,4 +23,4 @@ def test_the_memory_of_a_solve_does_not_grow_with_the_points_that_are_trained():
 
 def test_a_part_of_a_part_is_shown_by_its_class():
     config = read(["recipe=hard_constraints/convection"]).config
-    assert "basis=Fourier (width=80  depth=1" in _settings(config.architecture)
+    assert "basis=Fourier (width=200  depth=0" in _settings(config.architecture)

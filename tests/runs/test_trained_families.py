@@ -43,7 +43,9 @@ def whole(request, tmp_path_factory):
 @pytest.mark.parametrize("problem", FAMILIES[:3])
 def test_every_family_trains_in_both_ways(problem, way, capsys):
     assert cli.main(words(problem, way, "stop.steps=2", "folder=run")) == 0
-    assert "mean over 2 test instances" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "mean over 2 test instances" in shown
+    assert "guard     instance 0: " in shown
     results = Results(Path("run/results.h5"))
     loss = results.read_history()["loss/total"]
     assert len(loss) == 2

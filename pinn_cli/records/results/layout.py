@@ -72,7 +72,8 @@ DATASETS = (  # problems are dimensionless as typed, so only times have a unit o
           "held-out over trained rms residual; far above 1 means overfitting to the points"),
     Entry("history/error/<field>", NUMBER, ROW, "1",
           "relative L2 error of this field on the reference points of the stage's problem: in time marching of the "
-          "current window alone, also in the last one (error/<field> is that of all windows)"),
+          "current window alone, also in the last one (error/<field> is that of all windows); where a whole family is "
+          "trained, the mean over validation instances"),
     Entry("history/estimated_error/<name>", NUMBER, ROW, "1",
           "estimated relative L2 error of this field, or relative error of this trained coefficient"),
     Entry("history/estimate/explained", NUMBER, ROW, "1",
@@ -81,6 +82,9 @@ DATASETS = (  # problems are dimensionless as typed, so only times have a unit o
           "1: the estimated error may be trusted; 0: it is rough, a lower bound or no guide"),
     Entry("history/unexplained", NUMBER, ROW, "1",
           "strategy=correction: share of the residual at unseen points, before its first round, that is left"),
+    Entry("history/solver/<name>", NUMBER, ROW, "1",
+          "architecture=constrained, the last solve: steps, residual and condition, the largest of its instances, and "
+          "how many of them have not_converged"),
     Entry("history/metric/<name>", NUMBER, ROW, "1", "metric of the problem"),
     Entry("history/unknown/<name>", NUMBER, ROW, "1", "value of this trained coefficient"),
     Entry("history/alignment", NUMBER, ROW, "1", "alignment score of the gradients, from -1 (opposed) to 1 (parallel)"),
