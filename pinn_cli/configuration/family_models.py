@@ -8,7 +8,7 @@ from torch import nn
 
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.methods.architectures.family import FamilyNetwork
-from pinn_cli.methods.contracts import Batch, Optimizer, Sampler
+from pinn_cli.methods.contracts import Batch, Optimizer, Sampler, Stage
 from pinn_cli.methods.samplers.sobol import Sobol
 from pinn_cli.methods.seeds import seed_for
 from pinn_cli.physics.family import Family
@@ -75,6 +75,15 @@ class _Plain:
         self.problem = problem
         self.constraints = {c.name: c for c in problem.constraints() if c.name not in imposed}
         self.device, self.dtype = torch.device("cpu"), torch.float64
+
+
+def refuse_another_problem(stage: Stage, problem: Problem) -> None:
+    """Refuse a strategy that trains other problems: their instances are not those of the family (UsageError)."""
+    if isinstance(stage.model, FamilyModel) and stage.problem is not problem:
+        raise UsageError(
+            f"strategy: {type(stage.model.network).__name__} is trained for all instances of a family, and the "
+            "strategy trains other problems on the way; type strategy=[]"
+        )
 
 
 def refuse_beside_a_family(

@@ -14,7 +14,11 @@ from pinn_cli.configuration import device
 from pinn_cli.configuration.assemble import Parts
 from pinn_cli.configuration.build import keywords_of
 from pinn_cli.configuration.cost import SLOW, Factorisation, StepCost, refuse_too_large, streams_of
-from pinn_cli.configuration.family_models import refuse_beside_a_family, refuse_weights_of_points
+from pinn_cli.configuration.family_models import (
+    refuse_another_problem,
+    refuse_beside_a_family,
+    refuse_weights_of_points,
+)
 from pinn_cli.configuration.instances import described_fields, instance_of
 from pinn_cli.methods.contracts import Stage
 from pinn_cli.physics.problem import Problem
@@ -32,6 +36,7 @@ def preview(parts: Parts) -> Objective:
     """
     try:
         stage = first_stage(parts)
+        refuse_another_problem(stage, parts.problem)
         units = units_of(stage.problem, parts.scales)
         objective = Objective(stage.problem, stage.model, parts.engine, parts.weighting, parts.weights, units)
         refuse_beside_a_family(objective, {p.name: p.optimizer() for p in parts.schedule}, parts.diagnostics)

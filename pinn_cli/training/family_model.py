@@ -41,14 +41,6 @@ class FamilyModel(Model):
         self.family, self.points, self.seed = family, points, seed
         self.instance = lru_cache(KEPT)(family.instance)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "FamilyModel":
-        """A copy of its parameters; points, instances and family do not change, and are shared."""
-        copy = FamilyModel.__new__(FamilyModel)
-        memo[id(self)] = copy
-        shared = {name: self.__dict__[name] for name in ("family", "points", "instance")}
-        copy.__dict__.update({k: v if k in shared else deepcopy(v, memo) for k, v in self.__dict__.items()})
-        return copy
-
     def step_seeds(self, step: int) -> list[int]:
         """The seeds of the instances that are trained in a step."""
         network: Any = self.network

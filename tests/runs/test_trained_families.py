@@ -96,6 +96,8 @@ def test_a_prediction_has_the_error_that_the_results_tell(whole):
         (["diagnostics=[ntk_spectrum]"], "diagnostics=ntk_spectrum: it looks at one solution"),
         (["weighting=[causal]"], "a point has no weight of its own"),
         (["problem=helmholtz"], "type a problem that is one (pinn list problems)"),
+        (["strategy=[continuation]", "strategy.continuation.coefficient=beta", "strategy.continuation.through=[5]"],
+         "trains other problems on the way; type strategy=[]"),
         (["record.estimated_error=1"], "record.estimated_error"),
         (["strategy=[time_marching]", "strategy.time_marching.length=0.5"], "found Window"),
     ],
