@@ -211,7 +211,10 @@ RECIPES = sorted(
 )
 
 
-@pytest.mark.parametrize("recipe", [name for name in RECIPES if "/" in name or name == "adam"])
+OWN = "hard_constraints/"  # the work is published, these settings are not
+
+
+@pytest.mark.parametrize("recipe", [n for n in RECIPES if n == "adam" or ("/" in n and not n.startswith(OWN))])
 def test_a_published_recipe_has_raw_units(recipe):
     problem = [] if "/" in recipe and "expressivity" not in recipe else ["problem=helmholtz"]
     assert compose([*problem, f"recipe={recipe}"]).units == "raw"

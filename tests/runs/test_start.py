@@ -36,14 +36,19 @@ def runs() -> list[Path]:
     return sorted(path.parent for path in found if not path.parent.is_symlink())
 
 
+QUICK = {
+    "corrected": ["optimizer.levenberg_marquardt.steps=1", "strategy.correction.features=20"],
+    "hard_constraints": ["architecture.validation=1", "architecture.test=1"],  # each has a reference
+}
+
+
 @pytest.mark.parametrize("recipe", each(RECIPES, FAST))
 def test_every_recipe_runs_and_makes_every_tensor_on_its_device(recipe):
     problem = [] if "/" in recipe else ["problem=wave"]
     torch.set_default_device("meta")  # a tensor made without `device=` would lie there, and the run would fail
     try:
-        short = ["optimizer.levenberg_marquardt.steps=1", "strategy.correction.features=20"]
-        own = short if recipe == "corrected" else []
-        words = [f"recipe={recipe}", *problem, "device=cpu", "stop.steps=2", *own, *SMALL]
+        quick = QUICK.get(recipe.partition("/")[0], [])
+        words = [f"recipe={recipe}", *problem, "device=cpu", "stop.steps=2", *quick, *SMALL]
         assert cli.main(["train", *words]) == 0
     finally:
         torch.set_default_device(None)
@@ -225,8 +230,9 @@ def test_the_metrics_of_a_problem_are_in_every_row_at_the_end_and_in_tables(caps
     assert cli.main(["compare", "outputs/sweeps", "--runs"]) == 0
     head, *rows = capsys.readouterr().out.splitlines()
     assert head.split() == ["run", "seed", "error", "u", "steepest", "time", "steps", "status"]
-    assert {row.split()[3] for row in rows[:2]} == {f"{Results(r / 'results.h5').read('metrics')['steepest']:.2e}"
-                                                for r in runs()}
+    assert {row.split()[3] for row in rows[:2]} == {
+        f"{Results(r / 'results.h5').read('metrics')['steepest']:.2e}" for r in runs()
+    }
 
 
 def test_a_metric_that_has_no_value_does_not_end_the_run(capsys):
