@@ -43,7 +43,7 @@ LONGEST = 100  # characters of a line that is shown
 WAY = "put it back as it was, or go on with --changed"
 
 _active: list["Sources"] = []  # the innermost is last
-_loaded: set[str] = set()  # the names of all modules that were imported for a run
+_loaded: set[str] = set()  # all names under which modules were imported for a run
 
 
 @dataclass(frozen=True)
@@ -119,9 +119,11 @@ class Sources:
         problems = package.__dict__.pop("problems", None)
         sys.meta_path.insert(0, finder)
         _active.append(self)
+        known = set(sys.modules)
         try:
             yield
         finally:
+            _loaded.update(name for name in sys.modules.keys() - known if _loader(sys.modules[name]))  # also an alias
             _active.remove(self)
             sys.meta_path.remove(finder)
             for name in [name for name in _loaded if _loader(sys.modules.get(name), self)]:

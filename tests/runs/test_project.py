@@ -66,6 +66,14 @@ def test_modules_of_one_name_in_two_projects_are_not_confused(own_folder: Path, 
     assert peak(load(runs[1])) == 3.0
 
 
+def test_a_second_name_of_an_own_module_is_hidden_too(own_folder: Path) -> None:
+    assert main(["new", "problem", "mine"]) == 0
+    problem = Path("problems/mine.py")
+    problem.write_text(f"{problem.read_text()}\nimport sys\n\nsys.modules['nickname'] = sys.modules[__name__]\n")
+    assert main(["train", "problem=mine", *SMALL, "folder=run"]) == 0
+    assert not {"nickname", "problems.mine"} & sys.modules.keys()
+
+
 def test_a_run_keeps_its_text_after_the_module_was_edited(own_folder: Path, monkeypatch) -> None:
     run = new_project(own_folder / "one", monkeypatch, 2.0)
     assert peak(load(run)) == 2.0
