@@ -11,6 +11,7 @@ inside this package; in a checkout they lie beside it, and the parent folder is 
 from __future__ import annotations
 
 import os
+import warnings
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,14 +65,17 @@ def load(
 
     `run` is a path or any other name of a run: the unique beginning of its folder's name, ``latest``, ``SWEEP/17``.
     The problem is the recorded one, whatever has happened to its file since; with `changed` it is the file as it is
-    now. `instance` is the seed of an instance of the family that a network was trained for. Raises UsageError if there
-    is no such run or instance, if its file is damaged, or if the recorded text comes from somebody else (unless
-    `trust_source`: loading runs it).
+    now. `instance` is the seed of an instance of the family that a network was trained for. Warns if the network has
+    not solved it. Raises UsageError if there is no such run or instance, if its file is damaged, or if the recorded
+    text comes from somebody else (unless `trust_source`: loading runs it).
     """
     from pinn_cli.runs.load import load as load_folder  # imports torch
     from pinn_cli.studies.find import find
 
-    return load_folder(find(str(run)), trust_source, device, changed, instance)
+    solution = load_folder(find(str(run)), trust_source, device, changed, instance)
+    for note in solution.notes:
+        warnings.warn(note, stacklevel=2)
+    return solution
 
 
 def train(*words: str) -> Prediction:

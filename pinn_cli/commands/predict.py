@@ -1,6 +1,7 @@
 """Evaluate a trained network on a grid and write the values into a file."""
 
 import re
+import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
@@ -23,11 +24,13 @@ def run(arguments: Namespace) -> int:
     nodes = _nodes(arguments.grid)
     if arguments.out.suffix not in (".npz", ".h5"):
         raise UsageError(f"--out {arguments.out}: expected a file that ends in .npz or .h5")
-    from pinn_cli import load
+    from pinn_cli.runs.load import load
+    from pinn_cli.studies.find import find
 
-    solution = load(
-        arguments.run, trust_source=arguments.trust, changed=arguments.changed, instance=arguments.instance
-    )
+    folder = find(arguments.run)
+    solution = load(folder, trust_source=arguments.trust, changed=arguments.changed, instance=arguments.instance)
+    for note in solution.notes:
+        print(f"pinn: {note}", file=sys.stderr)
     arrays = solution.grid(nodes, [name for name in arguments.values.split(",") if name])
     _write(arguments.out, arrays)
     print(f"{arguments.out}  {'  '.join(f'{name} {array.shape}' for name, array in arrays.items())}")

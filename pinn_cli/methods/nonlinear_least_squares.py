@@ -44,7 +44,16 @@ EXACT = torch.float64
 EPS = torch.finfo(EXACT).eps
 
 GOES_ON, CONVERGED, IDLE, STUCK, LIMIT = range(-1, 4)  # how an instance ends: a place in REASONS
-REASONS = ("", "its steps make no progress", "no damping lowers its residual", "it needs more steps")
+LIMITED = "it needs more steps"
+REASONS = ("", "its steps make no progress", "no damping lowers its residual", LIMITED)
+
+
+class NotFinite(UsageError):
+    """The equations of the instance with this number are not finite where the steps begin."""
+
+    def __init__(self, instance: int) -> None:
+        super().__init__(f"the equations are not finite at the start of instance {instance}: pass another start")
+        self.instance = instance
 
 
 @dataclass(frozen=True)
@@ -175,8 +184,7 @@ class _Search:
         """Step until every instance has ended."""
         at = self.system.iterate(self.w.clone())
         if not bool(at.finite.all()):
-            first = int((~at.finite).nonzero()[0, 0])
-            raise UsageError(f"the equations are not finite at the start of instance {first}: pass another start")
+            raise NotFinite(int((~at.finite).nonzero()[0, 0]))
         none, number = torch.zeros_like(at.squares), torch.arange(len(at.w), device=at.w.device)
         left = _Instances(number, self.system, at, none, none, none, none, none.bool())
         while True:

@@ -169,9 +169,10 @@ class Job:
             summary.errors = {name: error.relative_l2 for name, error in conclusion.measured.items()}
             summary.instances = conclusion.instances
             whose = f"instance {run.problem.seed}: " if isinstance(run.problem, Family) and conclusion.tested else ""
-            summary.estimated = [f"{whose}{line}" for line in conclusion.estimates()]
+            judged = "" if conclusion.verdict.unsolved else whose  # it says itself which instances it means
+            summary.estimated = [*(f"{whose}{line}" for line in conclusion.estimates()), *conclusion.notes]
             summary.metrics = conclusion.metrics
-            summary.held_out, summary.verdict = conclusion.verdict.relative, f"{whose}{conclusion.verdict}"
+            summary.held_out, summary.verdict = conclusion.verdict.relative, f"{judged}{conclusion.verdict}"
             summary.unknowns = unknowns_of(objective) | spreads_of(objective)
         summary.apart = {phase: run.clock.phases[phase] for phase in APART if phase in run.clock.phases}
         if switch(self.config.figures) == "on":

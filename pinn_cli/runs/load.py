@@ -93,7 +93,10 @@ def _loaded(
     engine: Any = Piecewise(parts.engine) if isinstance(model, Marched) else parts.engine
     units = units_of(parts.problem, parts.scales)
     objective = Objective(parts.problem, model, engine, parts.weighting, parts.weights, units)
-    return Prediction(folder.absolute(), config, objective.of(_instance(objective, instance, folder)), loaded)
+    problem = _instance(objective, instance, folder)
+    failures = objective.at.unsolved([problem]) if isinstance(problem, Family) else {}
+    notes = [f"instance {seed} is not solved: {failure}" for seed, failure in failures.items()]
+    return Prediction(folder.absolute(), config, objective.of(problem), loaded, notes)
 
 
 def _instance(objective: Objective, seed: int | None, folder: Path) -> Problem:
@@ -120,6 +123,7 @@ class Prediction:
     config: DictConfig
     objective: Objective
     loaded: Loaded = (False, "cpu", False, None)  # the arguments of `load` behind the folder
+    notes: Sequence[str] = ()  # what is wrong with this solution, as far as is known
     _warned: bool = field(init=False, default=False)  # of points outside the domain
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -134,7 +138,7 @@ class Prediction:
         unknowns = [f"{name} = {value:.6g}" for name, value in self.unknowns.items()]
         known = [f"relative L2 error of {name} {scientific(float(value))}" for name, value in errors.items()]
         what = f"{', '.join(self.fields)} of {about['problem']} on {', '.join(limits)}"
-        return "; ".join([what, *unknowns, *known, f"run {self.folder}, {about['status']}"])
+        return "; ".join([what, *self.notes, *unknowns, *known, f"run {self.folder}, {about['status']}"])
 
     @property
     def problem(self) -> Problem:

@@ -43,7 +43,8 @@ class FamilyResiduals(Residuals):
         super().__init__(problem, model, engine)
         self.step = -1
         self.instances: list[Family] = []
-        self._known: tuple[Any, Tensor] | None = None  # the last coefficients without a gradient, and what they are of
+        self._known: tuple[Any, Tensor, Sequence[str]] | None = None  # the last coefficients without a gradient, of
+        # what they are, and what is wrong with each
         self.begin(0)
 
     def begin(self, step: int) -> bool:
@@ -62,6 +63,13 @@ class FamilyResiduals(Residuals):
     def held_out(self, which: str) -> list[Family]:
         count = {"validation": self.model.network.validation, "test": self.model.network.test}[which]
         return [self.model.instance(seed) for seed in SETS[which][: int(count)]]  # type: ignore[arg-type]
+
+    @torch.no_grad()
+    def unsolved(self, instances: Sequence[Family]) -> dict[int, str]:
+        self.coefficients(instances)
+        assert self._known is not None
+        pairs = zip(instances, self._known[2], strict=False)
+        return {instance.seed: failure for instance, failure in pairs if failure}
 
     def solution(self, problem: Problem) -> Model:
         assert isinstance(problem, Family)
@@ -87,7 +95,8 @@ class FamilyResiduals(Residuals):
         state = [(id(p), p._version) for p in (*self.model.parameters(), *self.model.buffers())]
         key = (state, list(map(id, instances)), dict(self.base))
         if self._known is None or self._known[0] != key:
-            self._known = key, solve(instances, lambda: self._solved(instances))  # type: ignore[operator]
+            w = solve(instances, lambda: self._solved(instances))  # type: ignore[operator]
+            self._known = key, w, list(self.model.network.failures())  # type: ignore[operator]
         return self._known[1]
 
     def _solved(self, instances: Sequence[Family]) -> list[PointwiseEquation]:

@@ -1,7 +1,7 @@
 """The end of a run: errors, fields, residuals and the verdict go into the results file."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isfinite, isnan
 from typing import Any, cast
 
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pinn_cli.basics.text import scientific
 from pinn_cli.methods.contracts import Batch
+from pinn_cli.physics.family import Family
 from pinn_cli.physics.points import fresh_points
 from pinn_cli.physics.problem import Problem
 from pinn_cli.physics.references import Reference, reference_of
@@ -39,6 +40,7 @@ class Conclusion:
     `unknowns` has |value - truth| and the truth of every trained coefficient whose true value the problem says.
     In the time that is `untrained` errors and metrics are those of an extrapolation; None: all has been trained.
     `tested` has the errors of each test instance of a family by its seed; all else is that of the run's own instance.
+    `notes` are lines on the training.
     """
 
     errors: dict[str, Errors]
@@ -48,6 +50,7 @@ class Conclusion:
     unknowns: dict[str, tuple[float, float]] = field(default_factory=dict)
     untrained: Untrained | None = None
     tested: dict[int, dict[str, Errors]] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
     @property
     def measured(self) -> dict[str, Errors]:
@@ -100,6 +103,7 @@ def conclude(
     results.replace({"network": objective.model.state_dict()})  # first, because what follows may fail
     with clock("evaluation"):
         tested = {} if reference is None else errors_of_instances(objective)
+        failures = failures_of(objective, problem, tested)
     objective = objective.of(problem)
     X = points_of_fields(problem, reference)
     untrained = untrained_from(problem, objective, windows)
@@ -111,11 +115,13 @@ def conclude(
         measured = {} if reference is None else Comparison(reference, X).errors(lambda names, _: known["prediction"])
         metrics = own_metrics(problem, objective)
         verdict = judge(problem, objective, estimated, seed, windows, doubts, advice, go_on)
+        verdict = replace(verdict, unsolved=unsolved(failures, tested))
         unknowns = errors_of_unknowns(problem, objective)
-        done = Conclusion(measured, estimated, metrics, verdict, unknowns, untrained, tested)
+        notes = unsolved_in_training(results)
+        done = Conclusion(measured, estimated, metrics, verdict, unknowns, untrained, tested, notes)
         groups = {
             "error": {name: _noted(e, reference, untrained) for name, e in done.measured.items()},
-            "instances": _of_instances(tested),
+            "instances": _of_instances(tested, failures),
             "error_estimate": {
                 "error": estimated.error,
                 "unknown": estimated.unknowns,
@@ -127,7 +133,7 @@ def conclude(
                     "at_once": estimated.at_once,
                     "trust": estimated.trust(verdict.solved),
                 }),
-                "lines": done.estimates(),
+                "lines": [*done.estimates(), *notes],
             },
             "metrics": metrics,
             "fields": known,
@@ -159,12 +165,44 @@ def errors_of_instances(objective: Objective) -> dict[int, dict[str, Errors]]:
     return {instance.seed: errors for instance, errors in zip(instances, each, strict=True)}
 
 
-def _of_instances(tested: Mapping[int, Mapping[str, Errors]]) -> dict[str, Any]:
-    """The seeds (I,) and the errors (I,) by field."""
+def failures_of(objective: Objective, problem: Problem, tested: Mapping[int, Any]) -> dict[int, str]:
+    """Why the network has not solved an instance, by its seed: the one of the run first, then those of the test."""
+    if objective.at.of_one_problem:
+        return {}
+    assert isinstance(problem, Family)
+    instances = objective.at.held_out("test") if tested else []
+    others = objective.at.unsolved(instances) if instances else {}
+    return objective.at.unsolved([problem]) | others
+
+
+def unsolved(failures: Mapping[int, str], tested: Mapping[int, Any]) -> str:
+    """The first failure in words, and how many more there are among the test instances; "" without one."""
+    if not failures:
+        return ""
+    (seed, failure), *others = failures.items()
+    more = f"; {len(others)} more of {len(tested)} test instances" if others else ""
+    return f"instance {seed}: {failure}{more}"
+
+
+def unsolved_in_training(results: Results) -> list[str]:
+    """How many rows of the history are of steps with an instance that was not solved; [] if none is."""
+    rows = results.read_history().get("solver/not_converged")
+    if rows is None or not (rows > 0).any():
+        return []
+    return [f"in {int((rows > 0).sum())} of {len(rows)} recorded steps an instance was not solved, and its gradient is "
+            "not that of a minimum: column solver/not_converged of the history"]  # fmt: skip
+
+
+def _of_instances(tested: Mapping[int, Mapping[str, Errors]], failures: Mapping[int, str]) -> dict[str, Any]:
+    """The seeds (I,), the errors (I,) by field, and why an instance is not solved (I,)."""
     if not tested:
         return {}
     names = next(iter(tested.values()))
-    return {"seed": list(tested), "error": {n: [e[n].relative_l2 for e in tested.values()] for n in names}}
+    return {
+        "seed": list(tested),
+        "error": {n: [e[n].relative_l2 for e in tested.values()] for n in names},
+        "failure": [failures.get(seed, "") for seed in tested],
+    }
 
 
 def unknowns_of(objective: Objective) -> dict[str, float]:

@@ -80,6 +80,10 @@ class Residuals:
         """The instances of a family on which the model is measured: `validation` while it is trained, then `test`."""
         return []
 
+    def unsolved(self, instances: Sequence[Family]) -> dict[int, str]:
+        """Why a network that solves equations has not solved some of these instances of a family, by their seeds."""
+        return {}
+
     def solution(self, problem: Problem) -> nn.Module:
         """The model of this problem: that of these residuals, or of a family that of an instance."""
         return self.model

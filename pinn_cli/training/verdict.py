@@ -52,6 +52,7 @@ class Verdict:
     advice     what may help where the equations do not hold, or not well enough; "": train longer
     reached    how far a run has come that has stopped between windows in time; "": to the end
     go_on      the command with which such a run goes on
+    unsolved   which instances of a family the network has not solved, and what to type; "": it has, or solves none
     """
 
     ratio: Mapping[str, float] = field(default_factory=dict)
@@ -67,6 +68,7 @@ class Verdict:
     windows: Mapping[Part, str] = field(default_factory=dict)
     reached: str = ""
     go_on: str = ""
+    unsolved: str = ""
 
     @property
     def larger(self) -> list[str]:
@@ -116,6 +118,8 @@ class Verdict:
                 f"not finite: {', '.join(undefined)} has no finite residual at some unseen points; look in its formula "
                 "for a division by 0, or a root or logarithm of a negative number"
             )
+        if self.unsolved:
+            return f"not solved: {self.unsolved}"
         if self.doubts:
             return f"not decided: {self.doubts[0]}"
         if self.broken:
@@ -185,6 +189,7 @@ def worst(verdicts: Sequence[Verdict]) -> Verdict:
         },
         reached=next((v.reached for v in verdicts if v.reached), ""),
         go_on=next((v.go_on for v in verdicts if v.go_on), ""),
+        unsolved=next((v.unsolved for v in verdicts if v.unsolved), ""),
     )
 
 

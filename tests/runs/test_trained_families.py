@@ -119,3 +119,39 @@ def test_a_network_of_one_problem_has_no_other_instance(here):
 def test_an_instance_that_no_set_has_is_refused(whole):
     with pytest.raises(UsageError, match="expected a whole number from 0"):
         load(whole[0], instance=-1)
+
+
+def test_an_instance_that_is_not_solved_is_never_silent(capsys):
+    """One Newton step is too few for a nonlinear equation, and least squares are not at their minimum."""
+    short = words("reaction_family", "constrained", "architecture.steps=1", "stop.steps=2", "folder=run")
+    assert cli.main(short) == 0
+    shown = capsys.readouterr().out
+    says = "instance 0: it needs more steps (residual "
+    guard = f"guard     not solved: {says}"
+    assert guard in shown
+    assert "train with architecture.steps=2; 1 more of 2 test instances" in shown
+    assert "in 2 of 2 recorded steps an instance was not solved" in shown
+    results = Results(Path("run/results.h5"))
+    assert all(str(text).startswith("it needs more steps") for text in results.read("instances")["failure"])
+    assert str(results.read("guard")["verdict"]).startswith("not solved: instance 0: ")
+    assert cli.main(["show", "run"]) == 0
+    page = " ".join(capsys.readouterr().out.split())
+    assert f"guard not solved: {says}" in page
+    assert "in 2 of 2 recorded steps" in page
+    assert cli.main(["predict", "run", "--grid", "3x3", "--out", "u.npz", "--instance", "7"]) == 0
+    error = capsys.readouterr().err
+    assert error.startswith("pinn: instance 7 is not solved: it needs more steps (residual ")
+    assert error.endswith("train with architecture.steps=2\n")
+    with pytest.warns(UserWarning, match="instance 7 is not solved: it needs more steps"):
+        u = load("run", instance=7)
+    assert "instance 7 is not solved" in repr(u)
+
+
+def test_dependent_functions_are_refused_with_a_gradient_and_said_without_one(capsys):
+    short = words("convection_family", "constrained", "architecture.ridge=0", "architecture.basis.width=2",
+                  "architecture.basis.depth=1", "stop.steps=1", "folder=run")  # fmt: skip
+    assert cli.main(short) != 0
+    error = capsys.readouterr().err
+    assert "of 5 basis functions are independent" in error
+    assert "type architecture.ridge=1e-10" in error
+    assert error.count("\n") == 1

@@ -56,6 +56,10 @@ class FamilyNetwork(nn.Module, ABC):
     def coefficients(self, instances: Sequence[Family], equations: Equations) -> Tensor:
         """w (I, F, P) of some instances. `equations()` gives their equations at the network's own points."""
 
+    def failures(self) -> Sequence[str]:
+        """What is wrong with each instance of the last call of `coefficients`, and what to type; "" if nothing."""
+        return ()
+
     def values(self) -> Mapping[str, float]:
         """Columns for the history, by name."""
         return {}

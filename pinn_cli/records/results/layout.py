@@ -110,6 +110,7 @@ DATASETS = (  # problems are dimensionless as typed, so only times have a unit o
     Entry("instances/seed", INTEGER, ("I",), "1", "seeds of the test instances, where a whole family was trained"),
     Entry("instances/error/<field>", NUMBER, ("I",), "1",
           "relative L2 error of this field for each of them; error/<field> is then their mean"),
+    Entry("instances/failure", TEXT, ("I",), "", "why the network has not solved an instance; empty where it has"),
     Entry("error_estimate/error/<field>", NUMBER, (), "1",
           "estimated relative L2 error |du| / |u + du|, without a reference, on the points of fields/points"),
     Entry("error_estimate/explained", NUMBER, (), "1",
