@@ -4,6 +4,7 @@ import re
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import Any
 
 from pinn_cli.basics.errors import UsageError
 
@@ -11,6 +12,8 @@ from pinn_cli.basics.errors import UsageError
 def add(parser: ArgumentParser) -> None:
     """The arguments of `pinn predict`."""
     parser.add_argument("run", nargs="?", default="latest", help="a run, e.g. SWEEP/17, best (default: latest)")
+    parser.add_argument("parameters", nargs="*", metavar="problem.key=value",
+                        help="of a family that was trained as a whole: a number, or a CSV, NPZ or HDF5 file of a field")
     parser.add_argument("--grid", metavar="200x200", required=True, help="nodes per coordinate, ends included")
     parser.add_argument("--out", metavar="FILE", type=Path, required=True, help="a .npz or .h5 file")
     parser.add_argument("--values", metavar="u,u_x", default="", help="also derivatives, observables, residual/NAME")
@@ -24,17 +27,41 @@ def run(arguments: Namespace) -> int:
     nodes = _nodes(arguments.grid)
     if arguments.out.suffix not in (".npz", ".h5"):
         raise UsageError(f"--out {arguments.out}: expected a file that ends in .npz or .h5")
-    from pinn_cli.runs.load import load
+    from pinn_cli.basics.text import scientific
+    from pinn_cli.runs.load import load, unsatisfied
     from pinn_cli.studies.find import find
 
-    folder = find(arguments.run)
+    words = [arguments.run, *arguments.parameters]
+    named = "=" not in words[0] or Path(words[0]).exists()
+    parameters = dict(_parameter(word) for word in (words[1:] if named else words))
+    folder = find(words[0] if named else "latest")
     solution = load(folder, trust_source=arguments.trust, changed=arguments.changed, instance=arguments.instance)
-    for note in solution.notes:
+    if parameters:
+        solution = solution.with_(**parameters)
+    held_out = {} if solution.family is None else solution.held_out()
+    for note in [*solution.notes, *unsatisfied(held_out)]:
         print(f"pinn: {note}", file=sys.stderr)
     arrays = solution.grid(nodes, [name for name in arguments.values.split(",") if name])
     _write(arguments.out, arrays)
     print(f"{arguments.out}  {'  '.join(f'{name} {array.shape}' for name, array in arrays.items())}")
+    if held_out:
+        sizes = "  ".join(f"{name} {scientific(size)}" for name, size in held_out.items())
+        print(f"held out  {sizes} of the largest term")
     return 0
+
+
+def _parameter(word: str) -> tuple[str, Any]:
+    """``problem.beta=37`` -> beta, 37 (Raises UsageError)."""
+    key, _, value = word.partition("=")
+    group, _, name = key.partition(".")
+    if group != "problem" or not name.isidentifier() or not value:
+        raise UsageError(f"`{word}`: expected a parameter of the problem, e.g. problem.beta=37 or problem.nu=nu.csv")
+    if name == "seed":
+        raise UsageError(f"`{word}`: type --instance {value}")
+    try:
+        return name, float(value)
+    except ValueError:
+        return name, value
 
 
 def _nodes(text: str) -> list[int]:

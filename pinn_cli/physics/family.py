@@ -10,7 +10,9 @@ from functools import cached_property
 from inspect import signature
 from typing import Any, ClassVar, Self
 
-from pinn_cli.physics.distributions.base import Distribution, generator
+from pinn_cli.physics.coefficient_fields.base import CoefficientField
+from pinn_cli.physics.coefficient_fields.given import field_from
+from pinn_cli.physics.distributions.base import Distribution, Outside, generator
 from pinn_cli.physics.distributions.numbers import Range
 from pinn_cli.physics.problem import Problem
 
@@ -27,9 +29,10 @@ class Family(Problem):
             parameters = {"beta": Range(1, 50)}         # or (1, 50)
 
     The family itself is its instance `seed`: a parameter that is not given is drawn with this seed. One that is given
-    keeps its value in all instances, and must be one that the distribution can take. Where distributions depend on
-    other settings of the family, `parameters` is a property. A `__post_init__` of a subclass calls
-    ``super().__post_init__()`` first, and finds the values there.
+    keeps its value in all instances, and must be one that the distribution can take. A field may be given as a file, as
+    arrays on a grid, or as a function (`coefficient_fields/given.py`). Where distributions depend on other settings of
+    the family, `parameters` is a property. A `__post_init__` of a subclass calls ``super().__post_init__()`` first, and
+    finds the values there.
 
     Raises ValueError for a seed that no set has and for a value that its distribution cannot take; TypeError for a
     family without parameters, and for a parameter that is no dataclass field or has no distribution.
@@ -37,6 +40,7 @@ class Family(Problem):
 
     parameters: ClassVar[Mapping[str, Any]] = {}
     seed: int = field(default=0, kw_only=True)
+    _outside: ClassVar[list[str] | None] = None  # of a copy that `given` makes: what its distributions do not draw
 
     def __post_init__(self) -> None:
         where = type(self).__name__
@@ -45,13 +49,23 @@ class Family(Problem):
             raise ValueError(f"{where}: seed={self.seed!r}: expected a whole number from 0 to {last}, e.g. 7")
         self._drawn = [name for name in self.distributions if getattr(self, name) is None]
         for name, distribution in self.distributions.items():
+            drawn, value = distribution.draw(generator(name, self.seed)), getattr(self, name)
             if name in self._drawn:
-                setattr(self, name, distribution.draw(generator(name, self.seed)))
+                setattr(self, name, drawn)
                 continue
             try:
-                distribution.refuse(getattr(self, name))
+                if isinstance(drawn, CoefficientField):
+                    value = field_from(name, value, drawn)
+                    setattr(self, name, value)
+                distribution.refuse(value)
+            except Outside as error:
+                if self._outside is None:
+                    raise ValueError(f"{where}.{name}: {error}") from None
+                self._outside.append(f"{name} is outside of what was trained: {error}")
             except ValueError as error:
                 raise ValueError(f"{where}.{name}: {error}") from None
+            if self._outside is not None and (rare := distribution.rare(value)):
+                self._outside.append(f"{name} is outside of what was trained: {rare}")
         inner: Any = super()
         if hasattr(inner, "__post_init__"):  # of the problem of which this is a family
             inner.__post_init__()
@@ -88,7 +102,17 @@ class Family(Problem):
 
     def with_(self, **changes: Any) -> Self:
         """A changed copy. Parameters that were drawn are drawn again, those that were given keep their values."""
+        if self._outside is not None:
+            return self.given(**changes)[0]
         return super().with_(**dict.fromkeys(self._drawn) | changes)  # type: ignore[return-value]
+
+    def given(self, **changes: Any) -> tuple[Self, list[str]]:
+        """A changed copy, also with values that its distributions do not draw, and a line for each such value."""
+        copy = object.__new__(type(self))
+        outside: list[str] = []
+        copy._outside = outside  # type: ignore[misc]
+        copy.__init__(**self._arguments(dict.fromkeys(self._drawn) | changes))  # type: ignore[misc]
+        return copy, outside
 
     @property
     def _numbers(self) -> dict[str, Any]:

@@ -137,11 +137,15 @@ class Problem(metaclass=OneOfEachName):
 
     def with_(self, **changes: Any) -> "Problem":
         """A changed copy: ``problem.with_(nu=0.1)``."""
+        return type(self)(**self._arguments(changes))
+
+    def _arguments(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments of a changed copy. Raises TypeError for a name that is none."""
         arguments = {k: v for k, v in vars(self).items() if k in inspect.signature(type(self)).parameters}
         unknown = [k for k in changes if k not in inspect.signature(type(self)).parameters]
         if unknown:
             raise TypeError(f"{type(self).__name__} has no coefficient `{unknown[0]}`; it has {', '.join(arguments)}")
-        return type(self)(**copy.deepcopy(arguments) | changes)
+        return {**copy.deepcopy(arguments), **changes}
 
     @cached_property
     def grammar(self) -> Grammar:

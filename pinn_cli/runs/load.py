@@ -10,6 +10,7 @@ from contextlib import chdir, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,14 @@ import torch
 from numpy.typing import ArrayLike
 from omegaconf import DictConfig
 
-from pinn_cli.basics.errors import MachineError, UsageError
+from pinn_cli.basics.errors import MachineError, UsageError, nearest
 from pinn_cli.basics.memory import refuse_too_many
 from pinn_cli.basics.text import scientific
 from pinn_cli.configuration import project
 from pinn_cli.configuration.assemble import assemble
 from pinn_cli.configuration.settings import read_back
 from pinn_cli.configuration.sources import Sources, data_in, recorded_in, refuse_untrusted
+from pinn_cli.configuration.trainable import trainable_constraints
 from pinn_cli.physics.family import Family
 from pinn_cli.physics.piecewise import Marched, Piecewise, shaped
 from pinn_cli.physics.problem import Problem
@@ -35,8 +37,10 @@ from pinn_cli.records.status import Status
 from pinn_cli.runs.inputs import refuse_other_inputs
 from pinn_cli.training.finish import unknowns_of
 from pinn_cli.training.objective import Objective, units_of
+from pinn_cli.training.verdict import SMALL, examine
 
 Loaded = tuple[bool, str, bool, int | None]
+Parameters = Mapping[str, Any]  # of an instance of a family, that a user gives
 AT_ONCE = 8192  # points per pass: bounds the memory that derivatives of many points take
 
 
@@ -94,9 +98,21 @@ def _loaded(
     units = units_of(parts.problem, parts.scales)
     objective = Objective(parts.problem, model, engine, parts.weighting, parts.weights, units)
     problem = _instance(objective, instance, folder)
+    family = None if objective.at.of_one_problem else objective
+    notes = _failure(objective, problem, f"instance {getattr(problem, 'seed', '')}")
+    return Prediction(folder.absolute(), config, objective.of(problem), loaded, notes, family)
+
+
+def _again(folder: Path, loaded: Loaded, parameters: Parameters) -> "Prediction":
+    """What a pickle calls."""
+    solution = load(folder, *loaded)
+    return solution.with_(**parameters) if parameters else solution
+
+
+def _failure(objective: Objective, problem: Problem, what: str) -> list[str]:
+    """A line if the network has not solved this instance."""
     failures = objective.at.unsolved([problem]) if isinstance(problem, Family) else {}
-    notes = [f"instance {seed} is not solved: {failure}" for seed, failure in failures.items()]
-    return Prediction(folder.absolute(), config, objective.of(problem), loaded, notes)
+    return [f"{what} is not solved: {failure}" for failure in failures.values()]
 
 
 def _instance(objective: Objective, seed: int | None, folder: Path) -> Problem:
@@ -124,11 +140,14 @@ class Prediction:
     objective: Objective
     loaded: Loaded = (False, "cpu", False, None)  # the arguments of `load` behind the folder
     notes: Sequence[str] = ()  # what is wrong with this solution, as far as is known
+    family: Objective | None = None  # of all instances, for a network that was trained for them
+    parameters: Parameters = field(default_factory=dict)  # those that a user has given
+    _latest: "Prediction | None" = field(init=False, default=None)  # of the last call with parameters
     _warned: bool = field(init=False, default=False)  # of points outside the domain
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A pickle names the run, whose modules belong to this process only; the other process loads it again."""
-        return load, (self.folder, *self.loaded)
+        return _again, (self.folder, self.loaded, self.parameters)
 
     def __repr__(self) -> str:
         """One paragraph: the problem, its fields, the limits of its coordinates, the errors if known, the folder."""
@@ -139,6 +158,55 @@ class Prediction:
         known = [f"relative L2 error of {name} {scientific(float(value))}" for name, value in errors.items()]
         what = f"{', '.join(self.fields)} of {about['problem']} on {', '.join(limits)}"
         return "; ".join([what, *self.notes, *unknowns, *known, f"run {self.folder}, {about['status']}"])
+
+    def with_(self, **parameters: Any) -> "Prediction":
+        """The solution for other parameters of its family: ``u.with_(beta=37, u0="u0.csv")``.
+
+        A parameter is a number, or a field: a `CoefficientField`, a function of its coordinates, a mapping of arrays on
+        a grid, ``{"x": x, "u0": u0}``, or a CSV, NPZ or HDF5 file of such arrays. The others stay as they are. Networks
+        that solve equations take other coefficients of the problem as well. `notes` say what lies outside of what was
+        trained. Raises UsageError for what is no parameter and for no possible value of one.
+        """
+        problem, notes = self._given({**self.parameters, **parameters})
+        assert self.family is not None
+        notes += _failure(self.family, problem, ", ".join(parameters))
+        solved = self.family.of(problem)
+        return Prediction(
+            self.folder, self.config, solved, self.loaded, notes, self.family, {**self.parameters, **parameters}
+        )
+
+    def _is_parameter(self, name: str) -> bool:
+        """Whether a keyword of a call is one, and not a coordinate, or a name that is neither."""
+        known = (*self.problem.coefficients, *self.problem.coefficient_fields)
+        return name in known or (self.family is not None and name not in self.coordinates)
+
+    def _given(self, parameters: Parameters) -> tuple[Family, list[str]]:
+        """The instance with these parameters, and a line for each that was not trained so."""
+        problem, names = self.problem, ", ".join(parameters)
+        if self.family is None or not isinstance(problem, Family):
+            raise UsageError(
+                f"{names}: the network of {self.folder} was trained for one problem alone; leave it out, or train all "
+                "instances of a family: pinn train recipe=hard_constraints/convection"
+            )
+        network: Any = self.family.model.network
+        trained = list(problem.distributions)
+        others = [*problem.coefficients, *problem.coefficient_fields] if network.points else []
+        for name in parameters:
+            if name not in trained and name not in others:
+                raise UsageError(f"no parameter `{name}`; {nearest(name, [*trained, *others])}")
+        try:
+            instance, notes = problem.given(**parameters)
+        except (TypeError, ValueError) as error:
+            raise UsageError(" ".join(str(error).split())) from error
+        trainable_constraints(instance)
+        if instance.domain.extents != problem.domain.extents:
+            raise UsageError(f"{names}: the domain would be another one; expected the domain that was trained")
+        fixed = [n for n in parameters if n not in trained and getattr(instance, n) != getattr(problem, n)]
+        return instance, [*notes, *(f"{n} was the same in all instances that were trained" for n in fixed)]
+
+    def held_out(self) -> dict[str, float]:
+        """The rms of each residual at random points over its largest term, by constraint."""
+        return dict(examine(self.problem, self.objective, int(self.config.seed)).relative)
 
     @property
     def problem(self) -> Problem:
@@ -174,7 +242,18 @@ class Prediction:
         ``residual/<constraint>``. A list of names gives a dict of arrays of the common shape, one name an array;
         without it there are the fields, or for a problem of one field its array. Raises UsageError for other names.
         Warns once of points outside the domain, where nothing was trained.
+
+        Of a network that was trained for a family, other keywords are parameters: ``u(x=0.3, t=0.1, beta=37)`` is
+        ``u.with_(beta=37)(x=0.3, t=0.1)``, with a warning of its notes. It is solved once for the same parameters.
         """
+        parameters = {name: value for name, value in coordinates.items() if self._is_parameter(name)}
+        if parameters:
+            if self._latest is None or not _same(self._latest.parameters, {**self.parameters, **parameters}):
+                self._latest = self.with_(**parameters)
+                for note in self._latest.notes:
+                    warnings.warn(note, stacklevel=2)
+            rest = {name: value for name, value in coordinates.items() if name not in parameters}
+            return self._latest(points, derivatives, **rest)
         alone = isinstance(derivatives, str) or (not derivatives and len(self.fields) == 1)
         names = [derivatives] if isinstance(derivatives, str) else list(derivatives or self.fields)
         shape, X = self._by_coordinate(coordinates) if points is None else self._as_rows(points, coordinates)
@@ -241,6 +320,21 @@ class Prediction:
             known = ", ".join(f"residual/{c.name}" for c in self.objective.constraints.values() if c.kind != "data")
             raise UsageError(f"{' '.join(str(error).split())} (or {known})") from error
         return {name: torch.cat([part[name] for part in parts]).cpu().numpy() for name in names}
+
+
+def unsatisfied(held_out: Mapping[str, float]) -> list[str]:
+    """A line if a held-out residual is too large for a solution."""
+    large = [f"{name} {size:.1g}" for name, size in held_out.items() if not size < SMALL]
+    what = "the equation is not satisfied: held-out residual relative to its largest term"
+    return [f"{what} {', '.join(large)}"] if large else []
+
+
+def _same(some: Parameters, others: Parameters) -> bool:
+    """Whether parameters are the same objects, or the same numbers."""
+    def equal(a: Any, b: Any) -> bool:
+        return a is b or (isinstance(a, Real) and isinstance(b, Real) and a == b)
+
+    return some.keys() == others.keys() and all(equal(some[name], others[name]) for name in some)
 
 
 def _state(folder: Path, results: Results) -> dict[str, torch.Tensor]:

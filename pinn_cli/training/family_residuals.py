@@ -8,7 +8,9 @@ I = instances   N = points of one constraint   F = fields   P = basis functions 
 """
 
 import dis
+import operator
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import CodeType
 from typing import Any
 
@@ -43,8 +45,7 @@ class FamilyResiduals(Residuals):
         super().__init__(problem, model, engine)
         self.step = -1
         self.instances: list[Family] = []
-        self._known: tuple[Any, Tensor, Sequence[str]] | None = None  # the last coefficients without a gradient, of
-        # what they are, and what is wrong with each
+        self._known: _Known | None = None  # the last coefficients without a gradient
         self.begin(0)
 
     def begin(self, step: int) -> bool:
@@ -68,7 +69,7 @@ class FamilyResiduals(Residuals):
     def unsolved(self, instances: Sequence[Family]) -> dict[int, str]:
         self.coefficients(instances)
         assert self._known is not None
-        pairs = zip(instances, self._known[2], strict=False)
+        pairs = zip(instances, self._known.failures, strict=False)
         return {instance.seed: failure for instance, failure in pairs if failure}
 
     def solution(self, problem: Problem) -> Model:
@@ -93,11 +94,11 @@ class FamilyResiduals(Residuals):
         if torch.is_grad_enabled():
             return solve(instances, lambda: self._solved(instances))  # type: ignore[operator]
         state = [(id(p), p._version) for p in (*self.model.parameters(), *self.model.buffers())]
-        key = (state, list(map(id, instances)), dict(self.base))
-        if self._known is None or self._known[0] != key:
+        key = (state, dict(self.base))
+        if self._known is None or not self._known.are_of(instances, key):
             w = solve(instances, lambda: self._solved(instances))  # type: ignore[operator]
-            self._known = key, w, list(self.model.network.failures())  # type: ignore[operator]
-        return self._known[1]
+            self._known = _Known(list(instances), key, w, list(self.model.network.failures()))  # type: ignore[operator]
+        return self._known.w
 
     def _solved(self, instances: Sequence[Family]) -> list[PointwiseEquation]:
         """The equations at the points of the model, each times sqrt(weight / points)."""
@@ -195,6 +196,23 @@ class FamilyResiduals(Residuals):
 
     def evaluate(self, symbols: Sequence[str], X: Tensor) -> dict[str, Tensor]:
         return self.alone(self.problem).evaluate(symbols, X)
+
+
+@dataclass(frozen=True)
+class _Known:
+    """Coefficients w (I, F, P) of some instances, what is wrong with each, and the `key` of what else they depend on.
+
+    It holds the instances, so that no other one has their identity.
+    """
+
+    instances: list[Family]
+    key: Any
+    w: Tensor
+    failures: list[str]
+
+    def are_of(self, instances: Sequence[Family], key: Any) -> bool:
+        same = len(instances) == len(self.instances) and all(map(operator.is_, instances, self.instances))
+        return same and key == self.key
 
 
 class _Residual:

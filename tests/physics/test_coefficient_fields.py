@@ -16,6 +16,8 @@ from pinn_cli.methods.strategies.pseudo_time import Step
 from pinn_cli.methods.weightings.fixed import Fixed
 from pinn_cli.physics.ansatz import derive, prescribed
 from pinn_cli.physics.coefficient_fields.base import CoefficientField
+from pinn_cli.physics.coefficient_fields.formula import Formula
+from pinn_cli.physics.coefficient_fields.given import field_from
 from pinn_cli.physics.coefficient_fields.gridded import Gridded
 from pinn_cli.physics.coefficient_fields.pointwise import Exponential, TwoValues
 from pinn_cli.physics.coefficient_fields.series import Series, waves
@@ -123,6 +125,64 @@ def test_a_spline_goes_through_its_values_and_a_cubic_one_is_fourth_order():
     assert (gridded(1).smooth, gridded(3).smooth, gridded(3).derivative((0, 2)).smooth) == (False, True, False)
     linear = gridded(1)(*X.T)
     assert linear.min() >= gridded(1).on_lattice([torch.from_numpy(t[1:-1].numpy()) for t in gridded(1).knots]).min()
+
+
+def test_a_periodic_spline_is_smooth_across_the_ends():
+    x = np.linspace(0, 1, 41)
+    f = Gridded({"x": x}, np.sin(2 * np.pi * x) + 1e-12 * x, periodic=["x"])
+    ends = torch.tensor([0.0, 1.0], dtype=torch.float64)
+    for order in (0, 1, 2):
+        left, right = f.derivative((order,))(ends)
+        assert float(left) == pytest.approx(float(right), abs=1e-10)
+    between = torch.rand(50, dtype=torch.float64)
+    torch.testing.assert_close(f(between), torch.sin(2 * torch.pi * between), rtol=0, atol=4e-6)
+    assert f.shape == (41,)
+    for degree in (1, 3):
+        with pytest.raises(ValueError, match="other values at both ends of x; expected the same"):
+            Gridded({"x": x}, x, degree, ["x"])
+
+
+def test_a_field_may_be_given_as_a_function_a_mapping_or_points_in_any_order():
+    like = series()
+    x, y = np.linspace(-1, 1, 21), np.linspace(0, 2, 17)
+    X, Y = np.meshgrid(x, y, indexing="ij")
+    values = np.sin(X) + Y**2
+    order = np.random.default_rng(0).permutation(X.size)
+    points = {"x": X.ravel()[order], "y": Y.ravel()[order], "nu": values.ravel()[order]}
+    fields = [
+        field_from("nu", given, like)
+        for given in ({"x": x, "y": y, "nu": values}, {"x": X, "y": Y, "other": values}, points)
+    ]
+    at = torch.tensor([0.3, -0.9]).double(), torch.tensor([0.2, 1.7]).double()
+    for f in fields:
+        assert f.coordinates == ("x", "y")
+        torch.testing.assert_close(f(*at), torch.sin(at[0]) + at[1] ** 2, rtol=0, atol=1e-4)
+        torch.testing.assert_close(f(*at), fields[0](*at))
+    formula = field_from("nu", lambda x, y: torch.sin(x) + y**2, like)
+    torch.testing.assert_close(formula.derivative((1, 0))(*at), torch.cos(at[0]))
+    torch.testing.assert_close(field_from("nu", lambda x, y: 3.0, like)(*at), torch.full((2,), 3.0).double())
+    assert field_from("nu", 3.0, like) == 3.0
+    two = TwoValues(like, 1.0, 2.0)
+    assert field_from("nu", {"x": x, "y": y, "nu": values}, two).degrees == [1, 1]
+
+
+def test_a_function_of_numpy_has_values_and_no_derivatives():
+    f = Formula(lambda x: np.sin(x), ["x"])
+    torch.testing.assert_close(f(torch.ones(1).double()), torch.sin(torch.ones(1).double()))
+    with pytest.raises(ValueError, match="no function of torch, so it has no derivatives"):
+        f.derivative((1,))
+
+
+def test_a_table_is_copied_to_a_device_and_a_precision_once():
+    for f in (series(), Gridded({"x": range(5)}, range(5))):
+        like = torch.zeros(3, dtype=torch.float32)
+        columns = [like] * len(f.coordinates)
+        f(*columns)
+        kept = dict(f._moved)
+        assert kept
+        f(*columns)
+        assert all(f._moved[key] is table for key, table in kept.items())
+        assert len(f._moved) == len(kept)
 
 
 @pytest.mark.parametrize(

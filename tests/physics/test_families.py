@@ -19,6 +19,7 @@ from pinn_cli.physics.coefficient_fields.gridded import Gridded
 from pinn_cli.physics.distributions.base import generator
 from pinn_cli.physics.family import Family
 from pinn_cli.physics.points import trial_points
+from pinn_cli.physics.references import reference_of
 from pinn_cli.physics.references.circle.burgers import PeriodicBurgers
 from pinn_cli.physics.references.darcy import Darcy as Flow
 from pinn_cli.physics.references.darcy import solve
@@ -210,7 +211,6 @@ def on_line(formula):
         (lambda: PeriodicBurgers(0.01, on_line(lambda x: x * (1 - x))), "u0 has the slope 1 at x = 0 and -1 at x = 1"),
         (lambda: PeriodicBurgers(0.01, Darcy(modes=2).nu), "u0 is a field of x, y; expected one of x"),
         (lambda: Flow(BurgersFamily().u0), "nu is a field of x; expected one of x, y, in this order"),
-        (lambda: HelmholtzFamily(q=ZERO), "q: found Gridded; expected a Series of sines"),
     ],
 )
 def test_a_given_field_that_the_reference_cannot_take_is_refused_in_one_line(make, message):
@@ -222,14 +222,18 @@ def test_a_given_field_that_the_reference_cannot_take_is_refused_in_one_line(mak
 ZERO = Gridded({c: np.linspace(-1, 1, 5) for c in "xy"}, np.zeros((5, 5)))
 
 
+def test_a_source_that_is_no_sum_of_sines_has_no_closed_form():
+    assert reference_of(HelmholtzFamily(q=ZERO)) is None
+    assert reference_of(HelmholtzFamily()) is not None
+
+
 def test_a_given_field_trains_and_one_on_a_part_of_the_domain_does_not():
     x = np.linspace(0, 1, 41)
     given = Darcy(nu=Gridded({"x": x, "y": x}, np.where(np.hypot(*np.meshgrid(x, x)) < 0.5, 3.0, 12.0), 1), modes=2)
     assert trainable_constraints(given.instance(5))
     assert given.instance(5).nu == given.nu
-    half = Darcy(nu=Gridded({"x": x / 2, "y": x}, np.full((41, 41), 5.0), 1), modes=2)
-    with pytest.raises(UsageError, match=r"Darcy\.nu: the field is known for x from 0 to 0\.5; expected 0 to 1"):
-        trainable_constraints(half)
+    with pytest.raises(ValueError, match=r"Darcy\.nu: found a field known for x from 0 to 0\.5; expected 0 to 1"):
+        Darcy(nu=Gridded({"x": x / 2, "y": x}, np.full((41, 41), 5.0), 1), modes=2)
 
 
 def test_a_field_whose_formula_has_changed_is_another_one():

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from pinn_cli import cli, load
+from pinn_cli.basics.errors import UsageError
 from pinn_cli.problems.helmholtz_family import HelmholtzFamily
 from pinn_cli.records.results import Results
 from tests.run_files import assert_same_run
@@ -78,3 +79,20 @@ def test_check_tells_the_distributions_and_the_first_instance_of_every_set(capsy
     for line in ("  family        k: 2.4 to 3.3, uniform", "  instance      seed 1003 (validation): k 2.66945; q ",
                  "seed 0 (test): k ", "seed 2000 (train): k "):  # fmt: skip
         assert line in page
+
+
+def test_a_field_may_be_a_file_which_is_recorded_as_data(capsys):
+    axis = np.linspace(-1, 1, 21)
+    x, y = np.meshgrid(axis, axis, indexing="ij")
+    rows = np.stack([x.ravel(), y.ravel(), (np.sin(np.pi * x) * np.sin(np.pi * y)).ravel()], 1)
+    np.savetxt("q.csv", rows, delimiter=",", header="x,y,q", comments="")
+    assert cli.main([*SHORT, "problem.q=q.csv", "stop.steps=1", "folder=run"]) == 0
+    assert "q: -0.98 to 0.98, rms 0.478" in capsys.readouterr().out
+    known = load("run")(x=[0.5, -0.5], y=[0.5, 0.5], derivatives="q")
+    np.testing.assert_allclose(known, [1, -1], atol=1e-4)
+    assert cli.main(["resume", "run", "stop.steps=2"]) == 0
+    Path("q.csv").write_text(Path("q.csv").read_text().replace("1.0", "0.9", 1))
+    with pytest.raises(UsageError, match=r"q\.csv"):
+        load("run")
+    assert cli.main([*SHORT, "problem.q=none.csv", "folder=none"]) == cli.USAGE
+    assert "none.csv: no such file" in capsys.readouterr().err

@@ -31,10 +31,27 @@ class CoefficientField(ABC):
     coordinates: tuple[str, ...]
     smooth = True  # False: it has jumps or kinks, and no derivatives there
     box: Mapping[str, tuple[float, float]] | None = None  # where it is known, by coordinate; None: everywhere
+    periodic: tuple[str, ...] = ()  # coordinates in which it is one on a circle
 
     @abstractmethod
     def values(self, *columns: Any) -> Any:
         """The values (N,) at points given by their coordinates, each (N,), in their precision and on their device."""
+
+    @cached_property
+    def _moved(self) -> dict[tuple[str, torch.device, torch.dtype], Tensor]:
+        """Tables that have been copied to a device, or to another precision."""
+        return {}
+
+    def moved(self, name: str, table: Tensor, like: Tensor) -> Tensor:
+        """A constant table of this field in the precision and on the device of a tensor, to which it is copied once."""
+        if table.device == like.device and table.dtype == like.dtype:
+            return table
+        key = (name, like.device, like.dtype)
+        if key not in self._moved:
+            if torch.compiler.is_compiling():  # a graph must not keep its own tensors
+                return table.to(like)
+            self._moved[key] = table.to(like)
+        return self._moved[key]
 
     @property
     @abstractmethod
@@ -72,6 +89,10 @@ class CoefficientField(ABC):
         seen = values.detach().float().numpy().tobytes() if isinstance(values, Tensor) else repr(values).encode()
         parts.append(("values", (SEEN,), seen))
         return sha256(repr((type(self).__name__, self.coordinates, parts)).encode()).hexdigest()[:16]
+
+    def __deepcopy__(self, memo: Any) -> "CoefficientField":
+        """Itself: it never changes, and a family copies its parameters for each instance."""
+        return self
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, CoefficientField) and self.fingerprint == other.fingerprint

@@ -1,6 +1,6 @@
 """A field from values on a grid, such as a measured conductivity."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,8 @@ from torch import Tensor
 from pinn_cli.derivatives.keys import Index
 from pinn_cli.physics.coefficient_fields.base import CoefficientField
 
+CLOSED = 1e-6  # relative difference of the values at both ends of a periodic coordinate that may come from rounding
+
 
 class Gridded(CoefficientField):
     """The spline through values on a grid: ``Gridded({"x": x, "y": y}, values, degree=3)``.
@@ -18,39 +20,45 @@ class Gridded(CoefficientField):
     `axes` are the grid's nodes by coordinate, each (n_i,) and increasing, `values` an array (n_1, ..., n_d). A spline
     of degree p is a polynomial of this degree between nodes along each coordinate (de Boor 1978), and has p - 1
     continuous derivatives: cubic splines two; degree 1 interpolates linearly, keeps the limits of the values, and has
-    none. A problem whose domain is larger than the grid is refused. Raises ValueError for a shape that does not fit,
-    values that are not finite, axes that do not increase, and fewer than p + 1 nodes.
+    none. In `periodic` coordinates, whose first and last values are the same, derivatives are continuous across the
+    ends as well. A problem whose domain is larger than the grid is refused. Raises ValueError for a shape that does not
+    fit, values that are not finite or not periodic, axes that do not increase, and fewer than p + 1 nodes.
     """
 
-    def __init__(self, axes: Mapping[str, Any], values: Any, degree: int = 3) -> None:
+    def __init__(self, axes: Mapping[str, Any], values: Any, degree: int = 3, periodic: Collection[str] = ()) -> None:
         nodes = [np.asarray(axis, dtype=np.float64) for axis in axes.values()]
         table = np.asarray(values, dtype=np.float64)
         self.coordinates = tuple(axes)
         _refuse_wrong_grid(dict(zip(axes, nodes, strict=True)), table, degree)
-        self.smooth = degree > 1
+        self.smooth, self.periodic = degree > 1, tuple(periodic)
         self.box = {c: (float(x[0]), float(x[-1])) for c, x in zip(axes, nodes, strict=True)}
-        knots = []
-        for i, x in enumerate(nodes):
-            spline = make_interp_spline(x, table, k=degree, axis=i)
+        knots, shape = [], table.shape
+        for i, (c, x) in enumerate(zip(axes, nodes, strict=True)):
+            if c in self.periodic:
+                table = _closed(c, table, i)
+            closed = c in self.periodic and degree > 1
+            spline = make_interp_spline(x, table, k=degree, axis=i, bc_type="periodic" if closed else None)
             table = np.moveaxis(spline.c, 0, i)
             knots.append(torch.from_numpy(spline.t))
-        self._set(knots, torch.from_numpy(np.ascontiguousarray(table)), [degree] * len(nodes), table.shape)
+        self._set(knots, torch.from_numpy(np.ascontiguousarray(table)), [degree] * len(nodes), shape)
 
     def _set(self, knots: Sequence[Tensor], c: Tensor, degrees: Sequence[int], shape: Sequence[int]) -> None:
         self.knots, self.c, self.degrees, self.shape = list(knots), c, list(degrees), tuple(shape)
 
     def values(self, *columns: Tensor) -> Tensor:
         axes = zip(self.knots, columns, self.degrees, strict=True)
-        (places, weights), *rest = [_b_splines(t.to(x), x.contiguous(), p) for t, x, p in axes]
+        (places, weights), *rest = [
+            _b_splines(self.moved(f"knots{i}", t, x), x.contiguous(), p) for i, (t, x, p) in enumerate(axes)
+        ]
         for (where, weight), n in zip(rest, self.c.shape[1:], strict=True):  # places in the flat coefficients
             places = (places[:, :, None] * n + where[:, None, :]).flatten(1)
             weights = (weights[:, :, None] * weight[:, None, :]).flatten(1)
-        return (self.c.to(columns[0]).flatten()[places] * weights).sum(1)
+        return (self.moved("c", self.c, columns[0]).flatten()[places] * weights).sum(1)
 
     def derivative(self, index: Index) -> "Gridded":
         """Raises ValueError for orders from the degree on: that derivative jumps at the nodes."""
         out = object.__new__(Gridded)
-        out.coordinates, out.box = self.coordinates, self.box
+        out.coordinates, out.box, out.periodic = self.coordinates, self.box, self.periodic
         knots, c, degrees = list(self.knots), self.c, list(self.degrees)
         for i, order in enumerate(index):
             for _ in range(order):
@@ -89,6 +97,14 @@ def _b_splines(t: Tensor, x: Tensor, p: int) -> tuple[Tensor, Tensor]:
         zero = torch.zeros_like(x)[:, None]
         basis = torch.cat([down, zero], 1) + torch.cat([zero, up], 1)
     return k - p + torch.arange(p + 1, device=x.device), basis
+
+
+def _closed(coordinate: str, table: np.ndarray, axis: int) -> np.ndarray:
+    """The values with those at the last node as at the first, from which rounding may part them."""
+    first, last = np.take(table, [0], axis), np.take(table, [-1], axis)
+    if np.abs(last - first).max() > CLOSED * np.abs(table).max():
+        raise ValueError(f"other values at both ends of {coordinate}; expected the same, for a periodic field")
+    return np.concatenate([np.delete(table, -1, axis), first], axis)
 
 
 def _refuse_wrong_grid(axes: Mapping[str, np.ndarray], values: np.ndarray, degree: int) -> None:

@@ -15,7 +15,7 @@ class Exponential(CoefficientField):
 
     def __init__(self, of: CoefficientField, factor: float = 1.0) -> None:
         self.of, self.factor = of, factor
-        self.coordinates, self.smooth, self.box = of.coordinates, of.smooth, of.box
+        self.coordinates, self.smooth, self.box, self.periodic = of.coordinates, of.smooth, of.box, of.periodic
 
     def values(self, *columns: Any) -> Any:
         return self.factor * torch.exp(self.of(*columns))
@@ -38,7 +38,7 @@ class TwoValues(CoefficientField):
 
     def __init__(self, of: CoefficientField, low: float, high: float) -> None:
         self.of, self.low, self.high = of, low, high
-        self.coordinates, self.box = of.coordinates, of.box
+        self.coordinates, self.box, self.periodic = of.coordinates, of.box, of.periodic
 
     def values(self, *columns: Any) -> Any:
         return self._chosen(self.of(*columns))

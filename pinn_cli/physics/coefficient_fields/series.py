@@ -66,13 +66,20 @@ class Series(CoefficientField):
             raise ValueError(f"amplitudes of shape {found}; expected {expected}, a dimension for each coordinate")
 
     def values(self, *columns: Tensor) -> Tensor:
-        tables = [wave(x) for wave, x in zip(self.axes, columns, strict=True)]
-        sums = tables[0] @ self.amplitudes.to(tables[0]).flatten(1) if len(tables) > 1 else None
-        if sums is None:
-            return tables[0] @ self.amplitudes.to(tables[0])
+        tables = [self._waves(i, x) for i, x in enumerate(columns)]
+        amplitudes = self.moved("amplitudes", self.amplitudes, tables[0])
+        if len(tables) == 1:
+            return tables[0] @ amplitudes
+        sums = tables[0] @ amplitudes.flatten(1)
         for table in tables[1:]:
             sums = (sums.view(len(table), table.shape[1], -1) * table[:, :, None]).sum(1)
         return sums[:, 0]
+
+    def _waves(self, i: int, x: Tensor) -> Tensor:
+        """Those of the coordinate i (N, K) at x (N,)."""
+        wave = self.axes[i]
+        wavenumbers, phases = (self.moved(f"{name}{i}", getattr(wave, name), x) for name in ("wavenumbers", "phases"))
+        return Waves(wavenumbers, phases, wave.origin)(x)
 
     def derivative(self, index: Index) -> "Series":
         amplitudes = self.amplitudes

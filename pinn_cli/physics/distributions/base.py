@@ -13,6 +13,10 @@ from typing import Any
 import numpy as np
 
 
+class Outside(ValueError):
+    """A value of the right kind that a distribution does not draw: the equation makes sense, and it is not trained."""
+
+
 class Distribution(ABC):
     """A distribution of numbers, or of coefficient fields. `str()` says which, as on `pinn check`."""
 
@@ -22,7 +26,17 @@ class Distribution(ABC):
 
     @abstractmethod
     def refuse(self, value: Any) -> None:
-        """Raise ValueError for what is no possible value: found, expected."""
+        """Raise ValueError for what is no possible value, and Outside for one that is never drawn: found, expected."""
+
+    def rare(self, value: Any) -> str:
+        """What makes a value, which is not refused, far from all that are drawn; "" if nothing does."""
+        return ""
+
+
+def shown(value: Any) -> str:
+    """A value that is refused, in one line."""
+    text = repr(value)
+    return text if len(text) < 80 and "\n" not in text else f"a value of type {type(value).__name__}"
 
 
 def generator(name: str, seed: int) -> np.random.Generator:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pinn_cli.physics.distributions.base import Distribution
+from pinn_cli.physics.distributions.base import Distribution, Outside, shown
 
 
 class Range(Distribution):
@@ -26,9 +26,11 @@ class Range(Distribution):
         return self.low + share * (self.high - self.low)
 
     def refuse(self, value: Any) -> None:
-        if not _is_number(value) or not self.low <= value <= self.high:
-            found = f"{value:g}" if _is_number(value) else repr(value)
-            raise ValueError(f"found {found}; expected a number from {self.low:g} to {self.high:g}")
+        expected = f"expected a number from {self.low:g} to {self.high:g}"
+        if not _is_number(value):
+            raise ValueError(f"found {shown(value)}; {expected}")
+        if not self.low <= value <= self.high:
+            raise Outside(f"found {value:g}; {expected}")
 
     def __str__(self) -> str:
         return f"{self.low:g} to {self.high:g}, {'logarithm uniform' if self.logarithmic else 'uniform'}"

@@ -11,11 +11,12 @@ from torch import Tensor
 from pinn_cli.physics.coefficient_fields.base import CoefficientField
 from pinn_cli.physics.coefficient_fields.pointwise import Exponential, TwoValues
 from pinn_cli.physics.coefficient_fields.series import Ends, Series, waves
-from pinn_cli.physics.distributions.base import Distribution
+from pinn_cli.physics.distributions.base import Distribution, Outside, shown
 
 LATTICE = 10_000  # nodes at which a field is looked at
 ROUNDING = 1e-9  # relative
 ENDS = 1e-6  # relative difference of a given field at the ends of its box from what it must be there
+RARE = 3.0  # times the rms of a law: a field that is larger counts as one that is never drawn
 
 
 class GaussianField(Distribution):
@@ -59,7 +60,9 @@ class GaussianField(Distribution):
         order = _by_shells(self.ends, xi.shape)
         xi.flat[order] = random.standard_normal(xi.size)
         norms = _outer([norm for _, norm in sides])
-        return Series(tuple(self.box), deviations * torch.from_numpy(xi) / norms, [axis for axis, _ in sides])
+        drawn = Series(tuple(self.box), deviations * torch.from_numpy(xi) / norms, [axis for axis, _ in sides])
+        drawn.periodic = tuple(self.box) if self.ends == "periodic" else ()
+        return drawn
 
     @property
     def deviations(self) -> Tensor:
@@ -78,8 +81,7 @@ class GaussianField(Distribution):
         return float(self.deviations.square().sum() / volume) ** 0.5
 
     def refuse(self, value: Any) -> None:
-        _refuse_no_field(value, tuple(self.box))
-        table = on_lattice(value, self.box)
+        table = _refuse_no_field(value, self.box)
         size = float(table.abs().max())
         for k, (c, (low, high)) in enumerate(self.box.items()):
             first, last = table.select(k, 0), table.select(k, -1)
@@ -87,6 +89,14 @@ class GaussianField(Distribution):
             if float(gap[self.ends].abs().max()) > ENDS * size:
                 expected = "the same values" if self.ends == "periodic" else "zeros"
                 raise ValueError(f"found other values at {c} = {low:g} and {c} = {high:g}; expected {expected} there")
+
+    def rare(self, value: Any) -> str:
+        return self.far(on_lattice(value, self.box))
+
+    def far(self, table: Tensor) -> str:
+        """Whether the values of a field are far larger than those that are drawn, in words; "" if they are not."""
+        rms = float(table.square().mean().sqrt())
+        return f"found the rms {rms:.3g}; expected about {self.rms:.3g}" if rms > RARE * self.rms else ""
 
     def __str__(self) -> str:
         law = f"covariance {self.sigma:g}^2 (-Laplacian + {self.tau:g}^2)^-{self.gamma:g}"
@@ -105,10 +115,13 @@ class LogNormal(Distribution):
         return Exponential(self.of.draw(random), self.factor)
 
     def refuse(self, value: Any) -> None:
-        _refuse_no_field(value, tuple(self.of.box))
-        least = float(on_lattice(value, self.of.box).min())
+        least = float(_refuse_no_field(value, self.of.box).min())
         if not least > 0:
             raise ValueError(f"found a field whose smallest value is {least:.3g}; expected values above 0")
+
+    def rare(self, value: Any) -> str:
+        far = self.of.far((on_lattice(value, self.of.box) / self.factor).log())
+        return far and f"of its logarithm, less that of {self.factor:g}, {far}"
 
     def __str__(self) -> str:
         return f"{self.factor:g} times the exponential of a {self.of}"
@@ -126,13 +139,12 @@ class TwoMaterials(Distribution):
         return TwoValues(self.of.draw(random), self.low, self.high)
 
     def refuse(self, value: Any) -> None:
-        _refuse_no_field(value, tuple(self.of.box))
-        found = on_lattice(value, self.of.box)
+        found = _refuse_no_field(value, self.of.box)
         low, high = float(found.min()), float(found.max())
         slack = ROUNDING * (self.high - self.low)
         if not self.low - slack <= low <= high <= self.high + slack:
             expected = f"expected values from {self.low:g} to {self.high:g}"
-            raise ValueError(f"found a field with values from {low:.6g} to {high:.6g}; {expected}")
+            raise Outside(f"found a field with values from {low:.6g} to {high:.6g}; {expected}")
 
     def __str__(self) -> str:
         return f"{self.low:g} or {self.high:g}, by the sign of a {self.of}"
@@ -144,12 +156,23 @@ def on_lattice(field: CoefficientField, box: Mapping[str, tuple[float, float]]) 
     return field.on_lattice([torch.linspace(*box[c], n, dtype=torch.float64, device="cpu") for c in field.coordinates])
 
 
-def _refuse_no_field(value: Any, coordinates: tuple[str, ...]) -> None:
+def _refuse_no_field(value: Any, box: Mapping[str, tuple[float, float]]) -> Tensor:
+    """The values of a field on the lattice of a box. Raises ValueError unless it is one, known there, and finite."""
+    coordinates = tuple(box)
     if not isinstance(value, CoefficientField):
-        raise ValueError(f"found {value!r}; expected a field of {', '.join(coordinates)}, such as Gridded(...)")
+        raise ValueError(f"found {shown(value)}; expected a field of {', '.join(coordinates)}, such as Gridded(...)")
     if value.coordinates != coordinates:
         found, expected = ", ".join(value.coordinates), ", ".join(coordinates)
         raise ValueError(f"found a field of {found}; expected one of {expected}, in this order")
+    for c, (low, high) in (value.box or {}).items():
+        first, last = box[c]
+        if min(first - low, high - last) < -ENDS * (last - first):
+            raise ValueError(f"found a field known for {c} from {low:g} to {high:g}; expected {first:g} to {last:g}")
+    table = on_lattice(value, box)
+    if not bool(table.isfinite().all()):
+        raise ValueError(f"found a field that is not finite at {int((~table.isfinite()).sum())} of {table.numel()} "
+                         "points; expected finite numbers")  # fmt: skip
+    return table
 
 
 def _outer(factors: list[Tensor]) -> Tensor:
