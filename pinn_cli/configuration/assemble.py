@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from itertools import count, pairwise
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from pinn_cli.configuration import device as devices
 from pinn_cli.configuration.build import Builder, permitted_class
 from pinn_cli.configuration.family_models import family_model, is_of_a_family
 from pinn_cli.configuration.settings import check_names
-from pinn_cli.configuration.sources import current
+from pinn_cli.configuration.sources import current, note_data
 from pinn_cli.configuration.trainable import trainable_constraints
 from pinn_cli.derivatives.engines import Autograd, Taylor
 from pinn_cli.methods.architectures.family import FamilyNetwork
@@ -25,15 +26,19 @@ from pinn_cli.methods.strategies.direct import Direct, Phase
 from pinn_cli.methods.weightings.product import Product
 from pinn_cli.physics import ansatz as exact_conditions
 from pinn_cli.physics.ansatz import written_ansatz
-from pinn_cli.physics.problem import Constraint, Problem
+from pinn_cli.physics.data_set import data_set
+from pinn_cli.physics.family import Family
+from pinn_cli.physics.problem import Constraint, Problem, given
 from pinn_cli.physics.scales import Scale, field_scales
 from pinn_cli.physics.time_window import beginning
+from pinn_cli.physics.unknowns import unknowns_of
 from pinn_cli.training.model import Features, Model
 from pinn_cli.training.residuals import Engine
 
 WIDEST = 10_000  # the largest number that an architecture takes; a larger one is a mistake
 STARTS = "the network follows initial values"
 NewModel = Callable[[Problem], Model]
+GIVEN = ("data", "unknowns")  # settings of a problem that are no keywords of its class
 PHASE = ("steps", "points", "sampler")  # settings of an optimizer's phase, not of the optimizer
 
 
@@ -106,11 +111,35 @@ def build_problem(config: DictConfig, builder: Builder) -> Problem:
     if typed and "__dataclass_fields__" not in vars(cls):
         names = ", ".join(typed)
         raise UsageError(f"{cls.__name__} gives {names} a type but is no dataclass; write @dataclass above the class")
-    problem = builder.part(config.problem, "problem")()
+    node = OmegaConf.create({key: value for key, value in config.problem.items() if key not in GIVEN})
+    problem = builder.part(node, "problem")()
+    problem = _measured(_with_unknowns(problem, config.problem.get("unknowns")), config.problem.get("data"))
     for coordinate in config.periodic:
         if coordinate not in problem.coordinates:
             raise UsageError(f"periodic=[{coordinate}]: no such coordinate; {nearest(coordinate, problem.coordinates)}")
     return problem
+
+
+def _with_unknowns(problem: Problem, typed: Any) -> Problem:
+    """The problem with its own unknowns and those of `problem.unknowns`; null takes one away (Raises UsageError)."""
+    if not isinstance(problem.unknowns, Mapping) or not (typed or problem.unknowns):
+        return problem
+    if typed is not None and not OmegaConf.is_dict(typed):
+        raise UsageError(f"problem.unknowns={typed}: expected a start value by name, e.g. problem.unknowns.nu=1")
+    more: Any = OmegaConf.to_container(typed) if typed else {}
+    return given(problem, unknowns=unknowns_of({**problem.unknowns, **more}, "problem.unknowns"))
+
+
+def _measured(problem: Problem, setting: Any) -> Problem:
+    """The problem with the measurements of `problem.data`, if there are any (Raises UsageError)."""
+    if setting is None:
+        return problem
+    if isinstance(problem, Family):
+        raise UsageError(f"problem.data: {type(problem).__name__} is a family, and has no measurements; leave it out")
+    made = data_set(OmegaConf.to_container(setting) if OmegaConf.is_config(setting) else setting, problem)
+    if Path(made.columns.path).is_file():
+        note_data(made.columns.path)
+    return given(problem, data_set=made)
 
 
 def diagnostics(config: DictConfig, builder: Builder) -> dict[str, Diagnostic]:

@@ -25,8 +25,11 @@ from pinn_cli.configuration import catalogue, suggestions
 from pinn_cli.configuration.settings import SETTINGS, check_settings, shown
 from pinn_cli.records.summary import flat
 
-# Tables with free keys: names of constraints, regions and unknowns, and the settings of one phase of the optimizer.
-FREE = re.compile(r"(points|weights|architecture\.points|problem\.unknowns|optimizer\.[^.=]+\.(points|sampler))[.=]")
+# Tables with free keys: names of constraints, regions and unknowns, measurements, and the settings of one phase of the
+# optimizer.
+FREE = re.compile(
+    r"(points|weights|architecture\.points|problem\.(unknowns|data)|optimizer\.[^.=]+\.(points|sampler))[.=]"
+)
 MOST = 100_000  # values of one word of a sweep, and runs of a sweep
 
 

@@ -87,7 +87,7 @@ def _refuse_two_values(problem: Problem) -> None:
 
 def _refuse_fixed(problem: Problem, name: str) -> None:
     """Refuse `self.NAME` in a residual or an observable: it is a fixed number, and not the unknown."""
-    methods = {c.name: c.residual for c in problem.constraints()}
+    methods = {c.name: getattr(c.residual, "inner", c.residual) for c in problem.constraints()}
     methods |= {observable: method for observable, (method, _) in problem.observables().items()}
     for method, function in methods.items():
         if _reads_attribute(function, name):

@@ -195,7 +195,7 @@ class _Model:
     def columns(self, optimizer: Optimizer) -> list[slice]:
         """The places of the parameters that the optimizer trains: all, or the output layer and the unknowns."""
         objective, last = self.objective, self.objective.output_layer
-        unknowns = {id(p) for p in objective.unknowns.values()}
+        unknowns = {id(p) for p in dict(getattr(objective.model, "unknowns", {})).values()}
         pairs = zip(objective.parameters, objective.columns, strict=True)
         every = not optimizer.output_layer_alone
         return [place for p, place in pairs if every or bool(last[place].all()) or id(p) in unknowns]

@@ -192,6 +192,12 @@ def current() -> Iterator[None]:
         yield
 
 
+def note_data(path: str | Path) -> None:
+    """Keep the hash of a data file that pinn itself reads for the active run."""
+    if _active:
+        _active[-1].note_file(Path(path))
+
+
 def is_recorded(root: str) -> bool:
     """Whether the active run takes modules of this package from its record."""
     recorded = _active[-1].recorded if _active else None

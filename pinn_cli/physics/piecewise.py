@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from pinn_cli.physics.problem import Problem
 from pinn_cli.physics.time_window import Window, is_initial
+from pinn_cli.physics.unknowns import values_of
 
 Values = Mapping[Any, Tensor]  # (N, F) by derivative
 Points = dict[str, Tensor]  # (N, D) by constraint
@@ -44,8 +45,8 @@ class Marched(nn.Module):
     @property
     def window_unknowns(self) -> dict[str, Tensor]:
         """The values (K,) of each unknown coefficient in the windows."""
-        first: Any = getattr(self.pieces[0], "unknowns", {})
-        return {name: torch.stack([getattr(p, "unknowns")[name].detach() for p in self.pieces]) for name in first}  # noqa: B009
+        each = [values_of(piece) for piece in self.pieces]
+        return {name: torch.stack([values[name].detach() for values in each]) for name in each[0]}
 
     @property
     def imposed(self) -> Sequence[str]:

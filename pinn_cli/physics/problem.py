@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -23,21 +23,35 @@ from pinn_cli.physics.domains.base import Domain
 from pinn_cli.physics.names import EXPECTED, OneOfEachName, is_marked, refuse_clashes
 from pinn_cli.physics.symbols import Grammar, Symbol
 
+if TYPE_CHECKING:
+    from pinn_cli.physics.data_set import DataSet
+
+GIVEN = ("unknowns", "data_set")  # attributes that a problem gets from outside its class, after it is made
+
 
 @dataclass(frozen=True)
 class Constraint:
-    """r = 0 on a region. With `against`, a map of points, it is r(X) - r(against(X)) = 0: a periodic pair."""
+    """r = 0 on a region. With `against`, a map of points, it is r(X) - r(against(X)) = 0: a periodic pair.
+
+    `noise` is the standard deviation of the residual of measurements, where it is known.
+    """
 
     name: str
     region: str
     residual: Callable[..., Tensor]
     symbols: dict[str, Symbol]
     against: Callable[[Tensor], Tensor] | None = None
+    noise: float | None = None
 
     @property
     def kind(self) -> str:
         """`interior`, `data`, or else `face`: the key of default numbers of points and default weights."""
         return self.region if self.region in ("interior", "data") else "face"
+
+    @property
+    def plain(self) -> Callable[..., Tensor]:
+        """The residual with all squares in full, where outliers count less."""
+        return getattr(self.residual, "plain", self.residual)
 
 
 def on(region: str, *others: str) -> Callable:
@@ -88,6 +102,8 @@ class Problem(metaclass=OneOfEachName):
     impose(self, x, t, u)       the same, used only with `constraints=exact`; `imposes` names the constraints it meets
     metrics(self, evaluate)     further numbers to report of a prediction, by name
     and derived fields marked by `observable`.
+
+    `data_set` are measurements from outside the class (`data_set.py`), which take the place of its own.
     """
 
     coordinates: tuple[str, ...]
@@ -97,6 +113,7 @@ class Problem(metaclass=OneOfEachName):
     scale: Mapping[str, float] = {}
     offset: Mapping[str, float] = {}
     domain: Domain
+    data_set: "DataSet | None" = None
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Refuse a number without a type, because a dataclass would not make it a coefficient, and residuals of one
@@ -137,7 +154,8 @@ class Problem(metaclass=OneOfEachName):
 
     def with_(self, **changes: Any) -> "Problem":
         """A changed copy: ``problem.with_(nu=0.1)``."""
-        return type(self)(**self._arguments(changes))
+        outside = {k: v for k, v in vars(self).items() if k in GIVEN and k not in changes}
+        return given(type(self)(**self._arguments(changes)), **outside)
 
     def _arguments(self, changes: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments of a changed copy. Raises TypeError for a name that is none."""
@@ -169,13 +187,16 @@ class Problem(metaclass=OneOfEachName):
             "measured column": measured,
             "observable": self._marked("_observable"),
             "constraint": self._marked("_build"),
+            "residual of measurements": () if self.data_set is None else self.data_set.names(self._asked),
         }
         refuse_clashes(type(self), kinds, grammar.is_derivative)
         return grammar
 
     @cached_property
     def _measured(self) -> dict[str, Any]:
-        """What `measurements` returns; {} without that method."""
+        """The columns of the data set, or else what `measurements` returns; {} without that method."""
+        if self.data_set is not None:
+            return self.data_set.columns
         where = f"{type(self).__name__}.measurements"
         with user_method(where):
             columns = self.measurements() if hasattr(self, "measurements") else {}
@@ -187,8 +208,9 @@ class Problem(metaclass=OneOfEachName):
     @cached_property
     def data_columns(self) -> dict[str, Any]:
         """The columns of `measurements` by name: the coordinates, and those that a residual on `data` asks for."""
-        residuals = [name for name, region in self._marked("_region").items() if region == "data"]
-        asked = {n for name in residuals for n in inspect.signature(getattr(self, name)).parameters}
+        asked = set(self._asked)
+        if self.data_set is not None:
+            asked |= self.data_set.asked(self._asked)
         columns = copy.copy(self._measured)
         for name in self._measured.keys() - asked - set(self.coordinates):
             del columns[name]
@@ -200,6 +222,12 @@ class Problem(metaclass=OneOfEachName):
                     where = f"{type(self).__name__}.measurements: {name}"
                     raise TypeError(f"{where}: {error}; expected a list of numbers") from error
         return columns
+
+    @property
+    def _asked(self) -> list[str]:
+        """The symbols that the residuals of the class on `data` ask for."""
+        residuals = [name for name, region in self._marked("_region").items() if region == "data"]
+        return [n for name in residuals for n in inspect.signature(getattr(self, name)).parameters]
 
     @property
     def data(self) -> Tensor:
@@ -216,11 +244,15 @@ class Problem(metaclass=OneOfEachName):
     def constraints(self) -> list[Constraint]:
         """Every marked method, in the order of the class; an overridden one keeps its first place.
 
-        Those on `data` are left out where `measurements` returns {}: there are none.
+        Those on `data` are left out where `measurements` returns {}: there are none. With a data set they come last.
         """
         on_data = {name for name, region in self._marked("_region").items() if region == "data"}
         missing = on_data if on_data and hasattr(self, "measurements") and not self._measured else ()
-        return [build(self, name) for name, build in self._marked("_build").items() if name not in missing]
+        own = [build(self, name) for name, build in self._marked("_build").items() if name not in missing]
+        if self.data_set is None:
+            return own
+        measured = self.data_set.constraints(self, [c for c in own if c.region == "data"])
+        return [*(c for c in own if c.region != "data"), *measured]
 
     def share(self, region: str) -> float:
         """The share of the configured number of points that a region gets: 1, except in a window in time."""
@@ -271,3 +303,12 @@ class Problem(metaclass=OneOfEachName):
         except ValueError as error:
             raise TypeError(f"{type(self).__name__}.{name}: {error}") from None
         return self._constraint(name, region, against=opposite)
+
+
+def given(problem: Problem, **attributes: Any) -> Problem:
+    """A copy of a problem with these `unknowns` or this `data_set`; what follows from them is found anew."""
+    made = copy.copy(problem)
+    for name in [k for k in vars(made) if isinstance(getattr(type(made), k, None), cached_property)]:
+        del vars(made)[name]
+    vars(made).update(attributes)
+    return made

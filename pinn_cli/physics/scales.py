@@ -46,12 +46,16 @@ class Scale:
 
 
 def natural_units(problem: Problem, scales: Mapping[str, Scale]) -> dict[str, float]:
-    """The natural unit of every constraint by name; 1 where its residual does not react, or is not finite."""
+    """The natural unit of every constraint by name; 1 where its residual does not react, or is not finite.
+
+    Measurements whose noise is known share the largest unit of them: their weights are then those of a likelihood.
+    """
     units = {}
     for c in problem.constraints():
         unit = max(Probe(problem, c, scales, WAVES).terms().values(), default=0.0)
         units[c.name] = unit if 0 < unit < inf else 1.0
-    return units
+    measured = [c.name for c in problem.constraints() if c.noise is not None]
+    return units | dict.fromkeys(measured, max((units[name] for name in measured), default=1.0))
 
 
 def field_scales(problem: Problem) -> dict[str, Scale]:
@@ -105,7 +109,7 @@ class Probe:
         """rms dr/ds of each symbol."""
         leaves = {n: v.requires_grad_() for n, v in self._gentle().items()}
         with torch.enable_grad():
-            r = self.c.residual(**self._others(self.X), **leaves)
+            r = self.c.plain(**self._others(self.X), **leaves)
             slopes = torch.autograd.grad(r.sum(), list(leaves.values()), allow_unused=True) if r.requires_grad else ()
         return dict.fromkeys(leaves, 0.0) | {
             n: _finite(s).square().mean().sqrt().item() for n, s in zip(leaves, slopes, strict=False) if s is not None
@@ -215,7 +219,7 @@ def _prescribed(problem: Problem, c: Constraint, field: str) -> Tensor | None:
     if probe.varies(name):
         return None
     others = probe._others(probe.X)
-    r0, r1, r2 = (c.residual(**others, **{name: torch.full_like(probe.X[:, 0], u)}) for u in (0.0, 1.0, 2.0))
+    r0, r1, r2 = (c.plain(**others, **{name: torch.full_like(probe.X[:, 0], u)}) for u in (0.0, 1.0, 2.0))
     slope = r1 - r0
     if not torch.allclose(r2 - r1, slope):
         return None

@@ -24,6 +24,7 @@ class Wrapped(Problem):
         self.problem, self.domain = problem, problem.domain
         self.coordinates, self.fields, self.imposes = problem.coordinates, problem.fields, problem.imposes
         self.unknowns, self.scale, self.offset = problem.unknowns, problem.scale, problem.offset
+        self.data_set = problem.data_set
 
     def __getattr__(self, name: str) -> Any:
         if name == "problem" or name in self.hidden:

@@ -11,6 +11,7 @@ from pinn_cli.methods.corrections import fitted_to
 from pinn_cli.physics.ansatz import Ansatz
 from pinn_cli.physics.domains.base import Domain
 from pinn_cli.physics.scales import Scale
+from pinn_cli.physics.unknowns import Unknown
 from pinn_cli.training.kept_features import KeptFeatures
 
 
@@ -53,6 +54,8 @@ def _period(domain: Domain, coordinate: str) -> float:
 class Model(nn.Module):
     """u(X): (N, D) -> (N, F), and the unknown coefficients. `imposed` names the constraints the ansatz makes exact.
 
+    `unknowns` are the free numbers of the coefficients; `bounds` say how their values follow (`physics/unknowns.py`).
+
     With `scales` by field, u = offset + size * network; an ansatz gets size * network. Without, u is the network.
     """
 
@@ -63,7 +66,7 @@ class Model(nn.Module):
         self,
         features: Features,
         network: nn.Module,
-        unknowns: dict[str, float] | None = None,
+        unknowns: Mapping[str, float] | None = None,
         ansatz: Ansatz | None = None,
         imposed: Sequence[str] = (),
         scales: Mapping[str, Scale] | None = None,
@@ -74,7 +77,9 @@ class Model(nn.Module):
             column = torch.tensor(numbers, dtype=torch.float64, device="cpu") if numbers else None
             self.register_buffer(name, column)
         self.features, self.network, self.ansatz, self.imposed = features, network, ansatz, tuple(imposed)
-        values = {k: torch.tensor(float(v), dtype=torch.float64, device="cpu") for k, v in (unknowns or {}).items()}
+        self.bounds = {k: v for k, v in (unknowns or {}).items() if isinstance(v, Unknown)}
+        free = {k: self.bounds[k].free if k in self.bounds else float(v) for k, v in (unknowns or {}).items()}
+        values = {k: torch.tensor(s, dtype=torch.float64, device="cpu") for k, s in free.items()}
         self.unknowns = nn.ParameterDict({k: nn.Parameter(v) for k, v in values.items()})
         self.register_load_state_dict_pre_hook(_with_corrections)
 

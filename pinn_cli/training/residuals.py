@@ -20,6 +20,7 @@ from pinn_cli.physics.points import trial_points
 from pinn_cli.physics.problem import Problem
 from pinn_cli.physics.symbols import Place, Symbol
 from pinn_cli.physics.terms import Scales, at_rest, coupled, relative_size, scales_of, terms_of
+from pinn_cli.physics.unknowns import Unknown, values_of
 from pinn_cli.training.kept_features import KeptFeatures
 
 Derivatives = Callable[..., Mapping[Key, Tensor]]  # (model, X (N, D), tape or None) -> values (N, F) by derivative
@@ -52,13 +53,18 @@ class Residuals:
         met = getattr(model, "imposed", ()) if imposed is None else imposed  # a plain module imposes nothing
         self.kept = KeptFeatures()
         self.function = partial(model, kept=self.kept) if getattr(model, "frozen", False) else model
-        self.unknowns: dict[str, Tensor] = dict(getattr(model, "unknowns", {}))
+        self.given: Mapping[str, Tensor] = {}  # values of unknowns that count in place of those of the model
         self.constraints = {c.name: c for c in problem.constraints() if c.name not in met}
         self.base: Mapping[str, float] = {}  # weights of squares by constraint, for a model that solves equations
         self.dimension = len(problem.coordinates)
         self._zero = (0,) * self.dimension
         self._engines: dict[Group, Derivatives] = {}
         self._graphs: dict[tuple[Group, ...], Graph] = {}
+
+    @property
+    def unknowns(self) -> dict[str, Tensor]:
+        """The values of the unknown coefficients."""
+        return {**values_of(self.model), **self.given}
 
     def serves(self, problem: Problem, model: nn.Module, compiled: bool) -> bool:
         """Whether these are the residuals of this problem and model, compiled or not."""
@@ -242,9 +248,12 @@ class Residuals:
         return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
 
     def _coefficients(self, X: Tensor, tape: Tape | None) -> dict[str, Tensor]:
-        trained = self.unknowns
-        fixed = {k: X.new_full((len(X),), v) for k, v in self.problem.coefficients.items() if k not in trained}
-        return fixed | {k: tape.per_point(p, len(X)) if tape else p.expand(len(X)) for k, p in trained.items()}
+        free = {k: s for k, s in dict(getattr(self.model, "unknowns", {})).items() if k not in self.given}
+        fixed = {k: X.new_full((len(X),), v) for k, v in self.problem.coefficients.items() if k not in free}
+        each = {k: tape.per_point(s, len(X)) if tape else s.expand(len(X)) for k, s in free.items()}
+        bounds: Mapping[str, Unknown] = getattr(self.model, "bounds", {})
+        trained = {k: bounds[k].value(s) if k in bounds else s for k, s in each.items()}
+        return fixed | trained | {k: v.expand(len(X)) for k, v in self.given.items()}
 
     def inside(self, symbols: Iterable[Symbol], X: Tensor) -> Place:
         """What symbols are read from at any points X of the domain."""

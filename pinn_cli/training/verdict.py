@@ -327,7 +327,7 @@ def examine(
     at = Residuals(problem, objective.model, objective.engine, imposed=())
     generator, like = torch.Generator("cpu").manual_seed(seed * 7919 + 2), objective.parameters[0]
     measure = measure or Measure(at.scales(like), problem)
-    at.unknowns = at.unknowns | dict(measure.unknowns)
+    at.given = measure.unknowns
     ratio, measured, biased, points = {}, {}, {}, {}
     relative: dict[str, float] = {}
     names = [name for name in at.constraints if only is None or name in only]

@@ -52,10 +52,11 @@ class TorchOptimizer(Optimizer):
 
     def step(self, objective: Objective) -> Report:
         """One step at the points and weights of the objective."""
-        inner = self._bound(objective.parameters)
-        rate = self.lr * self.schedule(self.steps)
+        inner = self._bound(objective)
+        share = self.schedule(self.steps)
+        rate = self.lr * share
         for group in inner.param_groups:
-            group["lr"] = rate
+            group["lr"] = group.get("own", self.lr) * share
         loss = self._move(objective, inner, rate)
         self.schedule.observe(loss)
         self.steps += 1
@@ -86,16 +87,19 @@ class TorchOptimizer(Optimizer):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.inner, self.waiting = None, state
 
-    def _bound(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-        """The torch optimizer of these parameters; a new one if the parameters are not those of the step before."""
-        if self.inner is None or not _same(self.inner.param_groups[0]["params"], parameters):
-            inner = self._make(parameters)
+    def _bound(self, objective: Objective) -> torch.optim.Optimizer:
+        """The torch optimizer of its parameters; a new one if the parameters are not those of the step before."""
+        groups = _groups(objective)
+        parameters = [p for group in groups for p in group["params"]]
+        if self.inner is None or not _same([p for g in self.inner.param_groups for p in g["params"]], parameters):
+            inner = self._make(groups if len(groups) > 1 else parameters)
             self._restore(self.waiting or self.start, inner)
             self.waiting = None
             return inner
         return self.inner
 
-    def _make(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    def _make(self, parameters: list[Any]) -> torch.optim.Optimizer:
+        """For parameters, or for groups of them as torch takes them."""
         return self.kind(parameters, lr=self.lr, **self.options)
 
 
@@ -111,12 +115,20 @@ class FirstOrder(TorchOptimizer):
         self.name = optimizer
         super().__init__(_class(optimizer), lr, schedule, **options)
 
-    def _make(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    def _make(self, parameters: list[Any]) -> torch.optim.Optimizer:
         try:
             return super()._make(parameters)
         except (TypeError, ValueError) as error:
             takes = ", ".join(inspect.signature(self.kind).parameters)
             raise UsageError(f"torch.optim.{self.name}: {error}; it takes {takes}") from None
+
+
+def _groups(objective: Objective) -> list[dict[str, Any]]:
+    """The parameters as groups of torch: those with the rate of the run, then each unknown with a rate of its own."""
+    bounds, free = getattr(objective.model, "bounds", {}), dict(getattr(objective.model, "unknowns", {}))
+    own = {id(free[name]): unknown.lr for name, unknown in bounds.items() if unknown.lr is not None}
+    usual = [p for p in objective.parameters if id(p) not in own]
+    return [{"params": usual}, *({"params": [p], "own": own[id(p)]} for p in objective.parameters if id(p) in own)]
 
 
 def differentiate(objective: Objective) -> Tensor:

@@ -121,6 +121,14 @@ def _hdf5(path: Path) -> dict[str, np.ndarray]:
         return {name: item[()] for name, item in file.items() if isinstance(item, h5py.Dataset)}
 
 
+def _parquet(path: Path) -> dict[str, np.ndarray]:
+    try:
+        import pandas
+    except ImportError:
+        raise ValueError("it needs pandas and pyarrow; type pip install pandas pyarrow, or save it as CSV") from None
+    return {str(name): column.to_numpy() for name, column in pandas.read_parquet(path).items()}
+
+
 READERS: dict[str, Callable[[Path], Mapping[str, Any]]] = {
     ".csv": _text,
     ".tsv": _text,
@@ -128,4 +136,5 @@ READERS: dict[str, Callable[[Path], Mapping[str, Any]]] = {
     ".npz": _npz,
     ".h5": _hdf5,
     ".hdf5": _hdf5,
+    ".parquet": _parquet,
 }

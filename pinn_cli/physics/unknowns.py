@@ -1,0 +1,114 @@
+"""Unknown coefficients: where the search starts, and between which bounds it stays.
+
+The optimizer moves a free number s, of which the coefficient is a function that cannot leave its bounds:
+
+    free       mu = s
+    one bound  mu = low + e^s,  or  mu = high - e^s        positive: low = 0
+    two        mu = low + (high - low) / (1 + e^-s)
+"""
+
+from collections.abc import Mapping, Sequence
+from math import inf, isfinite, log
+from numbers import Real
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from pinn_cli.basics.errors import UsageError, nearest
+
+KEYS = ("start", "positive", "low", "high", "lr")
+Number = TypeVar("Number", float, Tensor)
+
+
+class Unknown(float):
+    """The start value of a trained coefficient, with the bounds of its values, which it may not reach.
+
+    `lr` is its own learning rate under a first-order optimizer; None: that of the network. Raises UsageError for a
+    start value that is not between the bounds.
+    """
+
+    low: float
+    high: float
+    lr: float | None
+
+    def __new__(
+        cls, start: float, positive: bool = False, low: float = -inf, high: float = inf, lr: float | None = None
+    ) -> "Unknown":
+        unknown = super().__new__(cls, start)
+        unknown.low, unknown.high, unknown.lr = max(float(low), 0.0 if positive else -inf), float(high), lr
+        if not isfinite(start) or not unknown.low < start < unknown.high:
+            bounds = f"between {unknown.low:g} and {unknown.high:g}" if unknown.bounded else "finite"
+            raise UsageError(f"it starts at {float(start):g}; expected a number {bounds}")
+        if lr is not None and not 0 < lr < inf:
+            raise UsageError(f"lr={lr:g}: expected a learning rate above 0")
+        return unknown
+
+    @property
+    def bounded(self) -> bool:
+        """Whether there is a bound."""
+        return isfinite(self.low) or isfinite(self.high)
+
+    @property
+    def free(self) -> float:
+        """s at the start."""
+        if isfinite(self.low) and isfinite(self.high):
+            return log((self - self.low) / (self.high - self))
+        if isfinite(self.low):
+            return log(self - self.low)
+        return log(self.high - self) if isfinite(self.high) else float(self)
+
+    def value(self, s: Tensor) -> Tensor:
+        """mu of s, in any shape."""
+        if isfinite(self.low) and isfinite(self.high):
+            return self.low + (self.high - self.low) * torch.sigmoid(s)
+        if isfinite(self.low):
+            return self.low + torch.exp(s)
+        return self.high - torch.exp(s) if isfinite(self.high) else s
+
+    def __str__(self) -> str:
+        return f"{float(self):.6g}" + (f" between {self.low:g} and {self.high:g}" if self.bounded else "")
+
+
+def values_of(model: Any) -> dict[str, Tensor]:
+    """The values of the unknowns of a model, from its free numbers `unknowns` and their `bounds`."""
+    bounds: Mapping[str, Unknown] = getattr(model, "bounds", {})
+    free: Mapping[str, Tensor] = dict(getattr(model, "unknowns", {}))
+    return {name: bounds[name].value(s) if name in bounds else s for name, s in free.items()}
+
+
+def unknowns_of(written: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Unknowns as they are written: numbers, tables of `KEYS`, or lists of numbers, which are named ``lam1, lam2 ...``.
+
+    An entry that is None is left out. Raises UsageError for anything else.
+    """
+    found: dict[str, Any] = {}
+    for name, setting in written.items():
+        if not isinstance(setting, Mapping | Sequence) or isinstance(setting, str):
+            found |= {} if setting is None else {name: setting}
+            continue
+        table = dict(setting) if isinstance(setting, Mapping) else {"start": setting}
+        for key in table:
+            if key not in KEYS:
+                raise UsageError(f"{where}.{name}: unknown key `{key}`; {nearest(str(key), KEYS)}")
+        if "start" not in table:
+            raise UsageError(f"{where}.{name}: no start value; type {where}.{name}.start=1")
+        start = table.pop("start")
+        if isinstance(start, Sequence) and not isinstance(start, str):
+            found |= {f"{name}{k}": _unknown(value, table, f"{where}.{name}") for k, value in enumerate(start, 1)}
+        else:
+            found[str(name)] = _unknown(start, table, f"{where}.{name}")
+    return found
+
+
+def _unknown(start: Any, table: Mapping[str, Any], where: str) -> Unknown:
+    for key, value in {"start": start, **table}.items():
+        kind, expected = (bool, "true or false") if key == "positive" else (Real, "a finite number")
+        if value is not None and (not isinstance(value, kind) or (kind is Real and isinstance(value, bool))):
+            raise UsageError(f"{where}: `{key}` is {value!r}; expected {expected}")
+    if start is None:
+        raise UsageError(f"{where}: no start value; expected a finite number")
+    try:
+        return Unknown(start, **{key: value for key, value in table.items() if value is not None})
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from None
