@@ -72,7 +72,7 @@ class Standardised:
         return self.inner(**symbols) / sigma
 
 
-@dataclass(frozen=True)
+@dataclass
 class DataSet:
     """Columns (N,) by name: the coordinates, ``u_data``, ``u_sigma``, and what else a table has.
 

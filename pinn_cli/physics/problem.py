@@ -8,11 +8,11 @@ log, the weights and the results file.
 
 import copy
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -22,9 +22,6 @@ from pinn_cli.physics.coefficient_fields.base import CoefficientField
 from pinn_cli.physics.domains.base import Domain
 from pinn_cli.physics.names import EXPECTED, OneOfEachName, is_marked, refuse_clashes
 from pinn_cli.physics.symbols import Grammar, Symbol
-
-if TYPE_CHECKING:
-    from pinn_cli.physics.data_set import DataSet
 
 GIVEN = ("unknowns", "data_set")  # attributes that a problem gets from outside its class, after it is made
 
@@ -52,6 +49,19 @@ class Constraint:
     def plain(self) -> Callable[..., Tensor]:
         """The residual with all squares in full, where outliers count less."""
         return getattr(self.residual, "plain", self.residual)
+
+
+class Measured(Protocol):
+    """Measurements from outside a problem, as `data_set.py` makes them: their columns, and the residuals of these.
+
+    Residuals of the class on `data` are `own`; they ask for the symbols `taken`.
+    """
+
+    columns: Any
+
+    def constraints(self, problem: "Problem", own: Sequence[Constraint]) -> list[Constraint]: ...
+    def names(self, taken: Collection[str]) -> list[str]: ...
+    def asked(self, taken: Collection[str]) -> set[str]: ...
 
 
 def on(region: str, *others: str) -> Callable:
@@ -113,7 +123,7 @@ class Problem(metaclass=OneOfEachName):
     scale: Mapping[str, float] = {}
     offset: Mapping[str, float] = {}
     domain: Domain
-    data_set: "DataSet | None" = None
+    data_set: "Measured | None" = None
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Refuse a number without a type, because a dataclass would not make it a coefficient, and residuals of one
