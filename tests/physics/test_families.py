@@ -14,6 +14,7 @@ from pinn_cli.configuration.check import check
 from pinn_cli.configuration.compose import compose
 from pinn_cli.configuration.instances import instance_of
 from pinn_cli.configuration.trainable import trainable_constraints
+from pinn_cli.methods.linear_algebra import least_squares
 from pinn_cli.physics.coefficient_fields.base import CoefficientField
 from pinn_cli.physics.coefficient_fields.gridded import Gridded
 from pinn_cli.physics.distributions.base import generator
@@ -22,11 +23,12 @@ from pinn_cli.physics.points import trial_points
 from pinn_cli.physics.references import reference_of
 from pinn_cli.physics.references.circle.burgers import PeriodicBurgers
 from pinn_cli.physics.references.darcy import Darcy as Flow
-from pinn_cli.physics.references.darcy import solve
+from pinn_cli.physics.references.darcy import solve, streamfunction
 from pinn_cli.problems.burgers_family import BurgersFamily
 from pinn_cli.problems.convection_family import ConvectionFamily
 from pinn_cli.problems.darcy import Darcy
 from pinn_cli.problems.darcy_smooth import DarcySmooth
+from pinn_cli.problems.darcy_streamfunction import DarcyStreamfunction
 from pinn_cli.problems.helmholtz_family import HelmholtzFamily
 from pinn_cli.problems.reaction_family import ReactionFamily
 from pinn_cli.training.metrics import compare
@@ -35,6 +37,7 @@ FAMILIES = {
     "burgers_family": BurgersFamily,
     "convection_family": ConvectionFamily,
     "darcy": Darcy,
+    "darcy_streamfunction": DarcyStreamfunction,
     "darcy_smooth": DarcySmooth,
     "helmholtz_family": HelmholtzFamily,
     "reaction_family": ReactionFamily,
@@ -141,6 +144,62 @@ def test_the_fluxes_balance_the_source_in_every_volume():
     (of_p,) = torch.autograd.grad(values["p"].sum(), X, retain_graph=True)
     (of_q,) = torch.autograd.grad(values["q"].sum(), X)
     torch.testing.assert_close(of_p[:, 0] + of_q[:, 1], torch.full((300,), -2.0).double(), rtol=0, atol=1e-9)
+
+
+def test_the_streamfunction_has_the_fluxes_as_slopes_on_every_path():
+    """It is summed along y once and then along x; its slopes along y elsewhere follow from the balance."""
+    nu = Darcy(seed=3, modes=8).nu.on_lattice([torch.linspace(0, 1, 41, dtype=torch.float64)] * 2).numpy()
+    _, p, q = solve(nu, 2.0)
+    corners, psi = streamfunction(p, q, 2.0)
+    h, inner = 1 / 40, corners[1:-1] - 0.5
+    np.testing.assert_allclose(np.diff(psi[1:-1, 1:-1], axis=1) / h, p[:, 1:-1] + inner[:, None], atol=1e-11)
+    np.testing.assert_allclose(np.diff(psi[1:-1, 1:-1], axis=0) / h, -q[1:-1] - inner, atol=1e-11)
+    assert abs(psi[:2, :2].mean()) < 1e-14
+    flow = DarcyStreamfunction(seed=3, modes=8).reference()
+    assert flow.fields == ("u", "psi")
+    assert abs(float(flow(torch.zeros(1, 2, dtype=torch.float64))["psi"][0])) < 1e-14
+
+
+def test_smooth_fields_see_the_geometric_mean_of_two_materials_with_the_power_three_quarters():
+    """A board of fine squares, which conducts like sqrt(3 12) = 6 (Keller 1964), and waves that do not resolve it.
+
+    With the power 0.5 they see the arithmetic mean, 7.5, and with 1 the harmonic one, 4.8.
+    """
+
+    class Checkers(Slabs):
+        def values(self, x, y):
+            return torch.where(((64 * x).floor() + (64 * y).floor()) % 2 == 0, 3.0, 12.0).to(x)
+
+    alone = pressure_of_waves(DarcyStreamfunction(nu=Gridded(CORNERS, np.full((2, 2), 3.0), 1)))
+    for power, expected in ((0.5, 7.5), (0.75, 6.0), (1.0, 4.8)):
+        u = pressure_of_waves(DarcyStreamfunction(nu=Checkers(), power=power))
+        assert float(3 * alone @ alone / (u @ alone)) == pytest.approx(expected, rel=1e-6)
+
+
+CORNERS = {"x": np.array([0.0, 1.0]), "y": np.array([0.0, 1.0])}
+
+
+def pressure_of_waves(problem, cells=128, modes=3):
+    """u (N,) in the middles of cells, of sines for u and cosines for psi whose flux equations are satisfied best."""
+    x = (torch.arange(cells, dtype=torch.float64) + 0.5) / cells
+    k = torch.arange(modes + 1) * torch.pi
+    sin, cos = torch.sin(x[:, None] * k), torch.cos(x[:, None] * k)
+
+    def waves(a, b):
+        return torch.einsum("ik,jl->ijkl", a, b).reshape(cells**2, -1)
+
+    X = torch.cartesian_prod(x, x)
+    at = {"x": X[:, :1], "y": X[:, 1:], "nu": problem.nu(*X.T)[:, None], "f": problem.f, "power": problem.power}
+    u_x, u_y, psi_x, psi_y = waves(cos * k, sin), waves(sin, cos * k), waves(-sin * k, cos), waves(cos, -sin * k)
+    none = torch.zeros(1, 1)
+
+    def flux(u_x, u_y, psi_x, psi_y):
+        along_x = problem.flux_x(at["x"], psi_y, u_x, at["nu"], at["f"], at["power"])
+        return torch.cat([along_x, problem.flux_y(at["y"], psi_x, u_y, at["nu"], at["f"], at["power"])])
+
+    b = flux(none, none, none, none)
+    A = torch.cat([flux(u_x, u_y, none, none) - b, flux(none, none, psi_x, psi_y) - b], 1)
+    return waves(sin, sin) @ least_squares(A, -b, ridge=1e-14)[: u_x.shape[1], 0]
 
 
 @pytest.mark.parametrize("family", [Darcy(modes=8), DarcySmooth()], ids=["jumps", "smooth"])
