@@ -45,7 +45,7 @@ class Summary:
     """The end of a run. `seconds` is its duration, without the phases in `apart`; `held_out` are relative residuals.
 
     `extrapolated` tells which part of the time has not been trained, and counts in the errors; "": none. `instances`
-    tells of which instances of a family the errors are the means; "": they are those of one problem.
+    tells by field of which instances of a family its error is the mean; {}: errors are those of one problem.
     """
 
     status: str
@@ -63,13 +63,12 @@ class Summary:
     apart: Mapping[str, float] = field(default_factory=dict)  # seconds of set-up and compilation, by phase
     estimated: Sequence[str] = ()  # lines on the estimated errors
     extrapolated: str = ""
-    instances: str = ""
+    instances: Mapping[str, str] = field(default_factory=dict)
 
     def lines(self) -> list[tuple[str, str]]:
         """Pairs of a label and a text, in the order in which they are shown."""
         head = (self.status, f"after {self.steps} steps in {duration(self.seconds)}: {self.reason}")
-        kind = "; ".join(filter(None, ["relative L2", self.instances, self.extrapolated]))
-        errors = [("error", f"{name} {scientific(value)} ({kind})") for name, value in self.errors.items()]
+        errors = [("error", f"{name} {scientific(value)} ({self._kind(name)})") for name, value in self.errors.items()]
         held_out = [("held out", f"{name} {scientific(v)} of the largest term") for name, v in self.held_out.items()]
         unknowns = [("unknown", f"{name} {value:.6g}") for name, value in self.unknowns.items()]
         metrics = [f"{name} {scientific(value)}" for name, value in self.metrics.items()]
@@ -80,6 +79,10 @@ class Summary:
         rest = [("before", apart), *rest]
         estimated = [("", line) for line in self.estimated]
         return [head, *(errors or held_out), *estimated, *shown, *unknowns, *(pair for pair in rest if pair[1])]
+
+    def _kind(self, name: str) -> str:
+        """What an error is: of which instances, and whether it counts a time that has not been trained."""
+        return "; ".join(filter(None, ["relative L2", self.instances.get(name, ""), self.extrapolated]))
 
 
 class View(Protocol):

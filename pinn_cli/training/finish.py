@@ -27,6 +27,7 @@ from pinn_cli.training.metrics import (
     points_of_comparison,
 )
 from pinn_cli.training.objective import Objective
+from pinn_cli.training.tested_instances import shown, times
 from pinn_cli.training.verdict import Untrained, Verdict, judge, untrained_from
 
 NODES = 10_000  # of the grids on which fields and residuals are kept
@@ -58,12 +59,10 @@ class Conclusion:
         return mean_errors(list(self.tested.values())) if self.tested else self.errors
 
     @property
-    def instances(self) -> str:
-        """Which instances of a family the errors are of, and how large they are at most; "" of one problem."""
-        if not self.tested:
-            return ""
-        each = [max(e.judged for e in errors.values()) for errors in self.tested.values()]
-        return f"mean over {len(each)} test instances, {scientific(max(each))} at most"
+    def instances(self) -> dict[str, str]:
+        """By field, of which instances of a family its error is the mean, and the largest one; {} of one problem."""
+        each = {name: [errors[name].judged for errors in self.tested.values()] for name in self.measured if self.tested}
+        return {name: f"mean over {len(e)} test instances, {scientific(max(e))} at most" for name, e in each.items()}
 
     def estimates(self) -> list[str]:
         """The estimated errors in words, and where the errors against the reference contradict a good verdict."""
@@ -104,6 +103,9 @@ def conclude(
     with clock("evaluation"):
         tested = {} if reference is None else errors_of_instances(objective)
         failures = failures_of(objective, problem, tested)
+        instances: dict[str, Any] = {**times(objective, list(tested))}
+        if tested:
+            instances["shown"] = shown(objective, tested)
     objective = objective.of(problem)
     X = points_of_fields(problem, reference)
     untrained = untrained_from(problem, objective, windows)
@@ -121,7 +123,7 @@ def conclude(
         done = Conclusion(measured, estimated, metrics, verdict, unknowns, untrained, tested, notes)
         groups = {
             "error": {name: _noted(e, reference, untrained) for name, e in done.measured.items()},
-            "instances": _of_instances(tested, failures),
+            "instances": _of_instances(tested, failures) | instances,
             "error_estimate": {
                 "error": estimated.error,
                 "unknown": estimated.unknowns,

@@ -15,6 +15,7 @@ from pinn_cli.records.results import Noted, Results
 from pinn_cli.reports import figures
 from pinn_cli.reports.figures.error_estimate import draw_error_estimate
 from pinn_cli.reports.figures.fields import draw_collocation, draw_solution, limits, planes
+from pinn_cli.reports.figures.instances import draw_instances, draw_test_instances
 from pinn_cli.reports.figures.losses import draw_losses
 from pinn_cli.reports.figures.style import colours, style
 from pinn_cli.reports.figures.unknowns import draw_unknowns
@@ -54,6 +55,41 @@ def test_unknown_coefficients_are_drawn_over_the_steps(tmp_path: Path) -> None:
     assert (nu.get_ylabel(), nu.get_yscale()) == ("nu", "linear")
     assert (diffusion.get_ylabel(), diffusion.get_yscale()) == ("$D$", "log")  # over four decades
     assert "unknowns" in [path.stem for path in figures.write(tmp_path / "run", resolution=40)]
+
+
+def test_instances_of_a_family_are_drawn_side_by_side(tmp_path: Path) -> None:
+    """A row for each, with a coefficient of all coordinates as a map and of one coordinate as a line."""
+    results = write_run(tmp_path / "run")
+    assert draw_instances(results) is None
+    assert draw_test_instances(results) is None
+    x, t = np.meshgrid(np.linspace(0, 1, 12), np.linspace(0, 1, 12), indexing="ij")
+    truth = np.stack([(k + 1) * np.sin(3 * x + t).ravel() for k in range(3)])
+    shown = {
+        "seed": [4, 0, 2],
+        "points": Noted(np.stack([x.ravel(), t.ravel()], 1), {"coordinates": ["x", "t"]}),
+        "prediction": {"u": truth + 0.01},
+        "reference": {"u": truth},
+        "parameter": {"u0": np.stack([np.sin(3 * x).ravel()] * 3), "beta": np.array([1.0, 2.0, 3.0])},
+    }
+    results.replace({"instances": {
+        "seed": [0, 1, 2, 3, 4], "error": {"u": [0.02, 0.03, 0.04, 0.05, 0.01]}, "shown": shown,
+        "seconds": [0.1, 0.2, 0.3, np.nan, np.nan], "steps": [3.0, 5.0, 7.0, np.nan, np.nan],
+    }})  # fmt: skip
+    figure = draw_instances(results)
+    assert figure is not None
+    panels = [axes for axes in figure.axes if axes.get_title()]
+    assert len(panels) == 12
+    assert panels[0].get_title() == "instance 4, beta = 1: u0"
+    np.testing.assert_allclose(panels[0].lines[0].get_ydata(), np.sin(3 * np.linspace(0, 1, 12)))
+    assert panels[3].get_title() == "absolute error (relative $L^2$ 1.0e-02)"
+    assert panels[1].collections[0].get_clim() == panels[2].collections[0].get_clim()
+    errors, seconds = draw_test_instances(results).axes  # type: ignore[union-attr]
+    np.testing.assert_allclose(errors.lines[0].get_ydata(), [0.01, 0.02, 0.03, 0.04, 0.05])
+    np.testing.assert_allclose(seconds.lines[0].get_xydata(), [[3, 0.1], [5, 0.2], [7, 0.3]])
+    results.replace({"instances": {"seed": [0, 2, 4], "error": {"u": [0.1] * 3},
+                                   "shown": shown | {"parameter": {"nu": truth}}}})  # fmt: skip
+    written = [path.stem for path in figures.write(tmp_path / "run", ["instances", "test_instances"], resolution=40)]
+    assert written == ["instances", "test_instances"]
 
 
 def test_solution_and_reference_share_one_scale(tmp_path: Path) -> None:

@@ -53,6 +53,13 @@ def test_every_family_trains_in_both_ways(problem, way, capsys):
     instances, error = results.read("instances"), results.read("error")
     assert list(instances["seed"]) == [0, 1]
     assert float(error["u"]) == pytest.approx(np.mean(instances["error/u"]))
+    assert f"{max(instances['error/u']):.2e} at most" in shown
+    assert (instances["seconds"] > 0).all()
+    assert (instances["steps"] > 0).all() if way == "constrained" else (instances["steps"] == 0).all()
+    first = list(instances["seed"]).index(instances["shown/seed"][0])
+    assert instances["error/u"][first] == min(instances["error/u"])
+    found, truth = (instances[f"shown/{kind}/u"][0] for kind in ("prediction", "reference"))
+    assert np.linalg.norm(found - truth) / np.linalg.norm(truth) == pytest.approx(min(instances["error/u"]), rel=1e-6)
 
 
 @pytest.mark.slow
