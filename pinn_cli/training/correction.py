@@ -28,6 +28,7 @@ AT_ONCE = 500  # points whose basis functions are in memory at the same time
 STEP = 1e-4  # of the central difference for a_fg, which is exact for an ansatz that is linear in the network
 
 Pair = tuple[int, int]  # a field f and an output g
+Symbols = dict[str, dict[str, Tensor]]  # the values (N,) of the symbols of every constraint of a side
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Located:
         G, K = self.basis.outputs, self.basis.count
         c = correction.c[: G * K].view(G, K)
         values = {key: self.X.new_zeros(len(self.X), G) for key in self.wanted}
-        for some, tables in self.tables():
+        for some, tables in self.tables() if c.any() else ():
             for (f, g), table in tables.items():
                 for key, value in values.items():
                     value[some, f] += table[key] @ c[g]
@@ -137,18 +138,22 @@ class Equations:
     """The constraints of a problem at the points of a batch, as functions of a correction.
 
     `before` is the correction of the window in time before this one, to which the conditions at its beginning refer.
+    What symbols are at the latest correction is kept: rows and residuals are asked for there one after the other, and
+    the basis functions at all points take most of the time.
     """
 
     def __init__(self, basis: Basis, batch: Batch, before: Correction | None = None):
         self.basis, self.before, self.residuals = basis, before, basis.residuals
         self.constraints = {name: self.residuals.constraints[name] for name in batch}
         self.sides = [side for names in self.residuals.groups(batch) for side in self._sides(names, batch[names[0]])]
+        self._plain = [self._read(side) for side in self.sides]
+        self._latest: tuple[Correction | None, list[Symbols]] = (None, self._plain)
 
     def values(self, correction: Correction | None = None) -> dict[str, Tensor]:
         """The residual r (N,) of every constraint, not linearised; None: that of the frozen model."""
         out: dict[str, Tensor] = {}
-        for side in self.sides:
-            for name, symbols in self._symbols(side, correction).items():
+        for side, each in zip(self.sides, self._symbols(correction), strict=True):
+            for name, symbols in each.items():
                 r = side.sign * self.constraints[name].residual(**symbols).detach()
                 out[name] = out[name] + r if name in out else r
         return {name: out[name] for name in self.constraints}
@@ -156,8 +161,8 @@ class Equations:
     def rows(self, correction: Correction) -> dict[str, Tensor]:
         """dr/dc (N, P) of every constraint at a correction."""
         out: dict[str, Tensor] = {}
-        for side in self.sides:
-            slopes = {name: self._slopes(name, symbols) for name, symbols in self._symbols(side, correction).items()}
+        for side, each in zip(self.sides, self._symbols(correction), strict=True):
+            slopes = {name: self._slopes(name, symbols) for name, symbols in each.items()}
             for name in slopes.keys() - out.keys():
                 out[name] = side.at.points.new_zeros(len(side.at.points), self.basis.columns)
             for name in slopes:
@@ -180,11 +185,20 @@ class Equations:
         before = Located(self.before.basis, at) if seam and self.before is not None else None
         return Side(names, at, sign, Located(self.basis, at), before)
 
-    def _symbols(self, side: Side, correction: Correction | None) -> dict[str, dict[str, Tensor]]:
-        """The values (N,) of the symbols of every constraint of a side."""
-        plain = {n: {s: p.read(side.at) for s, p in self.constraints[n].symbols.items()} for n in side.constraints}
+    def _read(self, side: Side) -> Symbols:
+        """The symbols of every constraint of a side for the frozen model."""
+        return {n: {s: p.read(side.at) for s, p in self.constraints[n].symbols.items()} for n in side.constraints}
+
+    def _symbols(self, correction: Correction | None) -> list[Symbols]:
+        """The symbols of every side at a correction; None: for the frozen model."""
         if correction is None:
-            return plain
+            return self._plain
+        if self._latest[0] is not correction:
+            sides = zip(self.sides, self._plain, strict=True)
+            self._latest = correction, [self._corrected(side, plain, correction) for side, plain in sides]
+        return self._latest[1]
+
+    def _corrected(self, side: Side, plain: Symbols, correction: Correction) -> Symbols:
         here = side.here.changes(correction)
         before = None if side.before is None or self.before is None else side.before.changes(self.before)
         return {

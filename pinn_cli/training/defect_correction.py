@@ -98,8 +98,7 @@ class DefectCorrection:
         factor = {n: (1.0 if n in self.equations else measured_weight) / responses[n] for n in F}
         scale = torch.cat([self.size.repeat_interleave(self.basis.count), self._unknown_sizes()])
 
-        def squares(sample: Sample, at: Correction | None, names: Collection[str]) -> float:
-            r = sample.equations.values(at)
+        def squares(sample: Sample, r: Mapping[str, Tensor], names: Collection[str]) -> float:
             return sum(float((r[n] * sample.weights[n]).norm() / responses[n]) ** 2 for n in names)
 
         w = {n: solved.weights[n] * factor[n] for n in F}
@@ -108,9 +107,9 @@ class DefectCorrection:
             return torch.cat([b.mul_(w[n] if b.ndim == 1 else w[n][:, None]) for n, b in blocks.items()])
 
         measured = F.keys() - set(self.equations)
-        before, misfit = squares(unseen, None, self.equations), squares(unseen, None, measured)
-        self.at_solve = math.sqrt(sum(float((F[n] * solved.weights[n]).norm() / responses[n]) ** 2
-                                      for n in self.equations))  # fmt: skip
+        r0 = unseen.equations.values()
+        before, misfit = squares(unseen, r0, self.equations), squares(unseen, r0, measured)
+        self.at_solve = math.sqrt(squares(solved, F, self.equations))
         self.before, self.after = math.sqrt(before), math.inf
         at = self.correction
         for step in range(self.steps):
@@ -120,22 +119,22 @@ class DefectCorrection:
             solution = triangle(A, -b).with_ridge(self.ridge)
             c = solution.solve(tolerance=0.0)[:, 0]  # the ridge makes the columns independent
             at, predicted = Correction(self.basis, at.c + c * scale), b + A @ c
-            after = math.sqrt(squares(unseen, at, self.equations))
+            r = unseen.equations.values(at)
+            after = math.sqrt(squares(unseen, r, self.equations))
             if step and not after < self.after:
                 break
             self.correction, self.after = at, after
-            rest = squares(unseen, at, measured)
+            rest = squares(unseen, r, measured)
             self.before, self.misfit = math.sqrt(before + max(0.0, misfit - rest)), math.sqrt(rest)
-            self._compare(self._inside(unseen, None, responses), self._inside(unseen, at, responses))
+            self._compare(self._inside(unseen, r0, responses), self._inside(unseen, r, responses))
             F = solved.equations.values(at)
             self.noise = self._noise(solution, A.split([len(r) for r in F.values()]), F, w, scale)
             if (stacked(F) - predicted).norm() < BENT * predicted.norm():
                 break
 
-    def _inside(self, sample: "Sample", at: Correction | None, responses: Mapping[str, float]) -> Tensor:
+    def _inside(self, sample: "Sample", r: Mapping[str, Tensor], responses: Mapping[str, float]) -> Tensor:
         """The residuals F (M,) in the interior."""
         names = [n for n in self.equations if self.residuals.constraints[n].kind == "interior"] or self.equations
-        r = sample.equations.values(at)
         return torch.cat([r[n] * sample.weights[n] / responses[n] for n in names])
 
     def _compare(self, before: Tensor, after: Tensor) -> None:
