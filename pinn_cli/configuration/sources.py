@@ -82,8 +82,7 @@ class Sources:
     def update(self, results: Results) -> None:
         """Write again what has been imported or read since the last time."""
         if self.hash != self._written:
-            results.replace(self.groups())
-            results.attributes(source=self.hash)
+            results.replace(self.groups(), {"source": self.hash})
 
     def go_on_from(self, results: Results, changed: bool) -> None:
         """Add what the results file of this run has recorded; with `changed`, as what the run had before.

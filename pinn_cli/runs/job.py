@@ -98,7 +98,7 @@ class Job:
                 self.code.update(results)  # the reference may have read a file
                 with nullcontext() if saved is None else _checkpoint_fits(run, saved):
                     stage, objective, stop = train(run, recorder)
-                self._end(folder, run, stage, objective, stop, screen)
+                self._end(results, run, stage, objective, stop, screen)
             except KeyboardInterrupt:  # a second Ctrl-C
                 way = f"pinn resume {in_shell(folder)} continues from the last save"
                 raise TrainingError(f"interrupted at once; {way}") from None
@@ -147,11 +147,14 @@ class Job:
             saved=saved,
         )
 
-    def _end(self, folder: Path, run: Run, stage: Stage, objective: Objective, stop: Stop, screen: Console) -> None:
+    def _end(
+        self, results: Results, run: Run, stage: Stage, objective: Objective, stop: Stop, screen: Console
+    ) -> None:
         """Write the results, draw the figures, and show the summary."""
-        results, status = Results(folder / RESULTS), Status.STOPPED if stop.resumable else Status.FINISHED
+        folder, status = results.path.parent, Status.STOPPED if stop.resumable else Status.FINISHED
+        timing: dict[str, Any] = {}
         reason = f"{stop.reason}, on the way in {stage.name}" if stage.underway else stop.reason
-        summary = Summary(status, reason, run.progress.step, run.clock.seconds, str(folder / RESULTS))
+        summary = Summary(status, reason, run.progress.step, run.clock.seconds, str(results.path))
         summary.next = f"pinn {'resume' if stop.resumable else 'show'} {in_shell(folder)}"
         if objective.batch:  # nothing was trained if the signal came before the first step
             unfinished = not stage.reason and (stage.underway or stop.resumable)
@@ -166,6 +169,7 @@ class Job:
             conclusion = conclude(
                 results, run.problem, objective, run.clock, self.config.seed, windows, self.doubts, helps, go_on
             )
+            timing = {"timing": run.clock.times}
             summary.errors = {name: error.relative_l2 for name, error in conclusion.measured.items()}
             summary.instances = conclusion.instances
             whose = f"instance {run.problem.seed}: " if isinstance(run.problem, Family) and conclusion.tested else ""
@@ -179,7 +183,7 @@ class Job:
             summary.figures = _draw(folder, screen)
         self.code.update(results)
         done = {"status": status, "reason": reason, "steps": run.progress.step, "finished": now()}
-        results.attributes(**done)  # last: a finished run has all its files
+        results.replace(timing, done)  # last: a finished run has all its files
         screen.finish(summary)
 
 

@@ -76,8 +76,9 @@ def resume_locked(folder: Path, changes: Mapping[str, Any] | None = None, change
         plan = f"{job.plan()}\nresume   {folder} from step {step}"
         _return_to_checkpoint(folder, step, yaml if changes else None)
         life = {"started": now(), "step": step, **provenance.surroundings(job.parts.device)}
-        results.replace({"resumed": [*results.read("resumed").get("", []), json.dumps(life)]})
-        results.attributes(status=Status.RUNNING, reason="", threads=threads, inputs=inputs_of(job.parts.problem))
+        lives = {"resumed": [*results.read("resumed").get("", []), json.dumps(life)]}
+        about = {"status": Status.RUNNING, "reason": "", "threads": threads, "inputs": inputs_of(job.parts.problem)}
+        results.replace(lives, about)
         code.update(results)
         trust(code.texts)
         clock.earlier = seconds

@@ -60,6 +60,11 @@ class Clock:
         """Seconds since the process started."""
         return time.monotonic() - self._process_start
 
+    @property
+    def times(self) -> dict[str, float]:
+        """All of them, as the results file keeps them."""
+        return {**self.phases, "duration": self.seconds, "process": self.total_seconds}
+
     @contextmanager
     def __call__(self, phase: str) -> Iterator[None]:
         start = time.monotonic()

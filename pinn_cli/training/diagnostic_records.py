@@ -100,12 +100,13 @@ class DiagnosticRecords:
         self.attributes |= {f"{name}/{key}": described_by(self.diagnostics[name].datasets, key) for key in arrays}
         self.unsaved = True
 
-    def flush(self) -> None:
-        """Write the records if there are new ones."""
+    def flush(self, rows: Sequence[Mapping[str, Any]] = (), groups: Mapping[str, Any] | None = None) -> None:
+        """Write the records if there are new ones, together with rows of the history and other groups."""
+        own = {}
         if self.unsaved:
             arrays = {f"{name}/{key}": a for name, records in self.records.items() for key, a in records.items()}
-            noted = {path: Noted(a, self.attributes.get(path, {})) for path, a in arrays.items()}
-            self.results.replace({"diagnostics": noted})
+            own = {"diagnostics": {path: Noted(a, self.attributes.get(path, {})) for path, a in arrays.items()}}
+        self.results.append(rows, {**(groups or {}), **own})
         self.unsaved = False
 
 

@@ -92,7 +92,7 @@ def conclude(
     advice: str = "",
     go_on: str = "",
 ) -> Conclusion:
-    """Write errors, estimated errors, metrics, fields, residuals, points, verdict, network, unknowns and times.
+    """Write errors, estimated errors, metrics, fields, residuals, points, verdict, network and unknowns.
 
     Errors and metrics are those of `problem`, the problem of the run, even if the run ends in a stage of another one.
     `windows` are the windows in time that have been trained, each at its own points. `doubts` were known of the problem
@@ -154,7 +154,6 @@ def conclude(
         }
     with clock("writing"):
         results.replace({name: group for name, group in groups.items() if group})
-    results.replace({"timing": {**clock.phases, "duration": clock.seconds, "process": clock.total_seconds}})
     return done
 
 

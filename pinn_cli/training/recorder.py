@@ -48,6 +48,7 @@ class Recorder:
         self._compared: tuple[Problem | None, Reference | None] = (None, None)  # a problem and its reference
         self._comparison: Comparison | FamilyComparison | None = None  # with it, or with those of a family
         self.stages: list[str] = [str(name) for name in self.results.read("stages").get("", [])]
+        self._recorded = self.stages  # as they stand in the file
 
     def say(self, text: str) -> None:
         """Show a notice."""
@@ -92,11 +93,13 @@ class Recorder:
 
     def flush(self, run: Run) -> None:
         """Write the rows and records that are not yet written."""
+        groups = {} if self._recorded == self.stages else {"stages": self.stages}
         with run.clock("writing"):
-            self.results.append(self.rows)
-            if self.diagnostics is not None:
-                self.diagnostics.flush()
-        self.rows, self._flushed = [], time.monotonic()
+            if self.diagnostics is None:
+                self.results.append(self.rows, groups)
+            else:
+                self.diagnostics.flush(self.rows, groups)
+        self.rows, self._recorded, self._flushed = [], self.stages, time.monotonic()
 
     def _diagnose(self, run: Run, objective: Objective, ends: bool) -> dict[str, float]:
         """Take the records of the diagnostics that are due; return their columns of the history."""
@@ -117,7 +120,6 @@ class Recorder:
         self._last_row = progress.step
         if len(self.stages) <= progress.stage:
             self.stages = [*self.stages[: progress.stage], stage.name]
-            self.results.replace({"stages": self.stages})
         with run.clock("evaluation"):
             comparison = self._comparison_with(stage.problem, objective)
             found = comparison.errors_of(objective) if comparison else {}

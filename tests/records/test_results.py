@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from pinn_cli.basics.errors import TrainingError, UsageError
 from pinn_cli.records.lock import Lock, holder
-from pinn_cli.records.results import Noted, Results, layout
+from pinn_cli.records.results import Noted, Results, file, layout
 from tests.conftest import ROOT, small_disk
 
 
@@ -313,3 +313,18 @@ def test_a_file_of_another_format_gets_one_line(tmp_path: Path) -> None:
     results.attributes(format="pinn-results 1")
     with pytest.raises(UsageError, match=r"has format pinn-results 1, expected pinn-results 2: .* train the run again"):
         results.read_history()
+
+
+def test_a_file_is_examined_again_only_if_it_was_written_elsewhere(tmp_path: Path, monkeypatch) -> None:
+    results, seen = fresh(tmp_path), []
+    examine = file.examine
+    monkeypatch.setattr(file, "examine", lambda opened: (seen.append(opened), examine(opened)))
+    results.append([{"step": 1}], {"stages": ["adam"]})
+    results.append([{"step": 2}])
+    results.replace({"error": {"u": 1.0}}, {"status": "finished"})
+    assert not seen
+    with h5py.File(results.path, "r+") as other:
+        other.attrs["status"] = 3
+    with pytest.raises(TrainingError, match="attribute status is '3'"):
+        results.attributes(status="running")
+    assert len(seen) == 1

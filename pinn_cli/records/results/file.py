@@ -62,6 +62,7 @@ class Results:
     def __init__(self, path: str | Path):
         self.path = Path(path)
         self._known: set[str] | None = None  # names of the columns of the history
+        self._left: tuple[int, ...] = ()  # the state of the file after the last write from here
         self._resume = f"`pinn resume {in_shell(self.path.parent)}`"
 
     def create(self, attributes: Mapping[str, Any], config_yaml: str, groups: Mapping[str, Any]) -> None:
@@ -76,23 +77,26 @@ class Results:
             image.create_group("history", track_order=True)
             self._put(content_of(image))
 
-    def append(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Add rows of numbers by name. A value that a row lacks is NaN, also in the rows before a new name.
+    def append(self, rows: Sequence[Mapping[str, Any]], groups: Mapping[str, Any] | None = None) -> None:
+        """Add rows of numbers by name, and `replace` groups. A value that a row lacks is NaN, also before a new name.
 
         Raises TrainingError, with nothing written, if too little room is left on the disk.
         """
         if not rows:
+            if groups:
+                self.replace(groups)
             return
         numbers = [{name: float(value) for name, value in row.items()} for row in rows]
         names = {name for row in numbers for name in row}
         if self._known is None:
             self._known = set(self.read_history())
-        if names <= self._known:
+        if names <= self._known and not groups:
             self._require(8 * len(self._known) * (len(rows) + CHUNK))
             with self._appending() as file:
                 add_rows(file["history"], numbers)
         else:
-            self._known = self._rewrite(lambda file: add_rows(file["history"], numbers), more=8 * CHUNK * len(names))
+            more = 8 * CHUNK * len(names)
+            self._known = self._replace(groups or {}, lambda file: add_rows(file["history"], numbers), more)
 
     def cut(self, step: int) -> None:
         """Drop rows and records after `step` and the results of an earlier end: the run continues from a checkpoint."""
@@ -103,24 +107,17 @@ class Results:
 
         self._rewrite(change, without=AT_THE_END)
 
-    def replace(self, groups: Mapping[str, Any]) -> None:
+    def replace(self, groups: Mapping[str, Any], attributes: Mapping[str, Any] | None = None) -> None:
         """Replace whole top-level groups: ``{"error": {"u": 1e-6}, "stages": ["adam"], "fields": {...}}``.
 
         Nested names are dicts, or contain slashes. A value is a number, text, list of texts, array or tensor, or one of
-        these in `Noted`.
+        these in `Noted`. `attributes` of the run are set in the same move.
         """
-        leaves = dict(unfolded(groups))
-        size = sum(array_of(value).nbytes for value in leaves.values())
-
-        def change(file: h5py.File) -> None:
-            for name, value in leaves.items():
-                write(file, name, value)
-
-        self._rewrite(change, without={name.split("/")[0] for name in leaves}, more=2 * size)
+        self._replace(groups, lambda file: note(file, attributes or {}))
 
     def attributes(self, **values: Any) -> None:
         """Set attributes of the run, for example ``status=Status.FINISHED``."""
-        self._rewrite(lambda file: note(file, values))
+        self.replace({}, values)
 
     def read(self, name: str = "/") -> dict[str, Any]:
         """Every dataset below a group, by its name relative to it; for a dataset {"": value}; {} if there is none."""
@@ -185,17 +182,35 @@ class Results:
             yield file
             file.close()
             atomic.sync(self.path)  # before the checkpoint that refers to these rows
+            self._left = _state(self.path)
         except ERRORS as error:
             _leave(f"cannot write {self.path} ({one_line(error)}); what was recorded before is kept; "
                    f"make room, then {self._resume}")
 
+    def _replace(self, groups: Mapping[str, Any], then: Callable[[h5py.File], Any], more: int = 0) -> set[str]:
+        """Replace groups and change the file, in one move; returns the names of the columns."""
+        leaves = dict(unfolded(groups))
+        size = sum(array_of(value).nbytes for value in leaves.values())
+
+        def change(file: h5py.File) -> None:
+            for name, value in leaves.items():
+                write(file, name, value)
+            then(file)
+
+        return self._rewrite(change, without={name.split("/")[0] for name in leaves}, more=2 * size + more)
+
     def _rewrite(self, change: Callable[[h5py.File], Any], without: Collection[str] = (), more: int = 0) -> set[str]:
-        """Copy all but `without` to an image, change it, replace the file by it; returns the names of the columns."""
+        """Copy all but `without` to an image, change it, replace the file by it; returns the names of the columns.
+
+        What has been written to the file elsewhere is examined first.
+        """
         with new_image() as image:
             try:
+                state = _state(self.path)
                 self._require(self.path.stat().st_size + more)
                 with h5py.File(self.path, "r", locking=False) as old:
-                    examine(old)
+                    if not state or state != self._left:
+                        examine(old)
                     for name in set(old) - set(without):
                         old.copy(name, image)
                     for name, value in old.attrs.items():
@@ -220,6 +235,7 @@ class Results:
     def _put(self, content: bytes) -> None:
         """Replace the file in one move: at any moment the old or the new one is there."""
         atomic.write(self.path, content, "what was recorded before is kept", self._resume)
+        self._left = _state(self.path)
 
     def _require(self, size: int) -> None:
         """Raises TrainingError unless `size` bytes and a reserve are free on the disk of the file."""
@@ -247,6 +263,15 @@ class Results:
         if self._is_open_here():
             raise UsageError(f"{self.path} is open in this process; {CLOSE}")
         raise UsageError(f"{self.path} is damaged or no results file ({reason}); expected the results.h5 of a run")
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    """What changes whenever the file is written; () if it is gone."""
+    try:
+        about = path.stat()
+    except OSError:
+        return ()
+    return about.st_ino, about.st_size, about.st_mtime_ns
 
 
 def _leave(message: str) -> NoReturn:
