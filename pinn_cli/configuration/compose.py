@@ -51,6 +51,11 @@ def compose(words: Sequence[str]) -> DictConfig:
 
 def read(words: Sequence[str]) -> Request:
     """The run that these words of `pinn train` describe (Raises UsageError)."""
+    with hydra_loader():  # once for all words
+        return _read(words)
+
+
+def _read(words: Sequence[str]) -> Request:
     suggestions.refuse_spaces(words)
     overrides = [_parse(word, words[k + 1 :]) for k, word in enumerate(words)]
     chosen = [override for override in overrides if override.key_or_group in catalogue.groups()]

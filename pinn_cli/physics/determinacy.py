@@ -26,7 +26,7 @@ from pinn_cli.derivatives.keys import Key
 from pinn_cli.physics.ansatz import Ansatz, written_ansatz
 from pinn_cli.physics.identifiability import trial_coefficients, unseen
 from pinn_cli.physics.points import trial_points
-from pinn_cli.physics.problem import Constraint, Problem
+from pinn_cli.physics.problem import Constraint, Problem, asked_once
 from pinn_cli.physics.scales import field_scales
 from pinn_cli.physics.symbols import Derivative, Normal, Place
 from pinn_cli.physics.terms import order_of, rms, slopes_of, steepness
@@ -72,7 +72,8 @@ class Undetermined:
         return f"the constraints do not determine {names}; add a boundary or initial condition, or data, for {names}"
 
 
-def undetermined(problem: Problem, periodic: Collection[str] = ()) -> Undetermined | None:
+@asked_once
+def undetermined(problem: Problem, periodic: tuple[str, ...] = ()) -> Undetermined | None:
     """What the constraints leave undetermined; None if nothing is found.
 
     `periodic` are the coordinates in which every model of the run is periodic. Only smooth changes of one trial state

@@ -12,5 +12,5 @@ def doubts(problem: Problem, periodic: Collection[str] = ()) -> list[str]:
 
     `periodic` are the coordinates in which every model of the run is periodic.
     """
-    free = undetermined(problem, periodic)
+    free = undetermined(problem, tuple(periodic))
     return [*([str(free)] if free else []), *map(str, jumps_of(problem))]

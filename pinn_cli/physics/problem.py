@@ -10,9 +10,9 @@ import copy
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, wraps
 from numbers import Real
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -24,6 +24,7 @@ from pinn_cli.physics.names import EXPECTED, OneOfEachName, is_marked, refuse_cl
 from pinn_cli.physics.symbols import Grammar, Symbol
 
 GIVEN = ("unknowns", "data_set")  # attributes that a problem gets from outside its class, after it is made
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,22 @@ def periodic(coordinate: str) -> Callable:
         return method
 
     return mark
+
+
+def asked_once(question: Callable[..., Answer]) -> Callable[..., Answer]:
+    """Keep the answer to a question about a problem with the problem, which does not change once it is made.
+
+    The beginning and the end of a run ask the same questions again and again. Further arguments must be hashable.
+    """
+
+    @wraps(question)
+    def ask(problem: "Problem", *more: Any) -> Answer:
+        answers = problem._answers
+        if (question, *more) not in answers:
+            answers[question, *more] = question(problem, *more)
+        return answers[question, *more]
+
+    return ask
 
 
 def observable(method: Callable) -> Callable:
@@ -256,6 +273,15 @@ class Problem(metaclass=OneOfEachName):
 
         Those on `data` are left out where `measurements` returns {}: there are none. With a data set they come last.
         """
+        return [*self._constraints]
+
+    @cached_property
+    def _answers(self) -> dict[tuple[Any, ...], Any]:
+        """What `asked_once` keeps."""
+        return {}
+
+    @cached_property
+    def _constraints(self) -> list[Constraint]:
         on_data = {name for name, region in self._marked("_region").items() if region == "data"}
         missing = on_data if on_data and hasattr(self, "measurements") and not self._measured else ()
         own = [build(self, name) for name, build in self._marked("_build").items() if name not in missing]

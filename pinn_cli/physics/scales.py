@@ -28,7 +28,7 @@ from torch import Tensor
 
 from pinn_cli.derivatives.keys import Key, Lap
 from pinn_cli.physics.points import even_points
-from pinn_cli.physics.problem import Constraint, Problem
+from pinn_cli.physics.problem import Constraint, Problem, asked_once
 from pinn_cli.physics.symbols import Derivative, Normal, Place
 
 WAVES = 2.0  # half waves over each extent
@@ -58,6 +58,7 @@ def natural_units(problem: Problem, scales: Mapping[str, Scale]) -> dict[str, fl
     return units | dict.fromkeys(measured, max((units[name] for name in measured), default=1.0))
 
 
+@asked_once
 def field_scales(problem: Problem) -> dict[str, Scale]:
     """The scale of every field: what the problem says in `scale` and `offset`, else what can be found, in this order.
 

@@ -159,7 +159,7 @@ def estimate(
     """
     problem = problem or objective.problem
     try:
-        free = undetermined(problem, _periodic(problem, objective.model))
+        free = undetermined(problem, tuple(_periodic(problem, objective.model)))
         names = _determined(problem, observables, free.names if free else ())
         if free and not names:
             return Estimate(why=str(free))

@@ -240,8 +240,8 @@ def test_an_equation_times_a_function_of_a_coordinate_is_the_same_one(case, fact
 
 def test_a_periodic_network_counts_as_a_condition():
     given = problem(STRIP, {"heat": HEAT, "start": START})
-    assert undetermined(given, periodic=["x"]) is None
-    assert "not determine u;" in str(undetermined(problem(STRIP, {"heat": HEAT}), periodic=["x"]))
+    assert undetermined(given, ("x",)) is None
+    assert "not determine u;" in str(undetermined(problem(STRIP, {"heat": HEAT}), ("x",)))
 
 
 @pytest.mark.parametrize("name", options("problem"))

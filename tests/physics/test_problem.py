@@ -11,7 +11,7 @@ from pinn_cli.derivatives.keys import Lap
 from pinn_cli.methods.samplers.counts import plan
 from pinn_cli.methods.weightings.fixed import Fixed
 from pinn_cli.physics.domains import Box, Interval
-from pinn_cli.physics.problem import Problem, observable, on, periodic
+from pinn_cli.physics.problem import Problem, asked_once, given, observable, on, periodic
 from pinn_cli.physics.symbols import Column, Derivative, Grammar, Normal
 from pinn_cli.physics.wrapped import Wrapped
 from pinn_cli.training.model import Features, Model
@@ -239,3 +239,21 @@ def test_a_residual_on_data_is_left_out_where_nothing_was_measured_and_refused_w
     assert [c.name for c in there.constraints()] == [*plain, "seen"]
     with pytest.raises(TypeError, match="u_seen"):
         Unmeasured().constraints()
+
+
+def test_a_question_about_a_problem_is_answered_once_and_again_for_a_changed_copy():
+    asked = []
+
+    @asked_once
+    def times_nu(problem, factor=1):
+        """The coefficient times a factor."""
+        asked.append(factor)
+        return factor * problem.nu
+
+    plate = Plate()
+    assert [times_nu(plate), times_nu(plate, 2), times_nu(plate), times_nu(plate, 2)] == [0.5, 1.0, 0.5, 1.0]
+    assert asked == [1, 2]
+    assert times_nu(plate.with_(nu=3.0)) == 3.0
+    assert times_nu(Wrapped(plate)) == 0.5
+    assert times_nu(given(plate, unknowns={"nu": 1.0})) == 0.5
+    assert asked == [1, 2, 1, 1, 1]

@@ -51,11 +51,10 @@ def test_every_network_is_scaled(architecture, derivatives):
 
 
 def test_an_ansatz_of_the_user_gets_the_network_as_it_is_or_with_the_scale_that_the_problem_gives(monkeypatch):
-    problem = HeatRod()
-    problem.ansatz = lambda x, t, T: 300 + T
-    monkeypatch.setattr("pinn_cli.configuration.assemble.build_problem", lambda config, builder: problem)
     for given, size in (({}, 1.0), ({"T": 10.0}, 10.0)):
-        problem.scale = given
+        problem = HeatRod()
+        problem.ansatz, problem.scale = (lambda x, t, T: 300 + T), given
+        monkeypatch.setattr("pinn_cli.configuration.assemble.build_problem", lambda config, builder, own=problem: own)
         objective = preview(assemble(compose(["problem=heat_rod", *SMALL])))
         model, X = objective.model, objective.batch["pde"]
         assert torch.equal(model(X), 300 + model.network(model.features(X)) * size)
