@@ -14,6 +14,7 @@ from pinn_cli.methods.seeds import seed_for
 from pinn_cli.physics.family import Family
 from pinn_cli.physics.problem import Problem
 from pinn_cli.physics.scales import Scale
+from pinn_cli.physics.wrapped import Wrapped
 from pinn_cli.training.family_model import FamilyModel
 from pinn_cli.training.model import Features
 from pinn_cli.training.objective import Objective
@@ -29,9 +30,12 @@ def family_model(
     scales: Mapping[str, Scale] | None,
     seed: int,
 ) -> FamilyModel:
-    """The model of a family that this network combines for each instance. Raises UsageError for another problem."""
+    """The model of a family that this network combines for each instance; an ordinary problem is a family of one.
+
+    Raises UsageError for a problem that it cannot solve.
+    """
     name = type(network).__name__
-    if not isinstance(problem, Family):
+    if isinstance(problem, Wrapped) or not (isinstance(problem, Family) or network.points):
         raise UsageError(
             f"architecture: {name} is trained for all instances of a family, and found {type(problem).__name__}; type "
             "a problem that is one (pinn list problems), without a strategy that changes it, or architecture=mlp"
@@ -42,14 +46,15 @@ def family_model(
         )
     if on_data := [c.name for c in problem.constraints() if c.kind == "data"]:
         raise UsageError(f"architecture: {name} takes no measurements (`{on_data[0]}`); type architecture=mlp")
-    looked_at = problem.instances("train", min(LOOKED_AT, network.train_set))
-    if any(one.domain.extents != problem.domain.extents for one in looked_at):
-        raise UsageError(f"architecture: {name} needs instances on one domain, and the domains differ")
-    network.prepare(problem, looked_at)
+    if isinstance(problem, Family):
+        looked_at = problem.instances("train", min(LOOKED_AT, network.train_set))
+        if any(one.domain.extents != problem.domain.extents for one in looked_at):
+            raise UsageError(f"architecture: {name} needs instances on one domain, and the domains differ")
+        network.prepare(problem, looked_at)
     return FamilyModel(features, network, problem, _points(problem, network, imposed, seed), seed, imposed, scales)
 
 
-def _points(problem: Family, network: FamilyNetwork, imposed: Sequence[str], seed: int) -> Batch:
+def _points(problem: Problem, network: FamilyNetwork, imposed: Sequence[str], seed: int) -> Batch:
     """Where the network solves equations, by constraint; float64, and the same for all instances."""
     if not network.points:
         return {}

@@ -99,7 +99,7 @@ def _loaded(
     objective = Objective(parts.problem, model, engine, parts.weighting, parts.weights, units)
     problem = _instance(objective, instance, folder)
     family = None if objective.at.of_one_problem else objective
-    notes = _failure(objective, problem, f"instance {getattr(problem, 'seed', '')}")
+    notes = _failure(objective, problem, f"instance {problem.seed}" if isinstance(problem, Family) else "the problem")
     return Prediction(folder.absolute(), config, objective.of(problem), loaded, notes, family)
 
 
@@ -111,7 +111,7 @@ def _again(folder: Path, loaded: Loaded, parameters: Parameters) -> "Prediction"
 
 def _failure(objective: Objective, problem: Problem, what: str) -> list[str]:
     """A line if the network has not solved this instance."""
-    failures = objective.at.unsolved([problem]) if isinstance(problem, Family) else {}
+    failures = objective.at.unsolved([problem])
     return [f"{what} is not solved: {failure}" for failure in failures.values()]
 
 

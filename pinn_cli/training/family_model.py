@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from pinn_cli.methods.contracts import Batch
 from pinn_cli.methods.seeds import seed_for
 from pinn_cli.physics.family import SETS, Family
+from pinn_cli.physics.problem import Problem
 from pinn_cli.physics.scales import Scale
 from pinn_cli.training.model import Features, Model
 
@@ -24,14 +25,14 @@ class FamilyModel(Model):
 
     `points` by constraint, float64, are those at which the network solves equations; {} if it does not. Which
     instances a step trains is a function of `seed` and of its number alone, so a resumed run trains the same ones.
-    `solution` makes the model of one instance.
+    `solution` makes the model of one instance. An ordinary problem is a family of one, whose seed is 0.
     """
 
     def __init__(
         self,
         features: Features,
         network: nn.Module,
-        family: Family,
+        family: Problem,
         points: Batch,
         seed: int,
         imposed: Sequence[str] = (),
@@ -39,11 +40,13 @@ class FamilyModel(Model):
     ):
         super().__init__(features, network, imposed=imposed, scales=scales)
         self.family, self.points, self.seed = family, points, seed
-        self.instance = lru_cache(KEPT)(family.instance)
+        self.instance = lru_cache(KEPT)(family.instance) if isinstance(family, Family) else lambda seed: family
 
     def step_seeds(self, step: int) -> list[int]:
         """The seeds of the instances that are trained in a step."""
         network: Any = self.network
+        if not isinstance(self.family, Family):
+            return [0]
         round_ = 0 if network.every is None else step // network.every
         generator = torch.Generator("cpu").manual_seed(seed_for(self.seed, "instances", round_))
         order = torch.randperm(network.train_set, generator=generator, device="cpu")

@@ -42,10 +42,10 @@ class FamilyResiduals(Residuals):
     of_one_problem = False
     model: FamilyModel
 
-    def __init__(self, problem: Family, model: FamilyModel, engine: Engine) -> None:
+    def __init__(self, problem: Problem, model: FamilyModel, engine: Engine) -> None:
         super().__init__(problem, model, engine)
         self.step = -1
-        self.instances: list[Family] = []
+        self.instances: list[Problem] = []
         self._known: _Known | None = None  # the last coefficients without a gradient
         self.begin(0)
 
@@ -62,16 +62,18 @@ class FamilyResiduals(Residuals):
     def values(self) -> Mapping[str, float]:
         return self.model.network.values()  # type: ignore[operator]
 
-    def held_out(self, which: str) -> list[Family]:
+    def held_out(self, which: str) -> list[Problem]:
+        if not isinstance(self.problem, Family):
+            return []
         count = {"validation": self.model.network.validation, "test": self.model.network.test}[which]
         return [self.model.instance(seed) for seed in SETS[which][: int(count)]]  # type: ignore[arg-type]
 
     @torch.no_grad()
-    def unsolved(self, instances: Sequence[Family]) -> dict[int, str]:
+    def unsolved(self, instances: Sequence[Problem]) -> dict[int, str]:
         self.coefficients(instances)
         assert self._known is not None
         pairs = zip(instances, self._known.failures, strict=False)
-        return {instance.seed: failure for instance, failure in pairs if failure}
+        return {getattr(instance, "seed", 0): failure for instance, failure in pairs if failure}
 
     @torch.no_grad()
     def time_of(self, instance: Family) -> tuple[float, float]:
@@ -82,7 +84,6 @@ class FamilyResiduals(Residuals):
         return perf_counter() - start, float(self.values().get("solver/steps", 0))
 
     def solution(self, problem: Problem) -> Model:
-        assert isinstance(problem, Family)
         return self.model.solution(self.coefficients([problem])[0])
 
     # --- residuals ------------------------------------------------------------------------------------------------
@@ -97,7 +98,7 @@ class FamilyResiduals(Residuals):
         some = self.equations(dict.fromkeys(names, X), self.instances)
         return {e.name: e.residuals(w).square().mean(0).sqrt() for e in some}
 
-    def coefficients(self, instances: Sequence[Family]) -> Tensor:
+    def coefficients(self, instances: Sequence[Problem]) -> Tensor:
         """w (I, F, P) of some instances. Without a gradient, those of the last call if nothing has changed."""
         solve = self.model.network.coefficients
         if torch.is_grad_enabled():
@@ -109,7 +110,7 @@ class FamilyResiduals(Residuals):
             self._known = _Known(list(instances), key, w, list(self.model.network.failures()))  # type: ignore[operator]
         return self._known.w
 
-    def _solved(self, instances: Sequence[Family]) -> list[PointwiseEquation]:
+    def _solved(self, instances: Sequence[Problem]) -> list[PointwiseEquation]:
         """The equations at the points of the model, each times sqrt(weight / points)."""
         like = self.model.features.scale
         moved = {id(X): X.to(like) for X in self.model.points.values()}
@@ -118,7 +119,7 @@ class FamilyResiduals(Residuals):
         return self.equations(batch, instances, multipliers)
 
     def equations(
-        self, batch: Batch, instances: Sequence[Family], multipliers: Mapping[str, float] | None = None
+        self, batch: Batch, instances: Sequence[Problem], multipliers: Mapping[str, float] | None = None
     ) -> list[PointwiseEquation]:
         """The equations of some instances at the points of a batch, in the order of the problem."""
         own = [{c.name: c for c in instance.constraints()} for instance in instances]
@@ -140,7 +141,7 @@ class FamilyResiduals(Residuals):
         return Place(values, X, None if at.normals is None else at.normals[..., None], {})
 
     def _equation(
-        self, constraints: Sequence[Constraint], instances: Sequence[Family], ends: Mapping[str, Place],
+        self, constraints: Sequence[Constraint], instances: Sequence[Problem], ends: Mapping[str, Place],
         multiplier: float,
     ) -> PointwiseEquation:  # fmt: skip
         bases: dict[str, Tensor] = {}
@@ -178,7 +179,7 @@ class FamilyResiduals(Residuals):
     # --- one solution ---------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def fields_of(self, instances: Sequence[Family], X: Tensor) -> dict[str, Tensor]:
+    def fields_of(self, instances: Sequence[Problem], X: Tensor) -> dict[str, Tensor]:
         """Every field (I, N) of some instances at points X (N, D)."""
         w, parts = self.coefficients(instances), []
         for some in X.split(AT_ONCE):
@@ -214,12 +215,12 @@ class _Known:
     It holds the instances, so that no other one has their identity.
     """
 
-    instances: list[Family]
+    instances: list[Problem]
     key: Any
     w: Tensor
     failures: list[str]
 
-    def are_of(self, instances: Sequence[Family], key: Any) -> bool:
+    def are_of(self, instances: Sequence[Problem], key: Any) -> bool:
         same = len(instances) == len(self.instances) and all(map(operator.is_, instances, self.instances))
         return same and key == self.key
 
@@ -252,7 +253,7 @@ class _Residual:
         return r - c.residual(**{n: values[n + THERE] for n in c.symbols}) if self.paired else r
 
 
-def _numbers(instance: Family, X: Tensor) -> dict[str, Tensor]:
+def _numbers(instance: Problem, X: Tensor) -> dict[str, Tensor]:
     return {name: X.new_full((len(X),), value) for name, value in instance.coefficients.items()}
 
 

@@ -117,7 +117,7 @@ def conclude(
         measured = {} if reference is None else Comparison(reference, X).errors(lambda names, _: known["prediction"])
         metrics = own_metrics(problem, objective)
         verdict = judge(problem, objective, estimated, seed, windows, doubts, advice, go_on)
-        verdict = replace(verdict, unsolved=unsolved(failures, tested))
+        verdict = replace(verdict, unsolved=unsolved(failures, tested, isinstance(problem, Family)))
         unknowns = errors_of_unknowns(problem, objective)
         notes = unsolved_in_training(results)
         done = Conclusion(measured, estimated, metrics, verdict, unknowns, untrained, tested, notes)
@@ -163,26 +163,25 @@ def errors_of_instances(objective: Objective) -> dict[int, dict[str, Errors]]:
     if not instances:
         return {}
     each = FamilyComparison(instances, objective).each(objective)
-    return {instance.seed: errors for instance, errors in zip(instances, each, strict=True)}
+    return {getattr(instance, "seed", 0): errors for instance, errors in zip(instances, each, strict=True)}
 
 
 def failures_of(objective: Objective, problem: Problem, tested: Mapping[int, Any]) -> dict[int, str]:
     """Why the network has not solved an instance, by its seed: the one of the run first, then those of the test."""
     if objective.at.of_one_problem:
         return {}
-    assert isinstance(problem, Family)
     instances = objective.at.held_out("test") if tested else []
     others = objective.at.unsolved(instances) if instances else {}
     return objective.at.unsolved([problem]) | others
 
 
-def unsolved(failures: Mapping[int, str], tested: Mapping[int, Any]) -> str:
+def unsolved(failures: Mapping[int, str], tested: Mapping[int, Any], of_a_family: bool) -> str:
     """The first failure in words, and how many more there are among the test instances; "" without one."""
     if not failures:
         return ""
     (seed, failure), *others = failures.items()
     more = f"; {len(others)} more of {len(tested)} test instances" if others else ""
-    return f"instance {seed}: {failure}{more}"
+    return f"instance {seed}: {failure}{more}" if of_a_family else failure
 
 
 def unsolved_in_training(results: Results) -> list[str]:

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from pinn_cli.basics.errors import UsageError, user_method
 from pinn_cli.physics.domains.base import Domain
-from pinn_cli.physics.family import Family
 from pinn_cli.physics.problem import Problem
 from pinn_cli.physics.references import Reference, reference_of
 from pinn_cli.physics.references.base import counts
@@ -85,7 +84,7 @@ def of_one(reference: Reference, objective: Objective) -> Comparison:
 class FamilyComparison:
     """References of several instances of a family. Each must have one, at the same points."""
 
-    def __init__(self, instances: Sequence[Family], objective: Objective) -> None:
+    def __init__(self, instances: Sequence[Problem], objective: Objective) -> None:
         self.instances, self.comparisons = list(instances), list[Comparison]()
         for instance in instances:
             reference = reference_of(instance)

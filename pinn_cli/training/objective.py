@@ -16,10 +16,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from pinn_cli.basics.errors import UsageError
 from pinn_cli.derivatives import Tape
 from pinn_cli.methods.contracts import Batch, Weights
-from pinn_cli.physics.family import Family
 from pinn_cli.physics.problem import Constraint, Problem
 from pinn_cli.physics.scales import Scale, natural_units
 from pinn_cli.training import jacobian
@@ -274,8 +272,6 @@ class Objective:
 def residuals_of(problem: Problem, model: nn.Module, engine: Engine) -> Residuals:
     """The residuals of a problem for a model, which says if they are those of a family."""
     if isinstance(model, FamilyModel):
-        if not isinstance(problem, Family):
-            raise UsageError(f"a model of a family: found {type(problem).__name__}; expected a family of equations")
         return FamilyResiduals(problem, model, engine)
     return Residuals(problem, model, engine)
 

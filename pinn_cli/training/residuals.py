@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from pinn_cli.derivatives import Tape
 from pinn_cli.derivatives.keys import Key
 from pinn_cli.methods.contracts import Batch
-from pinn_cli.physics.family import Family
 from pinn_cli.physics.points import trial_points
 from pinn_cli.physics.problem import Problem
 from pinn_cli.physics.symbols import Place, Symbol
@@ -82,11 +81,11 @@ class Residuals:
         """Columns for the history, by name."""
         return {}
 
-    def held_out(self, which: str) -> Sequence[Family]:
+    def held_out(self, which: str) -> Sequence[Problem]:
         """The instances of a family on which the model is measured: `validation` while it is trained, then `test`."""
         return []
 
-    def unsolved(self, instances: Sequence[Family]) -> dict[int, str]:
+    def unsolved(self, instances: Sequence[Problem]) -> dict[int, str]:
         """Why a network that solves equations has not solved some of these instances of a family, by their seeds."""
         return {}
 

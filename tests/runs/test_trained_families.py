@@ -102,7 +102,6 @@ def test_a_prediction_has_the_error_that_the_results_tell(whole):
         (["optimizer=levenberg_marquardt"], "optimizer=levenberg_marquardt: it needs the rows of the Jacobian"),
         (["diagnostics=[ntk_spectrum]"], "diagnostics=ntk_spectrum: it looks at one solution"),
         (["weighting=[causal]"], "a point has no weight of its own"),
-        (["problem=helmholtz"], "type a problem that is one (pinn list problems)"),
         (["strategy=[continuation]", "strategy.continuation.coefficient=beta", "strategy.continuation.through=[5]"],
          "trains other problems on the way; type strategy=[]"),
         (["record.estimated_error=1"], "record.estimated_error"),
@@ -148,7 +147,7 @@ def test_an_instance_that_is_not_solved_is_never_silent(capsys):
     assert cli.main(["predict", "run", "--grid", "3x3", "--out", "u.npz", "--instance", "7"]) == 0
     error = capsys.readouterr().err
     assert error.startswith("pinn: instance 7 is not solved: it needs more steps (residual ")
-    assert error.endswith("train with architecture.steps=2\n")
+    assert error.splitlines()[0].endswith("train with architecture.steps=2")
     with pytest.warns(UserWarning, match="instance 7 is not solved: it needs more steps"):
         u = load("run", instance=7)
     assert "instance 7 is not solved" in repr(u)
@@ -162,3 +161,35 @@ def test_dependent_functions_are_refused_with_a_gradient_and_said_without_one(ca
     assert "of 5 basis functions are independent" in error
     assert "type architecture.ridge=1e-10" in error
     assert error.count("\n") == 1
+
+
+ONE = ["train", "problem=poisson_1d", "architecture=constrained", "dtype=float64", "optimizer=adam", "figures=off",
+       "sampler=[uniform]", "weighting=[fixed]", "points.interior=24", "threads=1"]  # fmt: skip
+RANDOM = ["architecture@architecture.basis=random_features", "architecture.basis.width=60", "architecture.functions=61",
+          "architecture.points.interior=200", "scaling=unit", "weights.face=1e4"]  # fmt: skip
+
+
+def test_an_ordinary_problem_is_a_family_of_one(capsys):
+    """Its functions are trained; the same least squares hold the equation at every step."""
+    small = ["architecture.functions=12", "architecture.basis.width=12", "architecture.points.interior=40"]
+    assert cli.main([*ONE, *small, "stop.steps=3", "folder=run", "record.every=1"]) == 0
+    shown = capsys.readouterr().out
+    assert "instance 0" not in shown
+    assert "(relative L2)" in shown
+    u = load("run")
+    assert u(x=[0.25, 0.5]).shape == (2,)
+    with pytest.raises(UsageError, match="was trained for one problem alone"):
+        load("run", instance=3)
+    assert cli.main(["train", "problem=poisson_1d", "architecture=deeponet", "optimizer=adam"]) == 2
+    assert "DeepONet is trained for all instances of a family" in capsys.readouterr().err
+    assert cli.main(["predict", "run", "--grid", "5", "--out", "u.npz"]) == 0
+    np.testing.assert_allclose(np.load("u.npz")["u"], u(x=np.load("u.npz")["x"]))
+
+
+def test_random_functions_that_are_not_trained_solve_a_linear_problem_in_one_step():
+    assert cli.main([*ONE, *RANDOM, "stop.steps=1", "folder=one"]) == 0
+    first = float(Results(Path("one/results.h5")).read("error")["u"])
+    assert first < 1e-5
+    assert cli.main([*ONE, *RANDOM, "stop.steps=20", "folder=more"]) == 0
+    more = float(Results(Path("more/results.h5")).read("error")["u"])
+    assert more == pytest.approx(first, rel=1.0)  # the span of the functions is the same

@@ -182,13 +182,13 @@ def test_errors_of_the_validation_set_are_those_of_each_solution():
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["problem=helmholtz"], "Constrained is trained for all instances of a family, and found Helmholtz"),
         (["problem=convection_family", "dtype=float32"], "type dtype=float64"),
         (["problem=convection_family", "constraints=exact"], "type constraints=soft"),
         (["problem=convection_family", "architecture.functions=70"], "70 coefficients and 60 equations"),
         (["problem=convection_family", "architecture.instances=2000"], "expected a whole number from 1 to 1000"),
         (["problem=convection_family", "architecture.points={inside: 4}"], "architecture.points.inside: no such"),
-        (["problem=convection_family", "architecture@architecture.basis=random_fourier_features"], "are not trained"),
+        (["problem=convection_family", "architecture@architecture.basis=random_features",
+          "architecture.basis.width=3", "architecture.functions=5"], "type architecture.functions=4, or archit"),
     ],
 )  # fmt: skip
 def test_what_a_family_network_cannot_do_is_refused(words, says):

@@ -68,7 +68,7 @@ def test_the_command_line_counts_more_than_a_recipe_and_a_recipe_more_than_the_d
     problem = [] if "/" in recipe else ["problem=helmholtz"]
     double = ("accurate", "corrected", "random_features", "random_features_in_time", "adapted_features_in_time",
               "failure_modes/expressivity")  # fmt: skip
-    family = recipe.startswith("hard_constraints/")  # its network is made of another one
+    family = recipe.startswith(("hard_constraints/", "random_functions"))  # its network is made of another one
     assert composed(f"recipe={recipe}", *problem).dtype == ("float64" if family or recipe in double else "float32")
     key = "architecture.basis.width" if family else "architecture.width"
     config = compose([f"recipe={recipe}", *problem, "dtype=float64", f"{key}=7"])

@@ -8,7 +8,7 @@ from pinn_cli.basics.errors import UsageError
 from pinn_cli.basics.text import scientific
 from pinn_cli.methods.architectures.family import Equations, FamilyNetwork
 from pinn_cli.methods.nonlinear_least_squares import LIMITED, Backward, NotFinite, Outcome, solve
-from pinn_cli.physics.family import Family
+from pinn_cli.physics.problem import Problem
 
 
 class Constrained(FamilyNetwork):
@@ -39,13 +39,13 @@ class Constrained(FamilyNetwork):
         self.last: Mapping[str, float] = {}  # how the last solve went
         self._failures: list[str] = []
 
-    def coefficients(self, instances: Sequence[Family], equations: Equations) -> Tensor:
+    def coefficients(self, instances: Sequence[Problem], equations: Equations) -> Tensor:
         try:
             w, outcome = solve(equations(), ridge=self.ridge, backward=self.backward, steps=self.steps)
         except NotFinite as error:
             raise UsageError(
-                f"instance {instances[error.instance].seed}: its equations are not finite where all fields are 0; look "
-                "for a parameter that is not, a division by 0, or a root or logarithm of a negative number"
+                f"instance {getattr(instances[error.instance], 'seed', 0)}: its equations are not finite where all "
+                "fields are 0; look for a parameter that is not, a division by 0, or a root of a negative number"
             ) from error
         except UsageError as error:
             typed = str(error).replace("pass ridge=", "type architecture.ridge=")

@@ -10,6 +10,7 @@ from pinn_cli.methods.architectures.family import Equations, FamilyNetwork
 from pinn_cli.methods.architectures.mlp import MLP
 from pinn_cli.physics.coefficient_fields.base import CoefficientField
 from pinn_cli.physics.family import Family
+from pinn_cli.physics.problem import Problem
 
 
 class DeepONet(FamilyNetwork):
@@ -50,8 +51,8 @@ class DeepONet(FamilyNetwork):
         self.register_buffer("deviation", torch.cat(deviation))
         self.branch = self.new_branch(len(self.mean))
 
-    def coefficients(self, instances: Sequence[Family], equations: Equations) -> Tensor:
-        read = torch.stack([torch.cat(self._read(one)) for one in instances]).to(self.mean)
+    def coefficients(self, instances: Sequence[Problem], equations: Equations) -> Tensor:
+        read = torch.stack([torch.cat(self._read(one)) for one in instances if isinstance(one, Family)]).to(self.mean)
         return self.branch((read - self.mean) / self.deviation).unflatten(-1, (self.fields, self.functions))
 
     def _read(self, instance: Family) -> list[Tensor]:
