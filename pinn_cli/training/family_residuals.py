@@ -76,7 +76,7 @@ class FamilyResiduals(Residuals):
         return {getattr(instance, "seed", 0): failure for instance, failure in pairs if failure}
 
     @torch.no_grad()
-    def time_of(self, instance: Family) -> tuple[float, float]:
+    def time_of(self, instance: Problem) -> tuple[float, float]:
         """Seconds to find the coefficients of one instance, and the steps of the solver; 0 if nothing is solved."""
         self._known = None
         start = perf_counter()
