@@ -8,7 +8,7 @@ from torch import nn
 
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.methods.architectures.family import FamilyNetwork
-from pinn_cli.methods.contracts import Batch, Optimizer, Sampler, Stage
+from pinn_cli.methods.contracts import Batch, Optimizer, Stage
 from pinn_cli.methods.samplers.sobol import Sobol
 from pinn_cli.methods.seeds import seed_for
 from pinn_cli.physics.family import Family
@@ -109,15 +109,18 @@ def refuse_beside_a_family(
         )
 
 
-def refuse_weights_of_points(objective: Objective, sampler: Sampler) -> None:
-    """Refuse points that count more than others, while several instances share them (UsageError)."""
+def refuse_weights_of_points(objective: Objective) -> None:
+    """Refuse a weighting with a weight for each point, which it finds from the residuals of one solution (UsageError).
+
+    How often a point counts, as a sampler says it, is the same for all instances.
+    """
     if objective.at.of_one_problem:
         return
-    weighted = any(isinstance(w, torch.Tensor) and w.ndim for w in objective.weights.values())
-    if weighted or sampler.factors():
+    weights = objective.weighting(objective.at.spread(objective.batch), objective.residuals())
+    if any(isinstance(w, torch.Tensor) and w.ndim for w in weights.values()):
         raise UsageError(
             f"{type(objective.model.network).__name__} trains several instances, which share their points, and a point "
-            "has no weight of its own; type weighting=[fixed] sampler=[uniform]"
+            "has no weight of its own; type weighting=[fixed]"
         )
 
 

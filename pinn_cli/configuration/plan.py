@@ -50,7 +50,7 @@ def preview(parts: Parts) -> Objective:
         points = stage.sampler.draw(0, stage.problem, objective)
         objective.begin(points, stage.sampler.factors())
         with torch.no_grad():
-            refuse_weights_of_points(objective, stage.sampler)
+            refuse_weights_of_points(objective)
             refuse_not_finite(objective)
         for phase in parts.schedule:
             phase.optimizer().refuse(objective)

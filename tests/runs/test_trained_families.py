@@ -9,6 +9,8 @@ import pytest
 from pinn_cli import cli, load
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.records.results import Results
+from pinn_cli.records.summary import summary
+from pinn_cli.training.recorder import Recorder
 from tests.run_files import assert_same_run
 
 FAMILIES = ["convection_family", "helmholtz_family", "reaction_family", "burgers_family", "darcy", "darcy_smooth"]
@@ -76,6 +78,41 @@ def test_a_run_over_a_family_resumes_to_the_same_bits(whole):
     assert_same_run(folder, Path("parts"))
 
 
+class Killed(BaseException):
+    """The end of a process: nobody catches it, and nothing is written any more."""
+
+
+def test_a_killed_run_over_a_family_resumes_to_the_same_bits(whole, monkeypatch):
+    folder, way = whole
+    after_step = Recorder.after_step
+
+    def killed(recorder, run, stage, objective, last):
+        after_step(recorder, run, stage, objective, last)
+        if run.progress.step == 3:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pinn_cli.training.recorder.SAVE", 0.0)
+        patch.setattr(Recorder, "after_step", killed)
+        with pytest.raises(Killed):
+            cli.main(words("helmholtz_family", way, "stop.steps=4", "folder=killed"))
+    assert summary(Path("killed"))["status"] == "interrupted"
+    assert cli.main(["resume", "killed"]) == 0
+    assert_same_run(folder, Path("killed"))
+
+
+@pytest.mark.slow
+def test_a_sweep_of_networks_for_a_family_is_compared(capfd):
+    sweep = words("reaction_family", "constrained", "seed=0,1", "stop.steps=1", "folder=s")
+    assert cli.main([sweep[0], "-m", *sweep[1:]]) == 0
+    assert cli.main(["compare", "s"]) == 0
+    shown = capfd.readouterr().out
+    errors = [float(Results(Path(f"s/{k}/results.h5")).read("error")["u"]) for k in (0, 1)]
+    assert errors[0] != errors[1]
+    assert "reaction_family" in shown
+    assert f"{np.median(errors):.2e}" in shown
+
+
 def test_any_instance_is_predicted(whole):
     folder, _ = whole
     assert cli.main(["predict", str(folder), "--grid", "3x4", "--out", "u.npz", "--instance", "7"]) == 0
@@ -102,6 +139,7 @@ def test_a_prediction_has_the_error_that_the_results_tell(whole):
         (["optimizer=levenberg_marquardt"], "optimizer=levenberg_marquardt: it needs the rows of the Jacobian"),
         (["diagnostics=[ntk_spectrum]"], "diagnostics=ntk_spectrum: it looks at one solution"),
         (["weighting=[causal]"], "a point has no weight of its own"),
+        (["architecture.functions=70"], "70 coefficients and 60 equations; type more architecture.points, or fewer"),
         (["strategy=[continuation]", "strategy.continuation.coefficient=beta", "strategy.continuation.through=[5]"],
          "trains other problems on the way; type strategy=[]"),
         (["record.estimated_error=1"], "record.estimated_error"),

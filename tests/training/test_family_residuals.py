@@ -167,6 +167,15 @@ def test_coefficients_that_are_kept_are_those_of_the_parameters_at_hand():
         assert not torch.equal(objective.at.coefficients(objective.at.instances), before)
 
 
+def test_how_often_a_point_counts_is_the_same_for_all_instances():
+    objective = objective_of("convection_family", *HARD)
+    f = torch.linspace(0.5, 1.5, len(objective.batch["pde"]), dtype=torch.float64)
+    objective.begin(objective.batch, {"pde": f})
+    r = {name: one.unflatten(0, (3, -1)) for name, one in objective.residuals().items()}
+    expected = sum(objective.base[n] * ((f if n == "pde" else 1.0) * one.square()).mean() for n, one in r.items())
+    torch.testing.assert_close(objective.loss(), expected)
+
+
 def test_errors_of_the_validation_set_are_those_of_each_solution():
     objective = objective_of("convection_family", *HARD)
     comparison = FamilyComparison(objective.at.held_out("validation"), objective)
