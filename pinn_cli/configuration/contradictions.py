@@ -39,6 +39,7 @@ def refuse_contradictions(config: DictConfig, parts: Parts, objective: Objective
     if not objective.at.of_one_problem:
         _refuse_estimates(config)
     _refuse_two_values(parts.problem)
+    _refuse_few_measurements(objective)
     for name in objective.unknowns:
         _refuse_fixed(parts.problem, name)
         _refuse_unreached(objective, name)
@@ -83,6 +84,17 @@ def _refuse_two_values(problem: Problem) -> None:
 
 
 # --- unknowns ---------------------------------------------------------------------------------------------------------
+
+
+def _refuse_few_measurements(objective: Objective) -> None:
+    """Refuse more unknowns than there are measurements, where there are any (UsageError)."""
+    names, data = list(objective.unknowns), [n for n, c in objective.constraints.items() if c.kind == "data"]
+    measured = sum(len(objective.batch.get(name, ())) for name in data)
+    if data and measured < len(names):
+        raise UsageError(
+            f"{type(objective.problem).__name__}: {len(names)} unknowns ({', '.join(names)}) and {measured} measured "
+            f"value{'s' * (measured != 1)}; expected at least as many values: add data, or give an unknown a number"
+        )
 
 
 def _refuse_fixed(problem: Problem, name: str) -> None:

@@ -38,7 +38,7 @@ def summary(folder: Path) -> dict[str, Any]:
 def _summary(folder: Path, overview: dict[str, dict[str, Any]]) -> dict[str, Any]:
     about, last = overview["about"], overview.get("last", {})
     numbers = {kind: {name: float(value) for name, value in overview.get(kind, {}).items()}
-               for kind in ("error", "error_estimate/error", "metrics", "unknowns")}  # fmt: skip
+               for kind in ("error", "error_estimate/error", "metrics", "unknowns", "standard_errors")}  # fmt: skip
     return {
         "folder": str(folder),
         **{name: about.get(name) for name in ("problem", "seed", "source", "inputs", "device", "dtype", "started",
@@ -53,6 +53,7 @@ def _summary(folder: Path, overview: dict[str, dict[str, Any]]) -> dict[str, Any
         "explained": overview.get("error_estimate/explained", {}).get("", None),
         "metrics": numbers["metrics"],
         "unknowns": numbers["unknowns"],
+        "standard_errors": numbers["standard_errors"],
         "verdict": overview.get("guard/verdict", {}).get("", ""),
     }
 

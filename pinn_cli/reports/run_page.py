@@ -1,6 +1,6 @@
 """One run on a page: what it is, how far it has come, its errors, its times and its files."""
 
-from math import isfinite
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ def facts(folder: Path) -> dict[str, Any]:
         "guard": {name: value for name, value in results.read("guard").items() if name != "verdict"},
         "timing": results.read("timing"),
         "unknowns": {name: value for name, value in results.read("unknowns").items() if isinstance(value, float)},
+        "uncertainty": {n: _numbers(results.read_attributes(f"unknowns/{n}")) for n in results.read("unknowns")},
+        "uncertainty_lines": results.read("uncertainty/lines").get("", []),
         "windows": {name: list(map(float, values)) for name, values in results.read("windows").items()},
         "stages": results.read("stages").get("", []),
         "summary": summary(folder),
@@ -44,7 +46,8 @@ def text(facts: dict[str, Any]) -> str:
         *(("error", _error(name, value, facts["error"].get(name, {}))) for name, value in run["errors"].items()),
         *(("", line) for line in facts["error_estimate"].get("lines", [])),
         *(("metric", f"{name} {scientific(value)}") for name, value in run["metrics"].items()),
-        *(("unknown", f"{name} = {value:.6g}") for name, value in facts["unknowns"].items()),
+        *(("unknown", _unknown(name, value, facts["uncertainty"][name])) for name, value in facts["unknowns"].items()),
+        *(("", line) for line in facts["uncertainty_lines"]),
         *(("windows", f"{n} = {', '.join(f'{v:.6g}' for v in values)}") for n, values in facts["windows"].items()),
         ("guard", run["verdict"]),
         *(("held out", f"{name} {scientific(value)} of the largest term") for name, value in held_out.items()),
@@ -70,6 +73,15 @@ def _numbers(attributes: dict[str, Any]) -> dict[str, float]:
 def _error(name: str, value: float, more: dict[str, Any]) -> str:
     parts = [f"{key.replace('_', ' ')} {scientific(number)}" for key, number in more.items()]
     return f"{name} {scientific(value)} (relative L2{''.join(f'; {part}' for part in parts)})"
+
+
+def _unknown(name: str, value: float, known: dict[str, float]) -> str:
+    if not isfinite(known.get("standard_error", inf)):
+        return f"{name} = {value:.6g}"
+    floor = f"; floor {known['floor']:.1e}" if isfinite(known["floor"]) else ""
+    relative = f" ({known['standard_error'] / abs(value):.1%})" if value else ""
+    interval = f"95 % interval {known['low']:.6g} to {known['high']:.6g}"
+    return f"{name} = {value:.6g} +- {known['standard_error']:.1e}{relative}; {interval}{floor}"
 
 
 def _loss(name: str, last: dict[str, float]) -> str:

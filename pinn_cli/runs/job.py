@@ -178,6 +178,7 @@ class Job:
             summary.metrics = conclusion.metrics
             summary.held_out, summary.verdict = conclusion.verdict.relative, f"{judged}{conclusion.verdict}"
             summary.unknowns = unknowns_of(objective) | spreads_of(objective)
+            summary.uncertainty = conclusion.uncertainty
         summary.apart = {phase: run.clock.phases[phase] for phase in APART if phase in run.clock.phases}
         if switch(self.config.figures) == "on":
             summary.figures = _draw(folder, screen)

@@ -31,7 +31,7 @@ UNIMPORTANT = ("folder", "figures", "record", "diagnostics")  # they do not chan
 SEED_AND_FOLDER = re.compile(r"^(?:seed|folder):.*\n(?: .*\n)*", re.MULTILINE)  # in a configuration as YAML
 TIMED = ("device", "processor", "threads")  # times of runs that differ in these do not compare
 FEW = 3  # different values, and names of lone runs, that a note shows
-KINDS = ("errors", "estimated", "metrics", "unknowns")  # tables of numbers that a run has
+KINDS = ("errors", "estimated", "metrics", "unknowns", "standard_errors")  # tables of numbers that a run has
 Settings = dict[str, Any]
 
 

@@ -15,6 +15,7 @@ OURS = (  # headings that are no settings
 SPREAD = ("median", "mean", "least", "greatest", "deviation")
 FULL = {  # headings in a file
     "errors": "error/{}", "estimated": "estimated error/{}", "metrics": "metric/{}", "unknowns": "unknown/{}",
+    "standard_errors": "standard error/{}",
 }  # fmt: skip
 MEDIANS = "medians over the seeds that have finished; mean and [min, max] of the errors beside them"
 
@@ -150,10 +151,20 @@ def _estimated(entries: Sequence[Entry], what: str | None) -> list[Column]:
 
 
 def _metrics_and_unknowns(entries: Sequence[Entry], what: str | None) -> list[Column]:
-    """Metrics and unknown coefficients."""
+    """Metrics, and unknown coefficients with their uncertainty."""
     metrics = [Column(name, _number("metrics", name, what), scientific) for name in names(entries, "metrics")]
-    unknowns = names(entries, "unknowns")
-    return metrics + [Column(f"unknown {name}", _number("unknowns", name, what), "{:.6g}".format) for name in unknowns]
+    return metrics + [column for name in names(entries, "unknowns") for column in _unknown(entries, name, what)]
+
+
+def _unknown(entries: Sequence[Entry], name: str, what: str | None) -> list[Column]:
+    """A trained coefficient, its standard error by the noise, and in groups its standard deviation over the seeds."""
+    columns = [Column(f"unknown {name}", _number("unknowns", name, what), "{:.6g}".format)]
+    if name not in names(entries, "standard_errors"):
+        return columns
+    columns.append(Column(f"+- {name}", _number("standard_errors", name, what), "{:.1e}".format))
+    if what and any(one.get("finished", 0) > 1 for one in entries):
+        columns.append(Column(f"over seeds {name}", _number("unknowns", name, "deviation"), "{:.1e}".format))
+    return columns
 
 
 def _item(key: str) -> Callable[[Entry], Any]:

@@ -30,6 +30,7 @@ from rich.text import Text
 
 from pinn_cli.basics import pace, streams
 from pinn_cli.basics.text import duration, page, rate, scientific, trend
+from pinn_cli.training.uncertainty import Uncertainty
 
 LINE_INTERVAL = 3.0  # seconds between two lines of a log
 LIVE_INTERVAL = 0.2  # seconds between two pictures of the live table
@@ -59,6 +60,7 @@ class Summary:
     figures: list[str] = field(default_factory=list)
     next: str = ""
     unknowns: Mapping[str, float] = field(default_factory=dict)
+    uncertainty: Uncertainty = field(default_factory=Uncertainty)  # of the unknowns
     metrics: Mapping[str, float] = field(default_factory=dict)
     apart: Mapping[str, float] = field(default_factory=dict)  # seconds of set-up and compilation, by phase
     estimated: Sequence[str] = ()  # lines on the estimated errors
@@ -70,7 +72,9 @@ class Summary:
         head = (self.status, f"after {self.steps} steps in {duration(self.seconds)}: {self.reason}")
         errors = [("error", f"{name} {scientific(value)} ({self._kind(name)})") for name, value in self.errors.items()]
         held_out = [("held out", f"{name} {scientific(v)} of the largest term") for name, v in self.held_out.items()]
-        unknowns = [("unknown", f"{name} {value:.6g}") for name, value in self.unknowns.items()]
+        known = {name: self.uncertainty.shown(name) for name in self.uncertainty.names}
+        unknowns = [("unknown", known.get(name, f"{name} {value:.6g}")) for name, value in self.unknowns.items()]
+        unknowns += [("", line) for line in self.uncertainty.lines()] if unknowns else []
         metrics = [f"{name} {scientific(value)}" for name, value in self.metrics.items()]
         shown = [("metric", "  ".join(metrics[k : k + METRICS])) for k in range(0, len(metrics), METRICS)]
         files = [("results", self.results), *(("figure", path) for path in self.figures)]

@@ -28,6 +28,7 @@ from pinn_cli.training.metrics import (
 )
 from pinn_cli.training.objective import Objective
 from pinn_cli.training.tested_instances import shown, times
+from pinn_cli.training.uncertainty import Uncertainty, uncertainty
 from pinn_cli.training.verdict import Untrained, Verdict, judge, untrained_from
 
 NODES = 10_000  # of the grids on which fields and residuals are kept
@@ -52,6 +53,7 @@ class Conclusion:
     untrained: Untrained | None = None
     tested: dict[int, dict[str, Errors]] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    uncertainty: Uncertainty = field(default_factory=Uncertainty)
 
     @property
     def measured(self) -> dict[str, Errors]:
@@ -112,6 +114,7 @@ def conclude(
     with clock("estimate"):
         estimated = estimate(objective, X, seed, problem, derived(problem, reference)) if untrained is None else (
             Estimate(why=f"the time from {untrained} on has not been trained"))  # fmt: skip
+        certain = uncertainty(objective, seed)
     with clock("evaluation"):
         known = fields(objective, reference, X)
         measured = {} if reference is None else Comparison(reference, X).errors(lambda names, _: known["prediction"])
@@ -120,7 +123,7 @@ def conclude(
         verdict = replace(verdict, unsolved=unsolved(failures, tested, isinstance(problem, Family)))
         unknowns = errors_of_unknowns(problem, objective)
         notes = unsolved_in_training(results)
-        done = Conclusion(measured, estimated, metrics, verdict, unknowns, untrained, tested, notes)
+        done = Conclusion(measured, estimated, metrics, verdict, unknowns, untrained, tested, notes, certain)
         groups = {
             "error": {name: _noted(e, reference, untrained) for name, e in done.measured.items()},
             "instances": _of_instances(tested, failures) | instances,
@@ -148,7 +151,11 @@ def conclude(
                 "biased": verdict.biased,
                 "estimated": verdict.estimated,
             },
-            "unknowns": unknowns_of(objective) | spreads_of(objective),
+            "unknowns": {
+                name: Noted(value, certain.attributes.get(name, {}))
+                for name, value in (unknowns_of(objective) | spreads_of(objective)).items()
+            },
+            "uncertainty": certain.groups if objective.unknowns else {},
             "windows": getattr(objective.model, "window_unknowns", {}),
             "seams": jumps(windows[1:], seed),
         }

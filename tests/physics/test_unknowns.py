@@ -92,3 +92,13 @@ def test_adam_moves_an_unknown_with_its_own_rate():
         again.step(objective)
     assert moved[0.5] == pytest.approx(0.5, rel=1e-3)
     assert moved[None] == pytest.approx(1e-4, rel=1e-2)
+
+
+def test_more_unknowns_than_measured_values_are_refused():
+    config = compose(["problem=burgers", "problem.data.points=1", "problem.unknowns.nu=0.1", *SMALL])
+    parts = assemble(config)
+    objective = preview(parts)
+    refuse_contradictions(config, parts, objective, None)
+    objective.batch["measured_u"] = objective.batch["measured_u"][:0]
+    with pytest.raises(UsageError, match=r"1 unknowns \(nu\) and 0 measured values"):
+        refuse_contradictions(config, parts, objective, None)

@@ -48,7 +48,7 @@ LAST = ("step", "time", "loss/total")  # columns in an overview
 NEEDED = ("problem", "status", "seed", "threads")  # attributes that a resume needs
 AT_THE_END = (
     "network", "error", "error_estimate", "metrics", "fields", "residuals", "collocation", "guard", "unknowns",
-    "windows", "seams", "timing",
+    "uncertainty", "windows", "seams", "timing",
 )  # fmt: skip
 CLOSE = "close it: file.close(), or open it by `with h5py.File(..., locking=False) as file:`"
 PATIENCE = 4  # attempts of a reader whose file is being appended to
@@ -167,7 +167,10 @@ class Results:
             kinds = {"error": "error", "metrics": "metric", "unknowns": "unknown"}
             recorded = {name: last_numbers(history, kind) for name, kind in kinds.items() if not final.get(name)}
             last = last_numbers(history, *LAST)
-            return {"about": about, "last": last, **{key: {} for key in FINAL}, **final, **recorded}
+            errors = {key: attribute_of(data, "standard_error") for key, data in datasets(file, "unknowns").items()
+                      if wanted and "standard_error" in data.attrs}  # fmt: skip
+            named = {"standard_errors": errors}
+            return {"about": about, "last": last, **{key: {} for key in FINAL}, **final, **recorded, **named}
 
         return self.look(read)
 

@@ -4,7 +4,8 @@ Validation, the attributes `description` and `units` of each dataset, and the ta
 it; ``python benchmarks/tables.py`` writes those tables.
 
 `<x>` in a name stands for any text. The first entry whose name fits counts. Axes: R rows or records, N points,
-D coordinates, K stages, S runs of a sweep, I instances of a family; "..." stands for any further axes.
+D coordinates, K stages, S runs of a sweep, I instances of a family, U trained coefficients; "..." stands for any
+further axes.
 """
 
 import re
@@ -146,7 +147,16 @@ DATASETS = (  # problems are dimensionless as typed, so only times have a unit o
     Entry("guard/estimated/<field>", NUMBER, (), "1", "estimated error relative to the variation of the field"),
     Entry("unknowns/<name>", NUMBER, (), "1",
           "trained coefficient; after time marching the mean over the windows, weighted by their lengths, and as "
-          "`<name> spread` the largest minus the smallest value in a window"),
+          "`<name> spread` the largest minus the smallest value in a window; attributes standard_error, low and high "
+          "(95 % interval), floor (the smallest standard error that these measurements allow), determined"),
+    Entry("uncertainty/correlation", NUMBER, ("U", "U"), "1",
+          "correlation of the trained coefficients; attribute names has their names"),
+    Entry("uncertainty/noise/<constraint>", NUMBER, (), "1",
+          "standard deviation of the noise of these residuals; attributes known, measurements, fitted (degrees of "
+          "freedom that the fit takes), rms (of the residuals)"),
+    Entry("uncertainty/tolerance/<constraint>", NUMBER, (), "1",
+          "rms residual, in natural units, that counts as one standard deviation of this equation as prior knowledge"),
+    Entry("uncertainty/lines", TEXT, ("K",), "", "the uncertainty in words, or why there is none"),
     Entry("windows/<name>", NUMBER, ("K",), "1", "after time marching: this trained coefficient in each window"),
     Entry("seams/time", NUMBER, ("K-1",), "1", "times at which one window ends and the next one starts"),
     Entry("seams/<condition>", NUMBER, ("K-1",), "1", "largest jump there in this initial condition"),
