@@ -17,6 +17,7 @@ from pinn_cli.basics.text import in_shell
 from pinn_cli.configuration import plan
 from pinn_cli.configuration.assemble import Parts
 from pinn_cli.configuration.contradictions import refuse_contradictions, refuse_unknown_error
+from pinn_cli.configuration.family_models import units_of_others
 from pinn_cli.configuration.settings import switch
 from pinn_cli.configuration.sources import Sources
 from pinn_cli.methods.contracts import Stage
@@ -71,7 +72,7 @@ class Job:
             setting, first.optimizer, steps, self.parts.engine, self.parts.notes.append
         )
         self.doubts = doubts(self.parts.problem, self.config.periodic)
-        self.parts.notes.extend([*self.doubts, *plan.left_out(objective)])
+        self.parts.notes.extend([*self.doubts, *plan.left_out(objective), *units_of_others(objective)])
         return plan.text(self.config, self.name, self.parts, objective, self.compiled)
 
     def train(self, folder: Path, clock: Clock, text: str, saved: dict[str, Any] | None = None) -> int:

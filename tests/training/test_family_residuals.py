@@ -9,13 +9,13 @@ from pinn_cli import Box, Family, on, periodic
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.configuration.assemble import assemble
 from pinn_cli.configuration.compose import read
-from pinn_cli.configuration.family_models import family_model
+from pinn_cli.configuration.family_models import family_model, units_of_others
 from pinn_cli.derivatives.engines import Taylor
 from pinn_cli.methods.architectures.constrained import Constrained
 from pinn_cli.methods.architectures.mlp import MLP
 from pinn_cli.physics.coefficient_fields.base import CoefficientField
 from pinn_cli.physics.distributions import GaussianField, Range
-from pinn_cli.physics.scales import Scale
+from pinn_cli.physics.scales import Scale, field_scales
 from pinn_cli.training.family_residuals import _reads_itself
 from pinn_cli.training.metrics import FamilyComparison, mean_errors
 from pinn_cli.training.model import Features
@@ -186,6 +186,44 @@ def test_errors_of_the_validation_set_are_those_of_each_solution():
         assert errors["u"].relative_l2 == pytest.approx(slow.relative_l2, rel=1e-6)
     mean = mean_errors(each)["u"]
     assert mean.relative_l2 == pytest.approx(sum(e["u"].relative_l2 for e in each) / 2)
+
+
+@dataclass
+class Sizes(Family):
+    """u' = -u from values that differ by six orders of magnitude."""
+
+    coordinates = ("t",)
+    fields = ("u",)
+    a: float | None = None
+    parameters = {"a": Range(1e-6, 1, logarithmic=True)}
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.domain = Box(t=(0, 1))
+
+    @on("interior")
+    def pde(self, u, u_t):
+        return u_t + u
+
+    @on("initial")
+    def initial(self, u, a):
+        return u - a
+
+
+def test_natural_units_that_serve_one_instance_alone_are_said():
+    sizes = [Sizes(seed=seed).a for seed in range(9)]
+    least, middle = (sorted(range(9), key=sizes.__getitem__)[k] for k in (0, 4))
+    lines = {}
+    for seed in (least, middle):
+        family = Sizes(seed=seed)
+        network = Constrained(1, 1, lambda inputs, outputs: MLP(inputs, outputs, 8, 1), 5, {"interior": 9, "face": 1})
+        scales = field_scales(family)
+        model = family_model(family, network, Features(family.domain), [], scales, 0).to(torch.float64)
+        units = units_of(family, scales)
+        lines[seed] = units_of_others(Objective(family, model, Taylor, lambda batch, residuals: {}, units=units))
+    assert [line.partition(" is weighted")[0] for line in lines[least]] == ["`pde`", "`initial`"]
+    assert f"of instance {least}, and other instances have about" in lines[least][0]
+    assert lines[middle] == []
 
 
 @pytest.mark.parametrize(
