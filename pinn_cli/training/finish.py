@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import isfinite, isnan
+from math import inf, isfinite, isnan
 from typing import Any, cast
 
 import torch
@@ -152,7 +152,7 @@ def conclude(
                 "estimated": verdict.estimated,
             },
             "unknowns": {
-                name: Noted(value, certain.attributes.get(name, {}))
+                name: Noted(value, certain.attributes.get(name, {}) | _truth(name, unknowns, certain))
                 for name, value in (unknowns_of(objective) | spreads_of(objective)).items()
             },
             "uncertainty": certain.groups if objective.unknowns else {},
@@ -228,6 +228,15 @@ def errors_of_unknowns(problem: Problem, objective: Objective) -> dict[str, tupl
     values = unknowns_of(objective)
     truths = {name: float(getattr(problem, name)) for name in values if hasattr(problem, name)}
     return {name: (abs(values[name] - truth), truth) for name, truth in truths.items()}
+
+
+def _truth(name: str, unknowns: Mapping[str, tuple[float, float]], certain: Uncertainty) -> dict[str, float]:
+    """The true value of an unknown where the problem says it, the relative error, and the error over the floor."""
+    if name not in unknowns:
+        return {}
+    (error, truth), floor = unknowns[name], certain.floor.get(name, 0.0)
+    relative = {"relative_error": error / abs(truth)} if truth else {}
+    return {"truth": truth, **relative, **({"floors": error / floor} if 0 < floor < inf else {})}
 
 
 def _noted(e: Errors, reference: Reference | None, untrained: Untrained | None) -> Noted:

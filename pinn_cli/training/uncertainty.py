@@ -14,11 +14,16 @@ which is the Schur complement of J^T J for s, from a QR factorisation that does 
 equations hold between the points too.
 
 A network resolves solutions for other coefficients to finite precision, and the equations alone then seem to determine
-s a little. This part, R22 of J_e alone, is no information and is taken off.
+s a little. This part, R22 of J_e alone, is no information and is left out. Along the solutions of the equations, theta
+= T ds + eta with T = -R11^-1 R12 of J_e, what the measurements alone add is the same block of
+
+    [R11 0; J_d,theta g]        g = J_d,theta T + J_d,s
+
+which is the difference of both Schur complements without their cancellation.
 
 The statistical floor has the equations hold exactly: no unbiased estimate has a smaller covariance than
 
-    sigma^2 (sum_j g_j g_j^T)^-1        g_j = du/ds at measurement j, from J_e (d theta, ds) = 0
+    sigma^2 (sum_j g_j g_j^T)^-1        g_j = du/ds at measurement j
 
 (Cramer 1946; Rao 1945). Where sigma is not known, it is estimated: sigma^2 = sum r_d^2 / (N_d - p), where p is the
 number of degrees of freedom that the fit takes from the data, the trace of J_d (J^T J)^-1 J_d^T.
@@ -45,14 +50,14 @@ from pinn_cli.records.results import Noted
 from pinn_cli.training.objective import Objective
 
 LEVEL = 0.95  # of an interval
-MOST = 4e12  # operations of the factorisation; more take minutes
+MOST = 5e11  # operations of the factorisation: about a quarter of a minute
 FRESH = 2.0  # rows of the equations in the interior for each parameter
 FACES = 256  # points on each part of a face
 ROWS = 5e8  # bytes of rows of J at a time
 RIDGE = 1e-20  # of the squared length of each column: below, a direction of the parameters is free
 WIDE = 0.25  # half an interval over the value: an unknown counts as determined below
 CORRELATED = 0.9  # correlation of two unknowns that is told
-OWN = 0.1  # share of the information on an unknown that comes from the network alone, above which it is told
+OWN = 0.5  # share of the information on an unknown that comes from the network alone, above which it is told
 MOVING = 0.5  # standard errors by which another step may change an unknown
 SOFT = 1.5  # standard error over its floor, above which it is told
 OFF = 5.0  # standard deviations of a chi-squared sum: beyond, sigma does not fit the residuals
@@ -82,7 +87,7 @@ class Uncertainty:
     """Standard errors, intervals, correlations and floors of the unknowns, or in `why` the reason why there are none.
 
     `values` and `free` are mu and s, `slopes` dmu/ds, `covariance` (U, U) that of s, `floor` (U,) the smallest standard
-    errors of mu. `own` (U,) is the share of the information that came from the network and was taken off. `tolerance`
+    errors of mu. `own` (U,) is the share of the information that comes from the network and is left out. `tolerance`
     has the rms residual of each equation, in its natural unit, that counts as one standard deviation. `ahead` is the
     change of s that another Gauss-Newton step would make, over its standard error.
     """
@@ -195,8 +200,9 @@ class Uncertainty:
 
     def _limited(self) -> list[str]:
         names = [name for name in self.names if self.own[name] > OWN]
-        told = f"the network limits {', '.join(names)}, not only the noise, of which the standard error tells"
-        return [f"{told}; the estimated error counts too"] if names else []
+        told = f"the equations alone, in this network, fix {', '.join(names)} more firmly than the measurements do"
+        way = "the value is less that of the data; type a larger network or a larger weights.data"
+        return [f"{told}: {way}"] if names else []
 
     def _noise(self) -> list[str]:
         lines = []
@@ -245,13 +251,16 @@ def uncertainty(objective: Objective, seed: int = 0) -> Uncertainty:
     weights = {name: float(view.weights[name]) for name in data}
     noise, S, Ss = _noise_of(view, equations, {n: J for n, (J, _) in measured.items()}, r, weights)
     scaled, F = _joined([((Ss[n] / S) ** 0.5 * J, (Ss[n] / S) ** 0.5 * F) for n, (J, F) in measured.items()])
-    whole, after = _factor([(equations, left), (scaled, F)])
-    own, information = _lower(equations, U), _lower(whole, U)
+    reactions = measured_reactions(equations, scaled, U)
+    own, free_of_it = _lower(equations, U), equations.clone()
+    free_of_it[-U:, -U:] = free_of_it[:-U, -U:] = 0.0
+    followed = torch.cat([scaled[:, :-U], reactions], 1)
+    information = _lower(_factor([(free_of_it, 0.0 * left), (followed, 0.0 * F)])[0], U)
     values = {n: v.detach() for n, v in values_of(view.model).items()}
     free, slopes = _slopes(view)
-    reactions = measured_reactions(equations, scaled, U)
-    covariance = inverse(S * (information.T @ information - own.T @ own))
-    step = torch.linalg.lstsq(information, after[-U:, None]).solution[:, 0].abs()
+    covariance = inverse(S * information.T @ information)
+    whole, after = _factor([(equations, left), (scaled, F)])
+    step = torch.linalg.lstsq(_lower(whole, U), after[-U:, None]).solution[:, 0].abs()
     return Uncertainty(
         names=tuple(names),
         values={n: float(values[n]) for n in names},
@@ -263,7 +272,7 @@ def uncertainty(objective: Objective, seed: int = 0) -> Uncertainty:
             n: abs(slopes[n]) * float(v) ** 0.5
             for n, v in zip(names, inverse(S * reactions.T @ reactions).diagonal(), strict=True)
         },
-        own={n: float(v) for n, v in zip(names, _share(own, information), strict=True)},
+        own={n: float(v) for n, v in zip(names, _share(own, _lower(whole, U)), strict=True)},
         noise=noise,
         tolerance={n: 1 / (S * float(objective.stated[n])) ** 0.5 for n in fixed if objective.stated[n]},
         bounds=dict(getattr(view.model, "bounds", {})),

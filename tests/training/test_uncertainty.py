@@ -247,3 +247,21 @@ def test_equations_that_count_softly_are_said_with_their_cost():
     assert not uncertainty(fitted(with_data()))._softened()
     (line,) = uncertainty(fitted(with_data(), 0.05))._softened()
     assert line.startswith("the equations hold softly, which costs accuracy: the standard error is ")
+
+
+def test_what_the_network_alone_seems_to_know_is_left_out():
+    """A polynomial of degree 3 holds no solution for other values of k: it would fix k without any data."""
+    problem = with_data(problem=Decay(unknowns={"k": 0.7}))
+    model = Model(Features(problem.domain), Polynomial(3), problem.unknowns)
+    objective = Objective(problem, model, Taylor, lambda batch, r: {}, {"measured_u": 1.0, "pde": 1e9, "begin": 1e9})
+    t = torch.linspace(0, 1, 40, dtype=torch.float64)[:, None]
+    objective.begin({"pde": t, "begin": t[:1], "measured_u": problem.data})
+    optimizer = LevenbergMarquardt()
+    for _ in range(30):
+        optimizer.step(objective)
+    found = uncertainty(objective)
+    at = problem.data[:, 0]
+    floor = SIGMA / float((at * torch.exp(-found.values["k"] * at)).norm())
+    assert found.own["k"] > 0.5
+    assert floor < 1.05 * found.standard_errors["k"] < 2 * floor
+    assert any("more firmly than the measurements do" in line for line in found.lines())

@@ -20,7 +20,7 @@ class InitialValue:
     """
 
     at: Tensor | None = None
-    error = 1e-10  # a thousand times the tolerance of a step, since the errors of steps add up
+    error = 1e-10  # a tolerance of 1e-11 changes the solution of Lotka-Volterra by 1e-11
 
     def __init__(
         self,

@@ -148,7 +148,8 @@ DATASETS = (  # problems are dimensionless as typed, so only times have a unit o
     Entry("unknowns/<name>", NUMBER, (), "1",
           "trained coefficient; after time marching the mean over the windows, weighted by their lengths, and as "
           "`<name> spread` the largest minus the smallest value in a window; attributes standard_error, low and high "
-          "(95 % interval), floor (the smallest standard error that these measurements allow), determined"),
+          "(95 % interval), floor (the smallest standard error that these measurements allow), determined; where the "
+          "problem says the truth: truth, relative_error, floors (the error over the floor)"),
     Entry("uncertainty/correlation", NUMBER, ("U", "U"), "1",
           "correlation of the trained coefficients; attribute names has their names"),
     Entry("uncertainty/noise/<constraint>", NUMBER, (), "1",

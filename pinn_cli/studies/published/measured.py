@@ -69,13 +69,13 @@ def value(results: Results, quantity: Quantity) -> float | None:
 
 def _number(results: Results, name: str, quantity: Quantity) -> float | None:
     """One number by its name in the results file; with a `*`, the largest over all datasets that fit."""
-    if quantity.attribute is not None:
-        values = [results.read_attributes(name).get(quantity.attribute)]
-    elif "*" in name:
+    found = {name: results.read(name).get("")}
+    if "*" in name:
         group = name.partition("*")[0].rpartition("/")[0]
-        values = [v for key, v in results.read(group).items() if fnmatchcase(f"{group}/{key}", name)]
-    else:
-        values = [results.read(name).get("")]
+        found = {f"{group}/{key}": v for key, v in results.read(group).items() if fnmatchcase(f"{group}/{key}", name)}
+    values = list(found.values())
+    if quantity.attribute is not None:
+        values = [results.read_attributes(one).get(quantity.attribute) for one in found]
     numbers = [number for v in values if (number := _reduced(v, quantity.take)) is not None]
     return max(numbers, default=None)
 
