@@ -125,7 +125,8 @@ class FirstOrder(TorchOptimizer):
 
 def _groups(objective: Objective) -> list[dict[str, Any]]:
     """The parameters as groups of torch: those with the rate of the run, then each unknown with a rate of its own."""
-    bounds, free = getattr(objective.model, "bounds", {}), dict(getattr(objective.model, "unknowns", {}))
+    model = getattr(objective, "model", None)  # a plain function of its parameters has none
+    bounds, free = getattr(model, "bounds", {}), dict(getattr(model, "unknowns", {}))
     own = {id(free[name]): unknown.lr for name, unknown in bounds.items() if unknown.lr is not None}
     usual = [p for p in objective.parameters if id(p) not in own]
     return [{"params": usual}, *({"params": [p], "own": own[id(p)]} for p in objective.parameters if id(p) in own)]
