@@ -173,7 +173,8 @@ class Job:
             timing = {"timing": run.clock.times}
             summary.errors = {name: error.relative_l2 for name, error in conclusion.measured.items()}
             summary.instances = conclusion.instances
-            whose = f"instance {run.problem.seed}: " if isinstance(run.problem, Family) and conclusion.tested else ""
+            of_many = isinstance(run.problem, Family) and not objective.at.of_one_problem
+            whose = f"instance {getattr(run.problem, 'seed', 0)}: " if of_many else ""
             judged = "" if conclusion.verdict.unsolved else whose  # it says itself which instances it means
             summary.estimated = [*(f"{whose}{line}" for line in conclusion.estimates()), *conclusion.notes]
             summary.metrics = conclusion.metrics
