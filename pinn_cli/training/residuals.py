@@ -52,6 +52,7 @@ class Residuals:
         met = getattr(model, "imposed", ()) if imposed is None else imposed  # a plain module imposes nothing
         self.kept = KeptFeatures()
         self.function = partial(model, kept=self.kept) if getattr(model, "frozen", False) else model
+        self._trained: dict[str, Tensor] = dict(getattr(model, "unknowns", {}))  # torch.compile reads no ParameterDict
         self.given: Mapping[str, Tensor] = {}  # values of unknowns that count in place of those of the model
         self.constraints = {c.name: c for c in problem.constraints() if c.name not in met}
         self.base: Mapping[str, float] = {}  # weights of squares by constraint, for a model that solves equations
@@ -247,7 +248,7 @@ class Residuals:
         return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
 
     def _coefficients(self, X: Tensor, tape: Tape | None) -> dict[str, Tensor]:
-        free = {k: s for k, s in dict(getattr(self.model, "unknowns", {})).items() if k not in self.given}
+        free = {k: s for k, s in self._trained.items() if k not in self.given}
         fixed = {k: X.new_full((len(X),), v) for k, v in self.problem.coefficients.items() if k not in free}
         each = {k: tape.per_point(s, len(X)) if tape else s.expand(len(X)) for k, s in free.items()}
         bounds: Mapping[str, Unknown] = getattr(self.model, "bounds", {})
