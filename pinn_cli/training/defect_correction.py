@@ -199,14 +199,16 @@ def draw(
     """
     problem, shared = residuals.problem, dict[str, tuple[Tensor, Tensor]]()
     for c in residuals.constraints.values():
+        if c.region in shared:
+            continue
         if c.kind == "interior" and gathered is None:
-            shared.setdefault(c.region, focused(residuals, n, seed))
+            shared[c.region] = focused(residuals, n, seed)
         elif c.kind == "data":
-            shared.setdefault(c.region, (problem.data, torch.ones_like(problem.data[:, 0])))
+            shared[c.region] = problem.data, torch.ones_like(problem.data[:, 0])
         else:
             count = n if c.kind == "interior" else _on_face(problem, c, most)
             X = sobol(problem.domain, c.region, count, seed, gathered)
-            shared.setdefault(c.region, (X, torch.ones_like(X[:, 0])))
+            shared[c.region] = X, torch.ones_like(X[:, 0])
     names = {name: shared[c.region] for name, c in residuals.constraints.items()}
     return {name: X for name, (X, _) in names.items()}, {name: share for name, (_, share) in names.items()}
 
