@@ -19,7 +19,7 @@ from pinn_cli.records.results import Results
 from tests.lives import Lives
 from tests.run_files import assert_same_run
 
-SMALL = ["problem=wave", "points.interior=64", "points.face=8", "architecture.width=8", "architecture.depth=2"]
+SMALL = ["problem=helmholtz", "points.interior=32", "points.face=8", "architecture.width=8", "architecture.depth=2"]
 CASES = {
     "levenberg_marquardt": ["stop.steps=12", "figures=on"],
     "adam": ["recipe=adam", "compile=off", "stop.steps=60", "record.every=3", "figures=off",

@@ -56,23 +56,20 @@ def test_every_choice_has_a_line_that_says_what_it_is(group):
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_every_recipe_composes_with_every_weighting(recipe):
+def test_a_recipe_counts_more_than_the_defaults_less_than_the_command_line_and_takes_every_weighting(recipe):
     """With all weightings at once, and with one, so that the settings of all others are left out."""
-    for weightings in (WEIGHTINGS, ["fixed"]):
-        config = compose([f"recipe={recipe}", f"weighting=[{','.join(weightings)}]", "problem=helmholtz"])
-        assert sorted(config.weighting) == sorted(weightings)
-
-
-@pytest.mark.parametrize("recipe", RECIPES)
-def test_the_command_line_counts_more_than_a_recipe_and_a_recipe_more_than_the_defaults(recipe):
     problem = [] if "/" in recipe else ["problem=helmholtz"]
     double = ("accurate", "corrected", "random_features", "random_features_in_time", "adapted_features_in_time",
               "failure_modes/expressivity")  # fmt: skip
     family = recipe.startswith(("hard_constraints/", "random_functions"))  # its network is made of another one
-    assert composed(f"recipe={recipe}", *problem).dtype == ("float64" if family or recipe in double else "float32")
-    key = "architecture.basis.width" if family else "architecture.width"
-    config = compose([f"recipe={recipe}", *problem, "dtype=float64", f"{key}=7"])
-    assert OmegaConf.select(config, key) == 7
+    plain = compose([f"recipe={recipe}", *problem, "weighting=[fixed]"])
+    assert list(plain.weighting) == ["fixed"]
+    assert plain.dtype == ("float64" if family or recipe in double else "float32")
+    key, weightings = "architecture.basis.width" if family else "architecture.width", ",".join(WEIGHTINGS)
+    other = {"float32": "float64", "float64": "float32"}[plain.dtype]
+    config = compose([f"recipe={recipe}", *problem, f"weighting=[{weightings}]", f"dtype={other}", f"{key}=7"])
+    assert sorted(config.weighting) == sorted(WEIGHTINGS)
+    assert (config.dtype, OmegaConf.select(config, key)) == (other, 7)
 
 
 def test_published_recipes_are_the_published_runs():
