@@ -85,12 +85,15 @@ def draw_test_instances(results: Results) -> Figure | None:
 def _seconds(axes: Axes, stored: Pairs) -> None:
     seconds, steps = stored.get("seconds", np.zeros(0)), stored.get("steps", np.zeros(0))
     known = np.isfinite(seconds)
+    if not known.any():
+        axes.set_axis_off()
+        return
     axes.plot(steps[known], seconds[known], "o", color=PALETTE[1], markersize=4, alpha=0.7)
     axes.set_xlabel("steps of the solver")
     axes.set_ylabel("seconds for an instance")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_xlim(left=0)
-    axes.set_ylim(bottom=0)
+    axes.set_xlim(0, max(steps[known]) + 1)
+    axes.set_ylim(0, 1.15 * max(seconds[known]))
 
 
 def _parameter(figure: Figure, axes: Axes, plane: Plane, name: str, values: np.ndarray) -> None:
