@@ -13,7 +13,8 @@ from pinn_cli.records.summary import summary
 from pinn_cli.training.recorder import Recorder
 from tests.run_files import assert_same_run
 
-FAMILIES = ["convection_family", "helmholtz_family", "reaction_family", "burgers_family", "darcy", "darcy_smooth"]
+FAMILIES = ["convection_family", "helmholtz_family", "reaction_family", "burgers_family", "darcy", "darcy_smooth",
+            "darcy_streamfunction"]  # fmt: skip
 SMALL = ["dtype=float64", "optimizer=adam", "sampler=[uniform]", "sampler.uniform.every=1", "weighting=[fixed]",
          "points.interior=24", "points.face=8", "architecture.functions=5", "architecture.instances=2",
          "architecture.validation=1", "architecture.test=2", "architecture.basis.width=6",
