@@ -61,7 +61,7 @@ def without_jumps(problem: Darcy, X: Tensor, bases: Mapping[str, Tensor]) -> Ten
     def residual(lap_u: Tensor, nu: Tensor, f: Tensor) -> Tensor:
         return nu * lap_u + f
 
-    data = {"nu": problem.nu(*X.T), "f": problem.f}  # type: ignore[misc]
+    data = {"nu": problem.nu(*X.T), "f": problem.f}
     w, _ = solve([PointwiseEquation(residual, {"lap_u": bases["lap_u"]}, data)])
     return bases["u"] @ w[0, 0]
 
