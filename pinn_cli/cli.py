@@ -29,6 +29,7 @@ COMMANDS = {
     "diagnose": "gradients and curvatures of a trained network:  pinn diagnose RUN",
     "predict": "evaluate a trained network:  pinn predict RUN --grid 200x200 --out f.npz",
     "reproduce": "run a published table, ours beside theirs:  pinn reproduce [NAME]",
+    "discover": "the equation behind noisy data:  pinn discover problem=NAME problem.data=FILE",
     "check": "look at a problem before training it:  pinn check problem=helmholtz",
     "new": "write a problem to start from:  pinn new problem NAME",
 }

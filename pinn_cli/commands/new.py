@@ -1,12 +1,8 @@
 """Write a working problem and its YAML into ./problems and ./conf/problem, as a start for one's own."""
 
-import keyword
-import re
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
 
-from pinn_cli.basics.errors import UsageError
-from pinn_cli.configuration import catalogue
+from pinn_cli.runs.problem_files import ProblemFiles
 
 PROBLEM = '''"""{title}: describe the problem here, and where it comes from."""
 
@@ -47,7 +43,7 @@ class {name}(Problem):
         return sin(pi * x) * exp(-self.kappa * pi**2 * t)
 '''
 YAML = """# u_t = kappa u_xx on [0, 1]^2 (`pinn list problems` prints this line)
-_target_: {module}.{file}.{name}
+_target_: {target}
 kappa: 0.1
 """
 
@@ -60,25 +56,9 @@ def add(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Write the two files; refuses to overwrite anything (UsageError)."""
-    file = arguments.name
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", file) or keyword.iskeyword(file):
-        raise UsageError(f"cannot call a problem `{file}`; expected lower-case letters, digits and _, e.g. my_heat")
-    python, yaml = Path("problems", f"{file}.py"), Path("conf", "problem", f"{file}.yaml")
-    if file in catalogue.options("problem") or python.exists():
-        raise UsageError(f"there is a problem `{file}` already; choose another name")
-    name = "".join(word.capitalize() for word in file.split("_"))
-    own = Path("conf").resolve() != catalogue.CONF.resolve()
-    values = {"title": file.replace("_", " ").capitalize(), "name": name, "file": file}
-    _write(python, PROBLEM.format(**values))
-    _write(yaml, YAML.format(**values, module="problems" if own else "pinn_cli.problems"))
-    print(f"{python} and {yaml}: edit them; then `pinn check problem={file}` and `pinn train problem={file}`")
+    files = ProblemFiles(arguments.name)
+    values = {"title": files.name.replace("_", " ").capitalize(), "name": files.class_name, "target": files.target}
+    files.write(PROBLEM.format(**values), YAML.format(**values))
+    more = f"`pinn check problem={files.name}` and `pinn train problem={files.name}`"
+    print(f"{files.python} and {files.yaml}: edit them; then {more}")
     return 0
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "x", encoding="utf-8") as stream:
-            stream.write(text)
-    except OSError as error:
-        raise UsageError(f"cannot write {path} ({error.strerror})") from None

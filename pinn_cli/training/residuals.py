@@ -250,7 +250,9 @@ class Residuals:
     def _coefficients(self, X: Tensor, tape: Tape | None) -> dict[str, Tensor]:
         free = {k: s for k, s in self._trained.items() if k not in self.given}
         fixed = {k: X.new_full((len(X),), v) for k, v in self.problem.coefficients.items() if k not in free}
-        each = {k: tape.per_point(s, len(X)) if tape else s.expand(len(X)) for k, s in free.items()}
+        each = {
+            k: tape.per_point(s, len(X)) if tape and s.requires_grad else s.expand(len(X)) for k, s in free.items()
+        }  # a number that is held fixed has no rows
         bounds: Mapping[str, Unknown] = getattr(self.model, "bounds", {})
         trained = {k: bounds[k].value(s) if k in bounds else s for k, s in each.items()}
         return fixed | trained | {k: v.expand(len(X)) for k, v in self.given.items()}

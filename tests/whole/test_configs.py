@@ -59,8 +59,8 @@ def test_every_choice_has_a_line_that_says_what_it_is(group):
 def test_a_recipe_counts_more_than_the_defaults_less_than_the_command_line_and_takes_every_weighting(recipe):
     """With all weightings at once, and with one, so that the settings of all others are left out."""
     problem = [] if "/" in recipe else ["problem=helmholtz"]
-    double = ("accurate", "corrected", "random_features", "random_features_in_time", "adapted_features_in_time",
-              "failure_modes/expressivity")  # fmt: skip
+    double = ("accurate", "corrected", "discovery", "random_features", "random_features_in_time",
+              "adapted_features_in_time", "failure_modes/expressivity")  # fmt: skip
     family = recipe.startswith(("hard_constraints/", "random_functions"))  # its network is made of another one
     plain = compose([f"recipe={recipe}", *problem, "weighting=[fixed]"])
     assert list(plain.weighting) == ["fixed"]
