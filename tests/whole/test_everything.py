@@ -135,7 +135,7 @@ FLOWS = ("lid_driven_cavity", "lid_driven_cavity_streamfunction")
 
 @pytest.mark.parametrize(("problem", "settings"), [
     *((problem, {"corner_flow": False} if problem in FLOWS else {}) for problem in PROBLEMS),
-    *(pytest.param(problem, {}, marks=pytest.mark.slow) for problem in FLOWS),  # jets of the corner flow take most of a step
+    *(pytest.param(problem, {}, marks=pytest.mark.slow) for problem in FLOWS),  # its jets take long
 ])  # fmt: skip
 @current()
 def test_every_sampler_draws_for_every_problem_and_three_optimizers(problem, settings):
