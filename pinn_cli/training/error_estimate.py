@@ -108,6 +108,11 @@ class Estimate:
         """Whether du is the difference of two solutions, of which neither explains the residual of the other."""
         return not math.isnan(self.common) and not min(self.explained, self.peaks) >= POOR
 
+    @property
+    def is_of_worse_solution(self) -> bool:
+        """Whether du is the difference to a second solution whose residual is so large that du is mostly its error."""
+        return self._are_two and self.explained <= 1 - WORSE
+
     def is_trusted(self, solved: bool) -> bool:
         """Whether the errors are no lower bounds and may stop a run.
 
@@ -118,6 +123,8 @@ class Estimate:
     def trust(self, solved: bool = True) -> str:
         """How far the errors can be trusted; `solved`: the equations hold, as far as the verdict can say."""
         share = f"{100 * self.explained:.0f} % of the residual explained"
+        if self.is_of_worse_solution:
+            return "no guide: the second solution has a larger residual, and the error may be far smaller or larger"
         if not (self.at_floor or self.explained > (1 - WORSE if self._are_two else 0)):
             return "no guide: the corrected solution has no smaller residual, and the error may be many times as large"
         if not solved:

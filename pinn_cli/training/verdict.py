@@ -224,7 +224,7 @@ def judge(
     worst counts: one number for all times would be that of the largest windows. With `go_on`, what to type, the run
     has stopped before the last one.
     """
-    errors = relative_errors(problem, objective, estimated.correction)
+    errors = {} if estimated.is_of_worse_solution else relative_errors(problem, objective, estimated.correction)
     untrained = untrained_from(problem, objective, windows)
     marched = isinstance(objective.model, Marched)
     each = _windows(problem, objective, windows, untrained, seed) if marched else [examine(problem, objective, seed)]

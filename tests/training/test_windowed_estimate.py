@@ -1,6 +1,6 @@
 """The error by windows in time: what the equations multiply is seen, and the verdict does not call it ok."""
 
-from math import exp, pi
+from math import exp, nan, pi
 
 import torch
 
@@ -8,7 +8,7 @@ from pinn_cli import Box, Problem, on
 from pinn_cli.derivatives.engines import Autograd
 from pinn_cli.physics.time_window import Window
 from pinn_cli.problems.reaction import Reaction
-from pinn_cli.training.error_estimate import estimate
+from pinn_cli.training.error_estimate import Estimate, estimate
 from pinn_cli.training.residuals import Residuals
 from pinn_cli.training.verdict import judge
 from pinn_cli.training.windowed_estimate import WINDOWS, can_be_divided, corrected_in_windows, windows_of
@@ -59,6 +59,16 @@ def test_a_solution_that_is_right_stays_ok():
     found = estimate(objective, X, 0, problem)
     assert found.error["u"] < 1e-4
     assert judge(problem, objective, found).ok
+
+
+def test_the_error_of_a_worse_second_solution_does_not_count_against_the_first():
+    """Measured for the Allen-Cahn equation in short windows: an error of 4e-6, and a second solution all wrong."""
+    problem = Reacting(rho=20)
+    objective, X, _ = state(problem, problem.exact)
+    far = {"u": torch.ones(len(X), dtype=torch.float64)}
+    worse, linear = (Estimate({"u": 1.0}, -50.0, correction=far, common=common) for common in (0.3, nan))
+    assert judge(problem, objective, worse).ok
+    assert str(judge(problem, objective, linear)).startswith("not accurate yet")
 
 
 def test_the_growth_of_a_small_error_is_followed():
