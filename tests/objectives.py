@@ -38,6 +38,11 @@ class Function:
         self.evaluations += 1
         return self.function(self.flat(self.parameters))
 
+    def differentiated(self) -> tuple[Tensor, list[Tensor]]:
+        loss = self.loss()
+        gradient = torch.autograd.grad(loss, self.parameters, allow_unused=True, materialize_grads=True)
+        return loss.detach(), list(gradient)
+
 
 @dataclass
 class Growth(Problem):
@@ -100,6 +105,11 @@ class Everything(Problem):
 
     def measurements(self):
         return {"x": torch.linspace(-1, 1, 4), "t": torch.rand(4), "v_seen": torch.arange(4.0)}
+
+
+def by_hand(batch, residuals):
+    """Weights of both kinds: a number, and one per point."""
+    return {"momentum": torch.linspace(1, 3, len(residuals["momentum"]), dtype=torch.float64), "flux": 7.0}
 
 
 def objective_of(network, engine=Taylor, weighting=lambda batch, residuals: {}, compiled=False):

@@ -129,6 +129,9 @@ class Objective(Protocol):
     def loss(self) -> Tensor:
         """|F|^2, a scalar with its graph."""
 
+    def differentiated(self) -> tuple[Tensor, list[Tensor]]:
+        """|F|^2, and its gradient for each of `parameters`, all detached; one graph where the run is compiled."""
+
     def vector(self) -> Tensor:
         """F (M,), with its graph unless gradients are off."""
 

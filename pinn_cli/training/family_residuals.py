@@ -88,10 +88,9 @@ class FamilyResiduals(Residuals):
 
     # --- residuals ------------------------------------------------------------------------------------------------
 
-    def __call__(self, batch: Batch) -> tuple[Batch, Batch]:
+    def __call__(self, batch: Batch) -> Batch:
         w = self.coefficients(self.instances)
-        r = {e.name: e.residuals(w).flatten() for e in self.equations(batch, self.instances)}
-        return r, {name: one.square().mean() for name, one in r.items()}
+        return {e.name: e.residuals(w).flatten() for e in self.equations(batch, self.instances)}
 
     def at(self, names: Group, X: Tensor, tapes: Sequence[Any] = ()) -> Batch:
         w = self.coefficients(self.instances)

@@ -24,7 +24,7 @@ class KeptFeatures:
     """
 
     kept: dict[Key, tuple[Tensor, list[Tensor | None]]]
-    left: float  # bytes
+    left: float | None  # bytes; None: not looked at yet, because the files of the system take as long as a small step
 
     def __init__(self) -> None:
         self.clear()
@@ -40,13 +40,15 @@ class KeptFeatures:
         features = phi(X)
         if isinstance(features, Jet):
             size = sum(s.untyped_storage().nbytes() for s in features.streams if s is not None)
+            if self.left is None:
+                self.left = min(MOST, SHARE * (free_memory(torch.device("cpu")) or inf))
             if size <= self.left:
                 self.kept[key], self.left = (points, features.streams), self.left - size
         return features
 
     def clear(self) -> None:
         """Forget all: other points have come."""
-        self.kept, self.left = {}, min(MOST, SHARE * (free_memory(torch.device("cpu")) or inf))
+        self.kept, self.left = {}, None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "KeptFeatures":
         """An empty one: a copy of a model may have other features."""

@@ -134,13 +134,8 @@ class Objective:
         return self.at.at((name,), X)[name]
 
     def residuals(self) -> Batch:
-        return self._pass()[0]
-
-    def _pass(self) -> tuple[Batch, Batch]:
-        """r and mean r^2 by constraint at the points of this step."""
         self.check()
-        residuals, means = self.at(self.batch)
-        return residuals, {**means, **{name: self._mean_square(name, residuals[name]) for name in self.factors}}
+        return self.at(self.batch)
 
     def _mean_square(self, name: str, r: Tensor) -> Tensor:
         f = self.factors.get(name)
@@ -157,7 +152,9 @@ class Objective:
     @property
     def weights(self) -> dict[str, float | Tensor]:
         if self._weights is None:
-            return self._freeze(self.residuals()) if getattr(self.weighting, "of_residuals", True) else self._weigh({})
+            with torch.no_grad():
+                read = getattr(self.weighting, "of_residuals", True)
+                return self._freeze(self.residuals()) if read else self._weigh({})
         return self._weights
 
     def _freeze(self, residuals: Batch) -> dict[str, float | Tensor]:
@@ -175,13 +172,34 @@ class Objective:
         return {name: self._mean_square(name, r) for name, r in self.latest.items()}
 
     def loss(self) -> Tensor:
-        residuals, means = self._pass()
+        residuals = self.residuals()
         w = self._freeze(residuals)
         terms = [
-            (w[name] * r.square()).mean() if isinstance(w[name], Tensor) else w[name] * means[name]
+            (w[name] * r.square()).mean() if isinstance(w[name], Tensor) else w[name] * r.square().mean()
             for name, r in residuals.items()
         ]
         return sum(terms[1:], terms[0])
+
+    def differentiated(self) -> tuple[Tensor, list[Tensor]]:
+        if self.at.compiling is None:
+            loss = self.loss()
+            return loss.detach(), self._gradient(loss)
+        loss, gradient, self.latest = self._compiled(self.weights)
+        return loss, gradient
+
+    def _compiled(self, weights: Weights) -> tuple[Tensor, list[Tensor], Batch]:
+        """sum_k mean(w_k r_k^2), its gradient by parameter, and r (N,) by constraint."""
+        self.check()
+        like = self.parameters[0].detach()
+        w = {n: torch.as_tensor(weights[n], dtype=like.dtype, device=like.device) for n in self.batch}
+        gradient, (loss, residuals) = self.at.differentiated(self.batch, w)
+        return loss, list(gradient.values()), residuals
+
+    def _gradient(self, of: Tensor, retain: bool = False) -> list[Tensor]:
+        parts = torch.autograd.grad(
+            of, self.parameters, retain_graph=retain, allow_unused=True, materialize_grads=True
+        )
+        return list(parts)
 
     def vector(self) -> Tensor:
         return torch.cat(list(self._scaled(self.residuals()).values()))
@@ -197,10 +215,13 @@ class Objective:
         return out
 
     def gradients(self) -> dict[str, Tensor]:
-        def gradient(mean: Tensor) -> Tensor:
-            return self.flat(torch.autograd.grad(mean, self.parameters, retain_graph=True, allow_unused=True))
-
-        return {name: gradient(mean) for name, mean in self._pass()[1].items()}
+        if self.at.compiling is None:
+            r = self.residuals()
+            means = {name: self._mean_square(name, each) for name, each in r.items()}
+            return {name: self.flat(self._gradient(mean, retain=True)) for name, mean in means.items()}
+        counts = {name: self.factors.get(name, 1.0) for name in self.batch}
+        none = {name: 0.0 * count for name, count in counts.items()}
+        return {name: self.flat(self._compiled(none | {name: count})[1]) for name, count in counts.items()}
 
     def linearise(self, at_once: int | None = None) -> Linearisation:
         self.check()

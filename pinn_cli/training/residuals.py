@@ -6,11 +6,12 @@ N = points of one constraint   D = coordinates   F = fields
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
+from types import FunctionType
 from typing import Protocol
 
 import torch
-import torch._functorch.config
 from torch import Tensor, nn
+from torch.func import functional_call, grad_and_value
 
 from pinn_cli.derivatives import Tape
 from pinn_cli.derivatives.keys import Key
@@ -25,7 +26,8 @@ from pinn_cli.training.kept_features import KeptFeatures
 Derivatives = Callable[..., Mapping[Key, Tensor]]  # (model, X (N, D), tape or None) -> values (N, F) by derivative
 AT_ONCE = 4096  # points that are evaluated together where no gradient is wanted
 Group = tuple[str, ...]  # constraints that share their points and one pass through the network
-Graph = Callable[[list[Tensor]], tuple[Batch, Batch]]  # points of each group -> r and mean r^2 by constraint
+Gradient = tuple[Mapping[str, Tensor], tuple[Tensor, Batch]]  # by parameter; the loss and r (N,) by constraint
+Graph = Callable[[list[Tensor], Batch], Gradient]  # of the points of each group and the weights by constraint
 
 
 class Engine(Protocol):
@@ -40,8 +42,8 @@ class Engine(Protocol):
 class Residuals:
     """r (N,) of every constraint of `problem` for `model`, except those `imposed` (None: as the model says).
 
-    Derivatives come from `engine`. With `compiling`, a call is one compiled graph; the context is entered while it is
-    compiled.
+    Derivatives come from `engine`. With `compiling`, `differentiated` is one compiled graph; the context is entered
+    while it is compiled.
     """
 
     of_one_problem = True  # False: of several instances of a family at once (`family_residuals.py`)
@@ -52,7 +54,6 @@ class Residuals:
         met = getattr(model, "imposed", ()) if imposed is None else imposed  # a plain module imposes nothing
         self.kept = KeptFeatures()
         self.function = partial(model, kept=self.kept) if getattr(model, "frozen", False) else model
-        self._trained: dict[str, Tensor] = dict(getattr(model, "unknowns", {}))  # torch.compile reads no ParameterDict
         self.given: Mapping[str, Tensor] = {}  # values of unknowns that count in place of those of the model
         self.constraints = {c.name: c for c in problem.constraints() if c.name not in met}
         self.base: Mapping[str, float] = {}  # weights of squares by constraint, for a model that solves equations
@@ -94,14 +95,23 @@ class Residuals:
         """The model of this problem: that of these residuals, or of a family that of an instance."""
         return self.model
 
-    def __call__(self, batch: Batch) -> tuple[Batch, Batch]:
-        """r (N,) and mean r^2 by constraint at the points of a batch."""
+    def __call__(self, batch: Batch) -> Batch:
+        """r (N,) by constraint at the points of a batch, eager."""
+        out: Batch = {}
+        for names in self.groups(batch):
+            out |= self.at(names, batch[names[0]])
+        return {name: out[name] for name in self.constraints if name in out}
+
+    def differentiated(self, batch: Batch, weights: Batch) -> Gradient:
+        """The gradient by trained parameter of loss = sum_k mean(w_k r_k^2), the loss, and r (N,): one compiled graph.
+
+        w_k is a number, or one per point (N,). Whatever is written in the parameters must not need its own derivatives.
+        """
         groups = self.groups(batch)
         points = [batch[names[0]] for names in groups]
         if groups not in self._graphs:
-            self._graphs[groups] = self._graph(groups) if self.compiling is None else self._compiled(groups, points)
-        out, means = self._graphs[groups](points)
-        return {name: out[name] for name in self.constraints if name in out}, means
+            self._graphs[groups] = self._compiled(groups, points, weights)
+        return self._graphs[groups](points, weights)
 
     def at(self, names: Group, X: Tensor, tapes: Sequence[Tape] = ()) -> Batch:
         """r (N,) of constraints of one region at points X. A second tape takes the other end of a periodic pair."""
@@ -188,28 +198,22 @@ class Residuals:
         """What the symbols of constraints of one region are read from, at points X of that region."""
         return self._place(self._plan(names), self.constraints[names[0]].region, X, tape)
 
-    def _graph(self, groups: tuple[Group, ...]) -> Graph:
-        for names in groups:
-            self._plan(names)
-
-        def graph(points: list[Tensor]) -> tuple[Batch, Batch]:
-            out: Batch = {}
-            for names, X in zip(groups, points, strict=True):
-                out |= self.at(names, X)
-            return out, {name: r.square().mean() for name, r in out.items()}
-
-        return graph
-
-    def _compiled(self, groups: tuple[Group, ...], points: list[Tensor]) -> Graph:
-        """One graph, forward and backward. It keeps its buffers: `gradients` runs backward once per constraint."""
+    def _compiled(self, groups: tuple[Group, ...], points: list[Tensor], weights: Batch) -> Graph:
+        """Forward pass, loss and backward pass as one graph, whose arguments are all that a step changes."""
         assert self.compiling is not None
-        torch._functorch.config.donated_buffer = False
-        with self.compiling(), torch.enable_grad():
-            graph = torch.compile(self._graph(groups), fullgraph=True)
-            _, means = graph(points)
-            trained = [p for p in self.model.parameters() if p.requires_grad]
-            torch.autograd.grad(torch.stack(list(means.values())).sum(), trained, allow_unused=True)
-        return graph
+        loss = WeightedLoss(self, groups)
+        trained = {name: p for name, p in loss.named_parameters() if p.requires_grad}
+
+        def value(theta: Mapping[str, Tensor], points: list[Tensor], weights: Batch) -> tuple[Tensor, Batch]:
+            return functional_call(loss, dict(theta), (points, weights))
+
+        def gradient(theta: Mapping[str, Tensor], points: list[Tensor], weights: Batch) -> Gradient:
+            return grad_and_value(value, has_aux=True)(theta, points, weights)
+
+        with self.compiling():
+            step = torch.compile(_alone(gradient), fullgraph=True)
+            step({name: p.detach() for name, p in trained.items()}, points, weights)
+        return lambda points, weights: step({name: p.detach() for name, p in trained.items()}, points, weights)
 
     def _one_sided(self, names: Group, X: Tensor, tape: Tape | None) -> Batch:
         return self._read_residuals(names, self.place(names, X, tape))
@@ -248,14 +252,15 @@ class Residuals:
         return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
 
     def _coefficients(self, X: Tensor, tape: Tape | None) -> dict[str, Tensor]:
-        free = {k: s for k, s in self._trained.items() if k not in self.given}
+        trained: Mapping[str, Tensor] = getattr(self.model, "unknowns", {})
+        free = {k: trained[k] for k in trained if k not in self.given}  # not by `items`: the compiler cannot trace it
         fixed = {k: X.new_full((len(X),), v) for k, v in self.problem.coefficients.items() if k not in free}
         each = {
             k: tape.per_point(s, len(X)) if tape and s.requires_grad else s.expand(len(X)) for k, s in free.items()
         }  # a number that is held fixed has no rows
         bounds: Mapping[str, Unknown] = getattr(self.model, "bounds", {})
-        trained = {k: bounds[k].value(s) if k in bounds else s for k, s in each.items()}
-        return fixed | trained | {k: v.expand(len(X)) for k, v in self.given.items()}
+        found = {k: bounds[k].value(s) if k in bounds else s for k, s in each.items()}
+        return fixed | found | {k: v.expand(len(X)) for k, v in self.given.items()}
 
     def inside(self, symbols: Iterable[Symbol], X: Tensor) -> Place:
         """What symbols are read from at any points X of the domain."""
@@ -264,3 +269,26 @@ class Residuals:
     def _read(self, parsed: Mapping[str, Symbol], X: Tensor) -> dict[str, Tensor]:
         at = self.inside(parsed.values(), X)
         return {name: s.read(at) for name, s in parsed.items()}
+
+
+def _alone(function: Callable) -> Callable:
+    """The function with a code object of its own: graphs are kept, looked up and limited in number by code object."""
+    code = function.__code__.replace()
+    return FunctionType(code, function.__globals__, function.__name__, function.__defaults__, function.__closure__)
+
+
+class WeightedLoss(nn.Module):
+    """sum_k mean(w_k r_k^2), and r (N,) by constraint: a module, so that the trained parameters can be arguments."""
+
+    def __init__(self, residuals: Residuals, groups: Sequence[Group]):
+        super().__init__()
+        self.model, self.residuals, self.groups = residuals.model, residuals, groups
+        for names in groups:
+            residuals._plan(names)
+
+    def forward(self, points: Sequence[Tensor], weights: Batch) -> tuple[Tensor, Batch]:
+        r: Batch = {}
+        for names, X in zip(self.groups, points, strict=True):
+            r |= self.residuals.at(names, X)
+        terms = [(weights[name] * each.square()).mean() for name, each in r.items()]
+        return sum(terms[1:], terms[0]), r

@@ -1,6 +1,5 @@
 """Diagnostics agree with slow oracles and do not change the run."""
 
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -31,7 +30,7 @@ from pinn_cli.reports.figures.gradient_histograms import density
 from pinn_cli.training.diagnostic_records import DiagnosticRecords, appended, kept, snapshot
 from pinn_cli.training.jacobian import row_by_row
 from tests.conftest import each
-from tests.objectives import objective_of
+from tests.objectives import by_hand, objective_of
 from tests.run_files import assert_same_run, told_to_stop_in, write_run
 
 DIAGNOSTICS = {
@@ -45,11 +44,6 @@ DIAGNOSTICS = {
 }
 EVERIES = (3, 2, 2, 1, 4, 2, 3)
 ALL = ",".join(DIAGNOSTICS)
-
-
-def by_hand(batch, residuals):
-    """Weights of both kinds: a number, and one per point."""
-    return {"momentum": torch.linspace(1, 3, len(residuals["momentum"]), dtype=torch.float64), "flux": 7.0}
 
 
 def helmholtz(*words, steps=0):
@@ -287,11 +281,8 @@ def test_a_wrong_setting_is_refused_in_one_line(words, message):
 # --- invisible --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("compiled", [False, True])
-def test_diagnostics_change_nothing_of_the_objective(compiled, monkeypatch):
-    """Compiled without the C++ compiler, which takes half a minute: graphs and buffers of autograd are the same."""
-    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
-    objective = objective_of("mlp", weighting=by_hand, compiled=compiled)  # compiled once for all diagnostics
+def test_diagnostics_change_nothing_of_the_objective():
+    objective = objective_of("mlp", weighting=by_hand)
     for name in DIAGNOSTICS:
         changes_nothing(name, objective)
 

@@ -17,7 +17,7 @@ from pinn_cli.training.jacobian import ConstraintRows, Dense, row_by_row
 from pinn_cli.training.model import Features, Model
 from pinn_cli.training.objective import Objective
 from tests.derivatives.test_derivatives import NETWORKS
-from tests.objectives import Everything, objective_of
+from tests.objectives import Everything, by_hand, objective_of
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -246,11 +246,16 @@ def test_an_unknown_coefficient_is_trained():
 
 
 def test_the_compiled_step_equals_the_eager_one():
-    """Also term by term: each gradient is one more way back through the same graph."""
-    eager, compiled = objective_of("mlp"), objective_of("mlp", compiled=True)
-    torch.testing.assert_close(compiled.loss(), eager.loss(), rtol=1e-10, atol=1e-12)
+    """Also term by term, and with weights that are numbers, or one for each point: the same graph."""
+    eager, compiled = (objective_of("mlp", weighting=by_hand, compiled=on) for on in (False, True))
+    (loss, gradient), (expected, slope) = compiled.differentiated(), eager.differentiated()
+    torch.testing.assert_close(loss, expected, rtol=1e-10, atol=1e-12)
+    for one, other in zip(gradient, slope, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-10)
     for name, g in compiled.gradients().items():
         torch.testing.assert_close(g, eager.gradients()[name], rtol=1e-8, atol=1e-10)
+    for name, mean in compiled.losses().items():
+        torch.testing.assert_close(mean, eager.losses()[name], rtol=1e-10, atol=1e-12)
 
 
 def test_many_points_are_evaluated_some_at_a_time_with_the_same_residuals(monkeypatch):

@@ -3,8 +3,9 @@
 All pairs are slow together. The others are those in which each problem and each choice comes up at least once.
 """
 
+from contextlib import nullcontext
 from copy import deepcopy
-from functools import cache
+from functools import cache, partial
 from inspect import signature
 from itertools import product
 from math import isfinite
@@ -26,6 +27,7 @@ from pinn_cli.training.objective import Objective
 PROBLEMS = catalogue.options("problem")
 OF_FAMILIES = ("constrained", "deeponet")  # they have no rows of J: tests/training/test_family_residuals.py
 ARCHITECTURES = [name for name in catalogue.options("architecture") if name not in OF_FAMILIES]
+TRAINED = [name for name in ARCHITECTURES if "random" not in name and "adapted" not in name]  # in all their layers
 WEIGHTINGS, OPTIMIZERS = catalogue.options("weighting"), catalogue.options("optimizer")
 SAMPLERS = catalogue.options("sampler")
 SMALL = ["points.interior=4", "points.face=2", "architecture.width=5", "architecture.depth=2", "device=cpu"]
@@ -100,6 +102,25 @@ def test_every_problem_trains_with_every_weighting(problem, weighting):
         assert smallest > 0 or (weighting == "causal" and smallest == 0), "exp(-1000) of a large source is 0"
     linear = objective.linearise()
     torch.testing.assert_close(linear.F @ linear.F, objective.loss(), rtol=1e-9, atol=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", TRAINED)
+def test_every_architecture_with_every_weighting_is_compiled_to_the_same_numbers(architecture, monkeypatch):
+    """Klein-Gordon without the C++ compiler: the graph is whole, and its loss and gradients are those of eager runs."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    for weighting in WEIGHTINGS:
+        words = [f"architecture={architecture}", f"weighting={weighting}", "recipe=adam", "dtype=float64"]
+        eager, compiled = (plan.preview(parts_of("klein_gordon", *words)) for _ in range(2))
+        compiled.at.compiling = nullcontext
+        for step in range(2):
+            for objective in (eager, compiled):
+                objective.begin(eager.batch)
+                objective.weighting.update(step, objective)
+            (loss, gradient), (expected, slope) = compiled.differentiated(), eager.differentiated()
+            torch.testing.assert_close(loss, expected, rtol=1e-9, atol=1e-9)
+            for one, other in zip(gradient, slope, strict=True):
+                torch.testing.assert_close(one, other, rtol=1e-7, atol=1e-9)
 
 
 @pytest.mark.parametrize(("problem", "optimizer"), pairs(OPTIMIZERS))

@@ -15,6 +15,7 @@ from pinn_cli.methods.contracts import Objective, Optimizer, Report
 from pinn_cli.methods.optimizers.schedules import Constant, Schedule
 
 # The first is abstract, L-BFGS is `optimizer=lbfgs`, the last two accept only sparse gradients or matrices.
+OTHER_WAYS = {"foreach", "capturable", "differentiable"}  # to take the step; torch takes one of these or `fused`
 UNFIT = ("Optimizer", "LBFGS", "SparseAdam", "Muon")
 
 
@@ -112,8 +113,10 @@ class FirstOrder(TorchOptimizer):
     def __init__(
         self, optimizer: str = "Adam", lr: float = 1e-3, schedule: Schedule | None = None, **options: Any
     ) -> None:
-        self.name = optimizer
-        super().__init__(_class(optimizer), lr, schedule, **options)
+        self.name, kind = optimizer, _class(optimizer)
+        if "fused" in inspect.signature(kind).parameters and not OTHER_WAYS & options.keys():
+            options = {"fused": True, **options}  # one call for all parameters, a fifth of the time of a loop over them
+        super().__init__(kind, lr, schedule, **options)
 
     def _make(self, parameters: list[Any]) -> torch.optim.Optimizer:
         try:
@@ -134,11 +137,10 @@ def _groups(objective: Objective) -> list[dict[str, Any]]:
 
 def differentiate(objective: Objective) -> Tensor:
     """The loss, detached; its gradient is left in the parameters."""
-    loss = objective.loss()
-    gradients = torch.autograd.grad(loss, objective.parameters, allow_unused=True)
+    loss, gradients = objective.differentiated()
     for parameter, gradient in zip(objective.parameters, gradients, strict=True):
         parameter.grad = gradient
-    return loss.detach()
+    return loss
 
 
 def _class(name: str) -> Any:

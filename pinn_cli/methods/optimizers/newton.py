@@ -153,8 +153,8 @@ def _rest(objective: Objective, here: Tensor) -> Tensor:
 
 def _gain(objective: Objective, columns: list[slice], solved: Triangle, pull: Tensor) -> float:
     """By how much the next step would lower the loss, if J there is what it was; `pull` (p, 1) is that of the ridge."""
-    gradient = objective.flat(torch.autograd.grad(objective.loss(), objective.parameters, allow_unused=True))
-    g = _chosen(gradient, columns)[:, None] / 2 + pull
+    _, gradient = objective.differentiated()
+    g = _chosen(objective.flat(gradient), columns)[:, None] / 2 + pull
     return float((g * solved.covariance_times(g)).sum())
 
 

@@ -162,9 +162,8 @@ def is_positive(s: Tensor, y: Tensor) -> bool:
 
 def value_and_gradient(objective: Objective) -> tuple[float, Tensor]:
     """The loss and its gradient (P,) at the current parameters."""
-    loss = objective.loss()
-    parts = torch.autograd.grad(loss, objective.parameters, allow_unused=True, materialize_grads=True)
-    return float(loss.detach()), torch.cat([g.flatten() for g in parts])
+    loss, gradients = objective.differentiated()
+    return float(loss), objective.flat(gradients)
 
 
 def _equal(one: dict[str, float | Tensor], other: dict[str, float | Tensor]) -> bool:
