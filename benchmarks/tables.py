@@ -361,7 +361,11 @@ BLOCKS: dict[str, Source] = {
     "one-minute": (("accuracy/one_minute.json",), by_command, "pinn reproduce accuracy/one_minute"),
     "one-minute-short": (("accuracy/one_minute.json",), by_command_short, "pinn reproduce accuracy/one_minute"),
     "five-minutes": (("accuracy/five_minutes.json",), by_command, "pinn reproduce accuracy/five_minutes"),
-    "accuracy-methods": (("accuracy/methods.json",), published_short, "pinn reproduce accuracy/methods"),
+    "accuracy-methods": (
+        ("accuracy/methods.json",),
+        partial(crossed, quantities=("error", "goal_4", "goal_8", "estimate")),
+        "pinn reproduce accuracy/methods",
+    ),
     "pinnacle": (
         ("pinnacle.json",),
         partial(published_short, quantities=("error", "estimated")),
