@@ -30,7 +30,10 @@ def test_a_step_equals_that_of_torch_and_evaluates_the_loss_once(name, options):
     optimizer = FirstOrder(name, lr=1e-2, **options)
     reference = getattr(torch.optim, name)(theirs.parameters, lr=1e-2, **options)
     for _ in range(20):
+        before = [p._version for p in ours.parameters]
         report = optimizer.step(ours)
+        changed = [p._version > v for p, v in zip(ours.parameters, before, strict=True)]
+        assert all(changed), "or what is kept for these parameters would be used again"
         reference.zero_grad()
         loss = theirs.loss()
         loss.backward()

@@ -49,7 +49,7 @@ def test_residuals_are_those_of_one_instance_after_the_other(problem, architectu
     together = objective.residuals()
     for i, instance in enumerate(objective.at.instances):
         alone = Residuals(instance, objective.at.solution(instance), objective.engine)
-        slow, _ = alone(objective.batch)
+        slow = alone(objective.batch)
         assert together.keys() == slow.keys()
         for name, r in slow.items():
             size = float(r.detach().abs().max()) + 1e-3
@@ -109,7 +109,7 @@ def test_every_kind_of_symbol_is_read_as_for_one_instance():
     objective = strange()
     together = objective.residuals()
     for i, instance in enumerate(objective.at.instances):
-        slow, _ = Residuals(instance, objective.at.solution(instance), objective.engine)(objective.batch)
+        slow = Residuals(instance, objective.at.solution(instance), objective.engine)(objective.batch)
         for name, r in slow.items():
             torch.testing.assert_close(together[name].unflatten(0, (3, -1))[i], r, rtol=1e-6, atol=1e-6)
     X = objective.batch["pde"]

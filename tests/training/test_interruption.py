@@ -61,7 +61,7 @@ def whole(tmp_path_factory):
 @pytest.mark.parametrize("call", [0, 5])
 def test_an_interrupted_step_is_undone_and_repeated_bit_for_bit(optimizer, call, whole, here, monkeypatch) -> None:
     """The signal comes in the last view of some step, after the parameters have moved to a trial point."""
-    view, calls = Objective._pass, []
+    view, calls = Objective.residuals, []
 
     def interrupted(objective):
         if objective.check.__name__ == "check":  # inside a step
@@ -70,10 +70,10 @@ def test_an_interrupted_step_is_undone_and_repeated_bit_for_bit(optimizer, call,
                 signal.raise_signal(signal.SIGINT)
         return view(objective)
 
-    monkeypatch.setattr(Objective, "_pass", interrupted)
+    monkeypatch.setattr(Objective, "residuals", interrupted)
     assert cli.main(["train", *WORDS, f"optimizer={optimizer}", "folder=a"]) == STOPPED
     assert len(calls) == call + 1, "no view is computed after the signal"
-    monkeypatch.setattr(Objective, "_pass", view)
+    monkeypatch.setattr(Objective, "residuals", view)
     steps = Results(here / "a" / "results.h5").read_history().get("step", np.zeros(1))
     assert len(steps) == 0 or steps[-1] < 6
     assert cli.main(["resume", "a"]) == FINISHED

@@ -284,8 +284,8 @@ def test_points_may_be_linearised_some_at_a_time(at_once):
 def test_weights_take_an_evaluation_only_where_the_weighting_reads_residuals(of_residuals, passes, monkeypatch):
     objective = plan.preview(assemble(compose(["problem=helmholtz", "points.interior=8", "points.face=4"])))
     objective.weighting = type("W", (Fixed,), {"of_residuals": of_residuals})()
-    calls, inner = [], type(objective)._pass
-    monkeypatch.setattr(type(objective), "_pass", lambda self: calls.append(1) or inner(self))
+    calls, inner = [], type(objective).residuals
+    monkeypatch.setattr(type(objective), "residuals", lambda self: calls.append(1) or inner(self))
     objective.begin(objective.batch)
     weights = objective.weights
     assert len(calls) == passes

@@ -136,7 +136,7 @@ def test_what_cannot_be_divided_in_time_is_left_as_it_is():
     def divided(problem, **unknowns):
         objective = solved(problem, lambda x, y: torch.sin(pi * x) * y)
         piece = Residuals(problem, objective.model, objective.engine)
-        piece.unknowns |= unknowns
+        piece.given = unknowns
         return can_be_divided(piece)
 
     assert divided(Rod())

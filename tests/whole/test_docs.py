@@ -90,7 +90,7 @@ def test_every_command_can_be_typed(command, workshop):
     elif name == "list":
         assert not words or words[0] in ("runs", *KINDS)
     elif not name.startswith("-"):
-        cli._parser(name, import_module(f"pinn_cli.commands.{name}")).parse_args(words)
+        cli._parser(name, import_module(f"pinn_cli.commands.{name}")).parse_intermixed_args(words)
 
 
 @pytest.mark.parametrize("words", [

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import increment_version
 
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.methods.contracts import Objective, Optimizer, Report
@@ -66,7 +67,7 @@ class TorchOptimizer(Optimizer):
     def _move(self, objective: Objective, inner: torch.optim.Optimizer, rate: float) -> Tensor:
         """Move the parameters; the loss at which the gradient was taken."""
         loss = differentiate(objective)
-        inner.step()
+        take(inner, objective)
         return loss
 
     def _state(self) -> dict[str, Any]:
@@ -133,6 +134,12 @@ def _groups(objective: Objective) -> list[dict[str, Any]]:
     own = {id(free[name]): unknown.lr for name, unknown in bounds.items() if unknown.lr is not None}
     usual = [p for p in objective.parameters if id(p) not in own]
     return [{"params": usual}, *({"params": [p], "own": own[id(p)]} for p in objective.parameters if id(p) in own)]
+
+
+def take(inner: torch.optim.Optimizer, objective: Objective) -> None:
+    """A step of a torch optimizer. Their fused steps change parameters without telling, and kept values rely on it."""
+    inner.step()
+    increment_version(objective.parameters)
 
 
 def differentiate(objective: Objective) -> Tensor:

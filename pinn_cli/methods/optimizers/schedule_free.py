@@ -15,7 +15,7 @@ from torch import Tensor
 
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.methods.contracts import Objective
-from pinn_cli.methods.optimizers.first_order import FirstOrder, differentiate
+from pinn_cli.methods.optimizers.first_order import FirstOrder, differentiate, take
 from pinn_cli.methods.optimizers.schedules import Schedule
 
 
@@ -41,7 +41,7 @@ class ScheduleFree(FirstOrder):
         objective.place(torch.lerp(z, x, self.interpolation))
         loss = differentiate(objective)
         objective.place(z)
-        inner.step()
+        take(inner, objective)
         self.z = objective.flat(objective.parameters).detach()
         self.total += rate**2
         objective.place(torch.lerp(x, self.z, rate**2 / self.total))
