@@ -105,7 +105,7 @@ class Residuals:
     def differentiated(self, batch: Batch, weights: Batch) -> Gradient:
         """The gradient by trained parameter of loss = sum_k mean(w_k r_k^2), the loss, and r (N,): one compiled graph.
 
-        w_k is a number, or one per point (N,). Whatever is written in the parameters must not need its own derivatives.
+        w_k is a number, or one per point (N,).
         """
         groups = self.groups(batch)
         points = [batch[names[0]] for names in groups]
