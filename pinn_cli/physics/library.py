@@ -139,7 +139,7 @@ class Candidates(Wrapped):
 
     def __init__(self, problem: Problem, library: Library, units: Tensor | None = None) -> None:
         super().__init__(problem)
-        self.library = library
+        self.term_library = library
         self.units = torch.ones(len(library.terms), dtype=torch.float64, device="cpu") if units is None else units
         self.unknowns = dict.fromkeys(self.names, 0.0)
         if not self.measured:
@@ -149,7 +149,7 @@ class Candidates(Wrapped):
     @cached_property
     def names(self) -> list[str]:
         """The names of the unknown coefficients, one for each term."""
-        return [f"c{k}" for k in range(1, len(self.library.terms) + 1)]
+        return [f"c{k}" for k in range(1, len(self.term_library.terms) + 1)]
 
     @cached_property
     def measured(self) -> list[Constraint]:
@@ -162,10 +162,10 @@ class Candidates(Wrapped):
 
     def constraints(self) -> list[Constraint]:
         """The equation, then the measurements. Conditions of the problem are not used: they may be unknown too."""
-        symbols = self.library.symbols | {name: Coefficient(name) for name in self.names}
+        symbols = self.term_library.symbols | {name: Coefficient(name) for name in self.names}
         return [Constraint(EQUATION, "interior", self._residual, symbols), *self.measured]
 
     def _residual(self, **values: Tensor) -> Tensor:
-        theta = self.library.theta(values)
+        theta = self.term_library.theta(values)
         c = torch.stack([values[name] for name in self.names], 1)
-        return values[self.library.left] - (theta * c * self.units.to(theta)).sum(1)
+        return values[self.term_library.left] - (theta * c * self.units.to(theta)).sum(1)

@@ -112,7 +112,7 @@ class Discovery:
     """
 
     problem: Problem
-    library: Library
+    term_library: Library
     new_model: Callable[[Problem], Any]
     engine: Engine
     new_optimizer: Callable[[], Optimizer]
@@ -133,7 +133,7 @@ class Discovery:
         self._prepare()
         free = self._fit()
         self._scale()
-        active = tuple(range(len(self.library.terms)))
+        active = tuple(range(len(self.term_library.terms)))
         seen, settled, number = [active], False, 0
         tolerance = FIRST_TOLERANCE
         for number in range(1, self.rounds + 1):
@@ -158,8 +158,8 @@ class Discovery:
     # --- the stages -----------------------------------------------------------------------------------------------
 
     def _prepare(self) -> None:
-        self.candidates = Candidates(self.problem, self.library)
-        count, terms = len(self.candidates.data), len(self.library.terms)
+        self.candidates = Candidates(self.problem, self.term_library)
+        count, terms = len(self.candidates.data), len(self.term_library.terms)
         if count < PER_TERM * terms:
             raise UsageError(f"{count} measurements for {terms} terms; expected at least {PER_TERM} for each, "
                              f"{PER_TERM * terms}: measure more, or take terms out of the library")  # fmt: skip
@@ -207,7 +207,7 @@ class Discovery:
         G, K = theta * units, len(sizes)
         ridge = 1e-3 * len(G) * self.rate**2 * torch.eye(K, dtype=G.dtype, device=G.device)
         c = torch.linalg.solve(G.T @ G + ridge, G.T @ left)
-        self.candidates = Candidates(self.problem, self.library, UNIT * units)
+        self.candidates = Candidates(self.problem, self.term_library, UNIT * units)
         with torch.no_grad():
             for name, value in zip(self.candidates.names, (c / UNIT).tolist(), strict=True):
                 self.model.unknowns[name].fill_(value)
@@ -290,7 +290,7 @@ class Discovery:
     def _jets(self) -> tuple[Tensor, Tensor]:
         """The left-hand side (M,) and all terms (M, K) of the network, at the points of the equation."""
         values = self._objective(()).at.symbols(EQUATION, self.batch[EQUATION])
-        return values[self.library.left], self.library.theta(values)
+        return values[self.term_library.left], self.term_library.theta(values)
 
     def _refuse_dependent(self, theta: Tensor) -> None:
         """Refuse terms that vanish or depend on each other at all points of the fitted network (UsageError)."""
@@ -298,7 +298,8 @@ class Discovery:
         if float(sizes[-1]) > DEPENDENT * float(sizes[0]):
             return
         weight = directions[-1].abs()
-        named = [t for t, w in zip(self.library.texts, weight.tolist(), strict=True) if w > 1e-3 * float(weight.max())]
+        weighed = zip(self.term_library.texts, weight.tolist(), strict=True)
+        named = [text for text, w in weighed if w > 1e-3 * float(weight.max())]
         raise UsageError(f"the terms {', '.join(named)} are linearly dependent on the data; take one of them out of "
                          "the library")  # fmt: skip
 
@@ -315,7 +316,7 @@ class Discovery:
         if not best.columns:
             reasons.append("no term of the library is significant")
         elif unexplained > UNEXPLAINED:
-            reasons.append(f"the best equation leaves {unexplained:.0%} of {self.library.left}")
+            reasons.append(f"the best equation leaves {unexplained:.0%} of {self.term_library.left}")
         if worse(squares, free) > SURE:
             reasons.append(f"measurements that were left out deviate by {rms(squares):.2g} from its solution, and by "
                            f"{rms(free):.2g} from a network without an equation")  # fmt: skip
@@ -324,7 +325,7 @@ class Discovery:
             others += [score[columns] for columns in self._trained_rivals(regression, best, unexplained)
                        if columns in score and columns not in known]  # fmt: skip
         return Discovered(
-            self.library.left,
+            self.term_library.left,
             self._equation(regression, best, best),
             [self._equation(regression, choice, best) for choice in others],
             rms(squares),
@@ -380,7 +381,7 @@ class Discovery:
     def _equation(self, regression: Regression, choice: Choice, best: Choice) -> Equation:
         c, covariance = regression.solve(choice.columns)
         errors = (regression.variance() * covariance.diagonal()).sqrt().tolist()
-        texts = [self.library.texts[k] for k in choice.columns]
+        texts = [self.term_library.texts[k] for k in choice.columns]
         values = c[list(choice.columns)].tolist()
         return Equation(
             dict(zip(texts, values, strict=True)),
@@ -391,8 +392,8 @@ class Discovery:
 
     def _words(self, regression: Regression, chosen: Sequence[int]) -> str:
         c = regression.solve(chosen)[0].tolist()
-        right = " ".join(f"{c[k]:+.4g} {self.library.texts[k]}" for k in chosen) or "0"
-        return f"{self.library.left} = {right}"
+        right = " ".join(f"{c[k]:+.4g} {self.term_library.texts[k]}" for k in chosen) or "0"
+        return f"{self.term_library.left} = {right}"
 
 
 def eliminate(J: Tensor, F: Tensor, columns: Sequence[int], c: Tensor, units: Tensor, observations: int) -> Regression:

@@ -263,7 +263,7 @@ def test_a_grid_is_regular():
     assert len(batch["wall"].unique(dim=0)) < len(batch["wall"]) == 36  # faces meet in edges
 
 
-def errors(make, counts, seeds=16) -> torch.Tensor:
+def errors(make, counts, seeds=48) -> torch.Tensor:
     """Root mean square errors of the mean of a smooth function over the box, one for each number of points."""
     exact = (pi / 2) ** -1 * (pi / 2) ** -1  # of cos(pi x / 2) sin(pi t / 3), the y-average being 1
 
@@ -284,7 +284,7 @@ def test_sobol_points_beat_uniform_ones_at_their_rate():
         rates[make], last[make] = slope.solution[0].item(), e[-1].item()
     assert rates[Uniform] == pytest.approx(-0.5, abs=0.12)
     assert rates[Sobol] < -1
-    assert last[Sobol] < last[Uniform] / 40
+    assert last[Sobol] < last[Uniform] / 50
 
 
 def test_sobol_points_fill_every_face_evenly():

@@ -172,7 +172,7 @@ def test_terms_that_depend_on_each_other_on_the_data_are_told():
     library = SimpleNamespace(texts=["u_x", "u", "u*u_x"])
     message = "the terms u_x, u\\*u_x are linearly dependent on the data; take one of them out of the library"
     with pytest.raises(UsageError, match=message):
-        Discovery._refuse_dependent(SimpleNamespace(library=library), theta)
+        Discovery._refuse_dependent(SimpleNamespace(term_library=library), theta)
 
 
 def test_data_with_a_missing_number_are_refused_with_their_line(tmp_path):
