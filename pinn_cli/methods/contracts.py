@@ -249,7 +249,8 @@ class Sampler(ABC):
     def refine(self, problem: Problem, objective: Objective) -> bool:
         """Asked when the optimizer has stopped: whether it goes on, with points that the next `draw` adds.
 
-        A sampler says True a limited number of times in a stage. By default the sampler that it wraps is asked.
+        A sampler says True a limited number of times in a stage, or only after several steps at the same points. By
+        default the sampler that it wraps is asked.
         """
         inner = getattr(self, "inner", None)
         return inner is not None and inner.refine(problem, objective)

@@ -38,6 +38,10 @@ class Stall:
         """Whether training stalled at the last look."""
         return self.since >= self.patience
 
+    def declare(self) -> None:
+        """Training stalls now, whatever the loss: the optimizer finds no better parameters."""
+        self.since = self.patience
+
     @property
     def looked(self) -> bool:
         """Whether there was a look since the beginning."""

@@ -280,6 +280,22 @@ def test_the_even_share_follows_a_cosine_and_a_stall_begins_it_anew():
     assert sampler.share == 1.0
 
 
+def test_an_optimizer_that_cannot_continue_stalls_unless_it_stops_right_after_a_draw():
+    """The next draw is even, and begins the cycle anew; a resumed run knows that it is due."""
+    sampler, objective = made(AdaptiveResidual, pool=900, every=6, period=12), Known()
+    trained(sampler, objective, 8)
+    assert sampler.refine(Square(), objective)
+    state, points = sampler.state_dict(), sampler.batch["pde"]
+    resumed = made(AdaptiveResidual, pool=900, every=6, period=12)
+    resumed.begin_stage(Square())
+    resumed.load_state_dict(state)
+    for each in (sampler, resumed):
+        drawn_now = each.draw(8, Square(), objective)["pde"]
+        assert not torch.equal(drawn_now, points)
+        assert (each.share, each.stalls) == (1.0, 1)
+        assert not each.refine(Square(), objective), "no step at the new points was taken before it stopped"
+
+
 def test_a_stall_is_a_number_of_looks_without_an_improvement():
     stall = Stall(patience=3, absolute=1e-3)
     assert [stall.look(loss) for loss in (1.0, 0.9, 0.8995, 0.8994, 0.8993)] == [False, False, False, False, True]

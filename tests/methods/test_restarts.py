@@ -1,12 +1,16 @@
 """A stall begins a stage anew: new points, and an optimizer with or without its memory."""
 
+from unittest.mock import Mock
+
 import pytest
 
 from pinn_cli.basics.errors import FINISHED, UsageError
 from pinn_cli.cli import main
 from pinn_cli.configuration.assemble import assemble
 from pinn_cli.configuration.compose import compose
-from pinn_cli.methods.strategies.restarts import STALLED
+from pinn_cli.methods.contracts import Report
+from pinn_cli.methods.stall import Stall
+from pinn_cli.methods.strategies.restarts import STALLED, Watched
 from pinn_cli.records.results import Results
 from pinn_cli.training.objective import Objective
 from tests.conftest import TINY, refused
@@ -54,6 +58,17 @@ def test_the_memory_of_the_optimizer_stays_or_is_new(memory, kept, word):
 def test_a_stage_that_ends_otherwise_is_not_repeated():
     run = stages("strategy.restarts.patience=100", "optimizer.lbfgs.gradient_tolerance=1e9")
     assert [stage.report.stop for stage, _ in run] == ["grad_tol"]
+
+
+@pytest.mark.parametrize(("steps", "said"), [(1, "line_search_failed"), (2, STALLED)])
+def test_an_optimizer_that_cannot_continue_stalls_unless_it_stops_in_its_first_step(steps, said):
+    reports = [Report({"loss/total": 1.0})] * (steps - 1) + [Report({"loss/total": 1.0}, "line_search_failed")]
+    inner = Mock(step=Mock(side_effect=reports))
+    watched = Watched(inner, Stall(), Report())
+    assert [watched.step(Mock()).stop for _ in range(steps)][-1] == said
+    resumed = Watched(inner, Stall(), Report())
+    resumed.load_state_dict(watched.state_dict())
+    assert resumed.report.stop == (STALLED if said == STALLED else None), "a stage that is saved at its stall is over"
 
 
 @pytest.mark.parametrize("memory", ["keep_if_positive", "reset"])

@@ -29,8 +29,9 @@ class AdaptiveResidual(Redrawn):
         P <- P(now) + momentum P(of the draw before)        p ~ P + even sum(P)
         share of even nodes = (1 + cos(pi (c mod period) / period)) / 2        c = steps since the last stall
 
-    P = |r|. Points are drawn anew every `every` steps and after a stall (`Stall`), where c begins again at 0. Such a
-    draw is even, and P is not evaluated. No node is drawn twice: the number of points stays the same. Each point is
+    P = |r|. Points are drawn anew every `every` steps and after a stall (`Stall`), where c begins again at 0. An
+    optimizer that cannot continue stalls too, unless it stops in the first step after a draw. A draw after a stall is
+    even, and P is not evaluated. No node is drawn twice: the number of points stays the same. Each point is
     then moved by up to half a spacing, in the positive direction of every coordinate as in the code of the authors, in
     both (`symmetric`), or not at all (`none`).
     """
@@ -67,7 +68,7 @@ class AdaptiveResidual(Redrawn):
     def due(self, step: int, objective: Objective) -> bool:
         if step == 0:
             return False
-        stalled = self.stall.look(float(sum(objective.base[k] * loss for k, loss in objective.losses().items())))
+        stalled = self.stall.reached or self.stall.look(float(sum(objective.base[k] * loss for k, loss in objective.losses().items())))
         if stalled:
             self.start, self.stalls = step, self.stalls + 1
         count = step - self.start  # since the last stall
@@ -76,6 +77,14 @@ class AdaptiveResidual(Redrawn):
         self.share = (1 + cos(pi * (max(0, count - 1) % self.period) / self.period)) / 2
         self.stall.reset()
         return True
+
+    def refine(self, problem: Problem, objective: Objective) -> bool:
+        """The optimizer cannot continue at these points, so training stalls; not in the first step after a draw."""
+        if super().refine(problem, objective):
+            return True
+        if self.stall.looked:
+            self.stall.declare()
+        return self.stall.reached
 
     def renewed(self, names: Sequence[str], X: Tensor, problem: Problem, objective: Objective) -> Tensor:
         unit, spacing = _nodes(max(self.pool, NODES * len(X)), problem.domain.dimension)

@@ -26,9 +26,10 @@ class Restarts(Strategy):
     memory    `keep`: the optimizer goes on with all of its memory; `keep_if_positive`: a quasi-Newton method with what
               is positive definite at the new points too; `reset`: the optimizer begins anew
 
-    A stall: the loss has not fallen by more than `absolute` + `relative` x the best loss for `patience` steps. The
-    steps of a stage, and its share of the run, are those of all its parts together. A stage that ends for another
-    reason is not repeated. Raises ValueError for settings that are not possible.
+    A stall: the loss has not fallen by more than `absolute` + `relative` x the best loss for `patience` steps, or the
+    optimizer cannot continue, as after a line search without success. The steps of a stage, and its share of the run,
+    are those of all its parts together. A stage is not repeated where its optimizer stops in the first step of a part,
+    or where it ends for another reason. Raises ValueError for settings that are not possible.
     """
 
     inner: Strategy
@@ -76,9 +77,11 @@ class Watched(Wrapping):
         """A step, and whether the loss stalls."""
         if self.keep is not None and not self.stall.looked:
             self.inner.carry(self.keep)
-        report = self.inner.step(objective)
+        first, report = not self.stall.looked, self.inner.step(objective)
         self.stall.look(float(report.values["loss/total"]))
-        return Report(report.values, report.stop or (STALLED if self.stall.reached else None))
+        if report.stop and not first:
+            self.stall.declare()
+        return Report(report.values, STALLED if self.stall.reached else report.stop)
 
     def state_dict(self) -> dict[str, Any]:
         return {"inner": self.inner.state_dict(), "stall": self.stall.state_dict()}
