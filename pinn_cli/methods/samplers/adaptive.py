@@ -68,7 +68,8 @@ class AdaptiveResidual(Redrawn):
     def due(self, step: int, objective: Objective) -> bool:
         if step == 0:
             return False
-        stalled = self.stall.reached or self.stall.look(float(sum(objective.base[k] * loss for k, loss in objective.losses().items())))
+        loss = float(sum(objective.base[k] * loss for k, loss in objective.losses().items()))
+        stalled = self.stall.reached or self.stall.look(loss)
         if stalled:
             self.start, self.stalls = step, self.stalls + 1
         count = step - self.start  # since the last stall
