@@ -48,10 +48,10 @@ class Series:
     def side(self, axis: int) -> "Side":
         """f at x = 0 as a function of y (`axis` 0), or at y = 0 as a function of x (1)."""
         if axis == 0:
-            return Side(self.c.sum(0))
+            return Side.of(self.c.sum(0))
         K = self.c.shape[0]
         both = self.c.sum(1) + self.c[:, 1:].sum(1).conj().flip(0)
-        return Side(both[K // 2 :])
+        return Side.of(both[K // 2 :])
 
     @property
     def square(self) -> float:
@@ -62,13 +62,22 @@ class Series:
 
 @dataclass(frozen=True)
 class Side:
-    """g(s) = c_0 + 2 Re sum_(k > 0) c_k exp(2 pi i k s) at s (N,), in the precision of s; c (K + 1,) complex."""
+    """g(s) = a_0 + 2 sum_(k > 0) (a_k cos(2 pi k s) - b_k sin(2 pi k s)) at s (N,), in the precision of s.
 
-    c: Tensor
+    a and b (K + 1,) are real: the compiler takes no complex numbers.
+    """
+
+    a: Tensor
+    b: Tensor
+
+    @classmethod
+    def of(cls, c: Tensor) -> "Side":
+        """The function with the coefficients c = a + b i (K + 1,)."""
+        return cls(c.real.clone(), c.imag.clone())
 
     def __call__(self, s: Tensor) -> Tensor:
-        angle = _angles(s, 0, len(self.c))
-        terms = self.c.real.to(s) * torch.cos(angle) - self.c.imag.to(s) * torch.sin(angle)
+        angle = _angles(s, 0, len(self.a))
+        terms = self.a.to(s) * torch.cos(angle) - self.b.to(s) * torch.sin(angle)
         return 2 * terms.sum(1) - terms[:, 0]
 
 
