@@ -116,7 +116,7 @@ def crossed(report: dict[str, Any], quantities: Sequence[str]) -> str:
     for name in report["rows"]:
         cells = [report["cells"].get(f"{name}_{column}") for column in report["columns"]]
         if any(cell and cell["runs"] for cell in cells):
-            rows.append([name.replace("_", ", "), *(
+            rows.append([re.sub(r"_(\d+)$", r", \1", name).replace("_", " "), *(
                 " / ".join(_short(_value(cell, one)) for one in quantities) if cell and cell["runs"] else NONE
                 for cell in cells
             )])  # fmt: skip

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -266,6 +267,18 @@ def test_the_error_against_seconds_has_a_panel_for_each_problem_and_field(capsys
     assert [axes.get_title(loc="left") for axes in panels] == ["helmholtz", "fhn"]
     assert [text.get_text() for text in panels[1].get_legend().get_texts()] == [
         f"points.interior={n}, weights.interior={10 / n:g}" for n in (10, 20)]  # fmt: skip
+
+
+def test_cells_are_named_by_what_differs_and_have_one_colour_in_every_panel(tmp_path, monkeypatch):
+    drawn: list[Any] = []
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, *_, **__: drawn.append(figure))
+    runs, more = [FOLDER / "0"], [FOLDER / "3"]
+    wave = {"label=wave_rad": runs, "label=wave_r3": more}
+    problems = {"wave": wave, "heat": {"label=heat_r3": runs, "label=heat_rad": more}}
+    assert write_comparison(problems, tmp_path / "error.png")
+    named = [{line.get_label(): line.get_color() for line in axes.get_lines()} for axes in drawn[0].axes]
+    assert list(named[0]) == ["rad", "r3"]
+    assert named[0] == named[1]
 
 
 def test_a_figure_is_written_and_needs_two_errors(tmp_path: Path) -> None:
