@@ -169,16 +169,18 @@ class Report:
     """What one step of an optimizer yields.
 
     `values` by name: ``loss/total`` always, then e.g. ``learning_rate`` or ``damping``; each is a column of the
-    history. `stop` says in a word why the optimizer cannot continue, or is None.
+    history. `stop` says in a word why the optimizer cannot continue, or is None. With `anew` the strategy then begins
+    the stage anew: nothing is recorded at this end, since the stage goes on.
     """
 
     values: Mapping[str, float | Tensor] = field(default_factory=dict)  # of this step, by name
     stop: str | None = None  # why the optimizer cannot continue
+    anew: bool = False  # another part of the stage follows at this stop
     reason: str = ""  # why the stage has ended, once it has
 
     def become(self, other: "Report") -> None:
         """Copy the values and the stop of another report in place; strategies keep a reference to it."""
-        self.values, self.stop = other.values, other.stop
+        self.values, self.stop, self.anew = other.values, other.stop, other.anew
 
 
 class Weighting(ABC):

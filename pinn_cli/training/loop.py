@@ -166,6 +166,8 @@ def train(run: Run, observer: Observer) -> tuple[Stage, Objective, Stop]:
     stop = Stop("nothing to train", ends_run=True)
     trained: tuple[Stage, Objective] | None = None
     for stage in run.strategy(run.problem, run.new_model):
+        if stage.continues:
+            run.finished[-1] = _superseded(run.finished[-1])
         objective = run.objective(stage, observer)
         if stage.reason:  # finished before the resume
             run.progress.next_stage()
@@ -180,9 +182,9 @@ def train(run: Run, observer: Observer) -> tuple[Stage, Objective, Stop]:
                 continue
             observer.after_step(run, stage, objective, last=False)
         trained = (stage, objective) if objective.batch else trained
-        if ended.resumable:  # without a row here, the history is that of a run without an interruption
+        if ended.resumable or not objective.batch:  # a row here would be missing in a run without an interruption
             observer.save(run, stage)
-        else:
+        elif not ended.anew:
             observer.after_step(run, stage, objective, last=True)
             ended = run.ended(stage) or ended  # the error measured for the last row may end the run
         stop = ended
@@ -190,7 +192,8 @@ def train(run: Run, observer: Observer) -> tuple[Stage, Objective, Stop]:
             break
         stage.reason = stop.reason
         run.finished.append(_end(stage))
-        observer.after_stage(run, stage, objective)
+        if not ended.anew:
+            observer.after_stage(run, stage, objective)
         run.progress.next_stage()
     run.clock.end()
     return *(trained or (stage, objective)), stop
@@ -215,8 +218,9 @@ def step(run: Run, stage: Stage, objective: Objective, observer: Observer) -> No
 
 def _restore_end(stage: Stage, state: dict[str, Any]) -> None:
     """The end of a stage that was finished before the resume."""
-    stage.model.load_state_dict(state["model"])
     stage.report.values, stage.reason = dict(state["values"]), state["reason"]
+    if "model" in state:
+        stage.model.load_state_dict(state["model"])
     if "sampler" in state:  # its points are used for the verdict on the whole run
         stage.sampler.load_state_dict(state["sampler"])
 
@@ -224,6 +228,11 @@ def _restore_end(stage: Stage, state: dict[str, Any]) -> None:
 def _end(stage: Stage) -> dict[str, Any]:
     state = {"values": _values(stage), "reason": stage.reason, "sampler": stage.sampler.state_dict()}
     return {"model": _copied(stage.model), **state}
+
+
+def _superseded(end: dict[str, Any]) -> dict[str, Any]:
+    """The end of a part of a stage without its parameters and points: the next part has taken them over."""
+    return {"values": end["values"], "reason": end["reason"]}
 
 
 def _copied(model: nn.Module) -> dict[str, torch.Tensor]:

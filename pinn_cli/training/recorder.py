@@ -63,8 +63,10 @@ class Recorder:
     def after_step(self, run: Run, stage: Stage, objective: Objective, last: bool) -> None:
         """Record this step if it is due."""
         progress = run.progress
+        if len(self.stages) <= progress.stage:
+            self.stages = [*self.stages[: progress.stage], stage.name]
         every = stage.optimizer.cadence if self.every is None else self.every
-        ends = last or progress.stage_step == 1
+        ends = last or (progress.stage_step == 1 and not stage.continues)
         estimated = self.estimates is not None and progress.step % self.estimates.cadence(stage) == 0
         columns = self._diagnose(run, objective, ends)
         if progress.step != self._last_row and (ends or estimated or progress.step % every == 0):
@@ -118,8 +120,6 @@ class Recorder:
     def _row(self, run: Run, stage: Stage, objective: Objective, columns: Mapping[str, float]) -> None:
         progress = run.progress
         self._last_row = progress.step
-        if len(self.stages) <= progress.stage:
-            self.stages = [*self.stages[: progress.stage], stage.name]
         with run.clock("evaluation"):
             comparison = self._comparison_with(stage.problem, objective)
             found = comparison.errors_of(objective) if comparison else {}

@@ -15,13 +15,15 @@ RESUME = "pinn resume and the folder of the run"
 class Stop:
     """Why training ended; `ends_run` if no further stage follows, `resumable` if the run is not complete.
 
-    `longer` is what to type for a longer training; "" if more steps change nothing.
+    `longer` is what to type for a longer training; "" if more steps change nothing. `anew`: another part of the stage
+    follows.
     """
 
     reason: str
     ends_run: bool = False
     resumable: bool = False
     longer: str = ""
+    anew: bool = False
 
 
 @dataclass
@@ -95,7 +97,7 @@ class StopRules:
         if stage.steps is not None and progress.made >= stage.steps:  # also where it stops at its last step
             return Stop(f"{stage.steps} steps made", longer=f"more steps for the stage {stage.name}")
         if stage.report.stop:
-            return Stop(f"{STOPPED}: {stage.report.stop}")
+            return Stop(f"{STOPPED}: {stage.report.stop}", anew=stage.report.anew)
         if shared := self._share_is_used(stage, progress, clock):
             return Stop(shared, longer="a larger stop.steps or stop.seconds")
         if self.plateau is not None and progress.idle >= self.plateau:

@@ -11,6 +11,7 @@ from pinn_cli.configuration.compose import compose
 from pinn_cli.methods.contracts import Report
 from pinn_cli.methods.stall import Stall
 from pinn_cli.methods.strategies.restarts import STALLED, Watched
+from pinn_cli.records import checkpoint
 from pinn_cli.records.results import Results
 from pinn_cli.training.objective import Objective
 from tests.conftest import TINY, refused
@@ -97,6 +98,18 @@ def test_the_steps_of_a_phase_are_those_of_all_its_parts(here):
     assert [stages[int(k)] for k in history["stage"]] == [
         *["adam"] * 3, *["adam: restart 1"] * 3, "adam: restart 2", *["lbfgs"] * 3, *["lbfgs: restart 1"] * 2
     ]  # fmt: skip
+
+
+def test_a_restart_is_not_recorded_as_an_end(here, capsys):
+    """No row, no notice, and of the parts before it no parameters in the checkpoint."""
+    words = ["train", *WORDS, *SOON, "record.every=100", "stop.steps=10", "folder=run"]
+    assert main(words) == FINISHED
+    (history,) = histories(here, "run")
+    assert list(history["step"]) == [1, 10]
+    assert "ended" not in capsys.readouterr().out
+    ends = checkpoint.load(here / "run" / "checkpoint.pt")["finished"]
+    assert len(ends) == 3
+    assert not any("model" in end for end in ends)
 
 
 def test_a_phase_that_stalls_at_its_last_step_is_over(here):

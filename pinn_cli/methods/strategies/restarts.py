@@ -52,7 +52,8 @@ class Restarts(Strategy):
             used = copy.deepcopy(stage.optimizer) if keep is None else stage.optimizer
             stall = Stall(self.patience, self.absolute, self.relative)
             report = Report()
-            part = replace(stage, optimizer=Watched(used, stall, report, keep if k else None), report=report)
+            watched = Watched(used, stall, report, keep if k else None, again=k < self.restarts)
+            part = replace(stage, optimizer=watched, report=report)
             if k:
                 part = replace(part, name=f"{stage.name}: restart {k}", continues=True)
             yield part
@@ -66,12 +67,13 @@ class Restarts(Strategy):
 class Watched(Wrapping):
     """The steps of `inner`, until its loss stalls; before the first it is told to `keep` its memory, unless None.
 
-    `report` is that of the stage.
+    `report` is that of the stage; `again`: a restart follows a stall.
     """
 
     stall: Stall
     report: Report
     keep: bool | str | None = None
+    again: bool = False
 
     def step(self, objective: Objective) -> Report:
         """A step, and whether the loss stalls."""
@@ -81,7 +83,8 @@ class Watched(Wrapping):
         self.stall.look(float(report.values["loss/total"]))
         if report.stop and not first:
             self.stall.declare()
-        return Report(report.values, STALLED if self.stall.reached else report.stop)
+        stalled = self.stall.reached
+        return Report(report.values, STALLED if stalled else report.stop, anew=stalled and self.again)
 
     def state_dict(self) -> dict[str, Any]:
         return {"inner": self.inner.state_dict(), "stall": self.stall.state_dict()}
@@ -91,4 +94,4 @@ class Watched(Wrapping):
         self.inner.load_state_dict(state["inner"])
         self.stall.load_state_dict(state["stall"])
         if self.stall.reached:
-            self.report.stop = STALLED
+            self.report.stop, self.report.anew = STALLED, self.again
