@@ -8,6 +8,11 @@ draws share the network's start, the points of the equations and those of the me
 unknown: the mean error relative to the statistical floor (0.8 for an efficient estimate, since the mean of |x| is
 0.8 standard deviations), the standard deviation of the estimates over the mean standard error (1 if it is right), and
 how many intervals hold the truth.
+
+For an unknown field the truth must be a coefficient of the problem. Printed are, over the draws and the points of a
+grid: the relative L2 error, the rms of error / standard error and of error / floor (1 if they are right and there is no
+bias), the rms of the mean error of all draws / standard error (the bias; about 1 / sqrt(draws) where there is none),
+and the share of points and draws at which the truth is within two standard errors.
 """
 
 import argparse
@@ -15,6 +20,7 @@ import json
 import os
 import platform
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -25,6 +31,7 @@ from pinn_cli.configuration.assemble import assemble
 from pinn_cli.configuration.compose import compose
 from pinn_cli.configuration.plan import preview
 from pinn_cli.methods.contracts import Optimizer
+from pinn_cli.training.field_uncertainty import FieldUncertainty
 from pinn_cli.training.objective import Objective
 from pinn_cli.training.uncertainty import uncertainty
 
@@ -58,9 +65,34 @@ def measure(words: list[str], draws: int, steps: int, further: int) -> list[dict
         objective.begin(objective.batch | draw(words, number))
         taken = train(objective, optimizer, further) if number else train(objective, optimizer, steps, steps)
         known = uncertainty(objective)
-        found.append({"draw": number, "steps": taken, "values": dict(known.values), **known.attributes})
-        print(number, taken, "; ".join(known.shown(name) for name in known.names), flush=True)
+        fields = {f.name: field_scores(f) for f in known.fields}
+        found.append({"draw": number, "steps": taken, "values": dict(known.values), **known.attributes, **fields})
+        shown = [*map(known.shown, known.names), *(f.shown() for f in known.fields)]
+        print(number, taken, "; ".join(shown), flush=True)
     return found
+
+
+def field_scores(field: FieldUncertainty) -> dict[str, Any]:
+    """The relative L2 error of one draw, and the error over the standard error and over the floor at every point."""
+    if field.truth is None or field.standard_errors is None or field.floor is None:
+        raise SystemExit(f"{field.name}: no truth or no standard error to compare with")
+    error = field.values - field.truth
+    return {"relative_error": field.relative_error, "scores": (error / field.standard_errors).tolist(),
+            "floors": (error / field.floor).tolist()}  # fmt: skip
+
+
+def field_table(found: list[dict[str, Any]], names: Iterable[str]) -> list[str]:
+    """A line for every unknown field."""
+    lines = []
+    for name in names:
+        own = [one[name] for one in found]
+        z, floors = (torch.tensor([one[key] for one in own]) for key in ("scores", "floors"))
+        errors = [one["relative_error"] for one in own]
+        size = [float(v.square().mean().sqrt()) for v in (z, floors, z.mean(0))]
+        lines.append(f"{name:>10} relative error {fmean(errors):.2%} (at most {max(errors):.2%}); error/standard error "
+                     f"{size[0]:.2f}, error/floor {size[1]:.2f}, bias/standard error {size[2]:.2f}; within two "
+                     f"standard errors {float((z.abs() <= 2).double().mean()):.0%}")  # fmt: skip
+    return lines
 
 
 def table(found: list[dict[str, Any]], truths: dict[str, float]) -> list[str]:
@@ -85,12 +117,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    start = time.perf_counter()
+    start = time.process_time()
     problem = assemble(compose(arguments.words)).problem
     truths = {name: float(getattr(problem, name)) for name in problem.unknowns}
     found = measure(arguments.words, arguments.draws, arguments.steps, arguments.further)
-    seconds = time.perf_counter() - start
-    print(*table(found, truths), f"{seconds:.0f} s", sep="\n")
+    seconds = time.process_time() - start
+    lines = [*(table(found, truths) if truths else ()), *field_table(found, problem.unknown_fields)]
+    print(*lines, f"{seconds:.0f} s", sep="\n")
     if arguments.out:
         machine = {"processor": platform.processor(), "cores": os.cpu_count(), "torch": torch.__version__}
         about = {"words": arguments.words, "truths": truths, "seconds": seconds, "machine": machine}

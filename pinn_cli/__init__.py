@@ -20,15 +20,19 @@ if TYPE_CHECKING:
     from pinn_cli.physics.domains import Box, Interval
     from pinn_cli.physics.family import Family
     from pinn_cli.physics.problem import Problem, observable, on, periodic
+    from pinn_cli.physics.unknowns import Field
     from pinn_cli.runs.load import Prediction
 
 __version__ = "0.1.0"
-__all__ = ["Box", "Family", "Interval", "Problem", "__version__", "load", "observable", "on", "periodic", "train"]
+__all__ = [
+    "Box", "Family", "Field", "Interval", "Problem", "__version__", "load", "observable", "on", "periodic", "train",
+]  # fmt: skip
 
 # The module of each name that is imported when it is first used.
 _MODULES = {
     "Box": "pinn_cli.physics.domains",
     "Family": "pinn_cli.physics.family",
+    "Field": "pinn_cli.physics.unknowns",
     "Interval": "pinn_cli.physics.domains",
     "Problem": "pinn_cli.physics.problem",
     "observable": "pinn_cli.physics.problem",

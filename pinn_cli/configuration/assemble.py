@@ -20,6 +20,7 @@ from pinn_cli.configuration.sources import current, note_data
 from pinn_cli.configuration.trainable import trainable_constraints
 from pinn_cli.derivatives.engines import Autograd, Taylor
 from pinn_cli.methods.architectures.family import FamilyNetwork
+from pinn_cli.methods.architectures.mlp import MLP
 from pinn_cli.methods.contracts import Diagnostic, Optimizer, Sampler, Strategy, Weighting
 from pinn_cli.methods.seeds import seed_for
 from pinn_cli.methods.strategies.direct import Direct, Phase
@@ -30,9 +31,9 @@ from pinn_cli.physics.data_set import data_set
 from pinn_cli.physics.family import Family
 from pinn_cli.physics.problem import Constraint, Problem, given
 from pinn_cli.physics.scales import Scale, field_scales
-from pinn_cli.physics.time_window import beginning
+from pinn_cli.physics.time_window import Window, beginning
 from pinn_cli.physics.unknowns import unknowns_of
-from pinn_cli.training.model import Features, Model
+from pinn_cli.training.model import Features, FieldNetwork, Model
 from pinn_cli.training.residuals import Engine
 
 WIDEST = 10_000  # the largest number that an architecture takes; a larger one is a mistake
@@ -122,12 +123,13 @@ def build_problem(config: DictConfig, builder: Builder) -> Problem:
 
 def _with_unknowns(problem: Problem, typed: Any) -> Problem:
     """The problem with its own unknowns and those of `problem.unknowns`; null takes one away (Raises UsageError)."""
-    if not isinstance(problem.unknowns, Mapping) or not (typed or problem.unknowns):
+    if not isinstance(problem.unknowns, Mapping) or not (typed or problem.unknowns or problem.unknown_fields):
         return problem
     if typed is not None and not OmegaConf.is_dict(typed):
         raise UsageError(f"problem.unknowns={typed}: expected a start value by name, e.g. problem.unknowns.nu=1")
     more: Any = OmegaConf.to_container(typed) if typed else {}
-    return given(problem, unknowns=unknowns_of({**problem.unknowns, **more}, "problem.unknowns"))
+    own = {**problem.unknowns, **problem.unknown_fields}
+    return given(problem, unknowns=unknowns_of({**own, **more}, "problem.unknowns"))
 
 
 def _measured(problem: Problem, setting: Any) -> Problem:
@@ -172,7 +174,7 @@ def model_makers(
         output = scales if ansatz is None or scales is None else _behind_ansatz(problem, scales)
         with torch.random.fork_rng(devices=[]), torch.device("cpu"):
             torch.manual_seed(seed)
-            inner = network(inputs=features.outputs, outputs=len(problem.fields))
+            inner = network(inputs=features.outputs, outputs=len(problem.solution_fields))
             _refuse_other_inputs(inner, config)
             if hasattr(inner, "place"):
                 inner.place(lambda n: features(_anywhere(problem, n)))
@@ -180,14 +182,35 @@ def model_makers(
                 inner.begin(lambda unit: _start(problem, features, output, unit))
             if is_of_a_family(inner):
                 _refuse_exact(inner, ansatz, dtype)
+                _refuse_unknown_fields(problem, f"{type(inner).__name__} solves for the fields of the solution")
                 return family_model(problem, inner, features, imposed, output, seed).to(device=device, dtype=dtype)
-        return Model(features, inner, problem.unknowns, ansatz, imposed, output).to(device=device, dtype=dtype)
+            unknown = _unknown_fields(problem, config)
+        own = None if output is None else {name: output[name] for name in problem.solution_fields}
+        model = Model(features, inner, problem.unknowns, ansatz, imposed, own, unknown)
+        return model.to(device=device, dtype=dtype)
 
     def new_models() -> NewModel:
         made = count()
         return lambda problem: make(problem, seed_for(config.seed, "model", next(made)))
 
     return new_models
+
+
+def _unknown_fields(problem: Problem, config: DictConfig) -> dict[str, FieldNetwork]:
+    """The network of each unknown field (Raises UsageError)."""
+    if isinstance(problem, Window):
+        _refuse_unknown_fields(problem, "strategy=time_marching: each window in time would have an own one")
+    made = {}
+    for name, unknown in problem.unknown_fields.items():
+        features = Features(problem.domain, config.scaling, config.periodic, unknown.of)
+        made[name] = FieldNetwork(features, MLP(features.outputs, 1, unknown.width, unknown.depth), unknown)
+    return made
+
+
+def _refuse_unknown_fields(problem: Problem, why: str) -> None:
+    """Refuse unknown fields where they cannot be trained (UsageError)."""
+    for name in problem.unknown_fields:
+        raise UsageError(f"unknown field `{name}`: {why}; type problem.unknowns.{name}=null or leave that part out")
 
 
 def _refuse_exact(network: FamilyNetwork, ansatz: Any, dtype: torch.dtype) -> None:
@@ -236,7 +259,7 @@ def _start(
         u = beginning(problem, X)
     except ValueError as error:
         raise UsageError(f"{STARTS}: {error}; type architecture=random_features") from error
-    for k, scale in enumerate(scales[name] for name in problem.fields) if scales else ():
+    for k, scale in enumerate(scales[name] for name in problem.solution_fields) if scales else ():
         u[:, k] = (u[:, k] - scale.offset) / scale.size
     return features(X), u
 

@@ -43,6 +43,9 @@ def refuse_contradictions(config: DictConfig, parts: Parts, objective: Objective
     for name in objective.unknowns:
         _refuse_fixed(parts.problem, name)
         _refuse_unreached(objective, name)
+    for name in parts.problem.unknown_fields:
+        _refuse_fixed(parts.problem, name)
+        _refuse_unnamed(objective, name)
     _refuse_coarse_coordinates(objective.problem, parts.dtype)
     _refuse_coarse_fields(parts.problem, reference, parts.dtype)
     for coordinate in config.periodic:
@@ -131,6 +134,19 @@ def _refuse_unreached(objective: Objective, name: str) -> None:
         at = objective.problem.coefficients[name]
         raise UsageError(f"{where} where it starts, at {at:g}; write another start value, e.g. {name!r}: {at + 0.1:g}")
     raise UsageError(f"{where}, although {', '.join(trained)} names it")
+
+
+def _refuse_unnamed(objective: Objective, name: str) -> None:
+    """Refuse an unknown field that stands in no residual which has points and a weight (UsageError)."""
+    position = objective.problem.fields.index(name)
+    for n, c in objective.constraints.items():
+        named = any(getattr(symbol, "field", None) == position for symbol in c.symbols.values())
+        if named and objective.base[n] and len(objective.batch.get(n, ())):
+            return
+    raise UsageError(
+        f"{type(objective.problem).__name__}.unknowns: no residual with points and a weight names the field `{name}`; "
+        f"add `{name}` to the parameters of the residual in which it stands"
+    )
 
 
 def _slope(problem: Problem, c: Constraint, name: str, shift: float) -> bool:

@@ -232,7 +232,8 @@ def _check_ansatz(problem: Problem) -> None:
     if ansatz is None:
         return
     where = f"{type(problem).__name__}.ansatz"
-    X, u = trial_points(problem, "interior", N), torch.ones(N, len(problem.fields), dtype=torch.float64, device="cpu")
+    X, F = trial_points(problem, "interior", N), len(problem.solution_fields)
+    u = torch.ones(N, F, dtype=torch.float64, device="cpu")
     with user_method(where):
         out = ansatz(X, u)
     if out.shape != u.shape:

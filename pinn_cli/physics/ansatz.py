@@ -20,16 +20,20 @@ Ansatz = Callable[[Tensor, Tensor], Tensor]  # points (N, D), network (N, F) -> 
 
 
 def written_ansatz(problem: Problem, name: str = "ansatz") -> Ansatz | None:
-    """The ansatz of a problem's own method ``ansatz(self, x, t, u)``, which returns one field or a tuple of all."""
+    """The ansatz of a problem's own method ``ansatz(self, x, t, u)``, which returns one field or a tuple of all.
+
+    It leaves unknown fields as they are.
+    """
     method = getattr(problem, name, None)
     if method is None:
         return None
 
     def apply(X: Tensor, u: Tensor) -> Tensor:
         coordinates = {c: X[:, i] for i, c in enumerate(problem.coordinates)}
-        fields = {f: u[:, i] for i, f in enumerate(problem.fields)}
+        fields = {f: u[:, i] for i, f in enumerate(problem.solution_fields)}
         out = method(**coordinates, **fields)
-        return torch.stack(list(out) if isinstance(out, tuple) else [out], -1)
+        own = torch.stack(list(out) if isinstance(out, tuple) else [out], -1)
+        return own if u.shape[-1] == len(fields) else torch.cat([own, u[:, len(fields) :]], -1)
 
     return apply
 
@@ -39,8 +43,9 @@ def derive(problem: Problem) -> tuple[Ansatz | None, list[str]]:
 
     Raises UsageError for conditions that contradict each other.
     """
-    given = [g for c in problem.constraints() if (g := prescribed(problem, c)) is not None]
-    parts = [problem.domain.interpolate([g for g in given if g.field == k]) for k in range(len(problem.fields))]
+    fields = range(len(problem.solution_fields))
+    given = [g for c in problem.constraints() if (g := prescribed(problem, c)) is not None and g.field in fields]
+    parts = [problem.domain.interpolate([g for g in given if g.field == k]) for k in fields]
     met = [g for g in given if any(g is other for part in parts for other in part.met)]
     if not met:
         return None, []

@@ -215,7 +215,7 @@ def _from_reference(own: Mapping[str, Any], problem: Problem) -> Columns:
     noise = own.get("noise", 0.0)
     if not isinstance(noise, int | float) or isinstance(noise, bool) or not 0 <= noise < inf:
         raise UsageError(f"problem.data.noise={noise}: expected a number from 0 on, e.g. 0.01 for 1 %")
-    of = own.get("of", [name for name in reference.fields if name in problem.fields])
+    of = own.get("of", [name for name in reference.fields if name in problem.solution_fields])
     of = [of] if isinstance(of, str) else list(of)
     for name in of:
         if name not in reference.fields:

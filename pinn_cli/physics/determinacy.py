@@ -196,22 +196,31 @@ class _Trial:
 
     def _fields(self, X: Any) -> Any:
         """The trial state, and its K changes: (N, F + K F), the fields running fastest."""
-        basis, F = self._basis(X), len(self.problem.fields)
-        smooth = [f for f, p in zip(basis, self.powers, strict=True) if sum(p) in (1, 2)]
-        state = [1 + sum(0.3 / len(smooth) * (-1) ** (i * (k + 1)) * f for i, f in enumerate(smooth)) for k in range(F)]
+        F, basis = len(self.problem.fields), list(zip(self._basis(X), self.powers, strict=True))
+        own = [[(f, p) for f, p in basis if self._depends(k, p)] for k in range(F)]
+        smooth = [[f for f, p in some if sum(p) in (1, 2)] for some in own]
+        state = [1 + sum(0.3 / len(some) * (-1) ** (i * (k + 1)) * f for i, f in enumerate(some))
+                 for k, some in enumerate(smooth)]  # fmt: skip
+        pairs = [(k, f) for k, some in enumerate(own) for f, _ in some]
         nothing = 0 * X[:, 0]
         if self.ansatz is None:
-            changes = [f if g == k else nothing for k in range(F) for f in basis for g in range(F)]
+            changes = [f if g == k else nothing for k, f in pairs for g in range(F)]
             return torch.stack([*state, *changes], 1)
         u0 = self.ansatz(X, torch.stack(state, 1))
         if self.affine:
             base = self.ansatz(X, torch.stack([nothing] * F, 1))
             slopes = [self.ansatz(X, torch.stack([nothing + 1 if g == k else nothing for g in range(F)], 1)) - base
                       for k in range(F)]  # fmt: skip
-            return torch.cat([u0, *(torch.stack([s[:, g] * f for g in range(F)], 1) for s in slopes for f in basis)], 1)
+            return torch.cat([u0, *(torch.stack([slopes[k][:, g] * f for g in range(F)], 1) for k, f in pairs)], 1)
         moved = [self.ansatz(X, torch.stack([state[g] + STEP * f if g == k else state[g] for g in range(F)], 1))
-                 for k in range(F) for f in basis]  # fmt: skip
+                 for k, f in pairs]  # fmt: skip
         return torch.cat([u0, *((u - u0) * (1 / STEP) for u in moved)], 1)
+
+    def _depends(self, field: int, power: tuple[int, ...]) -> bool:
+        """Whether a function of this power is a change of a field: an unknown one may have fewer coordinates."""
+        name = self.problem.fields[field]
+        seen = self.problem.unknown_fields[name].of if name in self.problem.unknown_fields else self.problem.coordinates
+        return all(not k or c in seen for c, k in zip(self.problem.coordinates, power, strict=True))
 
     def _split(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """The trial state (N, F), and its changes (N, F, K)."""

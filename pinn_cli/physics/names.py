@@ -1,6 +1,7 @@
 """The names of a problem. No name may mean two things, because one of them would be taken without a word."""
 
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from inspect import Signature, signature
 from keyword import iskeyword
 from types import FunctionType
 from typing import Any
@@ -41,6 +42,18 @@ class OneOfEachName(type):
     @classmethod
     def __prepare__(cls, name: str, bases: tuple[type, ...], /, **options: Any) -> MutableMapping[str, object]:
         return Body()
+
+    def __call__(cls, *arguments: Any, **options: Any) -> Any:
+        """A new problem; unknowns that are fields become fields of it."""
+        problem = super().__call__(*arguments, **options)
+        problem._take_unknowns(problem.unknowns)
+        return problem
+
+    @property
+    def __signature__(cls) -> Signature:
+        """That of `__init__`: without it, `inspect.signature` would give that of `__call__` above."""
+        own = signature(cls.__init__)  # type: ignore[misc]
+        return own.replace(parameters=[*own.parameters.values()][1:])
 
 
 def is_marked(member: Any) -> bool:

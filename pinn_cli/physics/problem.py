@@ -22,8 +22,8 @@ from pinn_cli.physics.coefficient_fields.base import CoefficientField
 from pinn_cli.physics.domains.base import Domain
 from pinn_cli.physics.names import EXPECTED, OneOfEachName, is_marked, refuse_clashes
 from pinn_cli.physics.symbols import Grammar, Symbol
+from pinn_cli.physics.unknowns import Field
 
-GIVEN = ("unknowns", "data_set")  # attributes that a problem gets from outside its class, after it is made
 Answer = TypeVar("Answer")
 
 
@@ -116,7 +116,8 @@ class Problem(metaclass=OneOfEachName):
     """Base of all problems: a dataclass with `coordinates`, `fields`, a `domain`, and residuals marked by `on`.
 
     Coefficients are dataclass fields, ``nu: float = 0.1``; `unknowns` are start values of those that are trained. One
-    that varies in space or time is a `CoefficientField` (`coefficient_fields/`).
+    that varies in space or time is a `CoefficientField` (`coefficient_fields/`). An unknown one is a `Field`
+    (`unknowns.py`): it moves from `unknowns` to `unknown_fields`, and is the last of the `fields` of the problem.
     `scale` and `offset`, by field, say how large a field is where its conditions do not (`scales.py`):
     ``scale = {"p": 1e5}`` for a pressure of some 1e5 Pa, ``offset = {"T": 300}`` for a temperature near 300 K.
 
@@ -135,7 +136,8 @@ class Problem(metaclass=OneOfEachName):
 
     coordinates: tuple[str, ...]
     fields: tuple[str, ...]
-    unknowns: dict[str, float] = {}
+    unknowns: Mapping[str, Any] = {}
+    unknown_fields: Mapping[str, Field] = {}
     imposes: tuple[str, ...] = ()
     scale: Mapping[str, float] = {}
     offset: Mapping[str, float] = {}
@@ -163,6 +165,19 @@ class Problem(metaclass=OneOfEachName):
                     f"{cls.__name__}: {first.__name__} and {rival.__name__} both have `{name}`; rename one of them"
                 )
 
+    def _take_unknowns(self, unknowns: Mapping[str, Any]) -> None:
+        """Of these unknowns, let those that are fields become fields of the problem."""
+        named = unknowns if isinstance(unknowns, Mapping) else {}
+        fields = {name: unknown for name, unknown in named.items() if isinstance(unknown, Field)}
+        if fields:
+            self.unknowns = {name: start for name, start in unknowns.items() if name not in fields}
+            self.unknown_fields, self.fields = fields, (*self.solution_fields, *fields)
+
+    @property
+    def solution_fields(self) -> tuple[str, ...]:
+        """The fields that the class has, without those that are unknown functions of some coordinates."""
+        return tuple(name for name in self.fields if name not in self.unknown_fields)
+
     @property
     def coefficients(self) -> dict[str, float]:
         """The numbers of the problem that may be used as symbols, by name."""
@@ -170,18 +185,21 @@ class Problem(metaclass=OneOfEachName):
 
     @property
     def _numbers(self) -> dict[str, Any]:
-        """The attributes that are numbers, those of numpy too."""
-        return {k: v for k, v in vars(self).items() if isinstance(v, Real) and not isinstance(v, bool)}
+        """The attributes that are numbers, those of numpy too; that of an unknown field is its true value."""
+        numbers = {k: v for k, v in vars(self).items() if isinstance(v, Real) and not isinstance(v, bool)}
+        return {k: v for k, v in numbers.items() if k not in self.unknown_fields}
 
     @property
     def coefficient_fields(self) -> dict[str, CoefficientField]:
-        """The coefficients that are functions of coordinates, by name."""
-        public = {k: v for k, v in vars(self).items() if not k.startswith("_")}
+        """The coefficients that are known functions of coordinates, by name."""
+        public = {k: v for k, v in vars(self).items() if not k.startswith("_") and k not in self.unknown_fields}
         return {k: v for k, v in public.items() if isinstance(v, CoefficientField)}
 
     def with_(self, **changes: Any) -> "Problem":
         """A changed copy: ``problem.with_(nu=0.1)``."""
-        outside = {k: v for k, v in vars(self).items() if k in GIVEN and k not in changes}
+        outside = {k: v for k, v in vars(self).items() if k == "data_set"}
+        if "unknowns" in vars(self) and "unknowns" not in changes:
+            outside["unknowns"] = {**self.unknowns, **self.unknown_fields}
         return given(type(self)(**self._arguments(changes)), **outside)
 
     def _arguments(self, changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -203,8 +221,9 @@ class Problem(metaclass=OneOfEachName):
         measured = tuple(c for c in self.data_columns if c not in self.coordinates)
         varying, columns = self.coefficient_fields, tuple(self._measured)
         grammar = Grammar(
-            self.coordinates, self.fields, tuple(self.coefficients), measured, self.domain.time, columns, varying
-        )
+            self.coordinates, self.fields, tuple(self.coefficients), measured, self.domain.time, columns, varying,
+            {name: tuple(unknown.of) for name, unknown in self.unknown_fields.items()},
+        )  # fmt: skip
         kinds = {
             "coordinate": self.coordinates,
             "field": self.fields,
@@ -346,5 +365,8 @@ def given(problem: Problem, **attributes: Any) -> Problem:
     made = copy.copy(problem)
     for name in [k for k in vars(made) if isinstance(getattr(type(made), k, None), cached_property)]:
         del vars(made)[name]
+    if "unknowns" in attributes and made.unknown_fields:
+        vars(made).update(unknown_fields={}, fields=made.solution_fields)
     vars(made).update(attributes)
+    made._take_unknowns(made.unknowns)
     return made

@@ -68,14 +68,17 @@ def field_scales(problem: Problem) -> dict[str, Scale]:
     balance   a field without either gets the size with which its terms balance those of the fields that are known
 
     Of several conditions or equations, the largest size counts. Where nothing is found, the size is that of the offset,
-    or 1. Raises ValueError for a name that is no field, and for a size that is not above 0.
+    or 1. An unknown field is of the size of its start value. Raises ValueError for a name that is no field, and for a
+    size that is not above 0.
     """
     _refuse_unknown(problem)
     ranges = {f: _range(problem, f) for f in problem.fields}
     offsets = {f: _middle(*ends) for f, ends in ranges.items()} | dict(problem.offset)
+    offsets |= {f: field.start for f, field in problem.unknown_fields.items()}
     at_rest = {f: Scale(offsets[f], 0.0) for f in problem.fields}
     known = {f: Scale(offsets[f], (high - low) / 2, "values") for f, (low, high) in ranges.items() if high > low}
     known |= _from_sources(problem, at_rest | known)
+    known |= {f: Scale(field.start, field.size, "given") for f, field in problem.unknown_fields.items()}
     known |= {f: Scale(offsets[f], size, "given") for f, size in problem.scale.items()}
     while found := _from_balance(problem, at_rest | known, known):
         known |= found

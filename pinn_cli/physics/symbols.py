@@ -1,7 +1,7 @@
 """The grammar of symbols: what the parameter names of a residual mean.
 
     x            a coordinate
-    u            a field
+    u            a field, of the solution or an unknown one
     u_xx, u_xt   a partial derivative
     lap_u        the Laplacian in space, one collapsed stream
     u_n          the outward normal derivative, on a face
@@ -128,6 +128,7 @@ class Grammar:
     time: str | None = None
     columns: tuple[str, ...] = ()  # all of a table, also those that no residual asks for
     varying: Mapping[str, CoefficientField] = field(default_factory=dict)
+    seen: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # the coordinates of fields that have fewer
 
     def __post_init__(self) -> None:
         for kind, names in (("coordinates", self.coordinates), ("fields", self.fields)):
@@ -141,6 +142,10 @@ class Grammar:
             refuse_no_name("field", f)
             if "_" in f or f == "lap" or f in self.coordinates:
                 raise TypeError(f"field `{f}`: expected a name without underscore that is no coordinate and not `lap`")
+        for name, own in self.seen.items():
+            if other := [c for c in own if c not in self.coordinates]:
+                known = ", ".join(self.coordinates)
+                raise TypeError(f"unknown field `{name}` is a function of {other[0]}; expected of {known}")
         for name, of in self.varying.items():
             refuse_no_name("coefficient field", name)
             if "_" in name or name == "lap":
@@ -184,17 +189,14 @@ class Grammar:
         if field in self.fields and suffix == "n" and has_normal:
             return Normal(self.fields.index(field), self.space, D)
         if field in self.fields and all(c in self.coordinates for c in suffix) and not name.endswith("_"):
+            _refuse_vanishing(name, where, suffix, self.seen.get(field, self.coordinates))
             return Derivative(self.fields.index(field), tuple(suffix.count(c) for c in self.coordinates))
         raise TypeError(f"{where}: `{name}` {self._expected(region, has_normal)}")
 
     def _field_value(self, name: str, where: str) -> FieldValue:
         field, _, suffix = name.partition("_")
         function = self.varying[field]
-        if other := [c for c in suffix if c not in function.coordinates]:
-            raise TypeError(
-                f"{where}: `{name}` vanishes, because `{field}` is a function of {', '.join(function.coordinates)} and "
-                f"not of {other[0]}; leave it out"
-            )
+        _refuse_vanishing(name, where, suffix, function.coordinates)
         try:
             function = function.derivative(tuple(suffix.count(c) for c in function.coordinates))
         except ValueError as error:
@@ -212,3 +214,11 @@ class Grammar:
         columns = [c for c in self.columns or self.measured if c not in self.coordinates]
         known += [f"a measured column ({', '.join(columns)})"] * bool(columns and region == "data")
         return f"is no symbol of the region `{region}`; expected {', '.join(known[:-1])} or {known[-1]}"
+
+
+def _refuse_vanishing(name: str, where: str, suffix: str, own: Sequence[str]) -> None:
+    """Refuse the derivative of a field by a coordinate that it does not depend on (TypeError)."""
+    if other := [c for c in suffix if c not in own]:
+        field = name.partition("_")[0]
+        raise TypeError(f"{where}: `{name}` vanishes, because `{field}` is a function of {', '.join(own)} and not of "
+                        f"{other[0]}; leave it out")  # fmt: skip

@@ -138,6 +138,12 @@ def supplied(constraint: Constraint) -> list[str]:
     return [name for name, symbol in constraint.symbols.items() if isinstance(symbol, Derivative | Normal)]
 
 
+def is_prior(problem: Problem, constraint: Constraint) -> bool:
+    """Whether a residual inside is one of unknown fields alone, such as k_x: prior knowledge, and no law to satisfy."""
+    fields = {problem.fields[field_of(constraint, name)] for name in supplied(constraint)}
+    return constraint.kind == "interior" and bool(fields) and fields <= problem.unknown_fields.keys()
+
+
 def order_of(constraint: Constraint, name: str) -> int:
     """The order of the derivative that a symbol stands for; 0 for a value."""
     return max(map(order, constraint.symbols[name].needs))

@@ -140,10 +140,11 @@ def beginning(problem: Problem, X: Tensor) -> Tensor:
             return problem.before(X.to(next(problem.before.parameters()))).to(X)
     given = [g for c in problem.constraints() if is_initial(problem, c) and (g := prescribed(problem, c)) is not None]
     values = {g.field: g.value([*X.unbind(1)]) for g in given if not any(g.index)}
-    missing = [name for k, name in enumerate(problem.fields) if k not in values]
+    missing = [name for k, name in enumerate(problem.solution_fields) if k not in values]
     if missing:
         raise ValueError(f"no initial condition gives the value of `{missing[0]}`")
-    return torch.stack([torch.as_tensor(values[k]).to(X).expand(len(X)) for k in range(len(problem.fields))], 1)
+    fields = range(len(problem.solution_fields))
+    return torch.stack([torch.as_tensor(values[k]).to(X).expand(len(X)) for k in fields], 1)
 
 
 def refuse_unsliceable(problem: Problem) -> None:

@@ -1,13 +1,16 @@
-"""Unknown coefficients: where the search starts, and between which bounds it stays.
+"""Unknown coefficients and fields: where the search starts, and between which bounds it stays.
 
 The optimizer moves a free number s, of which the coefficient is a function that cannot leave its bounds:
 
     free       mu = s
     one bound  mu = low + e^s,  or  mu = high - e^s        positive: low = 0
     two        mu = low + (high - low) / (1 + e^-s)
+
+An unknown field k(x) is the same function of the output s(x) of a network of its own.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from math import inf, isfinite, log
 from numbers import Real
 from typing import Any, TypeVar
@@ -18,6 +21,7 @@ from torch import Tensor
 from pinn_cli.basics.errors import UsageError, nearest
 
 KEYS = ("start", "positive", "low", "high", "lr")
+FIELD_KEYS = ("of", *KEYS, "width", "depth")
 Number = TypeVar("Number", float, Tensor)
 
 
@@ -70,6 +74,52 @@ class Unknown(float):
         return f"{float(self):.6g}" + (f" between {self.low:g} and {self.high:g}" if self.bounded else "")
 
 
+@dataclass(frozen=True)
+class Field:
+    """An unknown function of the coordinates `of`: ``unknowns = {"k": Field("x", positive=True)}``.
+
+    It is a field of the problem with a network of its own, which sees these coordinates alone: a symbol like any other,
+    with its derivatives (``k_x``). The search starts at the constant `start`. The network has `depth` hidden layers of
+    `width`. Raises UsageError as `Unknown` does, and for no coordinate or no layer.
+    """
+
+    of: Sequence[str]
+    start: float = 1.0
+    positive: bool = False
+    low: float = -inf
+    high: float = inf
+    lr: float | None = None
+    width: int = 12
+    depth: int = 2
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "of", tuple(self.of))
+        if not self.of or len(set(self.of)) < len(self.of):
+            raise UsageError(f"a field of ({', '.join(self.of)}); expected its coordinates, each once, e.g. of: x")
+        for key in ("width", "depth"):
+            if getattr(self, key) < 1:
+                raise UsageError(f"{key}={getattr(self, key)}: expected a whole number above 0")
+        assert self.bound
+
+    @property
+    def bound(self) -> Unknown:
+        """The start value with its bounds."""
+        return Unknown(self.start, self.positive, self.low, self.high, self.lr)
+
+    @property
+    def size(self) -> float:
+        """The change of k that counts as usual: that of its start value, or 1."""
+        return abs(float(self.start)) or 1.0
+
+    def values(self, output: Any) -> Any:
+        """k (N, 1) for the output (N, 1) of its network, a tensor or a jet: `start` for the output 0."""
+        bound = self.bound
+        return bound.value(output * (1.0 if bound.bounded else self.size) + bound.free)
+
+    def __str__(self) -> str:
+        return f"a function of {', '.join(self.of)} from {self.bound} on"
+
+
 def values_of(model: Any) -> dict[str, Tensor]:
     """The values of the unknowns of a model, from its free numbers `unknowns` and their `bounds`."""
     bounds: Mapping[str, Unknown] = getattr(model, "bounds", {})
@@ -80,7 +130,7 @@ def values_of(model: Any) -> dict[str, Tensor]:
 def unknowns_of(written: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Unknowns as they are written: numbers, tables of `KEYS`, or lists of numbers, which are named ``lam1, lam2 ...``.
 
-    An entry that is None is left out. Raises UsageError for anything else.
+    A table with the coordinates `of` is a field. An entry that is None is left out. Raises UsageError for all else.
     """
     found: dict[str, Any] = {}
     for name, setting in written.items():
@@ -88,9 +138,13 @@ def unknowns_of(written: Mapping[str, Any], where: str) -> dict[str, Any]:
             found |= {} if setting is None else {name: setting}
             continue
         table = dict(setting) if isinstance(setting, Mapping) else {"start": setting}
+        keys = FIELD_KEYS if "of" in table else KEYS
         for key in table:
-            if key not in KEYS:
-                raise UsageError(f"{where}.{name}: unknown key `{key}`; {nearest(str(key), KEYS)}")
+            if key not in keys:
+                raise UsageError(f"{where}.{name}: unknown key `{key}`; {nearest(str(key), FIELD_KEYS)}")
+        if "of" in table:
+            found[str(name)] = _field(table, f"{where}.{name}")
+            continue
         if "start" not in table:
             raise UsageError(f"{where}.{name}: no start value; type {where}.{name}.start=1")
         start = table.pop("start")
@@ -102,13 +156,32 @@ def unknowns_of(written: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 
 def _unknown(start: Any, table: Mapping[str, Any], where: str) -> Unknown:
-    for key, value in {"start": start, **table}.items():
-        kind, expected = (bool, "true or false") if key == "positive" else (Real, "a finite number")
-        if value is not None and (not isinstance(value, kind) or (kind is Real and isinstance(value, bool))):
-            raise UsageError(f"{where}: `{key}` is {value!r}; expected {expected}")
+    _refuse_kinds({"start": start, **table}, where)
     if start is None:
         raise UsageError(f"{where}: no start value; expected a finite number")
     try:
         return Unknown(start, **{key: value for key, value in table.items() if value is not None})
     except UsageError as error:
         raise UsageError(f"{where}: {error}") from None
+
+
+def _field(table: Mapping[str, Any], where: str) -> Field:
+    of = table["of"]
+    if not isinstance(of, Sequence) or not all(isinstance(c, str) for c in of):
+        raise UsageError(f"{where}: `of` is {of!r}; expected the coordinates of the field, e.g. of: x or of: [x, y]")
+    own = {key: value for key, value in table.items() if value is not None}
+    _refuse_kinds({key: value for key, value in own.items() if key != "of"}, where)
+    try:
+        return Field(**own)
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from None
+
+
+def _refuse_kinds(table: Mapping[str, Any], where: str) -> None:
+    """Refuse an entry that is no number, or for some keys no whole number, true or false (UsageError)."""
+    kinds: dict[str, tuple[type, str]] = {"positive": (bool, "true or false"), "width": (int, "a whole number"),
+                                          "depth": (int, "a whole number")}  # fmt: skip
+    for key, value in table.items():
+        kind, expected = kinds.get(key, (Real, "a finite number"))
+        if value is not None and (not isinstance(value, kind) or (kind is not bool and isinstance(value, bool))):
+            raise UsageError(f"{where}: `{key}` is {value!r}; expected {expected}")

@@ -24,7 +24,7 @@ class Wrapped(Problem):
         self.problem, self.domain = problem, problem.domain
         self.coordinates, self.fields, self.imposes = problem.coordinates, problem.fields, problem.imposes
         self.unknowns, self.scale, self.offset = problem.unknowns, problem.scale, problem.offset
-        self.data_set = problem.data_set
+        self.unknown_fields, self.data_set = problem.unknown_fields, problem.data_set
 
     def __getattr__(self, name: str) -> Any:
         if name == "problem" or name in self.hidden:
@@ -34,6 +34,10 @@ class Wrapped(Problem):
     def with_(self, **changes: Any) -> "Wrapped":
         """The same wrapper around a changed problem."""
         raise NotImplementedError
+
+    @property
+    def solution_fields(self) -> tuple[str, ...]:
+        return self.problem.solution_fields
 
     @property
     def coefficients(self) -> dict[str, float]:

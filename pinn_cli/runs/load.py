@@ -240,8 +240,9 @@ class Prediction:
 
         `derivatives` names what is wanted: fields, derivatives (``u_xx``, ``lap_u``), observables, coefficients, or
         ``residual/<constraint>``. A list of names gives a dict of arrays of the common shape, one name an array;
-        without it there are the fields, or for a problem of one field its array. Raises UsageError for other names.
-        Warns once of points outside the domain, where nothing was trained.
+        without it there are the fields, or for a problem of one field its array. An unknown field alone needs only its
+        own coordinates: ``u(x=0.3, derivatives="k")``. Raises UsageError for other names. Warns once of points outside
+        the domain, where nothing was trained.
 
         Of a network that was trained for a family, other keywords are parameters: ``u(x=0.3, t=0.1, beta=37)`` is
         ``u.with_(beta=37)(x=0.3, t=0.1)``, with a warning of its notes. It is solved once for the same parameters.
@@ -256,7 +257,10 @@ class Prediction:
             return self._latest(points, derivatives, **rest)
         alone = isinstance(derivatives, str) or (not derivatives and len(self.fields) == 1)
         names = [derivatives] if isinstance(derivatives, str) else list(derivatives or self.fields)
-        shape, X = self._by_coordinate(coordinates) if points is None else self._as_rows(points, coordinates)
+        if points is None:
+            shape, X = self._by_coordinate(self._unseen_by(names) | coordinates)
+        else:
+            shape, X = self._as_rows(points, coordinates)
         self._warn_outside(X)
         arrays = {name: value.reshape(shape) for name, value in self._evaluate(names, X).items()}
         return arrays[names[0]] if alone else arrays
@@ -275,6 +279,12 @@ class Prediction:
         inside = self.problem.domain.contains(X).numpy()
         arrays = self._evaluate(derivatives or self.fields, X)
         return axes | {name: np.where(inside, value, np.nan).reshape(nodes) for name, value in arrays.items()}
+
+    def _unseen_by(self, names: Sequence[str]) -> dict[str, ArrayLike]:
+        """The coordinates that none of these values depends on, each at its middle."""
+        fields = self.problem.unknown_fields
+        own = [fields[f].of if (f := name.partition("_")[0]) in fields else self.coordinates for name in names]
+        return {c: (low + high) / 2 for c, (low, high) in self._limits() if not any(c in of for of in own)}
 
     def _limits(self) -> list[tuple[str, tuple[float, float]]]:
         """Each coordinate with its smallest and its largest value."""

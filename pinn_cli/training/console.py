@@ -74,7 +74,8 @@ class Summary:
         held_out = [("held out", f"{name} {scientific(v)} of the largest term") for name, v in self.held_out.items()]
         known = {name: self.uncertainty.shown(name) for name in self.uncertainty.names}
         unknowns = [("unknown", known.get(name, f"{name} {value:.6g}")) for name, value in self.unknowns.items()]
-        unknowns += [("", line) for line in self.uncertainty.lines()] if unknowns else []
+        sought = unknowns or self.uncertainty.fields
+        unknowns += [("", line) for line in self.uncertainty.lines()] if sought else []
         metrics = [f"{name} {scientific(value)}" for name, value in self.metrics.items()]
         shown = [("metric", "  ".join(metrics[k : k + METRICS])) for k in range(0, len(metrics), METRICS)]
         files = [("results", self.results), *(("figure", path) for path in self.figures)]

@@ -165,6 +165,9 @@ def estimate(
     is no estimate, `Estimate.why` has the reason.
     """
     problem = problem or objective.problem
+    if problem.unknown_fields:
+        sought = ", ".join(problem.unknown_fields)
+        return Estimate(why=f"{sought} is sought from measurements; its standard error says how well they determine it")
     try:
         free = undetermined(problem, tuple(_periodic(problem, objective.model)))
         names = _determined(problem, observables, free.names if free else ())

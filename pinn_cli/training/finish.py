@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pinn_cli.basics.text import scientific
 from pinn_cli.methods.contracts import Batch
+from pinn_cli.physics.data_set import DATA
 from pinn_cli.physics.family import Family
 from pinn_cli.physics.points import fresh_points
 from pinn_cli.physics.problem import Problem
@@ -143,6 +144,7 @@ def conclude(
             "metrics": metrics,
             "fields": known,
             "residuals": residuals(objective),
+            "measurements": measurements(objective),
             "collocation": dict(objective.batch),
             "guard": {
                 "verdict": str(verdict),
@@ -155,7 +157,8 @@ def conclude(
                 name: Noted(value, certain.attributes.get(name, {}) | _truth(name, unknowns, certain))
                 for name, value in (unknowns_of(objective) | spreads_of(objective)).items()
             },
-            "uncertainty": certain.groups if objective.unknowns else {},
+            "unknown_fields": {field.name: field.group for field in certain.fields},
+            "uncertainty": certain.groups if objective.unknowns or certain.fields else {},
             "windows": getattr(objective.model, "window_unknowns", {}),
             "seams": jumps(windows[1:], seed),
         }
@@ -277,6 +280,27 @@ def residuals(objective: Objective) -> dict[str, Any]:
         for names in objective.at.groups(at):
             values |= objective.at.at(names, at[names[0]])
     return {name: {"points": X, "values": values[name]} for name, X in at.items()}
+
+
+def measurements(objective: Objective) -> dict[str, Any]:
+    """The measured values (N,) and those of the model there, by constraint, where it compares one symbol with data."""
+    out = {}
+    for name in (n for n in objective.batch if objective.constraints[n].kind == "data"):
+        symbols = objective.constraints[name].symbols
+        measured = [s for s in symbols if s.endswith(DATA)]
+        if len(measured) != 1:
+            continue
+        values = objective.at.symbols(name, objective.batch[name])
+        symbol = measured[0].removesuffix(DATA)
+        observable = objective.problem.observables().get(symbol)
+        if symbol in values:
+            fit = values[symbol]
+        elif observable is not None and observable[1].keys() <= values.keys():
+            fit = observable[0](**{s: values[s] for s in observable[1]})
+        else:
+            continue
+        out[name] = {"data": values[measured[0]], "fit": fit}
+    return out
 
 
 def jumps(later: Sequence[Objective], seed: int) -> dict[str, list[float]]:

@@ -11,7 +11,7 @@ from pinn_cli.methods.corrections import fitted_to
 from pinn_cli.physics.ansatz import Ansatz
 from pinn_cli.physics.domains.base import Domain
 from pinn_cli.physics.scales import Scale
-from pinn_cli.physics.unknowns import Unknown
+from pinn_cli.physics.unknowns import Field, Unknown
 from pinn_cli.training.kept_features import KeptFeatures
 
 
@@ -19,28 +19,33 @@ class Features(nn.Module):
     """Points (N, D) -> inputs of the network: scaled coordinates, and (cos, sin) of the periodic ones.
 
     scaling `none`: x;  `unit`: onto [-1, 1];  `standard`: (x - mean) / deviation of uniform points, which is unit
-    scaling times sqrt(3) (Wang, Teng & Perdikaris 2021 estimate both by sampling). Jets apply the chain rule.
+    scaling times sqrt(3) (Wang, Teng & Perdikaris 2021 estimate both by sampling). Jets apply the chain rule. With
+    `only` some coordinates, the network sees no others.
     """
 
     scale: Tensor
     shift: Tensor
 
-    def __init__(self, domain: Domain, scaling: str = "unit", periodic: Sequence[str] = ()):
+    def __init__(
+        self, domain: Domain, scaling: str = "unit", periodic: Sequence[str] = (), only: Sequence[str] | None = None
+    ):
         super().__init__()
         size = {"none": None, "unit": 1.0, "standard": math.sqrt(3)}[scaling]
         identity = torch.ones(domain.dimension, dtype=torch.float64, device="cpu")
         scale, shift = (identity, 0 * identity) if size is None else domain.scaling(size)
         self.register_buffer("scale", scale)
         self.register_buffer("shift", shift)
-        self.turns = {domain.coordinates.index(c): 2 * math.pi / _period(domain, c) for c in periodic}
-        self.outputs = domain.dimension + len(self.turns)
+        self.columns = [i for i, c in enumerate(domain.coordinates) if only is None or c in only]
+        turns = {domain.coordinates.index(c): 2 * math.pi / _period(domain, c) for c in periodic}
+        self.turns = {i: turn for i, turn in turns.items() if i in self.columns}
+        self.outputs = len(self.columns) + len(self.turns)
 
     def forward(self, X: Tensor) -> Tensor:
         scaled = X * self.scale + self.shift
-        if not self.turns:
+        if not self.turns and len(self.columns) == X.shape[1]:
             return scaled
         columns = []
-        for i in range(X.shape[1]):
+        for i in self.columns:
             angle = X[:, i : i + 1] * self.turns[i] if i in self.turns else None
             columns += [scaled[:, i : i + 1]] if angle is None else [torch.cos(angle), torch.sin(angle)]
         return torch.cat(columns, -1)
@@ -51,12 +56,31 @@ def _period(domain: Domain, coordinate: str) -> float:
     return high - low
 
 
+class FieldNetwork(nn.Module):
+    """An unknown field k(X): (N, D) -> (N, 1), which depends on the coordinates that its features take.
+
+    It starts at a constant, because its last layer, `network.output_layer`, starts at 0.
+    """
+
+    def __init__(self, features: Features, network: nn.Module, field: Field):
+        super().__init__()
+        self.features, self.network, self.field = features, network, field
+        last: Any = network.output_layer
+        for parameter in last.parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, X: Tensor) -> Tensor:
+        k: Tensor = self.field.values(self.network(self.features(X)))
+        return k
+
+
 class Model(nn.Module):
     """u(X): (N, D) -> (N, F), and the unknown coefficients. `imposed` names the constraints the ansatz makes exact.
 
     `unknowns` are the free numbers of the coefficients; `bounds` say how their values follow (`physics/unknowns.py`).
 
-    With `scales` by field, u = offset + size * network; an ansatz gets size * network. Without, u is the network.
+    With `scales` by field, u = offset + size * network; an ansatz gets size * network. Without, u is the network. The
+    last fields are those of `unknown_fields`, each with a network of its own.
     """
 
     size: Tensor | None
@@ -70,6 +94,7 @@ class Model(nn.Module):
         ansatz: Ansatz | None = None,
         imposed: Sequence[str] = (),
         scales: Mapping[str, Scale] | None = None,
+        unknown_fields: Mapping[str, FieldNetwork] | None = None,
     ):
         super().__init__()
         for name in ("size", "offset"):
@@ -81,6 +106,7 @@ class Model(nn.Module):
         free = {k: self.bounds[k].free if k in self.bounds else float(v) for k, v in (unknowns or {}).items()}
         values = {k: torch.tensor(s, dtype=torch.float64, device="cpu") for k, s in free.items()}
         self.unknowns = nn.ParameterDict({k: nn.Parameter(v) for k, v in values.items()})
+        self.unknown_fields = nn.ModuleDict(unknown_fields or {})
         self.register_load_state_dict_pre_hook(_with_corrections)
 
     @property
@@ -109,8 +135,12 @@ class Model(nn.Module):
         """The fields (N, F); features that are not trained are `kept`."""
         u = self.outputs(X, kept)
         if self.ansatz is not None:
-            return self.ansatz(X, u)
-        return u if self.offset is None else u + self.offset
+            u = self.ansatz(X, u)
+        elif self.offset is not None:
+            u = u + self.offset
+        if not self.unknown_fields:
+            return u
+        return torch.cat([u, *(self.unknown_fields[name](X) for name in self.unknown_fields)], -1)
 
 
 def _with_corrections(model: Model, state: Mapping[str, Tensor], prefix: str, *_: Any) -> None:

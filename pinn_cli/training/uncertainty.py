@@ -1,4 +1,4 @@
-"""How well measurements determine the unknown coefficients of a trained model.
+"""How well measurements determine the unknown coefficients and fields of a trained model.
 
 The loss is -2 log of a posterior density, up to a factor S and a constant: the measurements are a normal likelihood,
 
@@ -28,12 +28,15 @@ The statistical floor has the equations hold exactly: no unbiased estimate has a
 (Cramer 1946; Rao 1945). Where sigma is not known, it is estimated: sigma^2 = sum r_d^2 / (N_d - p), where p is the
 number of degrees of freedom that the fit takes from the data, the trace of J_d (J^T J)^-1 J_d^T.
 
+The parameters of an unknown field (`field_uncertainty.py`) are unknowns too, with a prior. A residual of unknown fields
+alone, such as k_x, is a prior as well: it counts like measurements, as information.
+
     N = measurements   P = parameters of the network   U = unknowns
 """
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import inf, isfinite
 from typing import Any
@@ -45,8 +48,10 @@ from pinn_cli.methods.contracts import Batch
 from pinn_cli.methods.linear_algebra import triangle_of_blocks
 from pinn_cli.physics.piecewise import Marched
 from pinn_cli.physics.points import fresh_points
+from pinn_cli.physics.terms import is_prior, rms
 from pinn_cli.physics.unknowns import values_of
 from pinn_cli.records.results import Noted
+from pinn_cli.training.field_uncertainty import FieldUncertainty, deviations, on_grid, rows_of_field
 from pinn_cli.training.objective import Objective
 
 LEVEL = 0.95  # of an interval
@@ -103,6 +108,7 @@ class Uncertainty:
     tolerance: Mapping[str, float] = field(default_factory=dict)
     bounds: Mapping[str, Any] = field(default_factory=dict)
     ahead: Mapping[str, float] = field(default_factory=dict)
+    fields: Sequence[FieldUncertainty] = ()
     why: str = ""
 
     @cached_property
@@ -158,11 +164,13 @@ class Uncertainty:
         return f"{name} {value:.6g} +- {error:.1e}{relative}; 95 % interval {low:.6g} to {high:.6g}{floor}"
 
     def lines(self) -> list[str]:
-        """What else is to be said, a line each."""
+        """What else is to be said, a line each; first every unknown field."""
+        shown = [each.shown() for each in self.fields]
         if self.why:
-            return [f"no standard errors: {self.why}"]
+            return [*shown, f"no standard errors: {self.why}"]
         told = (self._undetermined, self._moving, self._together, self._softened, self._limited, self._noise)
-        return [line for lines in told for line in lines()]
+        more = [line for each in self.fields for line in each.lines()]
+        return shown + more + [line for lines in told for line in lines()]
 
     def _undetermined(self) -> list[str]:
         lines = []
@@ -232,56 +240,87 @@ class Uncertainty:
             return {"lines": self.lines()}
         noise = {name: Noted(n.sigma, {"known": n.known, "measurements": n.count, "fitted": n.fitted, "rms": n.rms})
                  for name, n in self.noise.items()}  # fmt: skip
-        return {"correlation": Noted(self.correlation, {"names": list(self.names)}), "noise": noise,
-                "tolerance": dict(self.tolerance), "lines": self.lines()}  # fmt: skip
+        together = {"correlation": Noted(self.correlation, {"names": list(self.names)})} if self.names else {}
+        return together | {"noise": noise, "tolerance": dict(self.tolerance), "lines": self.lines()}
 
 
 def uncertainty(objective: Objective, seed: int = 0) -> Uncertainty:
     """The uncertainty of the unknowns of a trained model, at its last points and weights."""
     data = [name for name in objective.batch if objective.constraints[name].kind == "data"]
+    grids = _grids(objective)
     if why := _refused(objective, data):
-        return Uncertainty(why=why)
+        return Uncertainty(why=why, fields=[field for field, _, _ in grids])
     view = _double(objective)
-    names = list(view.unknowns)
+    names, K = list(view.unknowns), sum(G.shape[1] for _, _, G in grids)
     columns = _columns(view, names)
-    U, fixed = len(names), [name for name in view.constraints if name not in data]
+    U, priors = K + len(names), [n for n, c in view.constraints.items() if is_prior(view.problem, c)]
+    fixed = [name for name in view.constraints if name not in (*data, *priors)]
     equations, left = _factor(_rows(view, _dense(view, fixed, seed), columns))
     measured = {n: _joined(_rows(view, {n: objective.batch[n].double()}, columns)) for n in data}
     r = {name: view.residual(name, objective.batch[name].double()).detach() for name in data}
     weights = {name: float(view.weights[name]) for name in data}
-    noise, S, Ss = _noise_of(view, equations, {n: J for n, (J, _) in measured.items()}, r, weights)
+    prior = [_joined(_rows(view, {n: view.batch[n] for n in priors}, columns))] if priors else []
+    before = torch.cat([equations, *(rows for rows, _ in prior)])
+    noise, S, Ss = _noise_of(view, before, {n: J for n, (J, _) in measured.items()}, r, weights)
     scaled, F = _joined([((Ss[n] / S) ** 0.5 * J, (Ss[n] / S) ** 0.5 * F) for n, (J, F) in measured.items()])
     reactions = measured_reactions(equations, scaled, U)
     own, free_of_it = _lower(equations, U), equations.clone()
     free_of_it[-U:, -U:] = free_of_it[:-U, -U:] = 0.0
     followed = torch.cat([scaled[:, :-U], reactions], 1)
-    information = _lower(_factor([(free_of_it, 0.0 * left), (followed, 0.0 * F)])[0], U)
+    information = _lower(_factor([(free_of_it, 0.0 * left), (followed, 0.0 * F), *prior])[0], U)
     values = {n: v.detach() for n, v in values_of(view.model).items()}
     free, slopes = _slopes(view)
-    covariance = inverse(S * information.T @ information)
-    whole, after = _factor([(equations, left), (scaled, F)])
-    step = torch.linalg.lstsq(_lower(whole, U), after[-U:, None]).solution[:, 0].abs()
+    known = torch.diag(torch.arange(U, device=F.device) < K).to(F)  # the prior of the parameters of fields
+    every = inverse(S * information.T @ information + known)
+    reactions = torch.cat([reactions, *(rows[:, -U:] for rows, _ in prior)])
+    least = inverse(S * reactions.T @ reactions + known)
+    whole, after = _factor([(equations, left), (scaled, F), *prior])
+    root = torch.cat([S**0.5 * _lower(whole, U), known])
+    step = torch.linalg.lstsq(root, torch.cat([S**0.5 * after[-U:], after.new_zeros(U)])[:, None]).solution[:, 0]
+    covariance = every[K:, K:]
     return Uncertainty(
         names=tuple(names),
         values={n: float(values[n]) for n in names},
         free=free,
         slopes=slopes,
         covariance=covariance,
-        ahead={n: float(v) for n, v in zip(names, step / covariance.diagonal().sqrt(), strict=True)},
-        floor={
-            n: abs(slopes[n]) * float(v) ** 0.5
-            for n, v in zip(names, inverse(S * reactions.T @ reactions).diagonal(), strict=True)
-        },
-        own={n: float(v) for n, v in zip(names, _share(own, _lower(whole, U)), strict=True)},
+        ahead={n: float(v) for n, v in zip(names, step[K:].abs() / covariance.diagonal().sqrt(), strict=True)},
+        floor={n: abs(slopes[n]) * float(v) ** 0.5 for n, v in zip(names, least[K:, K:].diagonal(), strict=True)},
+        own={n: float(v) for n, v in zip(names, _share(own, _lower(whole, U))[K:], strict=True)},
         noise=noise,
         tolerance={n: 1 / (S * float(objective.stated[n])) ** 0.5 for n in fixed if objective.stated[n]},
         bounds=dict(getattr(view.model, "bounds", {})),
+        fields=_with_errors(grids, every[:K, :K], least[:K, :K], step[:K]),
     )
+
+
+def _grids(objective: Objective) -> list[tuple[FieldUncertainty, Tensor, Tensor]]:
+    """Every unknown field on a grid, the points (M, D) there, and dk/dphi (M, P), in double precision."""
+    networks = dict(getattr(objective.model, "unknown_fields", {}))
+    found = []
+    for name, network in networks.items():
+        network = copy.deepcopy(network).double()
+        field, X = on_grid(objective.problem, name, network)
+        found.append((field, X, rows_of_field(network, X.to(objective.device))))
+    return found
+
+
+def _with_errors(
+    grids: Sequence[tuple[FieldUncertainty, Tensor, Tensor]], covariance: Tensor, least: Tensor, step: Tensor
+) -> list[FieldUncertainty]:
+    """The fields with standard errors, from the covariance of all their parameters and the least one."""
+    found, start = [], 0
+    for each, _, G in grids:
+        own = slice(start, start := start + G.shape[1])
+        errors, floor = deviations(G, covariance[own, own]), deviations(G, least[own, own])
+        ahead = inf if errors is None else rms(G @ step[own]) / max(rms(errors), 1e-300)
+        found.append(replace(each, standard_errors=errors, floor=floor, ahead=ahead))
+    return found
 
 
 def _refused(objective: Objective, data: Sequence[str]) -> str:
     """Why there is no uncertainty; "" if there is one."""
-    if not objective.unknowns:
+    if not objective.unknowns and not objective.problem.unknown_fields:
         return "there are no unknowns"
     if not all(p.isfinite().all() for p in objective.parameters):
         return "the network is not finite"
@@ -313,9 +352,11 @@ _constant.of_residuals = False  # type: ignore[attr-defined]
 
 
 def _columns(objective: Objective, names: Sequence[str]) -> list[slice]:
-    """The columns of J: those of the network first, then those of the unknowns."""
+    """The columns of J: those of the network first, then those of unknown fields, then those of the unknowns."""
     last = [f"unknowns.{name}" for name in names]
-    return [c for n, c in objective.layout.items() if n not in last] + [objective.layout[n] for n in last]
+    fields = [name for name in objective.layout if name.startswith("unknown_fields.")]
+    first = [c for n, c in objective.layout.items() if n not in (*fields, *last)]
+    return first + [objective.layout[n] for n in (*fields, *last)]
 
 
 def _dense(objective: Objective, names: Sequence[str], seed: int) -> Batch:
@@ -396,6 +437,8 @@ def _slopes(objective: Objective) -> tuple[dict[str, float], dict[str, float]]:
     """s and dmu/ds of every unknown."""
     free = {n: s.detach().clone().requires_grad_() for n, s in objective.model.unknowns.items()}  # type: ignore[operator, union-attr]
     bounds: Mapping[str, Any] = getattr(objective.model, "bounds", {})
+    if not free:
+        return {}, {}
     with torch.enable_grad():
         total = sum(bounds[n].value(s) if n in bounds else s for n, s in free.items())
         slopes = torch.autograd.grad(total, list(free.values()))

@@ -15,7 +15,7 @@ from pinn_cli.methods.contracts import NEGLIGIBLE, RATIO, Batch
 from pinn_cli.physics.piecewise import Marched
 from pinn_cli.physics.points import fresh_points
 from pinn_cli.physics.problem import Problem
-from pinn_cli.physics.terms import Scales, rms
+from pinn_cli.physics.terms import Scales, is_prior, rms
 from pinn_cli.physics.time_window import Window
 from pinn_cli.training.error_estimate import Estimate
 from pinn_cli.training.objective import Objective
@@ -322,7 +322,8 @@ def examine(
     """Look at the model of an objective as a solution of `problem`, which the last stage may have changed.
 
     Every constraint of the problem counts, also one that is imposed by construction, has weight 0 or no points; with
-    `only`, these alone. Without a `measure` residuals are compared with the solution on the domain of `problem`.
+    `only`, these alone. A residual of unknown fields alone is a prior, which need not hold. Without a `measure`
+    residuals are compared with the solution on the domain of `problem`.
     """
     at = Residuals(problem, objective.model, objective.engine, imposed=())
     generator, like = torch.Generator("cpu").manual_seed(seed * 7919 + 2), objective.parameters[0]
@@ -330,7 +331,8 @@ def examine(
     at.given = measure.unknowns
     ratio, measured, biased, points = {}, {}, {}, {}
     relative: dict[str, float] = {}
-    names = [name for name in at.constraints if only is None or name in only]
+    judged = {name for name, c in at.constraints.items() if not is_prior(problem, c)}
+    names = [name for name in at.constraints if name in judged and (only is None or name in only)]
     for name in (n for n in names if at.constraints[n].kind == "data"):
         measured[name], biased[name] = _misfit(at, name, problem.data.to(like), measure.scales)
     equations = {n: objective.batch.get(n) for n in names if at.constraints[n].kind != "data"}

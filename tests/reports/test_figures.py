@@ -18,6 +18,7 @@ from pinn_cli.reports.figures.fields import draw_collocation, draw_solution, lim
 from pinn_cli.reports.figures.instances import draw_instances, draw_test_instances
 from pinn_cli.reports.figures.losses import draw_losses
 from pinn_cli.reports.figures.style import colours, style
+from pinn_cli.reports.figures.unknown_fields import draw_unknown_fields
 from pinn_cli.reports.figures.unknowns import draw_unknowns
 from tests.conftest import ROOT
 from tests.run_files import write_run
@@ -55,6 +56,28 @@ def test_unknown_coefficients_are_drawn_over_the_steps(tmp_path: Path) -> None:
     assert (nu.get_ylabel(), nu.get_yscale()) == ("nu", "linear")
     assert (diffusion.get_ylabel(), diffusion.get_yscale()) == ("$D$", "log")  # over four decades
     assert "unknowns" in [path.stem for path in figures.write(tmp_path / "run", resolution=40)]
+
+
+def test_unknown_fields_are_drawn_with_their_band_or_as_maps(tmp_path: Path) -> None:
+    """A line with a band for one coordinate, maps for two; the truth and the standard error only where they are known.
+    """
+    results = write_run(tmp_path / "run")
+    assert draw_unknown_fields(results) is None
+    x = np.linspace(0, 1, 11)
+    plane = np.stack([m.ravel() for m in np.meshgrid(x, x, indexing="ij")], 1)
+    line = {"points": Noted(x[:, None], {"coordinates": ["x"]}), "value": x, "truth": x + 0.1,
+            "standard_error": 0.05 + 0 * x}  # fmt: skip
+    flat = {"points": Noted(plane, {"coordinates": ["x", "y"]}), "value": plane[:, 0]}
+    results.replace({"unknown_fields": {"k": line, "q": flat}})
+    figure = draw_unknown_fields(results)
+    assert figure is not None
+    k, q = figure.axes[:2]
+    (band,) = k.collections
+    heights = band.get_paths()[0].vertices[:, 1]
+    assert (heights.min(), heights.max()) == (pytest.approx(-0.1), pytest.approx(1.1))
+    assert [text.get_text() for text in k.get_legend().get_texts()] == ["truth", r"$\pm$ 2 standard errors", "found"]
+    assert q.get_title() == "$q$, found"
+    assert isinstance(q.collections[0], QuadMesh)
 
 
 def test_instances_of_a_family_are_drawn_side_by_side(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from pinn_cli.cli import main
@@ -40,5 +41,9 @@ def test_the_uncertainty_is_in_the_summary_the_file_show_and_compare(run, capsys
     assert json.loads(capsys.readouterr().out)["uncertainty"]["kappa"]["floor"] == pytest.approx(known["floor"])
     (group,) = compare([folder])["groups"]
     assert group["standard_errors"]["kappa"]["median"] == pytest.approx(known["standard_error"])
+    values = results.read("measurements/measured")
+    left = results.read("residuals/measured")
+    np.testing.assert_allclose(values["fit"] - values["data"], left["values"], atol=1e-12)
+    np.testing.assert_array_equal(values["data"], left["points"][:, 2])
     written = figures.write(folder, ["unknowns", "measurements"], resolution=40)
     assert [path.stem for path in written] == ["unknowns", "measurements"]

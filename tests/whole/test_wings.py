@@ -69,7 +69,7 @@ def begins(name: str, prefix: str) -> bool:
 
 
 MODULES = modules()
-FACE = {"Problem", "Box", "Family", "Interval", "on", "periodic", "observable", "load", "train", "__version__"}
+FACE = {"Problem", "Box", "Family", "Field", "Interval", "on", "periodic", "observable", "load", "train", "__version__"}
 
 
 def test_every_module_lies_in_a_wing():

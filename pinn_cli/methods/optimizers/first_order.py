@@ -132,6 +132,8 @@ def _groups(objective: Objective) -> list[dict[str, Any]]:
     model = getattr(objective, "model", None)  # a plain function of its parameters has none
     bounds, free = getattr(model, "bounds", {}), dict(getattr(model, "unknowns", {}))
     own = {id(free[name]): unknown.lr for name, unknown in bounds.items() if unknown.lr is not None}
+    for network in dict(getattr(model, "unknown_fields", {})).values():
+        own |= {id(p): network.field.lr for p in network.parameters() if network.field.lr is not None}
     usual = [p for p in objective.parameters if id(p) not in own]
     return [{"params": usual}, *({"params": [p], "own": own[id(p)]} for p in objective.parameters if id(p) in own)]
 

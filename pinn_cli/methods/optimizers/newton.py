@@ -142,12 +142,13 @@ def _columns(objective: Objective) -> list[slice]:
 
 
 def _unknowns(objective: Objective) -> list[nn.Parameter]:
-    return list(getattr(objective.model, "unknowns", nn.ParameterDict()).values())
+    fields = getattr(objective.model, "unknown_fields", nn.ModuleDict())
+    return [*getattr(objective.model, "unknowns", nn.ParameterDict()).values(), *fields.parameters()]
 
 
 def _rest(objective: Objective, here: Tensor) -> Tensor:
     """Where (p, 1) the ridge pulls: weights to 0, and an unknown that no equation determines yet stays as it is."""
-    unknowns = len(_unknowns(objective))
+    unknowns = sum(p.numel() for p in _unknowns(objective))
     return torch.cat([torch.zeros_like(here[: len(here) - unknowns]), here[len(here) - unknowns :]])
 
 

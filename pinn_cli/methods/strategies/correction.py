@@ -54,6 +54,9 @@ class Correction(Strategy):
 
     def _rounds(self, stage: Stage) -> Iterator[Stage]:
         model: Any = stage.model
+        if stage.problem.unknown_fields:
+            raise ValueError("strategy=correction: it adds features to the solution alone, and a field is unknown; "
+                             "type strategy=[]")  # fmt: skip
         outputs, left = len(stage.problem.fields), 1.0
         for k in range(self.rounds):
             frozen = model.network

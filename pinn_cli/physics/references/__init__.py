@@ -8,6 +8,7 @@ from pinn_cli.basics.errors import UsageError, user_method
 from pinn_cli.physics.problem import Problem
 from pinn_cli.physics.references.base import CachedReference, Reference, ReferenceRows
 from pinn_cli.physics.references.exact import Exact
+from pinn_cli.physics.references.truths import with_truths
 
 __all__ = ["Reference", "coverage", "reference_of"]
 
@@ -18,16 +19,23 @@ COVERED = 0.9  # the share of an extent from which a table counts as one of the 
 def reference_of(problem: Problem) -> Reference | None:
     """The problem's ``exact`` solution if it has one, else its ``reference()``, which may be None.
 
+    With it the true values of unknown fields are known that the problem has as coefficients.
+
     It is called once, at a few points of the domain. Points of a table that lie outside the domain do not count. Raises
     UsageError if all do, and if the reference does not give one real number per point, or none that is finite.
     """
+    known = _solution(problem)
+    return known if known is None or not problem.unknown_fields else with_truths(known, problem)
+
+
+def _solution(problem: Problem) -> Reference | None:
     exact, reference = getattr(problem, "exact", None), getattr(problem, "reference", None)
     if exact is not None:
         for name, coordinate in zip(signature(exact).parameters, problem.coordinates, strict=False):
             if name in problem.coordinates and name != coordinate:
                 where, expected = f"{type(problem).__name__}.exact", ", ".join(problem.coordinates)
                 raise UsageError(f"{where}: `{name}` stands for {coordinate}; expected {expected}")
-        return _tried(Exact(exact, problem.fields), problem, "exact")
+        return _tried(Exact(exact, problem.solution_fields), problem, "exact")
     with user_method(f"{type(problem).__name__}.reference"):
         known = None if reference is None else reference()
     if known is not None and not all(hasattr(known, name) for name in ("fields", "error", "at", "__call__")):

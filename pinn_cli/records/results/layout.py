@@ -102,6 +102,8 @@ DATASETS = (  # problems are dimensionless as typed, so only times have a unit o
     Entry("residuals/<constraint>/points", NUMBER, POINTS, "1",
           "points: a grid in the interior, the training points elsewhere"),
     Entry("residuals/<constraint>/values", NUMBER, ("N",), "1", "residual r of this constraint there, unweighted"),
+    Entry("measurements/<constraint>/data", NUMBER, ("N",), "1", "measured values at residuals/<constraint>/points"),
+    Entry("measurements/<constraint>/fit", NUMBER, ("N",), "1", "what the trained network gives there"),
     Entry("collocation/<constraint>", NUMBER, POINTS, "1",
           "last training points of this constraint; diagnostics=points keeps earlier ones of the interior, too"),
     Entry("error/<field>", NUMBER, (), "1",
@@ -150,6 +152,15 @@ DATASETS = (  # problems are dimensionless as typed, so only times have a unit o
           "`<name> spread` the largest minus the smallest value in a window; attributes standard_error, low and high "
           "(95 % interval), floor (the smallest standard error that these measurements allow), determined; where the "
           "problem says the truth: truth, relative_error, floors (the error over the floor)"),
+    Entry("unknown_fields/<field>/points", NUMBER, POINTS, "1",
+          "grid of the own coordinates of this unknown field; attribute coordinates"),
+    Entry("unknown_fields/<field>/value", NUMBER, ("N",), "1",
+          "the field there; where the problem says the truth: attributes relative_error (L2), covered (share of the "
+          "points at which the truth is within two standard errors)"),
+    Entry("unknown_fields/<field>/truth", NUMBER, ("N",), "1", "its true value there, where the problem says it"),
+    Entry("unknown_fields/<field>/standard_error", NUMBER, ("N",), "1", "its standard error there"),
+    Entry("unknown_fields/<field>/floor", NUMBER, ("N",), "1",
+          "the smallest standard error there, if the equations held exactly"),
     Entry("uncertainty/correlation", NUMBER, ("U", "U"), "1",
           "correlation of the trained coefficients; attribute names has their names"),
     Entry("uncertainty/noise/<constraint>", NUMBER, (), "1",
