@@ -9,34 +9,35 @@ import torch
 from torch import Tensor, exp, sin
 
 from pinn_cli import Box, Field, Problem, on
-from pinn_cli.physics.coefficient_fields.base import CoefficientField
 from pinn_cli.physics.coefficient_fields.formula import Formula
 from pinn_cli.physics.references.rod import Rod
-
-
-def layered(x: Any) -> Any:
-    """0.1 with a bump of 0.1 at x = 0.6."""
-    return 0.1 + 0.1 * exp(-(((x - 0.6) / 0.15) ** 2))
 
 
 @dataclass
 class HeatConductivity(Problem):
     """u_t = (k u_x)_x + 2 sin(pi x) on [0, 1] x [0, 1]; u = 0 at x = 0, 1; u(x, 0) = sin(pi x); k(x) is unknown.
 
-    `k` is the true conductivity, behind made measurements and the error that is shown. There are `count` readings at
-    random points, with normal noise of standard deviation `noise` times that of the clean ones; points and noise are
-    the same whatever the seed of the run.
+    The true k = base + bump exp(-((x - middle) / width)^2) is behind the measurements and the error that is shown.
+    There are `count` readings at random points, with normal noise of standard deviation `noise` times that of the clean
+    ones; points and noise are the same whatever the seed of the run.
     """
 
     coordinates = ("x", "t")
     fields = ("u",)
-    k: CoefficientField = field(default_factory=lambda: Formula(layered, ["x"]))
+    base: float = 0.1
+    bump: float = 0.1
+    middle: float = 0.6
+    width: float = 0.15
     count: int = 500
     noise: float = 0.01
     unknowns: Mapping[str, Any] = field(default_factory=lambda: {"k": Field("x", start=0.15, positive=True)})
 
     def __post_init__(self) -> None:
         self.domain = Box(x=(0, 1), t=(0, 1))
+        self.k = Formula(self.conductivity, ["x"])
+
+    def conductivity(self, x: Any) -> Any:
+        return self.base + self.bump * exp(-(((x - self.middle) / self.width) ** 2))
 
     def reference(self) -> Rod:
         return Rod(self.k, lambda x: 2 * sin(pi * x), lambda x: sin(pi * x))

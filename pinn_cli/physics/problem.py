@@ -22,7 +22,7 @@ from pinn_cli.physics.coefficient_fields.base import CoefficientField
 from pinn_cli.physics.domains.base import Domain
 from pinn_cli.physics.names import EXPECTED, OneOfEachName, is_marked, refuse_clashes
 from pinn_cli.physics.symbols import Grammar, Symbol
-from pinn_cli.physics.unknowns import Field
+from pinn_cli.physics.unknowns import Field, fields_of
 
 Answer = TypeVar("Answer")
 
@@ -167,8 +167,7 @@ class Problem(metaclass=OneOfEachName):
 
     def _take_unknowns(self, unknowns: Mapping[str, Any]) -> None:
         """Of these unknowns, let those that are fields become fields of the problem."""
-        named = unknowns if isinstance(unknowns, Mapping) else {}
-        fields = {name: unknown for name, unknown in named.items() if isinstance(unknown, Field)}
+        fields = fields_of(unknowns, f"{type(self).__name__}.unknowns") if isinstance(unknowns, Mapping) else {}
         if fields:
             self.unknowns = {name: start for name, start in unknowns.items() if name not in fields}
             self.unknown_fields, self.fields = fields, (*self.solution_fields, *fields)

@@ -155,6 +155,12 @@ def unknowns_of(written: Mapping[str, Any], where: str) -> dict[str, Any]:
     return found
 
 
+def fields_of(written: Mapping[str, Any], where: str) -> dict[str, Field]:
+    """Those of the unknowns that are fields, written as a `Field` or as a table with `of` (Raises UsageError)."""
+    tables = {name: one for name, one in written.items() if isinstance(one, Mapping) and "of" in one}
+    return {name: one for name, one in {**written, **unknowns_of(tables, where)}.items() if isinstance(one, Field)}
+
+
 def _unknown(start: Any, table: Mapping[str, Any], where: str) -> Unknown:
     _refuse_kinds({"start": start, **table}, where)
     if start is None:

@@ -16,7 +16,6 @@ from pinn_cli.configuration.contradictions import refuse_contradictions
 from pinn_cli.configuration.plan import preview
 from pinn_cli.methods.architectures.mlp import MLP
 from pinn_cli.physics.ansatz import derive, written_ansatz
-from pinn_cli.physics.coefficient_fields.formula import Formula
 from pinn_cli.physics.data_set import data_set
 from pinn_cli.physics.determinacy import undetermined
 from pinn_cli.physics.problem import given
@@ -52,7 +51,7 @@ def test_an_unknown_field_is_a_field_of_the_problem_and_its_number_or_function_i
     assert list(problem.unknown_fields) == ["k"]
     assert not problem.unknowns
     assert not problem.coefficient_fields
-    changed = problem.with_(k=Formula(lambda x: 0.2 + 0 * x, ["x"]))
+    changed = problem.with_(base=0.2, bump=0.0)
     assert changed.fields == ("u", "k")
     X = torch.tensor([[0.1, 0.2], [0.6, 0.3]], dtype=torch.float64)
     assert reference_of(problem)(X)["k"].tolist() == pytest.approx([0.1, 0.2], abs=1e-5)
@@ -60,6 +59,7 @@ def test_an_unknown_field_is_a_field_of_the_problem_and_its_number_or_function_i
     known = given(problem, unknowns={})
     assert known.fields == ("u",)
     assert list(known.coefficient_fields) == ["k"]
+    assert HeatConductivity(unknowns={"k": {"of": "x", "start": 0.15, "positive": True}}) == problem
     assert given(known, unknowns={"k": Field("x")}).fields == ("u", "k")
 
 
