@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # order, so that what the tests of a file share is made once; whoever has finished takes over tests from the other.
 WORKERS ?= 2
 
-.PHONY: demo test test-slow test-slurm lint clean
+.PHONY: demo test test-slow test-slurm lint bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/pinn train problem=helmholtz
@@ -25,6 +25,16 @@ lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 
 	$(BIN)/mypy
+
+# Whole training loops beside those of DeepXDE, JAX and plain torch, in an environment of their own: about an hour.
+bench: .venv-bench/.installed
+	.venv-bench/bin/python benchmarks/peers/measure.py
+	.venv-bench/bin/python benchmarks/tables.py
+
+.venv-bench/.installed: setup.cfg constraints.txt benchmarks/peers/requirements.txt
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install -q -c constraints.txt -e . -r benchmarks/peers/requirements.txt
+	touch $@
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "pinn needs Python 3.11 or newer; try: make PYTHON=python3.12")'

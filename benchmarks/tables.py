@@ -167,6 +167,22 @@ def least_squares_time(report: dict[str, Any]) -> str:
     return f"{_table(['run', *columns], rows)}\n\n{_machine(report['machine'])}"
 
 
+def peers(report: dict[str, Any]) -> str:
+    """Whole training loops side by side: milliseconds of a step, and in brackets how many times those of ours."""
+    others = [name for name in report["rows"][0]["milliseconds"] if name != "pinn"]
+    head = ["problem, points + a face, width", "pinn (ms)", *(n.replace("limit", "products alone") for n in others)]
+    rows = [
+        [f"{row['problem'].replace('_', ' ')}, {row['points']} + {row['face']}, {row['width']}, {row['dtype']}",
+         f"{row['milliseconds']['pinn']:.2f}",
+         *(f"{row['milliseconds'][name]:.2f} ({row['ratios'][name]:.2f})" for name in others)]
+        for row in report["rows"]
+    ]  # fmt: skip
+    machine = report["machine"]
+    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
+    place = f"{machine['cpu']}, 1 thread, {versions}, Python {machine['python']}, {machine['date']}"
+    return f"{_table(head, rows)}\n\n{place}; load {machine['load']:.1f}"
+
+
 def results_file() -> str:
     """The layout of the results file: a table each for attributes, datasets, and the datasets of a collection."""
     head = ["kind", "axes", "unit", "meaning"]
@@ -374,6 +390,7 @@ BLOCKS: dict[str, Source] = {
     "scale": (("default/scale.json",), scale, "pinn reproduce default/scale"),
     "lid-driven-cavity": (("default/cavity.json",), lid_driven_cavity, "pinn reproduce default/cavity"),
     "step-time": (("step_time.json",), step_time, "python benchmarks/step_time.py"),
+    "peers": (("peers.json",), peers, "make bench"),
     "least-squares-time": (("least_squares_time.json",), least_squares_time, "python benchmarks/least_squares_time.py"),
     "failure-modes": (
         ("default/failure_modes.json", *(f"failure_modes/{name}.json" for name in FAILURE_MODES)),
