@@ -13,13 +13,14 @@ from torch import Tensor
 from pinn_cli.methods.contracts import Batch, Objective
 
 AT_ONCE = 8192  # points at which residuals are evaluated together
+IN_CACHE = 2048  # on a CPU, whose cache then holds them
 Proxy = Callable[[Objective, Sequence[str], Tensor], Tensor]  # of the objective, its constraints, X (N, D) -> (N,)
 
 
 @torch.no_grad()
 def losses(objective: Objective, names: Sequence[str], X: Tensor) -> Tensor:
     """l (N,) over these constraints; 0 where it is not finite, and without a constraint."""
-    return torch.cat([_loss(objective, names, some).nan_to_num(0.0, 0.0) for some in X.split(AT_ONCE)])
+    return torch.cat([_loss(objective, names, some).nan_to_num(0.0, 0.0) for some in _parts(X)])
 
 
 def sizes(objective: Objective, names: Sequence[str], X: Tensor) -> Tensor:
@@ -32,7 +33,7 @@ def slopes(objective: Objective, names: Sequence[str], X: Tensor) -> Tensor:
     """|dl/dx_1| + ... + |dl/dx_D| (N,) over these constraints; 0 where it is not finite."""
 
     def parts() -> Iterator[Tensor]:
-        for some in X.split(AT_ONCE):
+        for some in _parts(X):
             x = some.detach().clone().requires_grad_()
             total = _loss(objective, names, x).sum()
             gradient = torch.autograd.grad(total, x, allow_unused=True, materialize_grads=True)[0]
@@ -66,6 +67,10 @@ def drawn(density: Tensor, n: int, generator: torch.Generator, without: Sequence
         left[chosen] = 0.0
         chosen = torch.cat([chosen, torch.multinomial(left, n - some, generator=generator)])
     return chosen
+
+
+def _parts(X: Tensor) -> tuple[Tensor, ...]:
+    return X.split(IN_CACHE if X.device.type == "cpu" else AT_ONCE)
 
 
 def _loss(objective: Objective, names: Sequence[str], X: Tensor) -> Tensor:
