@@ -10,8 +10,8 @@ theta are nuisance parameters. With the rows of J in the order (theta, s), s the
     [J_e; J_d] = Q [R11 R12; 0 R22]        covariance of s = (S R22^T R22)^-1
 
 which is the Schur complement of J^T J for s, from a QR factorisation that does not square the condition number (Bjorck
-1996, section 2.8). The rows of the equations J_e are taken at fresh points, more than there are parameters, so that the
-equations hold between the points too.
+1996, section 2.8). The rows of the equations J_e are taken at fresh points, several for each parameter, so that the
+equations hold between the points too, also where a front takes a small part of the domain.
 
 A network resolves solutions for other coefficients to finite precision, and the equations alone then seem to determine
 s a little. This part, R22 of J_e alone, is no information and is left out. Along the solutions of the equations, theta
@@ -56,7 +56,7 @@ from pinn_cli.training.objective import Objective
 
 LEVEL = 0.95  # of an interval
 MOST = 5e11  # operations of the factorisation: about a quarter of a minute
-FRESH = 2.0  # rows of the equations in the interior for each parameter
+FRESH, LEAST = 8.0, 2.0  # rows of the equations in the interior for each parameter, and at least for a large network
 FACES = 256  # points on each part of a face
 ROWS = 5e8  # bytes of rows of J at a time
 RIDGE = 1e-20  # of the squared length of each column: below, a direction of the parameters is free
@@ -329,7 +329,7 @@ def _refused(objective: Objective, data: Sequence[str]) -> str:
     if isinstance(objective.model, Marched):
         return "each window in time has coefficients of its own"
     count = sum(p.numel() for p in objective.parameters)
-    operations = 2 * (FRESH * count + sum(len(objective.batch[name]) for name in data)) * count**2
+    operations = 2 * (LEAST * count + sum(len(objective.batch[name]) for name in data)) * count**2
     if operations > MOST:
         return f"{count} parameters are too many to factorise; type a smaller network"
     return ""
@@ -368,7 +368,8 @@ def _dense(objective: Objective, names: Sequence[str], seed: int) -> Batch:
     for name in (n for n in names if objective.base[n]):
         region, X = objective.constraints[name].region, objective.batch[name]
         inside = objective.constraints[name].kind == "interior"
-        least = round(FRESH * count) if inside else FACES * len(objective.problem.domain.parts(region))
+        fresh = round(max(LEAST * count, min(FRESH * count, MOST / 2 / count**2)))
+        least = fresh if inside else FACES * len(objective.problem.domain.parts(region))
         key = (region, n := max(len(X), least))
         if key not in shared:
             shared[key] = fresh_points(objective.problem, region, n, generator, X)

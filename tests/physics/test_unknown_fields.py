@@ -1,6 +1,7 @@
 """Unknown fields: how they are written, what they are in a problem, and how they are trained."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,15 @@ from pinn_cli.methods.architectures.mlp import MLP
 from pinn_cli.physics.ansatz import derive, written_ansatz
 from pinn_cli.physics.data_set import data_set
 from pinn_cli.physics.determinacy import undetermined
+from pinn_cli.physics.doubts import doubts
 from pinn_cli.physics.problem import given
 from pinn_cli.physics.references import reference_of
+from pinn_cli.physics.references.darcy import Darcy
 from pinn_cli.physics.references.rod import Rod
 from pinn_cli.physics.terms import is_prior
 from pinn_cli.physics.unknowns import unknowns_of
 from pinn_cli.problems.heat_conductivity import HeatConductivity
+from pinn_cli.problems.permeability import Permeability
 from pinn_cli.training.jacobian import row_by_row
 from pinn_cli.training.model import Features, FieldNetwork
 
@@ -143,6 +147,14 @@ def test_measurements_determine_a_field_and_without_them_it_is_told_to_be_undete
     doubt = undetermined(Blind())
     assert doubt is not None
     assert "k" in doubt.names
+    assert any("k" in line for line in doubts(Blind()))
+
+
+def test_a_field_that_measurements_leave_open_at_some_points_is_no_doubt_of_the_whole(monkeypatch):
+    """The standard error of k is large at the corners, where the flow stands still."""
+    monkeypatch.setattr("pinn_cli.problems.permeability.Reference", partial(Darcy, nodes=41))
+    assert undetermined(Permeability()) is not None
+    assert not doubts(Permeability())
 
 
 def test_a_field_that_no_residual_names_is_refused():

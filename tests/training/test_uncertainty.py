@@ -14,7 +14,7 @@ from pinn_cli.physics.problem import Problem, given, on
 from pinn_cli.physics.unknowns import Unknown
 from pinn_cli.training.model import Features, Model
 from pinn_cli.training.objective import Objective
-from pinn_cli.training.uncertainty import Uncertainty, inverse, uncertainty
+from pinn_cli.training.uncertainty import FRESH, LEAST, Uncertainty, _dense, inverse, uncertainty
 
 SIGMA = 0.05
 
@@ -265,3 +265,12 @@ def test_what_the_network_alone_seems_to_know_is_left_out():
     assert found.own["k"] > 0.5
     assert floor < 1.05 * found.standard_errors["k"] < 2 * floor
     assert any("more firmly than the measurements do" in line for line in found.lines())
+
+
+def test_the_equations_have_many_points_for_each_parameter_and_fewer_for_a_large_network(monkeypatch):
+    """Two points for each parameter leave a front with too few: the equations would seem to hold softly there."""
+    objective = fitted(with_data())
+    count = sum(p.numel() for p in objective.parameters)
+    assert len(_dense(objective, ["pde"], 0)["pde"]) == round(FRESH * count)
+    monkeypatch.setattr("pinn_cli.training.uncertainty.MOST", 2.0)
+    assert len(_dense(objective, ["pde"], 0)["pde"]) == max(len(objective.batch["pde"]), round(LEAST * count))

@@ -7,6 +7,8 @@ import shlex
 import numpy as np
 import pytest
 
+from pinn_cli.configuration.assemble import assemble
+from pinn_cli.configuration.compose import compose
 from pinn_cli.records.results import Results
 from pinn_cli.studies.published.measured import value
 from pinn_cli.studies.published.report import report, result
@@ -108,3 +110,20 @@ def test_a_run_of_random_features_is_a_command_and_the_page_shows_it_as_it_is_ty
     with pytest.raises(AttributeError):  # nothing is assembled of the nothing that was composed
         script.trained(script.RUNS[0])
     assert typed == script.RUNS[0].split()
+
+
+def test_the_coefficients_of_largest_likelihood_fit_the_measurements_best(monkeypatch):
+    """A third of a standard error to either side is worse; the noise is the cause of the whole error."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    likelihood = importlib.import_module("likelihood")
+    problem = assemble(compose(["problem=heat_inverse", "problem.data={points: 60, noise: 0.01}"])).problem
+    values, errors, truths = likelihood.fit(problem)
+    x, t, u = problem.data.T
+
+    def misfit(kappa: float) -> float:
+        return float((problem.with_(kappa=kappa).exact(x, t) - u).square().sum())
+
+    ends = [values["kappa"] + shift * errors["kappa"] for shift in (-0.3, 0.3)]
+    assert misfit(values["kappa"]) < min(map(misfit, ends))
+    assert abs(values["kappa"] - truths["kappa"]) < 4 * errors["kappa"]
+    assert misfit(values["kappa"]) < misfit(truths["kappa"])
