@@ -7,8 +7,8 @@ from typing import Any
 from pinn_cli.basics.errors import UsageError, nearest
 
 USUAL = (
-    "config", "stages", "history", "error", "error_estimate", "metrics", "guard", "timing", "unknowns", "seams",
-    "network",
+    "config", "stages", "history", "error", "error_estimate", "metrics", "guard", "timing", "unknowns",
+    "unknown_fields", "seams", "network",
 )  # fmt: skip
 LARGE = ("fields", "residuals", "collocation", "diagnostics", "source")  # only with --with
 

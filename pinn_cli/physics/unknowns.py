@@ -108,13 +108,8 @@ class Field:
 
     @property
     def size(self) -> float:
-        """The change of k that counts as usual: that of its start value, or 1."""
+        """The change of k that counts as usual: as large as its start value, or 1."""
         return abs(float(self.start)) or 1.0
-
-    def values(self, output: Any) -> Any:
-        """k (N, 1) for the output (N, 1) of its network, a tensor or a jet: `start` for the output 0."""
-        bound = self.bound
-        return bound.value(output * (1.0 if bound.bounded else self.size) + bound.free)
 
     def __str__(self) -> str:
         return f"a function of {', '.join(self.of)} from {self.bound} on"

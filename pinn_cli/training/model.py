@@ -59,19 +59,20 @@ def _period(domain: Domain, coordinate: str) -> float:
 class FieldNetwork(nn.Module):
     """An unknown field k(X): (N, D) -> (N, 1), which depends on the coordinates that its features take.
 
-    It starts at a constant, because its last layer, `network.output_layer`, starts at 0.
+    k is the bounded value (`physics/unknowns.py`) of s = s_0 + size * network, which starts at the constant s_0, because
+    its last layer, `network.output_layer`, starts at 0.
     """
 
     def __init__(self, features: Features, network: nn.Module, field: Field):
         super().__init__()
-        self.features, self.network, self.field = features, network, field
+        self.features, self.network, self.field, self.bound = features, network, field, field.bound
         last: Any = network.output_layer
         for parameter in last.parameters():
             nn.init.zeros_(parameter)
 
     def forward(self, X: Tensor) -> Tensor:
-        k: Tensor = self.field.values(self.network(self.features(X)))
-        return k
+        s = self.network(self.features(X)) * (1.0 if self.bound.bounded else self.field.size) + self.bound.free
+        return self.bound.value(s)
 
 
 class Model(nn.Module):
