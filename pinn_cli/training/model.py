@@ -59,8 +59,8 @@ def _period(domain: Domain, coordinate: str) -> float:
 class FieldNetwork(nn.Module):
     """An unknown field k(X): (N, D) -> (N, 1), which depends on the coordinates that its features take.
 
-    k is the bounded value (`physics/unknowns.py`) of s = s_0 + size * network, which starts at the constant s_0, because
-    its last layer, `network.output_layer`, starts at 0.
+    k is the bounded value (`physics/unknowns.py`) of s = s_0 + size * network, which starts at s_0, because its last
+    layer, `network.output_layer`, starts at 0.
     """
 
     def __init__(self, features: Features, network: nn.Module, field: Field):
