@@ -1,4 +1,8 @@
-"""The loop of DeepXDE (Lu, Meng, Mao & Karniadakis 2021) on torch, with new points for each step and Adam."""
+"""The loop of DeepXDE (Lu, Meng, Mao & Karniadakis 2021) on torch, with new points for each step and Adam.
+
+Where a condition holds on one side alone, the points on the boundary stay: DeepXDE draws those of all sides together,
+and refuses a number of points on a side that changes.
+"""
 
 import contextlib
 import io
@@ -36,7 +40,8 @@ def loop(case: Case, points: int, face: int, width: int, depth: int, dtype: str)
         data = dde.data.PDE(geometry, equations, conditions, **counts)
     network = dde.nn.FNN([2] + [width] * depth + [case.fields], "tanh", "Glorot normal")
     model = dde.Model(data, network)
-    fresh = dde.callbacks.PDEPointResampler(period=1, pde_points=True, bc_points=True)
+    alone = any(len(where.sides) == 1 and not _initial(case, where) for where in case.faces)
+    fresh = dde.callbacks.PDEPointResampler(period=1, pde_points=True, bc_points=not alone)  # see the first lines
 
     def steps(count: int) -> None:
         with contextlib.redirect_stdout(io.StringIO()):
@@ -59,7 +64,7 @@ def _initial(case: Case, where: Face) -> bool:
 
 
 def _condition(case: Case, geometry: Any, where: Face, condition: Condition) -> Any:
-    def here(x: Any, on: bool) -> bool:
+    def here(x: Any, on: bool = True) -> bool:
         return on and any(isclose(x[axis], end) for axis, end in where.sides)
 
     def target(x: Any) -> Any:
@@ -69,7 +74,7 @@ def _condition(case: Case, geometry: Any, where: Face, condition: Condition) -> 
         def difference(x: Any, y: Any, X: Any) -> Any:
             return _derivatives(x, y)(condition.field, *condition.axes) - condition.target(torch, x.split(1, 1))
 
-        return dde.icbc.OperatorBC(geometry, difference, lambda x, _: here(x, geometry.on_initial(x)))
+        return dde.icbc.OperatorBC(geometry, difference, lambda x, _: here(x))
     if _initial(case, where):
         return dde.icbc.IC(geometry, target, lambda _, on: on, component=condition.field)
     return dde.icbc.DirichletBC(geometry, target, here, component=condition.field)
