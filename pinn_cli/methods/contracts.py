@@ -289,6 +289,7 @@ class Optimizer(ABC):
     cadence: int = 1  # steps between rows of the history where the configuration sets none
     endless: bool = False  # never reports a `stop`: its phase needs a number of steps if another phase follows
     least_squares: bool = False  # uses `linearise` and factors a matrix: the plan shows its size; not compiled
+    by_one_gradient: bool = False  # a step asks once for `differentiated`, before it moves: runs can share gradients
     output_layer_alone: bool = False  # trains the output layer and the unknowns only: strategy=correction adds to it
     at_once: int | None = None  # of a least-squares method: what it gives to `linearise`, for the memory
     # Ctrl-C may end a step inside a view of the objective. The step is then undone: `load_state_dict` gets what

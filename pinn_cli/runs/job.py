@@ -12,6 +12,7 @@ import torch
 from omegaconf import DictConfig
 
 from pinn_cli.basics.errors import FINISHED, STOPPED, TrainingError, UsageError
+from pinn_cli.basics.lockstep import Going
 from pinn_cli.basics.signals import Interruption
 from pinn_cli.basics.text import in_shell
 from pinn_cli.configuration import plan
@@ -35,24 +36,36 @@ from pinn_cli.training.console import Console, Summary
 from pinn_cli.training.diagnostic_records import DiagnosticRecords
 from pinn_cli.training.estimate_records import EstimateRecords
 from pinn_cli.training.finish import conclude, spreads_of, unknowns_of
-from pinn_cli.training.loop import Run, train
+from pinn_cli.training.loop import Run, training
 from pinn_cli.training.objective import Objective
 from pinn_cli.training.recorder import Recorder
+from pinn_cli.training.shared_gradients import SharedGradients
 from pinn_cli.training.stopping import Stop, StopRules
 from pinn_cli.training.verdict import untrained_from
 
 BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 APART = ("setup", COMPILATION)  # phases that are not part of the duration of a run
+RAREST = 10  # times more rarely than a lone run do runs that are trained together write to their folders
+
+
+@dataclass
+class Together:
+    """What runs that are trained together share."""
+
+    runs: int  # that begin
+    interruption: Interruption
+    gradients: SharedGradients
 
 
 @dataclass
 class Job:
-    """A run that is about to be trained."""
+    """A run that is about to be trained, alone or `together` with others."""
 
     config: DictConfig
     name: str
     parts: Parts
     code: Sources
+    together: Together | None = None
     compiled: bool = field(init=False, default=False)
     doubts: list[str] = field(init=False, default_factory=list)  # of the problem, before it is trained
 
@@ -69,20 +82,29 @@ class Job:
         steps = first.steps or int(first.share * (self.config.stop.steps or 0)) or None  # each stage compiles anew
         setting = switch(self.config.compile)
         self.compiled = objective.at.of_one_problem and compilation.decide(
-            setting, first.optimizer, steps, self.parts.engine, self.parts.notes.append
+            setting, first.optimizer, steps, self.parts.engine, self.parts.notes.append, self._runs
         )
+        if self.together is not None:
+            self.together.gradients.compiled = self.compiled
         self.doubts = doubts(self.parts.problem, self.config.periodic)
         self.parts.notes.extend([*self.doubts, *plan.left_out(objective), *units_of_others(objective)])
         return plan.text(self.config, self.name, self.parts, objective, self.compiled)
 
-    def train(self, folder: Path, clock: Clock, text: str, saved: dict[str, Any] | None = None) -> int:
+    @property
+    def _runs(self) -> int:
+        return 1 if self.together is None else self.together.runs
+
+    def training(self, folder: Path, clock: Clock, text: str, saved: dict[str, Any] | None = None) -> Going[int]:
         """Print the plan `text`, train, and write the results; the exit code, FINISHED or STOPPED.
 
         `saved` is the checkpoint to go on from. A run that fails says so in its file. Raises TrainingError.
         """
         results = Results(folder / RESULTS)
-        with Interruption() as interruption, Console(log=folder / LOG) as screen:
-            interruption.say = screen.plan
+        together = self.together
+        asked = Interruption() if together is None else nullcontext(together.interruption)
+        with asked as interruption, Console(log=folder / LOG, shown=together is None) as screen:
+            if together is None:
+                interruption.say = screen.plan
             screen.plan(text)
             run = self._run(clock, interruption, saved)
             diagnostics = DiagnosticRecords(self.parts.diagnostics, results)
@@ -93,13 +115,16 @@ class Job:
                 every=self.config.record.every,
                 diagnostics=diagnostics,
                 estimates=self._estimates(),
+                rarer=min(self._runs, RAREST),
             )
             try:
-                self._look_at_reference(screen)
+                with self.code.active():
+                    self._look_at_reference(screen)
                 self.code.update(results)  # the reference may have read a file
                 with nullcontext() if saved is None else _checkpoint_fits(run, saved):
-                    stage, objective, stop = train(run, recorder)
-                self._end(results, run, stage, objective, stop, screen)
+                    stage, objective, stop = yield from training(run, recorder)
+                with self.code.active():
+                    self._end(results, run, stage, objective, stop, screen)
             except KeyboardInterrupt:  # a second Ctrl-C
                 way = f"pinn resume {in_shell(folder)} continues from the last save"
                 raise TrainingError(f"interrupted at once; {way}") from None
@@ -144,8 +169,9 @@ class Job:
             stop=StopRules(**self.config.stop),
             interruption=interruption,
             clock=clock,
-            compiled=self.compiled,
+            compiled=self.compiled and self.together is None,
             saved=saved,
+            shared=None if self.together is None else self.together.gradients,
         )
 
     def _end(
@@ -198,6 +224,19 @@ def _draw(folder: Path, screen: Console) -> list[str]:
     except (TrainingError, UsageError) as error:  # the results are written; `pinn plot` can draw them later
         screen.plan(f"no figures: {error}, or `pinn plot {in_shell(folder)}`")
         return []
+
+
+@contextmanager
+def alone(config: DictConfig, code: Sources, together: Together | None) -> Iterator[None]:
+    """The surroundings and the own code of a lone run, from its beginning to its end.
+
+    Runs that are trained together take turns, so whoever trains them sets up what they have in common.
+    """
+    if together is not None:
+        yield
+        return
+    with surroundings(config), code.active():
+        yield
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from pinn_cli.basics import files
 from pinn_cli.basics.errors import UsageError, nearest
+from pinn_cli.basics.lockstep import Going, to_the_end
 from pinn_cli.basics.text import in_shell
 from pinn_cli.configuration import project
 from pinn_cli.configuration.assemble import assemble
@@ -23,7 +24,7 @@ from pinn_cli.records.results import Results
 from pinn_cli.records.status import Status
 from pinn_cli.records.summary import flat
 from pinn_cli.runs.inputs import inputs_of, refuse_other_inputs
-from pinn_cli.runs.job import Job, surroundings
+from pinn_cli.runs.job import Job, Together, alone
 from pinn_cli.training.clock import Clock
 from pinn_cli.training.stopping import STOPPED
 from pinn_cli.training.verdict import NO_USE
@@ -40,11 +41,13 @@ def resume(folder: Path, changes: Mapping[str, Any] | None = None, changed: bool
     place = project.of_run(about, read_back(results.read_config(), results.path), folder)
     folder = folder if place == Path.cwd() else folder.absolute()
     with project.working_in(place), Lock(folder):
-        return resume_locked(folder, changes, changed)
+        return to_the_end(resuming(folder, changes, changed))
 
 
-def resume_locked(folder: Path, changes: Mapping[str, Any] | None = None, changed: bool = False) -> int:
-    """The same in a folder whose lock this process holds, in the run's project folder."""
+def resuming(
+    folder: Path, changes: Mapping[str, Any] | None = None, changed: bool = False, together: Together | None = None
+) -> Going[int]:
+    """The same in parts, in a folder whose lock this process holds, in the run's project folder."""
     clock, changes, results = Clock(), changes or {}, Results(folder / RESULTS)
     results.examine()
     about, config = results.read_attributes(), _changed(read_back(results.read_config(), results.path), changes)
@@ -61,28 +64,30 @@ def resume_locked(folder: Path, changes: Mapping[str, Any] | None = None, change
     if "threads" not in changes:
         config.threads = about["threads"]  # another number would add the terms of sums in another order
     code = Sources()
-    with surroundings(config), code.active():
-        threads = torch.get_num_threads()
-        if threads != about["threads"]:
-            notes.append(f"threads={threads} instead of {about['threads']}: the last bits of the numbers may differ "
-                         "from those of a run that was not stopped")  # fmt: skip
-        job, path = Job(config, about["problem"], assemble(config, notes=notes), code), folder / CHECKPOINT
-        code.go_on_from(results, changed)
-        if not changed:
-            refuse_other_inputs(about, job.parts.problem, folder)
-        saved = checkpoint.load_run(path, job.parts.device) if path.exists() else None  # None: killed before a step
-        step, seconds = (saved["progress"]["step"], saved["seconds"]) if saved else (0, 0.0)
-        _refuse_limits_passed(folder, changes, step, seconds)
-        plan = f"{job.plan()}\nresume   {folder} from step {step}"
-        _return_to_checkpoint(folder, step, yaml if changes else None)
-        life = {"started": now(), "step": step, **provenance.surroundings(job.parts.device)}
-        lives = {"resumed": [*results.read("resumed").get("", []), json.dumps(life)]}
-        about = {"status": Status.RUNNING, "reason": "", "threads": threads, "inputs": inputs_of(job.parts.problem)}
-        results.replace(lives, about)
-        code.update(results)
-        trust(code.texts)
-        clock.earlier = seconds
-        return job.train(folder, clock, plan, saved)
+    with alone(config, code, together):
+        with code.active():
+            threads = torch.get_num_threads()
+            if threads != about["threads"]:
+                notes.append(f"threads={threads} instead of {about['threads']}: the last bits of the numbers may "
+                             "differ from those of a run that was not stopped")  # fmt: skip
+            parts = assemble(config, notes=notes)
+            job, path = Job(config, about["problem"], parts, code, together), folder / CHECKPOINT
+            code.go_on_from(results, changed)
+            if not changed:
+                refuse_other_inputs(about, job.parts.problem, folder)
+            saved = checkpoint.load_run(path, job.parts.device) if path.exists() else None  # None: killed before a step
+            step, seconds = (saved["progress"]["step"], saved["seconds"]) if saved else (0, 0.0)
+            _refuse_limits_passed(folder, changes, step, seconds)
+            plan = f"{job.plan()}\nresume   {folder} from step {step}"
+            _return_to_checkpoint(folder, step, yaml if changes else None)
+            life = {"started": now(), "step": step, **provenance.surroundings(job.parts.device)}
+            lives = {"resumed": [*results.read("resumed").get("", []), json.dumps(life)]}
+            inputs = inputs_of(job.parts.problem)
+            results.replace(lives, {"status": Status.RUNNING, "reason": "", "threads": threads, "inputs": inputs})
+            code.update(results)
+            trust(code.texts)
+            clock.earlier = seconds
+        return (yield from job.training(folder, clock, plan, saved))
 
 
 def _changed(config: DictConfig, changes: Mapping[str, Any]) -> DictConfig:

@@ -7,6 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from pinn_cli.basics import files
 from pinn_cli.basics.errors import FINISHED, UsageError
+from pinn_cli.basics.lockstep import Going, to_the_end
 from pinn_cli.basics.text import in_shell
 from pinn_cli.configuration import project
 from pinn_cli.configuration.assemble import assemble
@@ -20,8 +21,8 @@ from pinn_cli.records.provenance import provenance
 from pinn_cli.records.results import Results
 from pinn_cli.records.status import Status
 from pinn_cli.runs.inputs import inputs_of
-from pinn_cli.runs.job import Job, surroundings
-from pinn_cli.runs.resume import resume_locked
+from pinn_cli.runs.job import Job, Together, alone, surroundings
+from pinn_cli.runs.resume import resuming
 from pinn_cli.training.clock import Clock
 
 
@@ -31,27 +32,34 @@ def start(request: Request) -> tuple[int, Path]:
     A folder that holds this very run is used again: the run goes on. Raises UsageError, with nothing made
     on disk, for a run that cannot start, and TrainingError for one that cannot go on.
     """
+    return to_the_end(starting(request))
+
+
+def starting(request: Request, together: Together | None = None) -> Going[tuple[int, Path]]:
+    """The same in parts, for runs that are trained `together`."""
     config, name = request.config, request.problem
     if config.folder is not None and (Path(config.folder) / RESULTS).exists():
-        return _again(Path(config.folder), config), Path(config.folder)
+        return (yield from _again(Path(config.folder), config, together)), Path(config.folder)
     code = Sources()
-    with surroundings(config), code.active():
-        clock = Clock()
-        run_folder.check_writable(config.folder)
-        job = Job(config, name, assemble(config, request.typed, request.notes), code)
-        plan = job.plan()
+    with alone(config, code, together):
+        with code.active():
+            clock = Clock()
+            run_folder.check_writable(config.folder)
+            job = Job(config, name, assemble(config, request.typed, request.notes), code, together)
+            plan = job.plan()
         folder = run_folder.create(name, config.folder)
         with Lock(folder):
             if not (folder / RESULTS).exists():  # otherwise another process has started this run in the meantime
                 files.clear(folder)
                 yaml = OmegaConf.to_yaml(config, resolve=True)
                 about = provenance(config, name, job.parts.device, request.words) | project.attributes(config)
-                known = {"inputs": inputs_of(job.parts.problem)}
+                with code.active():
+                    known = {"inputs": inputs_of(job.parts.problem)}
                 Results(folder / RESULTS).create(about | known | {"source": code.hash}, yaml, code.groups())
                 trust(code.texts)
                 files.write(folder / "config.yaml", yaml)
-                return job.train(folder, clock, f"{plan}\nfolder   {folder}"), folder
-    return _again(folder, config), folder
+                return (yield from job.training(folder, clock, f"{plan}\nfolder   {folder}")), folder
+    return (yield from _again(folder, config, together)), folder
 
 
 def rehearse(request: Request) -> None:
@@ -63,7 +71,7 @@ def rehearse(request: Request) -> None:
         Job(config, request.problem, assemble(config, request.typed, request.notes), code).plan()
 
 
-def _again(folder: Path, config: DictConfig) -> int:
+def _again(folder: Path, config: DictConfig, together: Together | None) -> Going[int]:
     """Go on with the run that a folder holds, if it is the run of this configuration. Raises UsageError otherwise.
 
     Also accepts the configuration that the run had before `pinn resume` changed it: a sweep types that one.
@@ -75,7 +83,7 @@ def _again(folder: Path, config: DictConfig) -> int:
     if _is_finished(folder):
         return FINISHED
     with Lock(folder):  # the process that held it before may have finished the run
-        return FINISHED if _is_finished(folder) else resume_locked(folder)
+        return FINISHED if _is_finished(folder) else (yield from resuming(folder, together=together))
 
 
 def _is_finished(folder: Path) -> bool:

@@ -9,14 +9,18 @@ from pinn_cli.methods.contracts import Optimizer
 from pinn_cli.training.residuals import Engine
 
 LONG = 5000  # steps after which a compilation of half a minute has paid for itself
+GAIN = 0.25  # of a compilation for several runs, for each run, since an operation is called only once for all of them
 
 
-def decide(setting: str, optimizer: Optimizer, steps: int | None, engine: Engine, say: Callable[[str], None]) -> bool:
+def decide(
+    setting: str, optimizer: Optimizer, steps: int | None, engine: Engine, say: Callable[[str], None], runs: int = 1
+) -> bool:
     """Whether to compile, from the setting `on`, `off` or `auto`: long runs of cheap steps, if a compiler works here.
 
-    Steps count as cheap if the optimizer's `cadence` is above 1. `say` gets the reason why `on` is not possible.
+    Steps count as cheap if the optimizer's `cadence` is above 1. `runs` are trained together. `say`
+    gets the reason why `on` is not possible.
     """
-    long = optimizer.cadence > 1 and (steps is None or steps >= LONG)
+    long = optimizer.cadence > 1 and (steps is None or steps * max(1.0, GAIN * runs) >= LONG)
     if setting == "off" or (setting == "auto" and not long):
         return False
     if not engine.taped:  # double backward passes cannot be compiled

@@ -152,7 +152,8 @@ class State:
 class Console:
     """``with Console() as console``: `plan` before the first step, `row` as often as one likes, `finish` at the end.
 
-    Everything goes to `stream` (a terminal or a notebook gets the live table) and as plain lines to the file `log`.
+    Everything goes to `stream` (a terminal or a notebook gets the live table) and as plain lines to the file `log`; if
+    it is not `shown`, to the file alone.
     """
 
     def __init__(
@@ -160,12 +161,13 @@ class Console:
         stream: IO[str] | None = None,
         log: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
+        shown: bool = True,
     ):
         streams.prepare()  # a run may be started from Python as well
         stream = stream or sys.stdout
         terminal = rich.console.Console(file=stream, highlight=False)
         live = _in_notebook(terminal) or (stream.isatty() and not terminal.is_dumb_terminal)
-        self._views: list[View] = [Picture(terminal) if live else Lines(stream)]
+        self._views: list[View] = ([Picture(terminal)] if live else [Lines(stream)]) if shown else []
         self._log = None if log is None else _opened(log)
         if self._log is not None:
             self._views.append(Lines(self._log))

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from pinn_cli.basics.errors import TrainingError
+from pinn_cli.basics.lockstep import Going, to_the_end
 from pinn_cli.basics.signals import Interrupted, Interruption
 from pinn_cli.basics.text import duration
 from pinn_cli.methods.contracts import Batch, NewModel, Report, Stage, Strategy, Weighting
@@ -20,6 +21,7 @@ from pinn_cli.training.clock import COMPILATION, Clock
 from pinn_cli.training.finite import where_not_finite
 from pinn_cli.training.objective import Objective, units_of
 from pinn_cli.training.residuals import Engine, Residuals
+from pinn_cli.training.shared_gradients import SharedGradients
 from pinn_cli.training.stopping import Progress, Stop, StopRules
 
 
@@ -52,6 +54,7 @@ class Run:
     finished: list[dict[str, Any]] = field(default_factory=list)  # states of the finished stages
     saved: dict[str, Any] | None = None  # the checkpoint from which the run continues
     residuals: Residuals | None = None  # those of the stage before
+    shared: SharedGradients | None = None  # of the runs that are trained together with this one
 
     def objective(self, stage: Stage, observer: Observer) -> Objective:
         """The objective of a stage; a stage that the checkpoint has trained is restored."""
@@ -84,6 +87,18 @@ class Run:
         with self.clock(COMPILATION):
             yield
         observer.say(f"compiled in {duration(self.clock.phases[COMPILATION] - before)}")
+
+    @contextmanager
+    def sharing(self, stage: Stage, objective: Objective) -> Iterator[None]:
+        """Let the gradients of this objective be computed together with those of other runs."""
+        if self.shared is None or not stage.optimizer.by_one_gradient or not objective.at.of_one_problem:
+            yield
+            return
+        self.shared.join(objective, self.clock)
+        try:
+            yield
+        finally:
+            self.shared.leave(objective)
 
     def ended(self, stage: Stage) -> Stop | None:
         """Why this stage, or the run, ends now; None if it continues."""
@@ -163,6 +178,12 @@ def train(run: Run, observer: Observer) -> tuple[Stage, Objective, Stop]:
 
     Raises TrainingError for a loss that is not finite.
     """
+    return to_the_end(training(run, observer))
+
+
+def training(run: Run, observer: Observer) -> Going[tuple[Stage, Objective, Stop]]:
+    """The same in parts, of which `step` says where they end; the first one ends where the run has been set up."""
+    yield
     stop = Stop("nothing to train", ends_run=True)
     trained: tuple[Stage, Objective] | None = None
     for stage in run.strategy(run.problem, run.new_model):
@@ -174,13 +195,14 @@ def train(run: Run, observer: Observer) -> tuple[Stage, Objective, Stop]:
             run.finished.append(_end(stage))
             continue
         run.clock.begin()
-        while not (ended := run.ended(stage)):
-            try:
-                with run.undone_if_interrupted(stage, objective):
-                    step(run, stage, objective, observer)
-            except Interrupted:
-                continue
-            observer.after_step(run, stage, objective, last=False)
+        with run.sharing(stage, objective):
+            while not (ended := run.ended(stage)):
+                try:
+                    with run.undone_if_interrupted(stage, objective):
+                        yield from step(run, stage, objective, observer)
+                except Interrupted:
+                    continue
+                observer.after_step(run, stage, objective, last=False)
         trained = (stage, objective) if objective.batch else trained
         if ended.resumable or not objective.batch:  # a row here would be missing in a run without an interruption
             observer.save(run, stage)
@@ -199,21 +221,29 @@ def train(run: Run, observer: Observer) -> tuple[Stage, Objective, Stop]:
     return *(trained or (stage, objective)), stop
 
 
-def step(run: Run, stage: Stage, objective: Objective, observer: Observer) -> None:
-    """One step: points, weights, parameters. Raises TrainingError for a loss that is not finite."""
+def step(run: Run, stage: Stage, objective: Objective, observer: Observer) -> Going[None]:
+    """One step: points, weights, parameters. Raises TrainingError for a loss that is not finite.
+
+    It yields where runs that are trained together have all drawn their points, where all have their weights, and where
+    all have moved: none begins another step while others need the gradients of this one.
+    """
     number = run.progress.stage_step
     with run.clock("sampling"):
         points = stage.sampler.draw(number, stage.problem, objective)
     if objective.batch and not objective.is_at(points):
         observer.before_draw(run, objective)
     objective.begin(points, stage.sampler.factors(), number)
+    yield
     with run.clock("training"):
         run.weighting.update(number, objective)
+    yield
+    with run.clock("training"):
         stage.report.become(stage.optimizer.step(objective))
         run.progress.advance(_finite(stage, objective, run.progress))
     with run.clock("sampling"):
         if stage.report.stop and stage.sampler.refine(stage.problem, objective):
             stage.report.stop = None  # the next step has more points
+    yield
 
 
 def _restore_end(stage: Stage, state: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ First-order methods use `loss`, least-squares methods `vector` and `linearise`, 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,15 @@ from pinn_cli.training.family_model import FamilyModel
 from pinn_cli.training.family_residuals import FamilyResiduals
 from pinn_cli.training.jacobian import ConstraintRows, Linearisation, rows_of
 from pinn_cli.training.residuals import Engine, Residuals
+
+Gradients = tuple[Tensor, list[Tensor], Batch]  # a loss, its gradient by parameter, and r (N,) by constraint
+
+
+class Shared(Protocol):
+    """The gradients of several objectives as one computation (`shared_gradients.py`)."""
+
+    def __call__(self, objective: "Objective", term: str | None) -> Gradients:
+        """Those of the loss of one of them, or of the mean square of one constraint."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +82,8 @@ class Objective:
         self.batch: Batch = {}
         self.factors: Batch = {}
         self.points_changed = True
+        self.begun = self.step = 0  # how often a step has begun, and the number of the last one
+        self.shared: Shared | None = None  # computes the gradients of this objective together with those of others
         self.latest: Batch = {}  # residuals of the last loss or vector, detached
         self.untaped: dict[str, list[int]] = {}  # parameters, by position, that the tape of a constraint misses
         self._weights: dict[str, float | Tensor] | None = None
@@ -109,6 +121,7 @@ class Objective:
         if self.points_changed:
             self.at.kept.clear()
         self.batch, self.factors, self._weights = batch, self.at.spread(factors or {}), None
+        self.begun, self.step = self.begun + 1, step
 
     def resume(self, batch: Batch, factors: Batch | None = None, step: int = 0) -> None:
         """Take the points of the last step before a checkpoint with their factors, and the residuals there."""
@@ -181,16 +194,33 @@ class Objective:
         return sum(terms[1:], terms[0])
 
     def differentiated(self) -> tuple[Tensor, list[Tensor]]:
-        if self.at.compiling is None:
+        if not self._has_graph:
             loss = self.loss()
             return loss.detach(), self._gradient(loss)
-        loss, gradient, self.latest = self._compiled(self.weights)
+        loss, gradient, self.latest = self._in_one_graph(None)
         return loss, gradient
 
-    def _compiled(self, weights: Weights) -> tuple[Tensor, list[Tensor], Batch]:
-        """sum_k mean(w_k r_k^2), its gradient by parameter, and r (N,) by constraint."""
+    @property
+    def _has_graph(self) -> bool:
+        """Whether a loss and its gradient are one graph, of this objective or of several."""
+        return self.at.compiling is not None or self.shared is not None
+
+    def weights_for(self, term: str | None) -> Weights:
+        """The weights in force, or those that leave the mean square of one constraint."""
+        if term is None:
+            return self.weights
+        return {name: self.factors.get(name, 1.0) * float(name == term) for name in self.batch}
+
+    def _in_one_graph(self, term: str | None) -> Gradients:
         self.check()
-        like = self.parameters[0].detach()
+        return self.alone(term) if self.shared is None else self.shared(self, term)
+
+    def alone(self, term: str | None) -> Gradients:
+        """sum_k mean(w_k r_k^2) with the weights for a term, its gradient and r: of this objective by itself."""
+        if self.at.compiling is None:
+            loss = self.loss() if term is None else self._mean_square(term, self.residuals()[term])
+            return loss.detach(), self._gradient(loss), self.latest
+        weights, like = self.weights_for(term), self.parameters[0].detach()
         w = {n: torch.as_tensor(weights[n], dtype=like.dtype, device=like.device) for n in self.batch}
         gradient, (loss, residuals) = self.at.differentiated(self.batch, w)
         return loss, list(gradient.values()), residuals
@@ -215,13 +245,11 @@ class Objective:
         return out
 
     def gradients(self) -> dict[str, Tensor]:
-        if self.at.compiling is None:
+        if not self._has_graph:
             r = self.residuals()
             means = {name: self._mean_square(name, each) for name, each in r.items()}
             return {name: self.flat(self._gradient(mean, retain=True)) for name, mean in means.items()}
-        counts = {name: self.factors.get(name, 1.0) for name in self.batch}
-        none = {name: 0.0 * count for name, count in counts.items()}
-        return {name: self.flat(self._compiled(none | {name: count})[1]) for name, count in counts.items()}
+        return {name: self.flat(self._in_one_graph(name)[1]) for name in self.batch}
 
     def linearise(self, at_once: int | None = None) -> Linearisation:
         self.check()

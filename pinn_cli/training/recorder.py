@@ -31,7 +31,10 @@ SAVE = 10.0  # seconds between checkpoints
 
 @dataclass
 class Recorder:
-    """Rows every `every` steps (None: as the optimizer suggests), the first and the last step of a stage always."""
+    """Rows every `every` steps (None: as the optimizer suggests), the first and the last step of a stage always.
+
+    One of many runs in a process writes them and its checkpoints that many times `rarer`.
+    """
 
     results: Results
     console: Console
@@ -40,6 +43,7 @@ class Recorder:
     diagnostics: DiagnosticRecords | None = None
     estimates: EstimateRecords | None = None
     rows: list[dict[str, float]] = field(default_factory=list)
+    rarer: float = 1.0
 
     def __post_init__(self) -> None:
         self._flushed, self._saved = time.monotonic(), -math.inf  # the first step is always saved
@@ -72,9 +76,10 @@ class Recorder:
         if progress.step != self._last_row and (ends or estimated or progress.step % every == 0):
             self._row(run, stage, objective, columns | (self._estimate(run, stage, objective) if estimated else {}))
         now = time.monotonic()
-        if last or (now - self._saved >= SAVE and not run.ended(stage)):  # the last step is saved with its row
+        due = now - self._saved >= SAVE * self.rarer
+        if last or (due and not run.ended(stage)):  # the last step is saved with its row
             self.save(run, stage)
-        elif now - self._flushed >= FLUSH:
+        elif now - self._flushed >= FLUSH * self.rarer:
             self.flush(run)
 
     def after_stage(self, run: Run, stage: Stage, objective: Objective) -> None:

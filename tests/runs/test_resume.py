@@ -226,7 +226,7 @@ def test_a_ctrl_c_that_ends_the_compiler_leaves_a_stopped_run_that_can_be_resume
         raise BackendCompilerFailed(lambda: None, RuntimeError("the compiler was killed"), None)
 
     with monkeypatch.context() as patch:
-        patch.setattr("pinn_cli.runs.job.train", ended)
+        patch.setattr("pinn_cli.runs.job.training", ended)
         assert cli.main([*SHORT, "stop.steps=2", "folder=run"]) == cli.STOPPED
     assert "next     pinn resume run" in capsys.readouterr().out
     assert cli.main(["resume", "run"]) == 0

@@ -155,7 +155,7 @@ def test_half_of_a_compiled_step_gets_one_line(monkeypatch, one_line):
     def broken(run, recorder):
         raise InductorError(ImportError("/tmp/cache/main.so: file too short"), None)
 
-    monkeypatch.setattr(job, "train", broken)
+    monkeypatch.setattr(job, "training", broken)
     assert cli.main([*SHORT, "stop.steps=1", "folder=mine"]) == cli.FAILED
     assert "main.so: file too short; if another process was killed while it compiled, remove " in one_line()
 

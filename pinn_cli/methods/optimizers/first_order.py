@@ -28,6 +28,7 @@ class TorchOptimizer(Optimizer):
     """
 
     endless = True
+    by_one_gradient = True
     remedy = "a smaller learning rate, e.g. optimizer.{phase}.lr=1e-4"
     cadence = 100  # a row of the history costs about as much as a step
 

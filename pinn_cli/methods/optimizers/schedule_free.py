@@ -25,6 +25,8 @@ class ScheduleFree(FirstOrder):
     Raises UsageError for an unknown name or option, and for an interpolation outside 0 to 1.
     """
 
+    by_one_gradient = False  # it moves before it asks
+
     def __init__(self, optimizer: str = "Adam", lr: float = 1e-3, schedule: Schedule | None = None,
                  interpolation: float = 0.9, **options: Any) -> None:
         if not 0 <= interpolation <= 1:

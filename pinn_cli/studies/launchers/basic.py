@@ -3,12 +3,14 @@
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pinn_cli.basics.errors import FAILED, STOPPED, USAGE, BusyError, MachineError, TrainingError, UsageError
+from pinn_cli.basics.lockstep import Going, to_the_end
 from pinn_cli.basics.signals import asked_to_stop, stop_waits
 from pinn_cli.configuration import project
 from pinn_cli.configuration.compose import read
@@ -18,6 +20,9 @@ from pinn_cli.studies.launchers.base import Launcher
 from pinn_cli.studies.launchers.progress import Progress
 from pinn_cli.studies.sweep import PlannedRun, Sweep
 
+if TYPE_CHECKING:
+    from pinn_cli.runs.job import Together
+
 
 @dataclass(frozen=True)
 class Basic(Launcher):
@@ -25,21 +30,39 @@ class Basic(Launcher):
 
     def launch(self, sweep: Sweep, runs: Sequence[PlannedRun]) -> int:
         """Carry out the runs; the exit code. After a Ctrl-C or SIGTERM the run saves and stops, and no other begins."""
-        progress, words = Progress(sweep, runs), {run.number: sweep.words_of(run) for run in runs}
-        asked_to_stop.clear()
-        try:
-            with stop_waits(_say):
-                for place, run in enumerate(runs, 1):
-                    if asked_to_stop.is_set():
-                        break
-                    print(f"\n({place} of {len(runs)}) {progress.name(run)}", flush=True)
-                    with project.working_in(sweep.code) if sweep.is_frozen else nullcontext():
-                        progress.codes[run.number] = carry_out(words[run.number], f"run {run.number}: ")
-                    if progress.codes[run.number] == STOPPED:  # the signal came to the run
-                        asked_to_stop.set()
-        finally:
-            asked_to_stop.clear()
+        progress = Progress(sweep, runs)
+        with stoppable():
+            one_by_one(sweep, runs, progress)
         return progress.conclude()
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """A Ctrl-C or SIGTERM between two runs sets `asked_to_stop`, which is not set before and after."""
+    asked_to_stop.clear()
+    try:
+        with stop_waits(_say):
+            yield
+    finally:
+        asked_to_stop.clear()
+
+
+def one_by_one(sweep: Sweep, runs: Sequence[PlannedRun], progress: Progress) -> None:
+    """Carry out the runs, until one is asked to stop."""
+    words = {run.number: sweep.words_of(run) for run in runs}
+    for place, run in enumerate(runs, 1):
+        if asked_to_stop.is_set():
+            break
+        print(f"\n({place} of {len(runs)}) {progress.name(run)}", flush=True)
+        with at_home(sweep):
+            progress.codes[run.number] = to_the_end(carrying_out(words[run.number], f"run {run.number}: "))
+        if progress.codes[run.number] == STOPPED:  # the signal came to the run
+            asked_to_stop.set()
+
+
+def at_home(sweep: Sweep) -> AbstractContextManager[None]:
+    """Where the runs of a sweep are started."""
+    return project.working_in(sweep.code) if sweep.is_frozen else nullcontext()
 
 
 def _say(number: int) -> None:
@@ -47,8 +70,13 @@ def _say(number: int) -> None:
         print("\nCtrl-C: the run saves and stops; Ctrl-C again ends it at once", file=sys.stderr, flush=True)
 
 
-def carry_out(words: Sequence[str], name: str = "") -> int:
-    """Train the run of these words of `pinn train`; the exit code, never an exception.
+def carry_out(words: Sequence[str]) -> int:
+    """Train the run of these words of `pinn train`; the exit code, never an exception."""
+    return to_the_end(carrying_out(words))
+
+
+def carrying_out(words: Sequence[str], name: str = "", together: "Together | None" = None) -> Going[int]:
+    """The same in parts, for runs that are trained `together`.
 
     An error is printed as one line that begins with the `name` of a run of a sweep. Such a run also gets a note beside
     its folder, because it may have no results file.
@@ -57,11 +85,11 @@ def carry_out(words: Sequence[str], name: str = "") -> int:
     try:
         request = read(words)
         folder = Path(request.config.folder) if request.config.folder is not None else None
-        from pinn_cli.runs.start import start  # imports torch
+        from pinn_cli.runs.start import starting  # imports torch
 
         if folder is not None:
             sweeps.forget(folder)
-        return start(request)[0]
+        return (yield from starting(request, together))[0]
     except Exception as error:
         code, expected = _code(error, name, folder), isinstance(error, UsageError | TrainingError)
         line = str(error) if expected else f"{type(error).__name__}: {error}".splitlines()[0]
