@@ -93,7 +93,7 @@ def measured(words: str, budget: float) -> dict[str, Any]:
     comparison = Comparison(reference, points_of_comparison(parts.problem.domain, reference))
     seconds, steps, rows, stop = 0.0, 0, [], None
     for stage in parts.strategy(parts.problem, parts.new_models()):
-        units = units_of(stage.problem, parts.scales)
+        units = units_of(stage.problem, parts.scales, stage.model)
         objective = Objective(stage.problem, stage.model, parts.engine, parts.weighting, parts.weights, units)
         for spent, stop in training(stage, objective, parts.weighting, budget - seconds):
             steps += 1

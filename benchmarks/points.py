@@ -75,7 +75,7 @@ def measured(words: str, budget: float) -> dict[str, Any]:
     reference = reference_of(parts.problem)
     assert reference is not None
     (stage,) = parts.strategy(parts.problem, parts.new_models())
-    units = units_of(stage.problem, parts.scales)
+    units = units_of(stage.problem, parts.scales, stage.model)
     objective = Objective(stage.problem, stage.model, parts.engine, parts.weighting, parts.weights, units)
     steps = list(training(stage, objective, parts.weighting, budget))
     X = points_of_comparison(parts.problem.domain, reference)

@@ -29,6 +29,7 @@ from pinn_cli.physics import ansatz as exact_conditions
 from pinn_cli.physics.ansatz import written_ansatz
 from pinn_cli.physics.data_set import data_set
 from pinn_cli.physics.family import Family
+from pinn_cli.physics.family_scales import family_scales
 from pinn_cli.physics.problem import Constraint, Problem, given
 from pinn_cli.physics.scales import Scale, field_scales
 from pinn_cli.physics.time_window import Window, beginning
@@ -274,9 +275,13 @@ def _behind_ansatz(problem: Problem, scales: Mapping[str, Scale]) -> Mapping[str
 
 
 def _scales(problem: Problem, config: DictConfig) -> dict[str, Scale] | None:
-    """The scale of every field in natural units; None in raw units."""
+    """The scale of every field in natural units, for a network of a whole family medians; None in raw units."""
     try:
-        return None if config.units == "raw" else field_scales(problem)
+        if config.units == "raw":
+            return None
+        network = permitted_class(str(config.architecture.get("_target_")), "architecture")
+        of_all = isinstance(problem, Family) and issubclass(network, FamilyNetwork)
+        return family_scales(problem) if of_all else field_scales(problem)
     except ValueError as error:
         raise UsageError(str(error)) from error
 

@@ -1,7 +1,6 @@
 """The model of a family of equations, and what it cannot be combined with."""
 
 from collections.abc import Collection, Mapping, Sequence
-from statistics import median
 from typing import TypeGuard
 
 import torch
@@ -14,15 +13,13 @@ from pinn_cli.methods.samplers.sobol import Sobol
 from pinn_cli.methods.seeds import seed_for
 from pinn_cli.physics.family import Family
 from pinn_cli.physics.problem import Problem
-from pinn_cli.physics.scales import Scale, field_scales, natural_units
+from pinn_cli.physics.scales import Scale
 from pinn_cli.physics.wrapped import Wrapped
 from pinn_cli.training.family_model import FamilyModel
 from pinn_cli.training.model import Features
 from pinn_cli.training.objective import Objective
 
 LOOKED_AT = 64  # instances of the training set that a network sees before it is trained
-COMPARED = 16  # instances of the training set whose natural units are compared with those of the run
-FAR = 10.0  # times: units that differ by more do not serve both
 
 
 def family_model(
@@ -125,23 +122,6 @@ def refuse_weights_of_points(objective: Objective) -> None:
             f"{type(objective.model.network).__name__} trains several instances, which share their points, and a point "
             "has no weight of its own; type weighting=[fixed]"
         )
-
-
-def units_of_others(objective: Objective) -> list[str]:
-    """A line for each natural unit of a run that is far from the median of those of other instances of its family."""
-    family = objective.problem
-    if objective.at.of_one_problem or not isinstance(family, Family) or set(objective.units.values()) == {1.0}:
-        return []
-    others = [natural_units(one, field_scales(one)) for one in family.instances("train", COMPARED)]
-    lines = []
-    for name, unit in objective.units.items():
-        usual = median(units[name] for units in others)
-        if not 1 / FAR < unit / usual < FAR:
-            lines.append(
-                f"`{name}` is weighted in the natural unit {unit:.3g} of instance {family.seed}, and other instances "
-                f"have about {usual:.3g}; type another problem.seed"
-            )
-    return lines
 
 
 def is_of_a_family(network: nn.Module) -> TypeGuard[FamilyNetwork]:

@@ -37,7 +37,7 @@ def preview(parts: Parts) -> Objective:
     try:
         stage = first_stage(parts)
         refuse_another_problem(stage, parts.problem)
-        units = units_of(stage.problem, parts.scales)
+        units = units_of(stage.problem, parts.scales, stage.model)
         objective = Objective(stage.problem, stage.model, parts.engine, parts.weighting, parts.weights, units)
         refuse_beside_a_family(objective, {p.name: p.optimizer() for p in parts.schedule}, parts.diagnostics)
         memory = StepCost(stage, parts)

@@ -18,7 +18,6 @@ from pinn_cli.basics.text import in_shell
 from pinn_cli.configuration import plan
 from pinn_cli.configuration.assemble import Parts
 from pinn_cli.configuration.contradictions import refuse_contradictions, refuse_unknown_error
-from pinn_cli.configuration.family_models import units_of_others
 from pinn_cli.configuration.settings import switch
 from pinn_cli.configuration.sources import Sources
 from pinn_cli.methods.contracts import Stage
@@ -87,7 +86,7 @@ class Job:
         if self.together is not None:
             self.together.gradients.compiled = self.compiled
         self.doubts = doubts(self.parts.problem, self.config.periodic)
-        self.parts.notes.extend([*self.doubts, *plan.left_out(objective), *units_of_others(objective)])
+        self.parts.notes.extend([*self.doubts, *plan.left_out(objective)])
         return plan.text(self.config, self.name, self.parts, objective, self.compiled)
 
     @property
@@ -201,10 +200,9 @@ class Job:
             summary.instances = conclusion.instances
             of_many = isinstance(run.problem, Family) and not objective.at.of_one_problem
             whose = f"instance {getattr(run.problem, 'seed', 0)}: " if of_many else ""
-            judged = "" if conclusion.verdict.unsolved else whose  # it says itself which instances it means
             summary.estimated = [*(f"{whose}{line}" for line in conclusion.estimates()), *conclusion.notes]
             summary.metrics = conclusion.metrics
-            summary.held_out, summary.verdict = conclusion.verdict.relative, f"{judged}{conclusion.verdict}"
+            summary.held_out, summary.verdict = conclusion.verdict.relative, str(conclusion.verdict)
             summary.unknowns = unknowns_of(objective) | spreads_of(objective)
             summary.uncertainty = conclusion.uncertainty
         summary.apart = {phase: run.clock.phases[phase] for phase in APART if phase in run.clock.phases}

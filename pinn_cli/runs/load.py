@@ -95,7 +95,7 @@ def _loaded(
     model = shaped(parts.problem, parts.new_models(), state)
     _restore(model, state, folder)
     engine: Any = Piecewise(parts.engine) if isinstance(model, Marched) else parts.engine
-    units = units_of(parts.problem, parts.scales)
+    units = units_of(parts.problem, parts.scales, model)
     objective = Objective(parts.problem, model, engine, parts.weighting, parts.weights, units)
     problem = _instance(objective, instance, folder)
     family = None if objective.at.of_one_problem else objective

@@ -8,7 +8,6 @@ I = instances   N = points of one constraint   F = fields   P = basis functions 
 """
 
 import dis
-import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
@@ -72,8 +71,9 @@ class FamilyResiduals(Residuals):
     def unsolved(self, instances: Sequence[Problem]) -> dict[int, str]:
         self.coefficients(instances)
         assert self._known is not None
-        pairs = zip(instances, self._known.failures, strict=False)
-        return {getattr(instance, "seed", 0): failure for instance, failure in pairs if failure}
+        failures = dict(zip(map(id, self._known.instances), self._known.failures, strict=False))
+        found = {getattr(instance, "seed", 0): failures.get(id(instance), "") for instance in instances}
+        return {seed: failure for seed, failure in found.items() if failure}
 
     @torch.no_grad()
     def time_of(self, instance: Problem) -> tuple[float, float]:
@@ -98,16 +98,18 @@ class FamilyResiduals(Residuals):
         return {e.name: e.residuals(w).square().mean(0).sqrt() for e in some}
 
     def coefficients(self, instances: Sequence[Problem]) -> Tensor:
-        """w (I, F, P) of some instances. Without a gradient, those of the last call if nothing has changed."""
+        """w (I, F, P) of some instances. Without a gradient, from those of the last solve if nothing has changed."""
         solve = self.model.network.coefficients
         if torch.is_grad_enabled():
             return solve(instances, lambda: self._solved(instances))  # type: ignore[operator]
         state = [(id(p), p._version) for p in (*self.model.parameters(), *self.model.buffers())]
         key = (state, dict(self.base))
-        if self._known is None or not self._known.are_of(instances, key):
+        rows = None if self._known is None else self._known.rows(instances, key)
+        if self._known is None or rows is None:
             w = solve(instances, lambda: self._solved(instances))  # type: ignore[operator]
             self._known = _Known(list(instances), key, w, list(self.model.network.failures()))  # type: ignore[operator]
-        return self._known.w
+            return w
+        return self._known.w if rows == list(range(len(self._known.w))) else self._known.w[rows]
 
     def _solved(self, instances: Sequence[Problem]) -> list[PointwiseEquation]:
         """The equations at the points of the model, each times sqrt(weight / points)."""
@@ -219,9 +221,11 @@ class _Known:
     w: Tensor
     failures: list[str]
 
-    def are_of(self, instances: Sequence[Problem], key: Any) -> bool:
-        same = len(instances) == len(self.instances) and all(map(operator.is_, instances, self.instances))
-        return same and key == self.key
+    def rows(self, instances: Sequence[Problem], key: Any) -> list[int] | None:
+        """Where the coefficients of these instances stand; None if something has changed, or one is not among them."""
+        places = {id(instance): row for row, instance in enumerate(self.instances)}
+        found = [places.get(id(instance), -1) for instance in instances]
+        return None if key != self.key or -1 in found else found
 
 
 class _Residual:

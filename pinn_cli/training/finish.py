@@ -30,7 +30,7 @@ from pinn_cli.training.metrics import (
 from pinn_cli.training.objective import Objective
 from pinn_cli.training.tested_instances import shown, times
 from pinn_cli.training.uncertainty import Uncertainty, uncertainty
-from pinn_cli.training.verdict import Untrained, Verdict, judge, untrained_from
+from pinn_cli.training.verdict import Untrained, Verdict, judge, judge_instances, untrained_from
 
 NODES = 10_000  # of the grids on which fields and residuals are kept
 WRONG, FAR = 5e-2, 10  # errors against the reference above both, FAR in estimated errors, contradict a good verdict
@@ -105,6 +105,7 @@ def conclude(
     results.replace({"network": objective.model.state_dict()})  # first, because what follows may fail
     with clock("evaluation"):
         tested = {} if reference is None else errors_of_instances(objective)
+        others = judge_instances(objective, seed)
         failures = failures_of(objective, problem, tested)
         instances: dict[str, Any] = {**times(objective, list(tested))}
         if tested:
@@ -120,7 +121,7 @@ def conclude(
         known = fields(objective, reference, X)
         measured = {} if reference is None else Comparison(reference, X).errors(lambda names, _: known["prediction"])
         metrics = own_metrics(problem, objective)
-        verdict = judge(problem, objective, estimated, seed, windows, doubts, advice, go_on)
+        verdict = judge(problem, objective, estimated, seed, windows, doubts, advice, go_on, others)
         verdict = replace(verdict, unsolved=unsolved(failures, tested, isinstance(problem, Family)))
         unknowns = errors_of_unknowns(problem, objective)
         notes = unsolved_in_training(results)

@@ -58,7 +58,7 @@ class Run:
 
     def objective(self, stage: Stage, observer: Observer) -> Objective:
         """The objective of a stage; a stage that the checkpoint has trained is restored."""
-        units = units_of(stage.problem, self.scales)
+        units = units_of(stage.problem, self.scales, stage.model)
         objective = Objective(stage.problem, stage.model, self.engine, self.weighting, self.weights, units)
         compiled, before = self.compiled and not stage.optimizer.least_squares, self.residuals
         if before and before.serves(stage.problem, stage.model, compiled):
@@ -168,7 +168,8 @@ class Run:
         ]
 
     def _at(self, points: Batch, factors: Batch, problem: Problem, model: nn.Module, engine: Engine) -> Objective:
-        objective = Objective(problem, model, engine, self.weighting, self.weights, units_of(problem, self.scales))
+        units = units_of(problem, self.scales, model)
+        objective = Objective(problem, model, engine, self.weighting, self.weights, units)
         objective.begin(points, factors)
         return objective
 

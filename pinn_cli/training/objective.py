@@ -19,6 +19,8 @@ from torch import Tensor, nn
 
 from pinn_cli.derivatives import Tape
 from pinn_cli.methods.contracts import Batch, Weights
+from pinn_cli.physics.family import Family
+from pinn_cli.physics.family_scales import family_units
 from pinn_cli.physics.problem import Constraint, Problem
 from pinn_cli.physics.scales import Scale, natural_units
 from pinn_cli.training import jacobian
@@ -325,6 +327,12 @@ def residuals_of(problem: Problem, model: nn.Module, engine: Engine) -> Residual
     return Residuals(problem, model, engine)
 
 
-def units_of(problem: Problem, scales: Mapping[str, Scale] | None) -> dict[str, float]:
-    """The natural unit of every constraint of a problem whose fields have these scales; none for raw units."""
-    return {} if scales is None else natural_units(problem, scales)
+def units_of(problem: Problem, scales: Mapping[str, Scale] | None, model: nn.Module) -> dict[str, float]:
+    """The natural unit of every constraint of a problem whose fields have these scales; none for raw units.
+
+    With the model of a whole family, units that serve all of its instances.
+    """
+    if scales is None:
+        return {}
+    of_all = isinstance(problem, Family) and isinstance(model, FamilyModel)
+    return family_units(problem) if of_all else natural_units(problem, scales)

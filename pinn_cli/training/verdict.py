@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from pinn_cli.methods.contracts import NEGLIGIBLE, RATIO, Batch
+from pinn_cli.physics.family import Family
 from pinn_cli.physics.piecewise import Marched
 from pinn_cli.physics.points import fresh_points
 from pinn_cli.physics.problem import Problem
@@ -31,7 +32,7 @@ ACCURATE = 2e-2  # a field counts as accurate if its estimated error / its varia
 FRESH = 8  # held-out points for each training point
 NO_USE = "more steps change nothing"  # so begins the advice where the optimizer has stopped
 UNTRAINED = 128  # held-out points / FRESH of a constraint that has no training points
-FEW, MANY = 256, 8192  # held-out points at most of a constraint: in each of many windows in time, and in all together
+FEW, MANY = 256, 8192  # held-out points at most of a constraint: in each of many parts, and in all together
 Part = tuple[str, str]  # `ratio` or `relative`, and a constraint
 
 
@@ -42,7 +43,7 @@ class Verdict:
     ratio      held-out residual / residual at the training points
     relative   held-out residual / largest term, of every constraint of the problem, whatever its weight or points
     beside     the same where the ratio was measured; without an entry it is `relative`
-    windows    in which window in time a ratio or a relative residual was measured
+    windows    in which window in time, or for which instance of a family, a ratio or a relative residual was measured
     measured   residual of measurements / their variation
     biased     mean residual of measurements / their variation, 0 where noise explains it
     estimated  estimated error / variation, by field
@@ -217,22 +218,46 @@ def judge(
     doubts: Sequence[str] = (),
     advice: str = "",
     go_on: str = "",
+    others: Sequence[Verdict] = (),
 ) -> Verdict:
     """The verdict on the model of an objective as a solution of `problem`, with its estimated errors.
 
     `windows` are the windows in time that have been trained, each at its own points. Each is judged alone, and the
     worst counts: one number for all times would be that of the largest windows. With `go_on`, what to type, the run
-    has stopped before the last one.
+    has stopped before the last one. `others` are the verdicts on further instances of a family, which count as much.
     """
     errors = {} if estimated.is_of_worse_solution else relative_errors(problem, objective, estimated.correction)
     untrained = untrained_from(problem, objective, windows)
     marched = isinstance(objective.model, Marched)
-    each = _windows(problem, objective, windows, untrained, seed) if marched else [examine(problem, objective, seed)]
+    if marched:
+        each = _windows(problem, objective, windows, untrained, seed)
+    else:
+        each = [_of(problem, examine(problem, objective, seed), others)]
     rest = Verdict(estimated=errors, trusted=estimated.is_trusted(solved=True), doubts=doubts, advice=advice)
     if untrained is not None:
         reached = f"trained up to {untrained} of {untrained.end:.4g}"
         rest = replace(rest, trusted=None, reached=reached, go_on=go_on)
-    return worst([*each, rest])
+    return worst([*each, *others, rest])
+
+
+def judge_instances(objective: Objective, seed: int = 0) -> list[Verdict]:
+    """A verdict on each test instance of a family, at fewer points than that on one problem; [] without a family."""
+    instances, found = objective.at.held_out("test"), list[Verdict]()
+    most = max(FEW, MANY // max(1, len(instances)))
+    for instance in instances:
+        one = objective.of(instance)
+        scales = Residuals(instance, one.model, one.engine, imposed=()).scales(one.parameters[0])
+        verdict = examine(instance, one, seed, measure=Measure(scales, instance, most))
+        found.append(_of(instance, verdict, instances))
+    return found
+
+
+def _of(problem: Problem, verdict: Verdict, others: Sequence[Any]) -> Verdict:
+    """A verdict that says of which instance its numbers are, if there are others."""
+    if not others or not isinstance(problem, Family):
+        return verdict
+    parts = [(kind, name) for kind in ("ratio", "relative") for name in getattr(verdict, kind)]
+    return replace(verdict, windows=dict.fromkeys(parts, f"instance {problem.seed}"))
 
 
 @dataclass(frozen=True)

@@ -9,18 +9,21 @@ from pinn_cli import Box, Family, on, periodic
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.configuration.assemble import assemble
 from pinn_cli.configuration.compose import read
-from pinn_cli.configuration.family_models import family_model, units_of_others
+from pinn_cli.configuration.family_models import family_model
 from pinn_cli.derivatives.engines import Taylor
 from pinn_cli.methods.architectures.constrained import Constrained
 from pinn_cli.methods.architectures.mlp import MLP
 from pinn_cli.physics.coefficient_fields.base import CoefficientField
 from pinn_cli.physics.distributions import GaussianField, Range
+from pinn_cli.physics.family_scales import family_scales
 from pinn_cli.physics.scales import Scale, field_scales
+from pinn_cli.training.error_estimate import Estimate
 from pinn_cli.training.family_residuals import _reads_itself
 from pinn_cli.training.metrics import FamilyComparison, mean_errors
 from pinn_cli.training.model import Features
 from pinn_cli.training.objective import Objective, units_of
 from pinn_cli.training.residuals import Residuals
+from pinn_cli.training.verdict import examine, judge, judge_instances
 
 FAMILIES = ["convection_family", "helmholtz_family", "burgers_family", "reaction_family", "darcy", "darcy_smooth"]
 SMALL = ["dtype=float64", "optimizer=adam", "sampler=[sobol]", "weighting=[fixed]", "points.interior=24",
@@ -34,7 +37,7 @@ def objective_of(problem: str, *words: str) -> Objective:
     request = read([f"problem={problem}", *words, *SMALL])
     parts = assemble(request.config, request.typed, request.notes)
     model = parts.new_models()(parts.problem)
-    units = units_of(parts.problem, parts.scales)
+    units = units_of(parts.problem, parts.scales, model)
     objective = Objective(parts.problem, model, parts.engine, parts.weighting, parts.weights, units)
     sampler = parts.schedule[0].sampler()
     sampler.begin_stage(parts.problem)
@@ -210,20 +213,57 @@ class Sizes(Family):
         return u - a
 
 
-def test_natural_units_that_serve_one_instance_alone_are_said():
-    sizes = [Sizes(seed=seed).a for seed in range(9)]
-    least, middle = (sorted(range(9), key=sizes.__getitem__)[k] for k in (0, 4))
-    lines = {}
-    for seed in (least, middle):
+def test_natural_units_are_the_medians_over_the_family_whatever_the_instance_of_the_run():
+    units, sizes, own = [], [], []
+    for seed in range(3):
         family = Sizes(seed=seed)
         network = Constrained(1, 1, lambda inputs, outputs: MLP(inputs, outputs, 8, 1), 5, {"interior": 9, "face": 1})
-        scales = field_scales(family)
+        scales = family_scales(family)
         model = family_model(family, network, Features(family.domain), [], scales, 0).to(torch.float64)
-        units = units_of(family, scales)
-        lines[seed] = units_of_others(Objective(family, model, Taylor, lambda batch, residuals: {}, units=units))
-    assert [line.partition(" is weighted")[0] for line in lines[least]] == ["`pde`", "`initial`"]
-    assert f"of instance {least}, and other instances have about" in lines[least][0]
-    assert lines[middle] == []
+        units.append(units_of(family, scales, model))
+        sizes.append(scales["u"].size)
+        own.append(units_of(family, field_scales(family), torch.nn.Identity())["initial"])
+    assert units[0] == units[1] == units[2]
+    assert len(set(own)) == 3  # a network of one instance has the units of that one
+    each = sorted(field_scales(Sizes(seed=seed))["u"].size for seed in range(2000, 2016))
+    assert sizes == pytest.approx([(each[7] + each[8]) / 2] * 3)
+
+
+def test_the_verdict_is_that_of_the_worst_instance_and_names_it():
+    objective = objective_of("convection_family", *HARD, "architecture.test=3")
+    objective.begin(objective.batch, step=1)
+    others, own = judge_instances(objective), objective.of(objective.problem)
+    verdict = judge(objective.problem, own, Estimate(why="it is not asked"), others=others)
+    alone = [examine(own.problem, own).relative["pde"], *(v.relative["pde"] for v in others)]
+    seed = (0, 0, 1, 2)[alone.index(max(alone))]
+    assert verdict.relative["pde"] == max(alone) > min(alone)
+    assert verdict.windows["relative", "pde"] == f"instance {seed}"
+    assert f"(instance {seed})" in str(verdict)
+    slow = [examine(one.problem, one).relative["pde"] for one in map(objective.of, objective.at.held_out("test"))]
+    assert alone[1:] == pytest.approx(slow, rel=0.1)  # at other points
+    assert judge_instances(own) == []
+
+
+def test_a_small_output_scale_begins_near_zero_and_changes_nothing_else():
+    like, small = (objective_of("burgers_family", "architecture=deeponet", f"architecture.output_scale={scale}")
+                   for scale in (1, 0.125))  # fmt: skip
+    with torch.no_grad():
+        w, fewer = (one.at.coefficients(one.at.instances) for one in (like, small))
+    torch.testing.assert_close(fewer, 0.125 * w)
+    with pytest.raises(UsageError, match="output_scale=0: expected a number above 0"):
+        objective_of("burgers_family", "architecture=deeponet", "architecture.output_scale=0")
+
+
+def test_coefficients_of_some_instances_are_rows_of_those_that_are_known():
+    objective = objective_of("convection_family", *HARD)
+    tested = objective.at.held_out("validation")
+    with torch.no_grad():
+        both = objective.at.coefficients(tested)
+        second = objective.at.coefficients(tested[1:])
+        assert torch.equal(second, both[1:])
+        alone = objective.at.coefficients([objective.at.model.family])  # another object: it is solved
+        assert alone.shape == second.shape
+        assert not torch.equal(alone, second)
 
 
 @pytest.mark.parametrize(
