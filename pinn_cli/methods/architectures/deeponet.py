@@ -1,6 +1,7 @@
 """A network for all instances of a family: functions of the points times functions of the parameters."""
 
 from collections.abc import Callable, Sequence
+from math import inf
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,8 @@ class DeepONet(FamilyNetwork):
 
     The branch reads numbers as they are and coefficient fields at a lattice of about `sensors` points of their own
     coordinates. Each parameter is shifted and scaled to mean 0 and variance 1 over some training instances. It has
-    `branch_depth` hidden layers of `branch_width`. Equations and conditions are penalties.
+    `branch_depth` hidden layers of `branch_width`, and its first w are multiplied by `output_scale`: below 1 training
+    begins near u = 0, where a sum of many waves is no large field. Equations and conditions are penalties.
 
     DeepONet: Lu et al. 2021; trained on equations: Wang, Wang & Perdikaris 2021, arXiv:2103.10974. Raises UsageError
     for numbers that are not possible.
@@ -30,11 +32,13 @@ class DeepONet(FamilyNetwork):
     def __init__(self, inputs: int, outputs: int, basis: Callable[..., nn.Module], functions: int = 100,
                  instances: int = 8, every: int | None = 1, train: int = 1000, validation: int = 8, test: int = 16,
                  sensors: int = 101, branch_width: int = 100, branch_depth: int = 3, activation: str = "tanh",
-                 initialiser: str = "glorot_normal") -> None:
+                 initialiser: str = "glorot_normal", output_scale: float = 1.0) -> None:
         super().__init__(inputs, outputs, basis, functions, instances, every, train, validation, test)
         if sensors < 2:
             raise UsageError(f"architecture.sensors={sensors}: expected a whole number above 1, e.g. 101")
-        self.sensors = sensors
+        if not 0 < output_scale < inf:
+            raise UsageError(f"architecture.output_scale={output_scale:g}: expected a number above 0, e.g. 0.1")
+        self.sensors, self.output_scale = sensors, output_scale
         self.new_branch = lambda inputs: MLP(
             inputs, self.fields * functions, branch_width, branch_depth, activation, initialiser
         )
@@ -49,7 +53,10 @@ class DeepONet(FamilyNetwork):
             deviation.append(one.new_full((one.shape[1],), size or 1.0))
         self.register_buffer("mean", torch.cat(mean))
         self.register_buffer("deviation", torch.cat(deviation))
-        self.branch = self.new_branch(len(self.mean))
+        branch = self.new_branch(len(self.mean))
+        with torch.no_grad():
+            branch.layers[-1].weight.mul_(self.output_scale)  # type: ignore[operator]
+        self.branch = branch
 
     def coefficients(self, instances: Sequence[Problem], equations: Equations) -> Tensor:
         read = torch.stack([torch.cat(self._read(one)) for one in instances if isinstance(one, Family)]).to(self.mean)
