@@ -17,6 +17,7 @@ FULL = {  # headings in a file
     "errors": "error/{}", "estimated": "estimated error/{}", "metrics": "metric/{}", "unknowns": "unknown/{}",
     "standard_errors": "standard error/{}",
 }  # fmt: skip
+TOLD = 4  # settings that a legend has room for
 MEDIANS = "medians over the seeds that have finished; mean and [min, max] of the errors beside them"
 
 Rows = list[list[str]]
@@ -82,10 +83,11 @@ def in_full(comparison: Entry, grouped: bool) -> Rows:
 
 
 def legend(group: Entry) -> str:
-    """The name of a group in a legend: its settings, or its one run where nothing differs."""
+    """The name of a group in a legend: its settings, or its first run where nothing or too much differs."""
     titles = headings(list(group["settings"]))
     values = [NONE if value is None else value for value in group["settings"].values()]
-    return ", ".join(f"{title}={value}" for title, value in zip(titles, values, strict=True)) or group["runs"][0]
+    told = [f"{title}={value}" for title, value in zip(titles, values, strict=True)]
+    return ", ".join(told) if 0 < len(told) <= TOLD else group["runs"][0]
 
 
 def names(entries: Iterable[Entry], kind: str) -> list[str]:

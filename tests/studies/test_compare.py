@@ -16,7 +16,7 @@ from pinn_cli.records.results import Results
 from pinn_cli.reports import tables as typeset
 from pinn_cli.reports.figures.error_against_time import write_comparison
 from pinn_cli.studies.compare import compare, differences
-from pinn_cli.studies.compare_tables import MEDIANS, blocks, headings, in_full
+from pinn_cli.studies.compare_tables import MEDIANS, blocks, headings, in_full, legend
 from pinn_cli.studies.sweep import Sweep
 from tests.run_files import write_run
 from tests.sweep_files import FOLDER, REASON, set_status, write_sweep
@@ -279,6 +279,12 @@ def test_cells_are_named_by_what_differs_and_have_one_colour_in_every_panel(tmp_
     named = [{line.get_label(): line.get_color() for line in axes.get_lines()} for axes in drawn[0].axes]
     assert list(named[0]) == ["rad", "r3"]
     assert named[0] == named[1]
+
+
+def test_a_legend_names_the_run_where_nothing_or_too_much_differs() -> None:
+    few, many = {"architecture.functions": 8, "seed": 1}, {f"weights.{name}": 1 for name in "abcde"}
+    assert legend({"settings": few, "runs": ["a"]}) == "functions=8, seed=1"
+    assert [legend({"settings": own, "runs": ["hard", "b"]}) for own in ({}, many)] == ["hard", "hard"]
 
 
 def test_a_figure_is_written_and_needs_two_errors(tmp_path: Path) -> None:
