@@ -3,6 +3,7 @@
 import importlib
 import json
 import shlex
+import time
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from pinn_cli.records.results import Results
 from pinn_cli.studies.published.measured import value
 from pinn_cli.studies.published.report import report, result
 from pinn_cli.studies.published.table import Quantity, read_table
+from pinn_cli.training import clock
 from tests.conftest import ROOT
 
 RUN = {
@@ -127,3 +129,21 @@ def test_the_coefficients_of_largest_likelihood_fit_the_measurements_best(monkey
     assert misfit(values["kappa"]) < min(map(misfit, ends))
     assert abs(values["kappa"] - truths["kappa"]) < 4 * errors["kappa"]
     assert misfit(values["kappa"]) < misfit(truths["kappa"])
+
+
+def test_a_clock_of_processor_seconds_does_not_count_what_other_processes_do(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    script = importlib.import_module("processor_time")
+    monkeypatch.setattr(clock, "time", time)  # put back after the test
+
+    def trained(words):
+        own = clock.Clock()
+        own.begin()
+        time.sleep(0.3)
+        seconds.append(own.seconds)
+        return words
+
+    seconds: list[float] = []
+    monkeypatch.setattr(script.cli, "main", trained)
+    assert script.main(["recipe=adam"]) == ["train", "recipe=adam"]
+    assert seconds[0] < 0.1
