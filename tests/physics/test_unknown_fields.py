@@ -168,6 +168,8 @@ def test_where_a_field_cannot_be_trained_it_is_refused():
     words = [*ROD, "strategy=[time_marching]", "strategy.time_marching.windows=2"]
     with pytest.raises(UsageError, match="each window in time would have an own one"):
         preview(assemble(compose(words)))
+    with pytest.raises(UsageError, match="it adds features to the solution alone, and a field is unknown"):
+        preview(assemble(compose([*ROD, "recipe=corrected", "stop.steps=200"])))
 
 
 def test_a_residual_of_unknown_fields_alone_inside_is_a_prior():

@@ -44,6 +44,9 @@ class Correction(Strategy):
 
     def __call__(self, problem: Problem, new_model: NewModel) -> Iterator[Stage]:
         self._check(problem)
+        if problem.unknown_fields:
+            raise ValueError("strategy=correction: it adds features to the solution alone, and a field is unknown; "
+                             "type strategy=[]")  # fmt: skip
         for stage in self.inner(problem, new_model):
             if stage.solution is not None:
                 raise ValueError("strategy=[correction,time_marching]: type strategy=[time_marching,correction]")
@@ -54,9 +57,6 @@ class Correction(Strategy):
 
     def _rounds(self, stage: Stage) -> Iterator[Stage]:
         model: Any = stage.model
-        if stage.problem.unknown_fields:
-            raise ValueError("strategy=correction: it adds features to the solution alone, and a field is unknown; "
-                             "type strategy=[]")  # fmt: skip
         outputs, left = len(stage.problem.fields), 1.0
         for k in range(self.rounds):
             frozen = model.network
