@@ -219,6 +219,7 @@ def training(run: Run, observer: Observer) -> Going[tuple[Stage, Objective, Stop
             observer.after_stage(run, stage, objective)
         run.progress.next_stage()
     run.clock.end()
+    yield  # what is written at the end of one run does not count for others that end at the same step
     return *(trained or (stage, objective)), stop
 
 

@@ -228,7 +228,7 @@ def test_a_dry_run_shows_the_job_script_of_dask_jobqueue(here, capsys, cluster, 
     ("words", "says"),
     [
         (["hydra/launcher=slurm_aray"], "did you mean `slurm_array`?"),
-        (["hydra/launcher=joblib"], "there is no launcher `joblib` here; expected one of basic, dask, "),
+        (["hydra/launcher=joblib"], "there is no launcher `joblib` here; expected one of basic, batched, dask, "),
         (["hydra/launcher=local,basic"], "one value each"),
         (["hydra.launcher=3"], "a sweep expects hydra/launcher=NAME"),
         (["hydra/launcher=basic", "hydra.launcher.jobs=2"], "unknown key `hydra.launcher.jobs`"),
