@@ -78,7 +78,8 @@ def test_exact_returns_one_value_or_a_tuple_by_field():
 )
 def test_a_reference_of_the_wrong_shape_is_refused(value, message):
     domain = Interval(x=(0, 1))
-    problem = SimpleNamespace(coordinates=("x",), fields=("u",), domain=domain, exact=value, observables=dict)
+    problem = SimpleNamespace(coordinates=("x",), fields=("u",), domain=domain, exact=value, observables=dict,
+                              solution_fields=("u",), unknown_fields={})  # fmt: skip
     with pytest.raises(UsageError, match=message):
         reference_of(problem)
 

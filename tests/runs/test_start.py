@@ -36,9 +36,11 @@ def runs() -> list[Path]:
     return sorted(path.parent for path in found if not path.parent.is_symlink())
 
 
+FEW = ["architecture.functions=24", "architecture.instances=2"]
 QUICK = {
     "corrected": ["optimizer.levenberg_marquardt.steps=1", "strategy.correction.features=20"],
-    "hard_constraints": ["architecture.validation=1", "architecture.test=1"],  # each has a reference
+    "hard_constraints": ["architecture.validation=1", "architecture.test=1", *FEW],  # each has a reference
+    "random_functions": ["architecture.functions=40"],
 }
 
 
