@@ -11,6 +11,7 @@ Data files are those that the own modules open, also through a library; Python r
 import builtins
 import errno
 import hashlib
+import linecache
 import os
 import stat
 import sys
@@ -487,8 +488,8 @@ def _watch(event: str, arguments: tuple[Any, ...]) -> None:
         return
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and not _is_own_frame(frame):
-        if _is_import(frame) or frame.f_code is hash_of.__code__:
-            return
+        if _is_import(frame) or frame.f_code is hash_of.__code__ or frame.f_globals is vars(linecache):
+            return  # linecache reads the text of code for a traceback, which is no data
         frame = frame.f_back
     file = Path(os.fsdecode(path)).absolute()
     apart = ".cache" in file.parts or str(file).startswith(_SYSTEM)
