@@ -17,7 +17,7 @@ from pinn_cli.reports.figures.error_estimate import draw_error_estimate
 from pinn_cli.reports.figures.fields import draw_collocation, draw_solution, limits, planes
 from pinn_cli.reports.figures.instances import draw_instances, draw_test_instances
 from pinn_cli.reports.figures.losses import draw_losses
-from pinn_cli.reports.figures.style import colours, style
+from pinn_cli.reports.figures.style import colours, style, symbol
 from pinn_cli.reports.figures.unknown_fields import draw_unknown_fields
 from pinn_cli.reports.figures.unknowns import draw_unknowns
 from tests.conftest import ROOT
@@ -53,7 +53,7 @@ def test_unknown_coefficients_are_drawn_over_the_steps(tmp_path: Path) -> None:
     nu, diffusion = figure.axes
     np.testing.assert_array_equal(nu.lines[0].get_xydata(), [[6000 + k, 0.1 + k] for k in range(5)])
     assert nu.texts[0].get_text() == "4.1"  # the last value, beside the panel
-    assert (nu.get_ylabel(), nu.get_yscale()) == ("nu", "linear")
+    assert (nu.get_ylabel(), nu.get_yscale()) == (r"$\nu$", "linear")
     assert (diffusion.get_ylabel(), diffusion.get_yscale()) == ("$D$", "log")  # over four decades
     assert "unknowns" in [path.stem for path in figures.write(tmp_path / "run", resolution=40)]
 
@@ -102,7 +102,7 @@ def test_instances_of_a_family_are_drawn_side_by_side(tmp_path: Path) -> None:
     assert figure is not None
     panels = [axes for axes in figure.axes if axes.get_title()]
     assert len(panels) == 12
-    assert panels[0].get_title() == "instance 4, beta = 1: u0"
+    assert panels[0].get_title() == r"instance 4, $\beta$ = 1: u0"
     np.testing.assert_allclose(panels[0].lines[0].get_ydata(), np.sin(3 * np.linspace(0, 1, 12)))
     assert panels[3].get_title() == "absolute error (relative $L^2$ 1.0e-02)"
     assert panels[1].collections[0].get_clim() == panels[2].collections[0].get_clim()
@@ -279,3 +279,10 @@ def test_the_estimated_error_is_drawn_beside_the_true_one(tmp_path: Path, coordi
     assert len(shown) == 1 + reference
     assert all(np.allclose(values, shown[0]) for values in shown)
     assert "error_estimate" in [path.stem for path in figures.write(tmp_path / "run", resolution=40)]
+
+
+@pytest.mark.parametrize(
+    ("name", "label"), [("u", "$u$"), ("psi", r"$\psi$"), ("nu", r"$\nu$"), ("flux_x", "flux x"), ("speed", "speed")]
+)
+def test_a_letter_is_a_formula_and_a_word_is_not(name, label):
+    assert symbol(name) == label

@@ -50,8 +50,16 @@ def colours(names: Iterable[str]) -> dict[str, str]:
     return {name: PALETTE[k % len(PALETTE)] for k, name in enumerate(names)}
 
 
+GREEK = (
+    "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "kappa", "lambda", "mu", "nu", "xi", "rho",
+    "sigma", "tau", "phi", "chi", "psi", "omega",
+)  # fmt: skip
+
+
 def symbol(name: str) -> str:
-    """A field or coordinate as a label: a single letter as a formula, a word without underscores."""
+    """A field or coordinate as a label: a single letter, Greek or not, as a formula, a word without underscores."""
+    if name in GREEK:
+        return rf"$\{name}$"
     return f"${name}$" if len(name) == 1 else name.replace("_", " ")
 
 
