@@ -26,7 +26,7 @@ lint: $(VENV)/.installed-test
 
 	$(BIN)/mypy
 
-# Whole training loops beside those of DeepXDE, JAX and plain torch, in an environment of their own: about an hour.
+# Whole training loops beside those of DeepXDE, JAX and plain torch, in an environment of their own. Wide rows take long.
 bench: .venv-bench/.installed
 	.venv-bench/bin/python benchmarks/peers/measure.py
 	.venv-bench/bin/python benchmarks/tables.py

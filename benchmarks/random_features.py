@@ -13,12 +13,13 @@ import sys
 import time
 from statistics import median
 
+from pinn_cli.basics.lockstep import to_the_end
 from pinn_cli.basics.signals import Interruption
 from pinn_cli.configuration.assemble import assemble
 from pinn_cli.configuration.compose import compose
 from pinn_cli.methods.contracts import Stage
 from pinn_cli.physics.references import reference_of
-from pinn_cli.training.loop import Run, train
+from pinn_cli.training.loop import Run, training
 from pinn_cli.training.metrics import Comparison, points_of_comparison
 from pinn_cli.training.objective import Objective
 from pinn_cli.training.stopping import StopRules
@@ -153,7 +154,7 @@ def trained(words: str) -> tuple[int, dict[str, float], float]:
         interruption=Interruption(),
     )
     start = time.process_time()
-    stage, objective, _ = train(run, Silent())
+    stage, objective, _ = to_the_end(training(run, Silent()))
     seconds, reference = time.process_time() - start, reference_of(parts.problem)
     assert reference is not None
     whole = run.whole(stage, objective)[0]

@@ -19,8 +19,8 @@ from pinn_cli.configuration.compose import read
 from pinn_cli.configuration.sources import Sources
 from pinn_cli.physics.domains.box import Box
 from pinn_cli.physics.formulas import CONSTANTS, FUNCTIONS
-from pinn_cli.physics.library import Library
 from pinn_cli.physics.problem import Problem
+from pinn_cli.physics.term_library import Library
 from pinn_cli.runs.job import surroundings
 from pinn_cli.runs.problem_files import ProblemFiles, write_new
 from pinn_cli.training.discovery import Discovered, Discovery, Equation

@@ -32,8 +32,8 @@ from torch import Tensor
 
 from pinn_cli.basics.errors import TrainingError, UsageError
 from pinn_cli.methods.contracts import Batch, Optimizer, Sampler
-from pinn_cli.physics.library import EQUATION, Candidates, Library
 from pinn_cli.physics.problem import Problem
+from pinn_cli.physics.term_library import EQUATION, Candidates, Library
 from pinn_cli.training.objective import Objective
 from pinn_cli.training.residuals import Engine
 from pinn_cli.training.sparse_regression import (

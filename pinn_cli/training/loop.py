@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from pinn_cli.basics.errors import TrainingError
-from pinn_cli.basics.lockstep import Going, to_the_end
+from pinn_cli.basics.lockstep import Going
 from pinn_cli.basics.signals import Interrupted, Interruption
 from pinn_cli.basics.text import duration
 from pinn_cli.methods.contracts import Batch, NewModel, Report, Stage, Strategy, Weighting
@@ -174,16 +174,12 @@ class Run:
         return objective
 
 
-def train(run: Run, observer: Observer) -> tuple[Stage, Objective, Stop]:
+def training(run: Run, observer: Observer) -> Going[tuple[Stage, Objective, Stop]]:
     """Train every stage of the strategy; return the last one, its objective, and why the run ended.
 
-    Raises TrainingError for a loss that is not finite.
+    `step` says where the parts of this end; the first one ends where the run has been set up. Raises TrainingError for
+    a loss that is not finite.
     """
-    return to_the_end(training(run, observer))
-
-
-def training(run: Run, observer: Observer) -> Going[tuple[Stage, Objective, Stop]]:
-    """The same in parts, of which `step` says where they end; the first one ends where the run has been set up."""
     yield
     stop = Stop("nothing to train", ends_run=True)
     trained: tuple[Stage, Objective] | None = None

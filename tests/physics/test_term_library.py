@@ -5,8 +5,8 @@ import torch
 
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.physics.data_set import data_set
-from pinn_cli.physics.library import Candidates, Library, Term
 from pinn_cli.physics.problem import given
+from pinn_cli.physics.term_library import Candidates, Library, Term
 from pinn_cli.problems.burgers import Burgers
 from pinn_cli.problems.helmholtz import Helmholtz
 
