@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pinn_cli.derivatives.fused_layers import dense_layers
 from pinn_cli.methods.architectures.layers import activation as named
 from pinn_cli.methods.architectures.layers import per_input, stack
 
@@ -45,10 +46,7 @@ class Fourier(nn.Module):
         """The fields (N, outputs) at the points X (N, inputs)."""
         Z = self.unit * functional.linear(X, self.frequencies)
         H = torch.cat([torch.cos(Z), torch.sin(Z), *[X] * self.keep_inputs], -1)
-        *hidden, output = self.layers
-        for layer in hidden:
-            H = self.activation(layer(H))
-        return output(H)
+        return dense_layers(H, self.layers, self.activation)
 
 
 def _every_mode(modes: Sequence[int], inputs: int) -> Tensor:

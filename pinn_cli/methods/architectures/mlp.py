@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from pinn_cli.derivatives.fused_layers import dense_layers
 from pinn_cli.methods.architectures.layers import activation as named
 from pinn_cli.methods.architectures.layers import stack
 
@@ -25,7 +26,4 @@ class MLP(nn.Module):
 
     def forward(self, X: Tensor) -> Tensor:
         """The fields (N, outputs) at the points X (N, inputs)."""
-        *hidden, output = self.layers
-        for layer in hidden:
-            X = self.activation(layer(X))
-        return output(X)
+        return dense_layers(X, self.layers, self.activation)

@@ -2,7 +2,8 @@
 
 import inspect
 import math
-from collections.abc import Callable
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from difflib import get_close_matches
 from typing import Any
@@ -20,17 +21,46 @@ OTHER_WAYS = {"foreach", "capturable", "differentiable"}  # to take the step; to
 UNFIT = ("Optimizer", "LBFGS", "SparseAdam", "Muon")
 
 
-class TorchOptimizer(Optimizer):
-    """theta <- theta - rate(n) d(grad loss), the direction d by a class `kind` in torch's interface and its `options`.
+class GradientSteps(Optimizer):
+    """Many small steps, each from one loss and one gradient, with `rate(n) = lr * schedule(n)`.
 
-    `rate(n) = lr * schedule(n)`. A step computes one loss and one gradient. The report has the loss before the step,
-    and the rate. All that `kind` keeps must be in its `state_dict`. Raises ValueError for an `lr` that is not above 0.
+    The report has the loss before the step, and the rate. Raises ValueError for an `lr` that is not above 0.
     """
 
     endless = True
     by_one_gradient = True
     remedy = "a smaller learning rate, e.g. optimizer.{phase}.lr=1e-4"
     cadence = 100  # a row of the history costs about as much as a step
+
+    def __init__(self, lr: float, schedule: Schedule | None) -> None:
+        if not 0 < lr < math.inf:
+            raise ValueError(f"lr={lr:g}: expected a learning rate above 0, e.g. lr=1e-3")
+        self.lr, self.schedule = lr, deepcopy(schedule or Constant())
+        self.steps = 0
+
+    def step(self, objective: Objective) -> Report:
+        """One step at the points and weights of the objective."""
+        self.begin(objective)
+        share = self.schedule(self.steps)
+        loss = self.move(objective, share)
+        self.schedule.observe(loss)
+        self.steps += 1
+        return Report({"loss/total": loss, "learning_rate": self.lr * share})
+
+    @abstractmethod
+    def begin(self, objective: Objective) -> None:
+        """Take over the parameters of an objective: begin anew, or from a loaded state, if they are not the same."""
+
+    @abstractmethod
+    def move(self, objective: Objective, share: float) -> Tensor:
+        """Move the parameters, with this share of every rate; the loss at which the gradient was taken."""
+
+
+class TorchOptimizer(GradientSteps):
+    """theta <- theta - rate(n) d(grad loss), the direction d by a class `kind` in torch's interface and its `options`.
+
+    All that `kind` keeps must be in its `state_dict`.
+    """
 
     def __init__(
         self,
@@ -39,13 +69,10 @@ class TorchOptimizer(Optimizer):
         schedule: Schedule | None = None,
         **options: Any,
     ) -> None:
-        if not 0 < lr < math.inf:
-            raise ValueError(f"lr={lr:g}: expected a learning rate above 0, e.g. lr=1e-3")
-        self.lr, self.schedule, self.options = lr, deepcopy(schedule or Constant()), options
-        self.kind = kind
+        super().__init__(lr, schedule)
+        self.kind, self.options = kind, options
         self._make([nn.Parameter(torch.zeros(1, device="cpu"))])  # raises for misspelt options before the run starts
         self.inner: torch.optim.Optimizer | None = None
-        self.steps = 0
         self.start = self._state()
         self.waiting: dict[str, Any] | None = None  # a loaded state, until the first step brings the parameters
 
@@ -53,17 +80,14 @@ class TorchOptimizer(Optimizer):
         """Bytes of a step besides the loss and its gradient: the moments that most kinds keep, and a step."""
         return 4.0 * parameters * itemsize
 
-    def step(self, objective: Objective) -> Report:
-        """One step at the points and weights of the objective."""
-        inner = self._bound(objective)
-        share = self.schedule(self.steps)
-        rate = self.lr * share
-        for group in inner.param_groups:
+    def begin(self, objective: Objective) -> None:
+        self.inner = self._bound(objective)
+
+    def move(self, objective: Objective, share: float) -> Tensor:
+        assert self.inner is not None
+        for group in self.inner.param_groups:
             group["lr"] = group.get("own", self.lr) * share
-        loss = self._move(objective, inner, rate)
-        self.schedule.observe(loss)
-        self.steps += 1
-        return Report({"loss/total": loss, "learning_rate": rate})
+        return self._move(objective, self.inner, self.lr * share)
 
     def _move(self, objective: Objective, inner: torch.optim.Optimizer, rate: float) -> Tensor:
         """Move the parameters; the loss at which the gradient was taken."""
@@ -94,7 +118,7 @@ class TorchOptimizer(Optimizer):
         """The torch optimizer of its parameters; a new one if the parameters are not those of the step before."""
         groups = _groups(objective)
         parameters = [p for group in groups for p in group["params"]]
-        if self.inner is None or not _same([p for g in self.inner.param_groups for p in g["params"]], parameters):
+        if self.inner is None or not same([p for g in self.inner.param_groups for p in g["params"]], parameters):
             inner = self._make(groups if len(groups) > 1 else parameters)
             self._restore(self.waiting or self.start, inner)
             self.waiting = None
@@ -128,13 +152,19 @@ class FirstOrder(TorchOptimizer):
             raise UsageError(f"torch.optim.{self.name}: {error}; it takes {takes}") from None
 
 
-def _groups(objective: Objective) -> list[dict[str, Any]]:
-    """The parameters as groups of torch: those with the rate of the run, then each unknown with a rate of its own."""
+def own_rates(objective: Objective) -> dict[int, float]:
+    """The rates of unknowns that have one of their own, by the id of the parameter."""
     model = getattr(objective, "model", None)  # a plain function of its parameters has none
     bounds, free = getattr(model, "bounds", {}), dict(getattr(model, "unknowns", {}))
     own = {id(free[name]): unknown.lr for name, unknown in bounds.items() if unknown.lr is not None}
     for network in dict(getattr(model, "unknown_fields", {})).values():
         own |= {id(p): network.field.lr for p in network.parameters() if network.field.lr is not None}
+    return own
+
+
+def _groups(objective: Objective) -> list[dict[str, Any]]:
+    """The parameters as groups of torch: those with the rate of the run, then each unknown with a rate of its own."""
+    own = own_rates(objective)
     usual = [p for p in objective.parameters if id(p) not in own]
     return [{"params": usual}, *({"params": [p], "own": own[id(p)]} for p in objective.parameters if id(p) in own)]
 
@@ -164,5 +194,6 @@ def _class(name: str) -> Any:
     return getattr(torch.optim, name)
 
 
-def _same(one: list[Tensor], other: list[nn.Parameter]) -> bool:
+def same(one: Sequence[Tensor], other: Sequence[Tensor]) -> bool:
+    """Whether two lists have the same tensors, not only equal ones."""
     return len(one) == len(other) and all(a is b for a, b in zip(one, other, strict=True))

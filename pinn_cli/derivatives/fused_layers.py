@@ -1,0 +1,162 @@
+"""Dense layers with tanh between as one operation of a compiled step in float32 on the CPU.
+
+Layer by layer, the compiler of torch calls a library for each product, and streams go to memory and back in between.
+Here one function in C++ takes tiles of points through all layers and back (`fused_layers.cpp`). It has the numbers of
+the rules for jets up to rounding, with the tanh of `rational_tanh.py`.
+
+    S = streams   N = points   D = inputs   F = outputs   P = parameters of the layers
+"""
+
+import ctypes
+from ast import literal_eval
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, library, nn
+
+from pinn_cli.derivatives.fused_source import kept_size, source_for
+from pinn_cli.derivatives.jet import Jet
+
+WIDEST = 128  # features of a layer for which this is faster than large products
+TOLD: list[Callable] = []  # functions that the tracer of torch knows
+OPERATIONS = library.Library("pinn", "FRAGMENT")
+OPERATIONS.define("layers(Tensor inputs, Tensor theta, str plan) -> (Tensor, Tensor)")
+OPERATIONS.define(
+    "layers_backward(Tensor g, Tensor inputs, Tensor theta, Tensor saved, str plan, bool of_inputs) -> (Tensor, Tensor)"
+)
+
+
+def dense_layers(X: Any, layers: Iterable[Any], activation: Callable[[Any], Any]) -> Any:
+    """Linear layers with an activation between, of points or a jet X (N, D) -> (N, F)."""
+    layers = list(layers)
+    if isinstance(X, Jet) and _can_be_one(X, layers, activation):
+        theta = torch.cat([p.reshape(-1) for layer in layers for p in (layer.weight, layer.bias)])
+        out = _in_graph(_all_full(X), theta, _plan_of(X, layers))
+        return Jet([s.t() for s in out.unbind()], X.algebra)
+    *hidden, output = layers
+    for layer in hidden:
+        X = activation(layer(X))
+    return output(X)
+
+
+def tell_the_tracer() -> None:
+    """Let graphs that are compiled from now on have the operation. It loads the compiler, which takes a second."""
+    TOLD[:] = torch.compiler.allow_in_graph(_in_graph), torch.compiler.assume_constant_result(_works)
+
+
+def _can_be_one(X: Jet, layers: Sequence[Any], activation: Callable[[Any], Any]) -> bool:
+    """Whether this is a graph in which the layers can be one operation."""
+    if not (TOLD and torch.compiler.is_dynamo_compiling()):
+        return False
+    if X.tape is not None or X.ndim != 2 or activation is not torch.tanh:
+        return False
+    weights = [layer.weight for layer in layers if isinstance(layer, nn.Linear) and layer.bias is not None]
+    return (
+        1 < len(layers) == len(weights)
+        and all(t.dtype == torch.float32 and t.device.type == "cpu" for t in [X.value, *weights])
+        and max(max(w.shape) for w in weights) <= WIDEST
+        and _works(_plan_of(X, layers))
+    )
+
+
+def _all_full(X: Jet) -> Tensor:
+    """The streams side by side, (S, D, N)."""
+    zero = torch.zeros_like(X.value)
+    return torch.stack([(zero if s is None else s.expand(X.value.shape)).t() for s in X.streams])
+
+
+def _plan_of(X: Jet, layers: Sequence[Any]) -> str:
+    """All that the source depends on, as text that a graph can have as an argument: sizes of layers, and streams."""
+    return repr(([X.shape[1], *(len(layer.weight) for layer in layers)], X.algebra.compositions))
+
+
+class FusedLayers(torch.autograd.Function):
+    """inputs (S, D, N), theta (P,) -> outputs (S, F, N), and what the way back needs."""
+
+    @staticmethod
+    def forward(inputs: Tensor, theta: Tensor, plan: str) -> tuple[Tensor, Tensor]:
+        return torch.ops.pinn.layers(inputs, theta, plan)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, str], output: tuple[Tensor, Tensor]) -> None:
+        X, theta, ctx.plan = inputs
+        ctx.save_for_backward(X, theta, output[1])
+        ctx.mark_non_differentiable(output[1])
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor, _: Any) -> tuple[Tensor | None, Tensor, None]:
+        of_inputs = ctx.needs_input_grad[0]
+        gradient, back = torch.ops.pinn.layers_backward(g, *ctx.saved_tensors, ctx.plan, of_inputs)
+        return back if of_inputs else None, gradient, None
+
+
+def _in_graph(inputs: Tensor, theta: Tensor, plan: str) -> Tensor:
+    """The same as one node of the graph: torch's tracer does not know functions with derivatives of their own here."""
+    return FusedLayers.apply(inputs, theta, plan)[0]
+
+
+class Kernel:
+    """The functions of a plan, compiled or from the files that are kept."""
+
+    def __init__(self, plan: str) -> None:
+        from torch._inductor.codecache import CppCodeCache  # with the compiler, which takes a second to load
+
+        self.sizes, compositions = literal_eval(plan)
+        compiled = CppCodeCache.load(source_for(self.sizes, compositions), extra_flags=("-ffp-contract=fast",))
+        pointer, number = ctypes.c_void_p, ctypes.c_long
+        self.forward, self.backward = compiled.forward, compiled.backward
+        self.forward.argtypes, self.forward.restype = [*[pointer] * 4, *[number] * 2], None
+        self.backward.argtypes, self.backward.restype = [*[pointer] * 6, *[number] * 2], None
+
+
+_kernel = cache(Kernel)
+
+
+def _works(plan: str) -> bool:
+    """Whether the compiler of this machine takes the source."""
+    try:
+        _kernel(plan)
+    except Exception:  # the compiler, its driver and the loader each have errors of their own
+        return False
+    return True
+
+
+@library.impl(OPERATIONS, "layers", "CPU")
+def _forward(inputs: Tensor, theta: Tensor, plan: str) -> tuple[Tensor, Tensor]:
+    inputs, theta = inputs.contiguous(), theta.contiguous()
+    out, saved = _results(inputs, theta, plan)
+    _kernel(plan).forward(
+        theta.data_ptr(), inputs.data_ptr(), out.data_ptr(), saved.data_ptr(), inputs.shape[2], torch.get_num_threads()
+    )
+    return out, saved
+
+
+@library.impl(OPERATIONS, "layers_backward", "CPU")
+def _backward(
+    g: Tensor, inputs: Tensor, theta: Tensor, saved: Tensor, plan: str, of_inputs: bool
+) -> tuple[Tensor, Tensor]:
+    g, inputs, theta, threads = g.contiguous(), inputs.contiguous(), theta.contiguous(), torch.get_num_threads()
+    gradient, back = theta.new_empty(threads, len(theta)), torch.empty_like(inputs) if of_inputs else theta.new_empty(0)
+    _kernel(plan).backward(
+        theta.data_ptr(), g.data_ptr(), inputs.data_ptr(), saved.data_ptr(), gradient.data_ptr(),
+        back.data_ptr() if of_inputs else None, inputs.shape[2], threads,
+    )  # fmt: skip
+    return gradient[0] if threads == 1 else gradient.sum(0), back
+
+
+@library.register_fake("pinn::layers", lib=OPERATIONS)
+def _results(inputs: Tensor, theta: Tensor, plan: str) -> tuple[Tensor, Tensor]:
+    """The outputs (S, F, N); what enters and leaves tanh."""
+    S, _, N = inputs.shape
+    _, *hidden, F = _kernel(plan).sizes
+    return inputs.new_empty(S, F, N), inputs.new_empty(kept_size(S, N, sum(hidden)))
+
+
+@library.register_fake("pinn::layers_backward", lib=OPERATIONS)
+def _gradients(
+    g: Tensor, inputs: Tensor, theta: Tensor, saved: Tensor, plan: str, of_inputs: bool
+) -> tuple[Tensor, Tensor]:
+    """The gradient of the parameters (P,), and of the inputs where it is wanted."""
+    return torch.empty_like(theta), torch.empty_like(inputs) if of_inputs else theta.new_empty(0)

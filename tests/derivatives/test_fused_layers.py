@@ -1,0 +1,119 @@
+"""Dense layers as one operation: the numbers of the layers one by one, for any streams, sizes and numbers of points."""
+
+import pytest
+import torch
+from torch._dynamo.backends.common import aot_autograd
+from torch._functorch.aot_autograd import make_boxed_func
+from torch.func import functional_call, grad_and_value
+
+from pinn_cli.derivatives import Jet, Lap, Taylor, fused_layers
+from pinn_cli.derivatives.fused_layers import FusedLayers
+from pinn_cli.methods.architectures.layers import dense
+from pinn_cli.methods.architectures.mlp import MLP
+
+pytestmark = pytest.mark.skipif(
+    not fused_layers._works(repr(([1, 1, 1], [[]]))), reason="there is no compiler for the source on this machine"
+)
+LAPLACIAN, HELMHOLTZ = Lap((0, 1), 2), [(0, 0), Lap((0, 1), 2)]
+
+
+def relative(a, b):
+    return ((a.double() - b.double()).norm() / b.double().norm()).item()
+
+
+def one_by_one(engine, layers, streams, points):
+    """The streams (S, F, N) of the layers by the rules for jets, from those of the inputs (S, D, N)."""
+    jet = Jet([s.t() for s in streams], engine.algebra)
+    for layer in layers[:-1]:
+        jet = torch.tanh(layer(jet))
+    return torch.stack([torch.zeros(points, len(layers[-1].weight)).double() if s is None else s
+                        for s in layers[-1](jet).streams]).transpose(1, 2)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("wanted", "sizes", "counts"),
+    [
+        ([(0, 0)], [2, 6, 3], (1, 16, 1100)),
+        (HELMHOLTZ, [2, 7, 12, 1], (5, 130, 300)),
+        ([(3, 1), (0, 4), LAPLACIAN], [2, 5, 4, 2], (1, 40)),
+    ],
+    ids=["the value", "a Laplacian", "order four"],
+)
+def test_outputs_and_gradients_are_those_of_the_layers_one_by_one(wanted, sizes, counts):
+    torch.manual_seed(0)
+    engine, layers = Taylor(wanted), dense(sizes, "torch_default").double()
+    S, theta = engine.streams, torch.cat([p.detach().flatten() for p in layers.parameters()])
+    for N in counts:
+        X, g = torch.randn(S, sizes[0], N), torch.randn(S, sizes[-1], N)
+        exact_X = X.double().requires_grad_()
+        exact = one_by_one(engine, layers, exact_X, N)
+        slopes = torch.autograd.grad((exact * g).sum(), [exact_X, *layers.parameters()])
+        of = [X.requires_grad_(), theta.float().requires_grad_()]
+        out, _ = FusedLayers.apply(*of, repr((sizes, engine.algebra.compositions)))
+        found = torch.autograd.grad((out * g).sum(), of)
+        assert relative(out, exact) < 2e-6
+        assert relative(found[0], slopes[0]) < 5e-6
+        assert relative(found[1], torch.cat([s.flatten() for s in slopes[1:]])) < 5e-6
+
+
+def test_several_threads_share_the_tiles():
+    torch.manual_seed(0)
+    plan = repr(([2, 7, 12, 1], Taylor(HELMHOLTZ).algebra.compositions))
+    theta, X, g = torch.randn(130).requires_grad_(), torch.randn(4, 2, 1000), torch.randn(4, 1, 1000)
+    before, results = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 2):
+            torch.set_num_threads(threads)
+            out, _ = FusedLayers.apply(X, theta, plan)
+            results.append((out.detach(), *torch.autograd.grad((out * g).sum(), theta)))
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(results[0][0], results[1][0])
+    assert relative(results[1][1], results[0][1]) < 1e-5
+    assert torch.equal(results[1][1], results[2][1]), "the same threads, the same bits"
+
+
+def mean_square(network):
+    """theta, X -> the mean square of u + lap u, with its gradient by parameter."""
+    engine = Taylor(HELMHOLTZ)
+
+    def loss(theta, X):
+        values = engine(lambda at: functional_call(network, theta, (at,)), X)
+        return sum(values.values()).square().mean()
+
+    return grad_and_value(loss)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "options", "counts", "fused"),
+    [
+        (torch.float32, {}, (20, 33, 700), True),
+        (torch.float64, {}, (20,), False),
+        (torch.float32, {"activation": "sin"}, (20,), False),
+        (torch.float32, {"width": fused_layers.WIDEST + 1}, (20,), False),
+    ],
+    ids=["float32", "float64", "sine", "wide"],
+)
+def test_a_compiled_graph_has_the_operation_where_it_can_and_serves_any_number_of_points(dtype, options, counts, fused):
+    graphs = []
+    fused_layers.tell_the_tracer()
+
+    def backend(graph, inputs):
+        graphs.append({str(node.target) for node in graph.graph.nodes})
+        return make_boxed_func(graph.forward)
+
+    torch.manual_seed(0)
+    network = MLP(2, 1, **{"width": 12, "depth": 2} | options).to(dtype)
+    theta, function = {name: p.detach() for name, p in network.named_parameters()}, mean_square(network)
+    compiled = torch.compile(function, fullgraph=True, backend=aot_autograd(fw_compiler=backend))
+    for N in counts:
+        X = torch.rand(N, 2, dtype=dtype)
+        torch._dynamo.maybe_mark_dynamic(X, 0)
+        torch.testing.assert_close(compiled(theta, X), function(theta, X), rtol=1e-4, atol=1e-5)
+    (targets,) = graphs
+    assert ("pinn.layers.default" in targets) == ("pinn.layers_backward.default" in targets) == fused
+
+
+def test_a_source_that_the_compiler_refuses_leaves_the_layers_one_by_one(monkeypatch):
+    monkeypatch.setattr(fused_layers, "_kernel", lambda plan: fused_layers.Kernel("([1, 1], [[], 'no plan'])"))
+    assert fused_layers._works(repr(([2, 3, 1], [[]]))) is False

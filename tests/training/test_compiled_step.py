@@ -1,0 +1,285 @@
+"""A compiled step has the numbers of an eager one, whatever changes from one call to the next.
+
+The compiler in these tests is `aot_eager`: all of torch but the translation to C++, which takes most of the time.
+"""
+
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+
+import pytest
+import torch
+
+from pinn_cli import cli
+from pinn_cli.basics.errors import FINISHED
+from pinn_cli.derivatives.engines import Taylor
+from pinn_cli.methods.architectures.mlp import MLP
+from pinn_cli.methods.optimizers.adam import Adam
+from pinn_cli.methods.optimizers.schedules import Exponential
+from pinn_cli.physics.domains import Interval
+from pinn_cli.physics.problem import Problem, on
+from pinn_cli.physics.unknowns import Unknown
+from pinn_cli.records.results import Results
+from pinn_cli.training import compilation
+from pinn_cli.training.compiled_step import layout_of
+from pinn_cli.training.model import Features, Model
+from pinn_cli.training.objective import Objective
+from tests.conftest import SMALL
+
+
+@pytest.fixture(autouse=True)
+def made(monkeypatch):
+    """The functions that were compiled: whether torch checks each before its calls."""
+    compiled, inner = [], torch.compile
+
+    def counted(function, **options):
+        compiled.append("guard_filter_fn" not in options["options"])
+        return inner(function, **options, backend="aot_eager")
+
+    monkeypatch.setattr(torch, "compile", counted)
+    return compiled
+
+
+@dataclass
+class Decay(Problem):
+    """u_x = -k u, u(0) = 1, u(1) = 0.5, with an unknown k and one equation more; a graph is traced within a second."""
+
+    coordinates = ("x",)
+    fields = ("u",)
+    unknowns: dict = field(default_factory=lambda: {"k": 0.5})
+
+    def __post_init__(self):
+        self.domain = Interval(x=(0, 1))
+
+    @on("interior")
+    def pde(self, u, u_x, k):
+        return u_x + k * u
+
+    @on("interior")
+    def bounded(self, u):
+        return 0.1 * u**3
+
+    @on("x=0")
+    def start(self, u):
+        return u - 1
+
+    @on("x=1")
+    def end(self, u):
+        return u - 0.5
+
+
+def objective_of(compiled, weighting=lambda batch, residuals: {}):
+    torch.manual_seed(0)
+    problem = Decay()
+    model = Model(Features(problem.domain), MLP(inputs=1, outputs=1, width=5, depth=1), problem.unknowns).double()
+    objective = Objective(problem, model, Taylor, weighting, {"start": 10.0})
+    objective.at.compiling = nullcontext if compiled else None
+    points = {r: problem.domain.sample(r, torch.rand(n, 1, dtype=torch.float64)) for r, n in
+              {"interior": 7, "x=0": 4, "x=1": 4}.items()}  # fmt: skip
+    objective.begin({c.name: points[c.region] for c in problem.constraints()})
+    return objective
+
+
+def by_hand(batch, residuals):
+    """Weights of both kinds: a number, and one per point."""
+    return {"pde": torch.linspace(1, 3, len(residuals["pde"]), dtype=torch.float64), "end": 7.0}
+
+
+def both(weighting=lambda batch, residuals: {}):
+    """An eager objective and a compiled one, with the rule of Adam, and two optimizers."""
+    pair = [objective_of(on, weighting) for on in (False, True)]
+    optimizers = [Adam(1e-2, Exponential(0.5, 2)) for _ in pair]
+    for objective, optimizer in zip(pair, optimizers, strict=True):
+        objective.at.rule = optimizer.rule(objective)
+    return pair, optimizers
+
+
+def assert_same_steps(pair, optimizers, count=2):
+    for _ in range(count):
+        losses = [o.step(objective).values["loss/total"] for o, objective in zip(optimizers, pair, strict=True)]
+        torch.testing.assert_close(*losses, rtol=1e-10, atol=1e-12)
+        torch.testing.assert_close(*(o.flat(o.parameters).detach() for o in pair), rtol=1e-9, atol=1e-11)
+        torch.testing.assert_close(*(o.moments for o in optimizers), rtol=1e-8, atol=1e-10)
+        torch.testing.assert_close(*(o.losses() for o in pair), rtol=1e-10, atol=1e-12)
+        for objective in pair:
+            objective.begin(objective.batch)
+
+
+def test_steps_of_adam_in_one_graph_are_those_of_adam(made):
+    pair, optimizers = both(by_hand)
+    versions = [p._version for p in pair[1].parameters]
+    assert_same_steps(pair, optimizers, 5)
+    assert all(p._version > v for p, v in zip(pair[1].parameters, versions, strict=True)), "kept values rely on it"
+    assert made == [False]
+
+
+def test_gradients_of_terms_from_the_graph_of_adam_move_nothing(made):
+    pair, optimizers = both()
+    assert_same_steps(pair, optimizers)
+    theta, moments = pair[1].flat(pair[1].parameters).detach(), [m.clone() for m in optimizers[1].moments]
+    one, other = (o.gradients() for o in pair)
+    torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-10)
+    assert torch.equal(pair[1].flat(pair[1].parameters).detach(), theta)
+    assert all(map(torch.equal, optimizers[1].moments, moments))
+    assert_same_steps(pair, optimizers)
+    assert made == [False]
+
+
+def test_another_number_of_points_has_a_graph_for_any_number(made):
+    """Numbers of points that grow and shrink again, with weights that are numbers or one per point."""
+    pair, optimizers = both(by_hand)
+    domain, first = pair[0].problem.domain, dict(pair[0].batch)
+    for n in (9, 7, 12, 30, 7):
+        X = domain.sample("interior", torch.rand(n, 1, dtype=torch.float64))
+        interior = {"pde": X, "bounded": X}
+        for objective in pair:
+            objective.begin({name: interior.get(name, at) for name, at in first.items()})
+        assert_same_steps(pair, optimizers, 1)
+    assert made == [False, True]
+
+
+def test_points_that_are_one_tensor_at_first_and_two_later(made):
+    """torch makes one argument of two that are the same tensor, and would then read the first for both."""
+    pair, optimizers = both()
+    first = dict(pair[0].batch)
+    for at in (first["end"], first["end"] - 0.2, first["end"]):
+        for objective in pair:
+            objective.begin(first | {"start": at})
+        assert_same_steps(pair, optimizers, 1)
+    assert len(made) == 2
+
+
+@pytest.mark.slow
+def test_points_in_another_order_in_memory_or_precision(made):
+    pair, optimizers = both()
+    first = dict(pair[0].batch)
+    for change in (lambda X: X.repeat(1, 2)[:, :1], lambda X: X.float(), lambda X: X):
+        X = change(first["pde"])
+        for objective in pair:
+            objective.begin(first | {"pde": X, "bounded": X})
+        assert_same_steps(pair, optimizers, 1)
+    assert len(made) == 3
+
+
+def test_weights_from_a_number_to_one_per_point_and_back(made):
+    weights = iter([7.0, torch.linspace(1, 2, 4, dtype=torch.float64), 7.0, 9.0])
+    pair, optimizers = both()
+    for _ in range(4):
+        now = next(weights)
+        for objective in pair:
+            objective.weighting = lambda batch, residuals, now=now: {"end": now}
+        assert_same_steps(pair, optimizers, 1)
+    assert made == [False, False]
+
+
+def test_parameters_and_buffers_are_read_at_each_call(made):
+    """A resume, a line search, or features that move."""
+    pair, optimizers = both()
+    assert_same_steps(pair, optimizers)
+    for objective in pair:
+        objective.place(torch.linspace(-0.3, 0.3, objective.columns[-1].stop, dtype=torch.float64))
+        objective.model.features.scale.mul_(1.5)
+        objective.model.features.shift = objective.model.features.shift + 0.1
+    assert_same_steps(pair, optimizers)
+    assert len(made) == 1
+
+
+def test_a_step_without_a_gradient_mode_is_the_same(made):
+    pair, optimizers = both()
+    with torch.no_grad():
+        optimizers[1].step(pair[1])
+    optimizers[0].step(pair[0])
+    for objective in pair:
+        objective.begin(objective.batch)
+    assert_same_steps(pair, optimizers)
+
+
+@pytest.mark.slow
+def test_unknowns_with_a_rate_of_their_own(made):
+    pair = [objective_of(on) for on in (False, True)]
+    optimizers = [Adam(1e-2) for _ in pair]
+    for objective, optimizer in zip(pair, optimizers, strict=True):
+        objective.model.bounds = {"k": Unknown(start=0.5, lr=0.3)}
+        objective.at.rule = optimizer.rule(objective)
+    before = [p.detach().clone() for p in pair[1].parameters]
+    assert_same_steps(pair, optimizers, 1)
+    moved = {
+        n: (p.detach() - q).abs().max()
+        for n, p, q in zip(pair[1].names, pair[1].parameters, before, strict=True)
+    }
+    assert {n: round(float(d), 4) for n, d in moved.items()} == {n: 0.3 if "unknowns" in n else 0.01 for n in moved}
+    assert_same_steps(pair, optimizers)
+
+
+def test_another_rule_than_that_of_the_graph_moves_by_its_gradient(made):
+    pair, optimizers = both()
+    optimizers[1].betas = optimizers[0].betas = (0.5, 0.6)
+    assert_same_steps(pair, optimizers)
+
+
+@pytest.mark.slow
+def test_equal_rules_share_a_graph_and_others_do_not(made):
+    pair, _ = both()
+    for betas, graphs in (((0.9, 0.999), 1), ((0.9, 0.999), 1), ((0.8, 0.999), 2)):
+        optimizers = [Adam(1e-2, betas=betas) for _ in pair]
+        pair[1].at.rule = optimizers[1].rule(pair[1])
+        assert_same_steps(pair, optimizers)
+        assert len(made) == graphs
+
+
+def test_residuals_do_not_serve_a_model_whose_parts_have_changed():
+    at = objective_of(True).at
+    assert at.serves(at.problem, at.model, True)
+    next(p for n, p in at.model.named_parameters()).requires_grad_(False)
+    assert not at.serves(at.problem, at.model, True)
+    assert not at.serves(at.problem, at.model, False)
+    at = objective_of(True).at
+    at.model.network = objective_of(False).model.network
+    assert not at.serves(at.problem, at.model, True)
+
+
+def test_a_layout_tells_what_a_graph_was_compiled_for():
+    X = torch.zeros(4, 2)
+    same = layout_of([X, X])
+    assert same == layout_of([Y := torch.ones(4, 2), Y])
+    for other in ([X, X.clone()], [X[:3]] * 2, [X.double()] * 2, [X.T.contiguous().T] * 2):
+        assert layout_of(other) != same
+
+
+WORDS = [*SMALL, "architecture.depth=1", "recipe=adam", "dtype=float64", "compile=on", "threads=1", "record.every=1"]
+CHANGES = {
+    "growing": ["sampler=[uniform,rar]", "sampler.rar.every=2", "sampler.rar.pool=64"],
+    "weights": ["weighting=[lr_annealing]", "weighting.lr_annealing.every=2"],
+    "causal": ["weighting=[causal,grad_norm]"],
+    "curriculum": ["strategy=continuation", "strategy.continuation.coefficient=c", "strategy.continuation.steps=3",
+                   "strategy.continuation.through=[0.5]"],
+    "windows": ["strategy=time_marching", "strategy.time_marching.windows=2"],
+    "phases": ["optimizer=[adam,first_order,adamw]", "optimizer.adam.steps=2", "optimizer.first_order.steps=2"],
+    "restarts": ["strategy=restarts", "strategy.restarts.patience=1", "strategy.restarts.absolute=100"],
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_compiled_run_has_the_rows_of_an_eager_one(change, here, monkeypatch):
+    monkeypatch.setattr(compilation, "_failure", lambda: None)
+    for setting in ("on", "off"):
+        words = [*WORDS, *CHANGES[change], f"compile={setting}", "stop.steps=8", f"folder={setting}"]
+        assert cli.main(["train", *words]) == FINISHED
+    compiled, eager = (Results(here / s / "results.h5").read_history() for s in ("on", "off"))
+    assert compiled.keys() == eager.keys()
+    for name in eager.keys() - {"time"}:
+        torch.testing.assert_close(torch.tensor(compiled[name]), torch.tensor(eager[name]), rtol=1e-6, atol=1e-9,
+                                   equal_nan=True)  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_compiled_run_that_is_resumed_has_the_same_bits(here, monkeypatch):
+    """Between two looks of a weighting at the gradients of the terms, which come from the graph of Adam."""
+    monkeypatch.setattr(compilation, "_failure", lambda: None)
+    words = [*WORDS, *CHANGES["weights"]]
+    assert cli.main(["train", *words, "stop.steps=6", "folder=whole"]) == FINISHED
+    assert cli.main(["train", *words, "stop.steps=3", "folder=parts"]) == FINISHED
+    assert cli.main(["resume", "parts", "stop.steps=6"]) == FINISHED
+    whole, parts = (Results(here / s / "results.h5").read_history() for s in ("whole", "parts"))
+    for name in whole.keys() - {"time"}:
+        assert torch.equal(torch.tensor(whole[name]), torch.tensor(parts[name])), name
