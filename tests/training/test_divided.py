@@ -1,0 +1,99 @@
+"""Several processes of one run: two equal one, to rounding."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import torch
+from torch import distributed
+
+from pinn_cli.basics.ranks import ALONE, Ranks, _digest
+from tests.conftest import ROOT, refused
+from tests.divided import AGAIN, CASES, everything, group
+from tests.objectives import objective_of
+
+Found = dict[str, dict[str, Any]]
+VIEWS = ["views mlp", "views mlp compiled", "views factorised"]
+
+
+@pytest.fixture(scope="module")
+def both() -> Iterator[tuple[Found, Found]]:
+    """What the first of two processes has found, and what one alone finds."""
+    store = distributed.TCPStore(
+        "localhost", 0, 2, is_master=True, wait_for_workers=False, timeout=timedelta(seconds=60)
+    )
+    command = [sys.executable, "-m", "tests.divided", str(store.port)]
+    second = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"})
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        first = group(0, store)
+        together = everything(first)
+        first.leave(after_the_others=True)
+        assert second.wait(60) == 0
+        yield together, everything(ALONE)
+    finally:
+        second.kill()
+        second.wait()
+        torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("name", [*VIEWS, *CASES])
+def test_two_processes_equal_one(both, name):
+    together, alone = both[0][name], both[1][name]
+    assert together.keys() == alone.keys()
+    for key, value in alone.items():
+        assert together[key].shape == value.shape, key
+        torch.testing.assert_close(together[key], value, rtol=1e-9, atol=1e-9 * float(value.abs().max()), msg=key)
+
+
+def test_the_same_two_processes_end_with_the_same_bits(both):
+    one, other = both[0][AGAIN], both[0]["again"]
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+@pytest.mark.parametrize("length", [0, 1, 2, 7, 1000])
+@pytest.mark.parametrize("size", [1, 2, 3, 8])
+def test_shares_are_as_long_as_others_or_one_longer_and_leave_nothing_out(length, size):
+    shares = [Ranks(number, size).share(length) for number in range(size)]
+    assert [k for share in shares for k in range(length)[share]] == list(range(length))
+    lengths = [share.stop - share.start for share in shares]
+    assert max(lengths) - min(lengths) <= 1
+
+
+def test_the_case_of_the_guard_has_more_points_in_the_end_and_no_case_stands_still(both):
+    assert both[0]["points that the guard adds"]["points"][0] > 31
+    for name in CASES:
+        losses = both[0][name]["losses"]
+        assert len(losses) >= 3
+        assert losses[0] != losses[-1], name
+
+
+def test_a_derivative_that_a_method_takes_itself_is_refused():
+    """It would be that at the points of one process."""
+
+    class Two(Ranks):
+        def sum(self, tensor):
+            return 2 * tensor
+
+        whole = sum
+
+    objective = objective_of("mlp")
+    with objective.divided(Two(0, 2)):
+        objective.begin(objective.batch)
+        for value in (objective.loss(), objective.vector().sum(), objective.residuals()["flux"].sum()):
+            with refused("differentiates `loss`.* take `differentiated`.* or type processes=1"):
+                value.backward()
+    objective.loss().backward()  # alone it is that of all points
+
+
+def test_processes_with_different_parameters_are_found_out():
+    one = [torch.rand(3, dtype=dtype) for dtype in (torch.float64, torch.float32)]
+    other = [p.clone() for p in one]
+    assert _digest(one) == _digest(other)
+    other[1][2] = torch.nextafter(other[1][2], torch.tensor(1.0))
+    assert _digest(one) != _digest(other)
