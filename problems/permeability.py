@@ -9,17 +9,23 @@ import torch
 from torch import Tensor, exp, sin
 
 from pinn_cli import Box, Field, Problem, on
+from pinn_cli.physics.coefficient_fields.base import CoefficientField
 from pinn_cli.physics.coefficient_fields.formula import Formula
+from pinn_cli.physics.distributions import GaussianField, LogNormal
+from pinn_cli.physics.distributions.base import generator
 from pinn_cli.physics.references.darcy import Darcy as Reference
+
+PRIOR = LogNormal(GaussianField({"x": (0, 1), "y": (0, 1)}, 18.0, 3.0, 3.0, "neumann", modes=16))
 
 
 @dataclass
 class Permeability(Problem):
     """div(k grad u) + 1 = 0 on [0, 1]^2, u = 0 on the boundary; k(x, y) is unknown.
 
-    The true k = exp(contrast sin(2 pi x) sin(2 pi y)) is behind the measurements and the error that is shown. There are
-    `count` readings of u at random points, with normal noise of standard deviation `noise` times that of the clean
-    ones; points and noise are the same whatever the seed of the run.
+    The true k is behind the measurements and the error that is shown: exp(contrast sin(2 pi x) sin(2 pi y)), or with
+    `draw` a draw of the random field of `problem=darcy_smooth`, with the median 1. There are `count` readings of u at
+    random points, with normal noise of standard deviation `noise` times that of the clean ones; points and noise are
+    the same whatever the seed of the run.
     """
 
     coordinates = ("x", "y")
@@ -27,11 +33,14 @@ class Permeability(Problem):
     contrast: float = 0.5
     count: int = 200
     noise: float = 0.01
+    draw: int | None = None
     unknowns: Mapping[str, Any] = field(default_factory=lambda: {"k": Field("xy", start=1.0, positive=True)})
 
     def __post_init__(self) -> None:
         self.domain = Box(x=(0, 1), y=(0, 1))
-        self.k = Formula(self.permeability, ["x", "y"])
+        self.k: CoefficientField = Formula(self.permeability, ["x", "y"])
+        if self.draw is not None:
+            self.k = PRIOR.draw(generator("k", self.draw))
 
     def permeability(self, x: Any, y: Any) -> Any:
         return exp(self.contrast * sin(2 * pi * x) * sin(2 * pi * y))

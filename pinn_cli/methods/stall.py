@@ -4,14 +4,12 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any
 
-from pinn_cli.basics.errors import UsageError
-
 
 @dataclass
 class Stall:
     """The loss has not fallen below its best by more than `absolute` + `relative` x best for `patience` looks in a row.
 
-    Subramanian et al. (2022) have absolute = 1e-7 and relative = 0. Raises UsageError for impossible numbers.
+    Subramanian et al. (2022) have absolute = 1e-7 and relative = 0. Raises ValueError for impossible numbers.
     """
 
     patience: int = 10
@@ -23,7 +21,7 @@ class Stall:
     def __post_init__(self) -> None:
         if self.patience < 1 or not self.absolute >= 0 or not 0 <= self.relative < 1:
             found = f"patience={self.patience} absolute={self.absolute:g} relative={self.relative:g}"
-            raise UsageError(f"stall: found {found}; expected patience=10 absolute=1e-7 relative=0, for example")
+            raise ValueError(f"found {found}; expected patience=10 absolute=1e-7 relative=0, for example")
 
     def look(self, loss: float) -> bool:
         """Whether training stalls, with the loss of one more step."""

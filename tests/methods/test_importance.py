@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pinn_cli.basics.errors import FINISHED, UsageError
+from pinn_cli.basics.errors import FINISHED
 from pinn_cli.cli import main
 from pinn_cli.configuration.assemble import assemble
 from pinn_cli.configuration.compose import compose
@@ -83,7 +83,7 @@ def test_equations_that_hold_exactly_are_drawn_evenly():
 
 @pytest.mark.parametrize("settings", [{"power": -1.0}, {"floor": -0.1}, {"every": 0}, {"pool": 0}])
 def test_impossible_settings_are_refused(settings):
-    with pytest.raises(UsageError, match="expected"):
+    with pytest.raises(ValueError, match="expected"):
         made(Importance, **settings)
 
 

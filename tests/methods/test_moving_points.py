@@ -18,7 +18,7 @@ from pinn_cli.methods.samplers.focused import Focused
 from pinn_cli.methods.samplers.held_out import HeldOut
 from pinn_cli.methods.samplers.importance import Importance
 from pinn_cli.methods.samplers.r3 import R3
-from pinn_cli.methods.samplers.rad import Rad
+from pinn_cli.methods.samplers.rad import Rad, density
 from pinn_cli.methods.samplers.rar import Rar, RarD
 from pinn_cli.methods.samplers.uniform import Uniform
 from pinn_cli.methods.samplers.vrba import Vrba
@@ -145,7 +145,7 @@ ADDED = (RarD, Focused, HeldOut)
 
 def own_points(name, seed):
     """The points that a sampler has drawn by its density at its first draw."""
-    kind, settings, density = DENSITIES[name]
+    kind, settings, asked = DENSITIES[name]
     n = 4000 if kind is R3 else 100  # the mean of so many residuals is that over the domain
     start = {"start": 1 - NODES["period"]} | settings  # of the adaptive ones: at the end of the cycle none is even
     sampler = made(kind, seed=seed, n=n, **{key: value for key, value in settings.items() if key != "start"})
@@ -153,7 +153,7 @@ def own_points(name, seed):
     before, after = (batch["pde"] for batch in trained(sampler, Known(), 2))
     if kind is R3:
         kept = int((size(before) > size(before).mean()).sum())
-        return after[kept:] if density is even else after[:kept]
+        return after[kept:] if asked is even else after[:kept]
     return after[-100:] if kind in ADDED else after
 
 
@@ -165,12 +165,12 @@ def fits(found, asked):
 @pytest.mark.parametrize("name", DENSITIES)
 def test_points_have_the_density_that_was_asked_for(name):
     """Chi-square over 36 parts of the domain; even points fail it where they are not asked for."""
-    kind, _, density = DENSITIES[name]
+    kind, _, p = DENSITIES[name]
     points = torch.cat([own_points(name, seed) for seed in range(2 if kind is R3 else 40)])
-    asked = expected(density, len(points))
+    asked = expected(p, len(points))
     assert fits(counts(points), asked) > 1e-3
     evenly = torch.rand(len(points), 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 2
-    assert density is even or fits(counts(evenly - torch.tensor([0.0, 1.0])), asked) < 1e-6
+    assert p is even or fits(counts(evenly - torch.tensor([0.0, 1.0])), asked) < 1e-6
 
 
 @pytest.mark.parametrize(("kind", "settings"), [
@@ -303,7 +303,7 @@ def test_a_stall_is_a_number_of_looks_without_an_improvement():
     assert [relative.look(loss) for loss in (1e-8, 4e-9, 3e-9, 2.5e-9)] == [False, False, False, True]
     stall.reset()
     assert not stall.look(5.0)
-    with pytest.raises(UsageError, match="patience=0"):
+    with pytest.raises(ValueError, match="patience=0"):
         Stall(patience=0)
 
 
@@ -328,9 +328,87 @@ def test_proxies_are_the_loss_at_a_point_and_its_slopes():
     torch.testing.assert_close(slopes(Known(), ["pde"], X), 4 * slope(X))
 
 
-@pytest.mark.parametrize("settings", [{"every": 0}, {"pool": 0}, {"period": 0}, {"jitter": "up"}, {"momentum": -1.0}])
-def test_impossible_settings_are_refused(settings):
-    with pytest.raises(UsageError, match="expected"):
-        made(AdaptiveResidual, **settings)
+def test_a_residual_that_overflows_counts_as_the_largest_and_one_that_is_no_number_as_zero():
+    class Overflows(Known):
+        def residual(self, name, X):
+            r = super().residual(name, X)
+            return torch.where(X[:, 0] > 0.9, r * 1e200, torch.where(X[:, 0] < 0.1, torch.nan, r))
+
+    X = torch.rand(200, 2, dtype=torch.float64)
+    found, large, none = losses(Overflows(), ["pde"], X), X[:, 0] > 0.9, X[:, 0] < 0.1
+    assert large.any()
+    assert none.any()
+    assert (found[large] == found[~large].max()).all()
+    assert (found[none] == 0).all()
+    assert slopes(Overflows(), ["pde"], X).isfinite().all()
 
 
+@pytest.mark.parametrize(("kind", "settings"), [
+    *((AdaptiveResidual, {name: value}) for name, value in
+      {"every": 0, "pool": 0, "period": 0, "jitter": "up", "momentum": -1.0}.items()),
+    (Rad, {"power": -1.0}), (Rad, {"floor": -1.0}), (Rad, {"pool": 2**24 + 1}), (Rar, {"add": 0}), (RarD, {"add": -5}),
+    (RarD, {"floor": -1.0}), (Vrba, {"power": -1.0}), (Vrba, {"floor": -1.0}), (Importance, {"power": -1.0}),
+])  # fmt: skip
+def test_impossible_settings_are_refused(kind, settings):
+    with pytest.raises((ValueError, UsageError), match=f"{next(iter(settings))}=.*expected"):
+        made(kind, **settings)
+
+
+@pytest.mark.parametrize("kind", [Rad, Vrba, Importance, Density])
+def test_a_pool_has_four_candidates_for_each_point_at_least(kind):
+    """Else all of a pool that is no larger would be drawn: evenly, whatever the density."""
+    settings = {Density: {"formula": "x"}, Vrba: {"every": 1, "scale": 0.2}}.get(kind, {"every": 1})
+    X = trained(made(kind, pool=5, n=2000, **settings), Known(), 2)[1]["pde"]
+    assert len(X) == 2000
+    assert X[:, 0].mean() > 1.1, "even points have the mean 1"
+
+
+def test_rar_adds_as_many_points_as_asked_for_from_a_small_pool():
+    for kind in (Rar, RarD):
+        assert len(trained(made(kind, every=1, pool=5, n=10, add=30), Known(), 2)[1]["pde"]) == 40
+
+
+def test_a_density_that_is_not_finite_in_single_precision_is_none():
+    """|r|^2 of a small residual is 0 there, and so is its mean."""
+    tiny = torch.tensor([1e-30, 3e-30, 0.0])
+    torch.testing.assert_close(density(tiny, 2.0, 0.0), torch.tensor([0.3, 2.7, 0.0], dtype=torch.float64))
+    assert density(torch.zeros(2), 1.0, 1.0).tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("factor", [1e-3, 1.0, 1e3])
+def test_a_large_power_draws_where_the_residual_is_largest(factor):
+    assert density(factor * torch.tensor([1.0, 0.5, 0.0]), 200.0, 0.0).tolist() == pytest.approx([3.0, 0.0, 0.0])
+
+
+def test_vrba_counts_the_draws_of_equations_at_different_points_apart():
+    """Each has the temperature of its own draws, and its pool is drawn once."""
+    sampler, objective = made(Vrba, pool=10), Known()
+    X = torch.rand(2, 2, dtype=torch.float64)
+    for _ in range(2):
+        for names in (["pde"], ["wall"]):
+            sampler.renewed(names, X, objective.problem, objective)
+    assert sampler.draws == {"pde": 2, "wall": 2}
+    state = sampler.generator.get_state()
+    sampler.renewed(["pde"], X, objective.problem, objective)
+    alone = torch.Generator()
+    alone.set_state(state)
+    drawn(torch.ones(10), 2, alone)
+    assert torch.equal(sampler.generator.get_state(), alone.get_state()), "nothing but the points was drawn"
+
+
+def test_a_pool_grows_until_points_can_follow_a_narrow_density():
+    formula = "exp(-5000 * ((x - 1)**2 + y**2))"  # deviation 0.01: 20000 candidates have 3 within it
+    X = trained(made(Density, formula=formula), Known(), 1)[0]["pde"]
+    assert len(X.unique(dim=0)) == 400
+    assert (X - torch.tensor([1.0, 0.0])).std(0).tolist() == pytest.approx([0.01, 0.01], rel=0.15)
+
+
+@pytest.mark.parametrize(("formula", "says"), [
+    ("0 * x", "found 0 at all of"), ("0 * x - 2", r"found -2 at x=[\d.]+, y=[-\d.]+; .* not below 0"),
+    ("1 / 0", "found inf at x=.* finite"),
+    ("exp(-1e9 * (x - 1)**2)", "too narrow"),
+])  # fmt: skip
+def test_a_density_that_cannot_be_drawn_is_refused(formula, says, monkeypatch):
+    monkeypatch.setattr("pinn_cli.methods.samplers.density.MOST", 2**16)
+    with pytest.raises(UsageError, match=says):
+        trained(made(Density, formula=formula), Known(), 1)

@@ -347,6 +347,15 @@ def test_instances_that_have_converged_are_not_evaluated():
     assert counts.count(1) >= outcome.steps[1]
 
 
+def test_coefficients_in_single_precision_give_residuals_in_double():
+    w = torch.rand(2, 1, 4, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    basis = torch.rand(7, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    r = PointwiseEquation(lambda u: u**2 - 1, {"u": basis}).residuals(w)
+    assert torch.equal(r, (w[:, 0].double() @ basis.T) ** 2 - 1)
+    (gradient,) = torch.autograd.grad(r.sum(), w)
+    assert gradient.dtype == torch.float32
+
+
 def test_several_fields_have_coefficients_of_their_own():
     """Rosenbrock's function as two fields of one constant: its minimum is at (1, 1)."""
     one = torch.ones(1, 1, dtype=EXACT)

@@ -64,7 +64,7 @@ def test_the_rounds_end_with_the_steady_problem_and_its_solution() -> None:
     [
         ("{wall: u}", (), "evolves: found `wall`; expected of pde"),
         ("{pde: w}", (), "evolves: found `w`; expected of u"),
-        ("u", (), "evolves=u: expected the equations and what changes in them"),
+        ("u", (), "evolves=u: expected names and values, e.g. {name: value}"),
         ("{pde: u}", ("strategy.pseudo_time.tau=0",), "found tau=0, growth=2; expected numbers above 0"),
         ("{pde: u}", ("strategy.pseudo_time.growth=-1",), "found tau=0.5, growth=-1; expected numbers above 0"),
     ],

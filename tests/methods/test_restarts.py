@@ -66,10 +66,41 @@ def test_an_optimizer_that_cannot_continue_stalls_unless_it_stops_in_its_first_s
     reports = [Report({"loss/total": 1.0})] * (steps - 1) + [Report({"loss/total": 1.0}, "line_search_failed")]
     inner = Mock(step=Mock(side_effect=reports))
     watched = Watched(inner, Stall(), Report())
-    assert [watched.step(Mock()).stop for _ in range(steps)][-1] == said
+    for _ in range(steps):
+        watched.report.become(watched.step(Mock()))
+    assert watched.report.stop == said
     resumed = Watched(inner, Stall(), Report())
     resumed.load_state_dict(watched.state_dict())
     assert resumed.report.stop == (STALLED if said == STALLED else None), "a stage that is saved at its stall is over"
+
+
+def test_after_a_stall_at_which_a_sampler_had_other_points_the_stage_goes_on():
+    """The loss at the new points, which is larger, is no stall; and a resumed run knows that the stage went on."""
+    inner, stall = Mock(step=lambda objective: Report({"loss/total": next(losses)})), Stall(patience=2)
+    losses = iter([1.0, 1.0, 1.0, 5.0, 5.0, 5.0])
+    watched = Watched(inner, stall, Report())
+    said = []
+    for _ in range(6):
+        watched.report.become(watched.step(Mock()))
+        said.append(watched.report.stop)
+        watched.report.stop = None  # a sampler has drawn others
+        resumed = Watched(inner, Stall(patience=2), Report())
+        resumed.load_state_dict(watched.state_dict())
+        assert resumed.report.stop is None
+    assert said == [None, None, STALLED, None, None, STALLED]
+
+
+def test_a_resumed_run_draws_adaptive_points_at_the_same_stalls(here):
+    """The loss of the last step decides; Adam has not evaluated that after it, which would be a stall too early."""
+    words = ["train", *TINY, "recipe=adam", "optimizer.adam.lr=0.2", "sampler=[uniform,adaptive_residual]",
+             "sampler.uniform.every=null", "sampler.adaptive_residual.pool=100", "record.every=1",
+             "sampler.adaptive_residual.patience=1"]  # fmt: skip
+    assert main([*words, "stop.steps=12", "folder=whole"]) == FINISHED
+    assert main([*words, "stop.steps=6", "folder=parts"]) == FINISHED
+    assert main(["resume", "parts", "stop.steps=12"]) == FINISHED
+    whole, parts = histories(here, "whole", "parts")
+    for name in whole.keys() - {"time"}:
+        assert list(parts[name]) == list(whole[name]), name
 
 
 @pytest.mark.parametrize("memory", ["keep_if_positive", "reset"])

@@ -173,7 +173,7 @@ def test_a_missing_number_of_points_is_refused_with_what_to_type():
 
 @pytest.mark.parametrize("every", [0, -1])
 def test_an_impossible_period_is_refused(every):
-    with pytest.raises(UsageError, match=rf"every={every}"):
+    with pytest.raises(ValueError, match=rf"every={every}"):
         Sobol(POINTS, every=every)
 
 

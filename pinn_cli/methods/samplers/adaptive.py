@@ -8,15 +8,13 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from pinn_cli.basics.errors import UsageError
 from pinn_cli.methods.contracts import Objective
 from pinn_cli.methods.proxies import Proxy, drawn, sizes, slopes
-from pinn_cli.methods.samplers.redrawn import Redrawn
+from pinn_cli.methods.samplers.redrawn import FEWEST, Redrawn
 from pinn_cli.methods.stall import Stall
 from pinn_cli.physics.domains.base import lattice
 from pinn_cli.physics.problem import Problem
 
-NODES = 4  # of the lattice for each point, at least: with fewer, most nodes would be drawn, whatever their density
 JITTER = ("positive", "symmetric", "none")
 
 
@@ -26,7 +24,7 @@ class AdaptiveResidual(Redrawn):
 
     The lattice has about `pool` nodes, and at least four for each point.
 
-        P <- P(now) + momentum P(of the draw before)        p ~ P + even sum(P)
+        P <- P(now) + momentum P(evaluated last)            p ~ P + even sum(P)
         share of even nodes = (1 + cos(pi (c mod period) / period)) / 2        c = steps since the last stall
 
     P = |r|. Points are drawn anew every `every` steps and after a stall (`Stall`), where c begins again at 0. An
@@ -52,9 +50,9 @@ class AdaptiveResidual(Redrawn):
         super().__post_init__()
         if self.period < 1 or not (self.momentum >= 0 and self.even >= 0):
             found = f"period={self.period} momentum={self.momentum:g} even={self.even:g}"
-            raise UsageError(f"sampler: found {found}; expected period=500 momentum=0.9 even=0, for example")
+            raise ValueError(f"found {found}; expected period=500 momentum=0.9 even=0, for example")
         if self.jitter not in JITTER:
-            raise UsageError(f"sampler: found jitter={self.jitter}; expected one of {', '.join(JITTER)}")
+            raise ValueError(f"found jitter={self.jitter}; expected one of {', '.join(JITTER)}")
         self.stall = Stall(self.patience, self.absolute, self.relative)
         self.start = 0  # the step after the last stall
         self.stalls = 0
@@ -88,10 +86,10 @@ class AdaptiveResidual(Redrawn):
         return self.stall.reached
 
     def renewed(self, names: Sequence[str], X: Tensor, problem: Problem, objective: Objective) -> Tensor:
-        unit, spacing = _nodes(max(self.pool, NODES * len(X)), problem.domain.dimension)
+        unit, spacing = _nodes(max(self.pool, FEWEST * len(X)), problem.domain.dimension)
         chosen = drawn(torch.ones(len(unit), device="cpu"), int(self.share * len(X)), self.generator)
         if len(chosen) < len(X):  # otherwise the proxy would not be used
-            now = type(self).proxy(objective, names, problem.domain.sample("interior", unit.to(X))).double().cpu()
+            now = type(self).proxy(objective, names, problem.domain.sample("interior", unit.to(X))).cpu().double()
             P = now + self.momentum * self.before.get(names[0], torch.zeros_like(now))
             self.before[names[0]] = now
             p = P + self.even * P.sum()

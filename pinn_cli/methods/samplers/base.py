@@ -6,11 +6,11 @@ from typing import Any
 
 from torch import Tensor
 
-from pinn_cli.basics.errors import UsageError
 from pinn_cli.methods.contracts import Batch, Objective, Sampler
 from pinn_cli.methods.samplers.counts import Count, Draw, place, plan
 from pinn_cli.methods.seeds import seed_for
 from pinn_cli.physics.domains.base import Free
+from pinn_cli.physics.points import measured_points
 from pinn_cli.physics.problem import Problem
 
 
@@ -23,12 +23,12 @@ class Rounds(Sampler):
 
     def __init__(self, points: Mapping[str, Count], seed: int = 0, every: int | None = None) -> None:
         if every is not None and every < 1:
-            raise UsageError(f"sampler: found every={every}; expected a positive number of steps, or null: never anew")
+            raise ValueError(f"found every={every}; expected a positive number of steps, or null: never anew")
         self.points, self.seed, self.every = dict(points), seed, every
         self.stage, self.round, self.since = 0, -1, 0
         self.batch: Batch = {}
         self.draws: list[Draw] = []
-        self.measured: Tensor | None = None
+        self.measured: dict[Draw, Tensor] = {}
 
     @abstractmethod
     def unit(self, count: int, free: Free, seed: int, objective: Objective) -> Tensor:
@@ -50,9 +50,10 @@ class Rounds(Sampler):
 
     def _points(self, problem: Problem, draw: Draw, objective: Objective) -> Tensor:
         if draw.count is None:
-            if self.measured is None:
-                self.measured = problem.data.to(objective.device, objective.dtype)
-            return self.measured
+            if draw not in self.measured:
+                X = measured_points(problem, objective.constraints[draw.names[0]])
+                self.measured[draw] = X.to(objective.device, objective.dtype)
+            return self.measured[draw]
         purpose = ("points", draw.region, draw.count, self.stage, self.round)
         parts = [
             self.unit(draw.count, free, seed_for(self.seed, *purpose, part), objective)
@@ -62,7 +63,7 @@ class Rounds(Sampler):
 
     def begin_stage(self, problem: Problem) -> None:
         self.stage, self.round = self.stage + 1, -1
-        self.batch, self.draws, self.measured = {}, [], None
+        self.batch, self.draws, self.measured = {}, [], {}
 
     def state_dict(self) -> dict[str, Any]:
         """The points in use, each tensor once."""

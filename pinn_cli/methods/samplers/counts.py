@@ -4,7 +4,8 @@
 
 The name of a constraint counts before the name of its region, and that before its kind (`interior`, `face`, `data`).
 A number for faces is the number on each face. A face that is one point (in one dimension, or a named point) gets one
-point, whatever the number. A window in time may take a share of the number. Measurements are used all at once.
+point, whatever the number. A window in time may take a share of the number. Measurements are used all at once,
+and constraints share those that have all the values which they read.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from pinn_cli.basics.errors import UsageError, nearest
 from pinn_cli.physics.domains.base import Free
+from pinn_cli.physics.points import PointSet, point_set
 from pinn_cli.physics.problem import Constraint, Problem
 
 KINDS = ("interior", "face", "data")
@@ -23,7 +25,7 @@ Count = int | str
 
 @dataclass(frozen=True)
 class Draw:
-    """Points that several constraints share: `count` (None: all measurements) on each of `parts`, of one region.
+    """Points that several constraints share: `count` (None: all their measurements) on each of `parts`, of one region.
 
     A part is given by the coordinates of the unit cube that move its points (`Domain.parts`).
     """
@@ -49,11 +51,11 @@ def plan(problem: Problem, points: Mapping[str, Count], imposed: Collection[str]
     for key in points:
         if key not in known:
             raise UsageError(f"points.{key}: no such constraint or region; {nearest(key, known)}")
-    shared: dict[tuple[str, int | None], list[str]] = {}
+    shared: dict[tuple[PointSet, int | None], list[str]] = {}
     for c in constraints:
         if c.name not in imposed:
-            shared.setdefault((c.region, _count(problem, c, points)), []).append(c.name)
-    return [Draw(region, n, _parts(problem, region), tuple(names)) for (region, n), names in shared.items()]
+            shared.setdefault((point_set(problem, c), _count(problem, c, points)), []).append(c.name)
+    return [Draw(region, n, _parts(problem, region), tuple(names)) for ((region, _), n), names in shared.items()]
 
 
 def _count(problem: Problem, constraint: Constraint, points: Mapping[str, Count]) -> int | None:

@@ -21,6 +21,7 @@ class Focused(Redrawn):
     """
 
     adds: ClassVar[bool] = True
+    once: ClassVar[bool] = True
 
     def __init__(self, inner: Sampler, seed: int = 0, add: float = 1.0) -> None:
         super().__init__(inner, seed)

@@ -29,7 +29,8 @@ class HeldOut(Sampler):
     """Wraps a sampler that keeps its points.
 
     Every `every` steps it draws `candidates` fresh points per training point. Where q > `ratio`, it adds a share `add`
-    of the number of training points. Beyond `most` additions the oldest ones are removed.
+    of the number of training points. Beyond `most` additions the oldest ones are removed. Raises ValueError for numbers
+    that are not possible.
     """
 
     inner: Sampler
@@ -43,6 +44,12 @@ class HeldOut(Sampler):
     ratios: dict[str, float] = field(default_factory=dict)  # the last q by constraint
 
     def __post_init__(self) -> None:
+        for name in ("every", "most"):
+            if (found := getattr(self, name)) < 1:
+                raise ValueError(f"found {name}={found}; expected a whole number above 0")
+        for name in ("candidates", "ratio", "add"):
+            if not (found := getattr(self, name)) > 0:
+                raise ValueError(f"found {name}={found:g}; expected a number above 0")
         self.generator = torch.Generator("cpu").manual_seed(self.seed * 7919 + 1)
         self._base: Batch = {}
         self.batch: Batch = {}
@@ -90,7 +97,7 @@ class HeldOut(Sampler):
         A residual below `least` times its largest term is not.
         """
         c, trained = objective.constraints[names[0]], objective.batch[names[0]]
-        n = int(candidates * len(trained))
+        n = max(1, int(candidates * len(trained)))
         fresh = fresh_points(problem, c.region, n, self.generator, trained)
         with torch.no_grad():
             r = {name: objective.residual(name, fresh) for name in names}

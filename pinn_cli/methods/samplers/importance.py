@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pinn_cli.basics.errors import UsageError
 from pinn_cli.methods.contracts import Batch, Objective
 from pinn_cli.methods.proxies import sizes
 from pinn_cli.methods.samplers.rad import density
@@ -24,27 +23,20 @@ class Importance(Redrawn):
     k is `power`, c is `floor` and N is `pool`; k = 2 and c = 0 are those of the paper: p in proportion to the loss. The
     points are drawn independently, so one may come twice. With a floor no point counts more than 1 + 1 / c. The paper
     saves time by taking the loss of a point from the nearest of few seeds. Here the loss is evaluated at all points of
-    the pool, but only every `every` steps, so p is exact and seeds are not needed. Raises UsageError for a negative
-    `power` or `floor`.
+    the pool, but only every `every` steps, so p is exact and seeds are not needed.
     """
 
     power: float = 2.0
     floor: float = 0.0
     counts: dict[str, Tensor] = field(default_factory=dict)  # f (n,) of the points drawn, by the first constraint
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not (self.power >= 0 and self.floor >= 0):
-            found = f"power={self.power:g} floor={self.floor:g}"
-            raise UsageError(f"sampler.importance: found {found}; expected numbers from 0 on, e.g. power=2 floor=0")
-
     def begin_stage(self, problem: Problem) -> None:
         super().begin_stage(problem)
         self.counts = {}
 
     def renewed(self, names: Sequence[str], X: Tensor, problem: Problem, objective: Objective) -> Tensor:
-        pool = self.fresh(problem, X)
-        q = density(sizes(objective, names, pool).double().cpu(), self.power, self.floor)
+        pool = self.pool_for(problem, X, len(X))
+        q = density(sizes(objective, names, pool), self.power, self.floor)
         q = q if q.any() else torch.ones_like(q)  # the equations hold exactly
         chosen = torch.multinomial(q, len(X), replacement=True, generator=self.generator)
         self.counts[names[0]] = (q.mean() / q[chosen]).to(X)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
 from torch import Tensor
 
@@ -12,8 +13,11 @@ from pinn_cli.physics.problem import Problem
 
 
 def density(size: Tensor, power: float, floor: float) -> Tensor:
-    """|r|^k / mean |r|^k + c (N,), for k = `power` and c = `floor`."""
+    """|r|^k / mean |r|^k + c (N,), for k = `power` and c = `floor`; float64, on the CPU."""
+    size = size.cpu().double()
     raised = size**power
+    if not 0 < raised.max() < inf:  # a large power has overflowed, or left 0 everywhere
+        raised = (size / size.max().clamp_min(1e-300)) ** power
     return raised / raised.mean().clamp_min(1e-300) + floor
 
 
@@ -28,6 +32,6 @@ class Rad(Redrawn):
     floor: float = 1.0
 
     def renewed(self, names: Sequence[str], X: Tensor, problem: Problem, objective: Objective) -> Tensor:
-        pool = self.fresh(problem, X)
+        pool = self.pool_for(problem, X, len(X))
         p = density(sizes(objective, names, pool), self.power, self.floor)
         return pool[drawn(p, len(X), self.generator).to(pool.device)]

@@ -20,22 +20,24 @@ class Rar(Redrawn):
     add: int = 10
     adds: ClassVar[bool] = True
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.add < 1:
+            raise ValueError(f"found add={self.add}; expected a whole number above 0")
+
     def renewed(self, names: Sequence[str], X: Tensor, problem: Problem, objective: Objective) -> Tensor:
-        pool = self.fresh(problem, X)
-        size = sizes(objective, names, pool)
-        return pool[size.topk(min(self.add, len(pool))).indices]
+        pool = self.pool_for(problem, X, self.add)
+        return pool[sizes(objective, names, pool).topk(self.add).indices]
 
 
 @dataclass
-class RarD(Redrawn):
+class RarD(Rar):
     """`add` points join the others, drawn with the density |r|^k / mean |r|^k + c (Wu et al. 2023)."""
 
-    add: int = 10
     power: float = 2.0
     floor: float = 0.0
-    adds: ClassVar[bool] = True
 
     def renewed(self, names: Sequence[str], X: Tensor, problem: Problem, objective: Objective) -> Tensor:
-        pool = self.fresh(problem, X)
+        pool = self.pool_for(problem, X, self.add)
         p = density(sizes(objective, names, pool), self.power, self.floor)
-        return pool[drawn(p, min(self.add, len(pool)), self.generator).to(pool.device)]
+        return pool[drawn(p, self.add, self.generator).to(pool.device)]

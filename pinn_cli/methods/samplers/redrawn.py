@@ -8,12 +8,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from pinn_cli.basics.errors import UsageError
 from pinn_cli.methods.contracts import Batch, Objective, Sampler
 from pinn_cli.methods.proxies import in_interior
 from pinn_cli.methods.seeds import seed_for
 from pinn_cli.physics.points import fresh_points
 from pinn_cli.physics.problem import Problem
+
+FEWEST = 4  # candidates for each point, at least: with fewer, most would be drawn, whatever their density
+MOST = 2**24  # candidates: torch draws from no more
 
 
 @dataclass
@@ -21,11 +23,12 @@ class Redrawn(Sampler):
     """Wraps a sampler: every `every` steps the points of the interior are drawn anew, by the residuals at a pool.
 
     The sampler before it gives the first points of the interior, and all points elsewhere. One that `adds` leaves those
-    of the interior too, and has its own behind them. The pool are `pool` random points, new ones for every draw. Raises
-    UsageError for numbers that are not possible.
+    of the interior too, and has its own behind them. The pool are `pool` random points, at least four for each one that
+    is drawn, new ones for every draw. Raises ValueError for numbers that are not possible.
     """
 
     adds: ClassVar[bool] = False  # whether the points of `renewed` join those of the sampler before it
+    once: ClassVar[bool] = False  # whether it may draw at the beginning of a stage alone
 
     inner: Sampler
     seed: int = 0
@@ -37,7 +40,12 @@ class Redrawn(Sampler):
     def __post_init__(self) -> None:
         for name in ("every", "pool"):
             if (found := getattr(self, name)) is not None and found < 1:
-                raise UsageError(f"sampler: found {name}={found}; expected a whole number above 0")
+                raise ValueError(f"found {name}={found}; expected a whole number above 0")
+        if self.pool > MOST:
+            raise ValueError(f"found pool={self.pool}; expected at most {MOST}")
+        for name in ("power", "floor"):
+            if not (found := getattr(self, name, 0.0)) >= 0:
+                raise ValueError(f"found {name}={found:g}; expected a number from 0 on")
         self.candidates = 1e6  # for the memory: as many as are evaluated at once
         self.generator = torch.Generator("cpu").manual_seed(seed_for(self.seed, type(self).__name__))
         self._base: Batch = {}
@@ -73,10 +81,13 @@ class Redrawn(Sampler):
         """Not once it has moved the points: what the inner sampler adds would not be used."""
         return (self.adds or not self.moved) and super().refine(problem, objective)
 
-    def fresh(self, problem: Problem, like: Tensor, n: int | None = None) -> Tensor:
-        """n random points of the interior (n, D), as many as the pool has if no number is given."""
-        count = max(self.pool, len(like)) if n is None else n
-        return fresh_points(problem, "interior", count, self.generator, like)
+    def fresh(self, problem: Problem, like: Tensor, n: int) -> Tensor:
+        """n random points of the interior (n, D)."""
+        return fresh_points(problem, "interior", n, self.generator, like)
+
+    def pool_for(self, problem: Problem, like: Tensor, n: int) -> Tensor:
+        """The pool (N, D) from which n points are drawn."""
+        return self.fresh(problem, like, max(self.pool, FEWEST * n))
 
     def _points(self, first: str, base: Batch) -> Tensor:
         """The points of the constraints that share those of `first`, with the present points of the inner sampler."""

@@ -21,7 +21,7 @@ class Vrba(Redrawn):
     """All points of the interior are drawn from a fixed pool, with a density that remembers earlier residuals.
 
         lambda <- memory lambda + rate (focus q / max q + 1 - focus)        at every draw; 0 before the first
-        q = exp(|r| / eps), eps = scale max |r| / log(k + 2) at the k-th draw
+        q = exp(|r| / eps), eps = scale max |r| / log(k + 2) after k draws
         p ~ lambda^power / mean lambda^power + floor
     """
 
@@ -31,8 +31,8 @@ class Vrba(Redrawn):
     scale: float = 1.0
     power: float = 1.0
     floor: float = 0.0
-    draws: int = 0
-    pools: dict[str, Tensor] = field(default_factory=dict)  # by the first constraint
+    draws: dict[str, int] = field(default_factory=dict)  # k, by the first constraint
+    pools: dict[str, Tensor] = field(default_factory=dict)  # likewise
     attention: dict[str, Tensor] = field(default_factory=dict)  # lambda (N,), likewise
 
     def __post_init__(self) -> None:
@@ -43,24 +43,26 @@ class Vrba(Redrawn):
 
     def begin_stage(self, problem: Problem) -> None:
         super().begin_stage(problem)
-        self.draws, self.pools, self.attention = 0, {}, {}
+        self.draws, self.pools, self.attention = {}, {}, {}
 
     def renewed(self, names: Sequence[str], X: Tensor, problem: Problem, objective: Objective) -> Tensor:
         first = names[0]
-        pool = self.pools.setdefault(first, self.fresh(problem, X))
-        size = sizes(objective, names, pool).double().cpu()
-        q = torch.exp((size / size.max().clamp_min(1e-300) - 1) * log(self.draws + 2) / self.scale)  # over max q
+        if first not in self.pools:
+            self.pools[first] = self.pool_for(problem, X, len(X))
+        pool, k = self.pools[first], self.draws.get(first, 0)
+        size = sizes(objective, names, pool).cpu().double()
+        q = torch.exp((size / size.max().clamp_min(1e-300) - 1) * log(k + 2) / self.scale)  # over max q
         now = self.rate * (self.focus * q + 1 - self.focus)
         self.attention[first] = self.memory * self.attention.get(first, torch.zeros_like(now)) + now
-        self.draws += 1
+        self.draws[first] = k + 1
         p = density(self.attention[first], self.power, self.floor)
         return pool[drawn(p, len(X), self.generator).to(pool.device)]
 
     def state_dict(self) -> dict[str, Any]:
-        own = {"draws": self.draws, "pools": dict(self.pools), "attention": dict(self.attention)}
+        own = {"draws": dict(self.draws), "pools": dict(self.pools), "attention": dict(self.attention)}
         return {**super().state_dict(), **own}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
-        self.draws, self.pools = state["draws"], dict(state["pools"])
+        self.draws, self.pools = dict(state["draws"]), dict(state["pools"])
         self.attention = {name: one.cpu() for name, one in state["attention"].items()}

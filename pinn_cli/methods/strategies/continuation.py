@@ -4,7 +4,7 @@ Continuation in the Reynolds number for flows; the curriculum of Krishnapriyan, 
 arXiv:2109.01050) for convection and reaction.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import copysign, inf
 from typing import Any
@@ -39,7 +39,7 @@ class Continuation(Strategy):
 
     inner: Strategy
     coefficient: str
-    through: Sequence[float] | Mapping[str, float]
+    through: Any  # numbers, or a table: `_check` says more about a wrong one than its type would
     steps: int | None = None
 
     def __call__(self, problem: Problem, new_model: NewModel) -> Iterator[Stage]:
@@ -87,7 +87,7 @@ class Continuation(Strategy):
             raise ValueError(f"strategy.continuation.through={self.through}: {EXPECTED}")
 
     def _is_way(self, problem: Problem) -> bool:
-        way = dict(self.through)  # type: ignore[arg-type]
+        way = dict(self.through)
         known = {"start", "step"} <= way.keys() <= {"start", "step", "loss"} and _are_numbers(way.values())
         return known and way["step"] > 0 < way.get("loss", 1) and way["start"] != problem.coefficients[self.coefficient]
 

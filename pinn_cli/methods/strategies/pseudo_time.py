@@ -53,9 +53,6 @@ class PseudoTime(Strategy):
         yield from self.inner(problem, same)
 
     def _check(self, problem: Problem) -> None:
-        if not isinstance(self.evolves, Mapping):
-            found, expected = f"evolves={self.evolves}", "the equations and what changes in them, e.g. {pde: u}"
-            raise ValueError(f"strategy.pseudo_time.{found}: expected {expected}")
         if not (self.tau > 0 and self.growth > 0):
             found = f"tau={self.tau:g}, growth={self.growth:g}"
             raise ValueError(f"strategy.pseudo_time: found {found}; expected numbers above 0")

@@ -28,8 +28,9 @@ class Restarts(Strategy):
 
     A stall: the loss has not fallen by more than `absolute` + `relative` x the best loss for `patience` steps, or the
     optimizer cannot continue, as after a line search without success. The steps of a stage, and its share of the run,
-    are those of all its parts together. A stage is not repeated where its optimizer stops in the first step of a part,
-    or where it ends for another reason. Raises ValueError for settings that are not possible.
+    are those of all its parts together. A sampler that has other points at a stall (the guard, adaptive-R and -G) is
+    asked first, and the stage then goes on. A stage is not repeated where its optimizer stops in the first step of a
+    part, or where it ends for another reason. Raises ValueError for settings that are not possible.
     """
 
     inner: Strategy
@@ -39,10 +40,14 @@ class Restarts(Strategy):
     absolute: float = 1e-7
     relative: float = 0.0
 
+    def __post_init__(self) -> None:
+        if self.restarts < 0:
+            raise ValueError(f"found restarts={self.restarts}; expected a whole number from 0 on")
+        if self.memory not in MEMORY:
+            raise ValueError(f"found memory={self.memory}; expected one of {', '.join(MEMORY)}")
+        Stall(self.patience, self.absolute, self.relative)
+
     def __call__(self, problem: Problem, new_model: NewModel) -> Iterator[Stage]:
-        if self.restarts < 0 or self.memory not in MEMORY:
-            found, expected = f"restarts={self.restarts} memory={self.memory}", f"memory {', '.join(MEMORY)}"
-            raise ValueError(f"strategy.restarts: found {found}; expected a number from 0 on, and {expected}")
         for stage in self.inner(problem, new_model):
             yield from self._repeated(stage)
 
@@ -79,6 +84,8 @@ class Watched(Wrapping):
         """A step, and whether the loss stalls."""
         if self.keep is not None and not self.stall.looked:
             self.inner.carry(self.keep)
+        if self.stall.reached:  # the stage went on, with other points of its sampler
+            self.stall.reset()
         first, report = not self.stall.looked, self.inner.step(objective)
         self.stall.look(float(report.values["loss/total"]))
         if report.stop and not first:
@@ -87,11 +94,12 @@ class Watched(Wrapping):
         return Report(report.values, STALLED if stalled else report.stop, anew=stalled and self.again)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"inner": self.inner.state_dict(), "stall": self.stall.state_dict()}
+        ended = self.report.stop == STALLED  # a sampler may have gone on
+        return {"inner": self.inner.state_dict(), "stall": self.stall.state_dict(), "ended": ended}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore a saved state; a stage that was saved at its stall takes no further step."""
+        """Restore a saved state; a stage that was saved at its end takes no further step."""
         self.inner.load_state_dict(state["inner"])
         self.stall.load_state_dict(state["stall"])
-        if self.stall.reached:
+        if state["ended"]:
             self.report.stop, self.report.anew = STALLED, self.again

@@ -14,6 +14,7 @@ from pinn_cli.methods.contracts import NewModel, Stage, Strategy
 from pinn_cli.methods.strategies.continuation import with_parameters
 from pinn_cli.methods.strategies.pseudo_time import Step
 from pinn_cli.physics.piecewise import Piece, Solution
+from pinn_cli.physics.points import measured_points
 from pinn_cli.physics.problem import Problem
 from pinn_cli.physics.time_window import Window, refuse_unsliceable
 
@@ -198,11 +199,11 @@ def _typed(part: TimeMarching, name: str) -> str:
 
 def _refuse_unmeasured(problem: Problem, spans: list[Span]) -> None:
     """Refuse a window without measurements (ValueError), because each window sees only its own."""
-    names = [c.name for c in problem.constraints() if c.region == "data"]
-    for window in [Window(problem, start, end) for start, end in spans if names]:
-        if not len(window.data):
+    on_data = [c for c in problem.constraints() if c.region == "data"]
+    for window in [Window(problem, start, end) for start, end in spans if on_data]:
+        if empty := [c.name for c in on_data if not len(measured_points(window, c))]:
             raise ValueError(
-                f"strategy.time_marching: no measurement of `{names[0]}` in {window}; expected some in every window: "
+                f"strategy.time_marching: no measurement of `{empty[0]}` in {window}; expected some in every window: "
                 "type fewer of them"
             )
 
