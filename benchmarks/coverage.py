@@ -31,6 +31,7 @@ from pinn_cli.configuration.assemble import assemble
 from pinn_cli.configuration.compose import compose
 from pinn_cli.configuration.plan import preview
 from pinn_cli.methods.contracts import Optimizer
+from pinn_cli.physics.points import measured_points
 from pinn_cli.training.field_uncertainty import FieldUncertainty
 from pinn_cli.training.objective import Objective
 from pinn_cli.training.uncertainty import uncertainty
@@ -54,7 +55,7 @@ def train(objective: Objective, optimizer: Optimizer, most: int, patience: float
 def draw(words: list[str], number: int) -> dict[str, torch.Tensor]:
     """The measurements of one draw of the noise, by constraint."""
     problem = assemble(compose([*words, f"problem.data.noise_seed={number}"])).problem
-    return {c.name: problem.data for c in problem.constraints() if c.kind == "data"}
+    return {c.name: measured_points(problem, c) for c in problem.constraints() if c.kind == "data"}
 
 
 def measure(words: list[str], draws: int, steps: int, further: int) -> list[dict[str, Any]]:

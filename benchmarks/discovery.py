@@ -1,17 +1,16 @@
 """Discovery of the terms of known equations from noisy values of their solutions: benchmarks/results/discovery.json.
 
-    OMP_NUM_THREADS=1 python benchmarks/discovery.py                         run what is missing, and print the table
+    OMP_NUM_THREADS=1 python benchmarks/discovery.py                         run what is missing
     OMP_NUM_THREADS=1 python benchmarks/discovery.py --only kdv --noise 0.1 --seeds 3 4
-    python benchmarks/discovery.py --show                                    the table of what was run
+    python benchmarks/tables.py                                              the table in docs/discovery.md
 
-Every run has measurements at other random points, with other noise, and another initial network. `right` counts the
-runs that claim exactly the terms of the equation, `undecided` those that name several equations or none. The error is
-that of the worst coefficient, over the runs with the right terms; `seconds` are processor seconds of one thread.
+Every run has measurements at other random points, with other noise, and another initial network. `right` says whether
+a run has exactly the terms of the equation, `relative` and `standard_errors` are the errors of its coefficients then,
+and `seconds` are processor seconds of one thread.
 """
 
 import argparse
 import json
-import statistics
 from itertools import product
 from pathlib import Path
 from time import process_time
@@ -32,23 +31,21 @@ POINTS = 2000  # measurements
 
 
 def main() -> None:
-    """Run what is missing or asked for, and print the table."""
+    """Run what is missing of all, or of what is asked for."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--only", nargs="+", default=list(PROBLEMS), choices=list(PROBLEMS))
     parser.add_argument("--noise", type=float, nargs="+", default=[0.01, 0.1])
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(10)))
-    parser.add_argument("--show", action="store_true", help="run nothing")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     runs: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for noise, seed, name in product(arguments.noise, arguments.seeds, arguments.only):
         key = f"{name} {noise:g} {seed}"
-        if key in runs or arguments.show:
+        if key in runs:
             continue
         runs[key] = one(name, noise, seed)
         RESULTS.write_text(json.dumps(runs, indent=1, sort_keys=True) + "\n")
         print(key, runs[key]["text"], runs[key]["verdict"], f"{runs[key]['seconds']:.0f} s", flush=True)
-    print(table(runs))
 
 
 def one(name: str, noise: float, seed: int) -> dict[str, Any]:
@@ -62,24 +59,6 @@ def one(name: str, noise: float, seed: int) -> dict[str, Any]:
     errors = {text: abs(c[text] / truth[text] - 1) for text in truth} if right else {}
     apart = {text: (c[text] - truth[text]) / found.equation.errors[text] for text in truth} if right else {}
     return {**as_table(found), "seconds": seconds, "right": right, "relative": errors, "standard_errors": apart}
-
-
-def table(runs: dict[str, Any]) -> str:
-    """Rows of problems and noise, in Markdown."""
-    lines = ["| problem | noise | runs | right terms | claimed and wrong | undecided or none | error, median | worst "
-             "| within 1.96 standard errors | seconds |", "| --- " * 10 + "|"]  # fmt: skip
-    for name, noise in product(PROBLEMS, sorted({key.split()[1] for key in runs}, key=float)):
-        some = [run for key, run in runs.items() if key.split()[:2] == [name, noise]]
-        right = [run for run in some if run["right"] and run["decided"]]
-        errors = [max(run["relative"].values()) for run in right]
-        inside = [abs(z) < 1.96 for run in right for z in run["standard_errors"].values()]
-        wrong = sum(run["decided"] and not run["right"] for run in some)
-        open_ = sum(not run["decided"] for run in some)
-        found = [f"{statistics.median(errors):.2%}", f"{max(errors):.2%}", f"{sum(inside)} of {len(inside)}"]
-        seconds = f"{statistics.median(run['seconds'] for run in some):.0f}" if some else ""
-        row = [name, f"{float(noise):.0%}", len(some), len(right), wrong, open_, *(found if right else "---"), seconds]
-        lines += ["| " + " | ".join(map(str, row)) + " |"] if some else []
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -23,29 +23,29 @@ STEP = 1e-4  # of a difference, relative to the truth
 STEPS = 5  # of Gauss-Newton
 
 
-def solution(problem: Problem, values: dict[str, float], X: Tensor, names: list[str]) -> Tensor:
-    """The measured fields (N,), one after the other, for these coefficients."""
+def solution(problem: Problem, values: dict[str, float], X: dict[str, Tensor]) -> Tensor:
+    """The measured fields (N,), each at its points X, one after the other, for these coefficients."""
     reference = reference_of(problem.with_(**values))
     if reference is None:
         raise SystemExit(f"{type(problem).__name__} has no `exact` and no `reference`")
-    known = reference(X)
-    return torch.cat([known[name] for name in names])
+    return torch.cat([reference(points)[name] for name, points in X.items()])
 
 
 def fit(problem: Problem) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
     """The estimates, the standard errors and the true values of the unknowns."""
     truths = {name: float(getattr(problem, name)) for name in problem.unknowns}
-    columns = problem.data_columns
-    names = [c.removesuffix("_data") for c in columns if c.endswith("_data")]
-    X, u = problem.data[:, : len(problem.coordinates)], torch.cat([columns[f"{name}_data"] for name in names])
+    D, data, columns = len(problem.coordinates), problem.data, problem.grammar.measured
+    measured = {c.removesuffix("_data"): data[:, D + k] for k, c in enumerate(columns) if c.endswith("_data")}
+    X = {name: data[column.isfinite(), :D] for name, column in measured.items()}
+    u = torch.cat([column[column.isfinite()] for column in measured.values()])
     values = dict(truths)
     for _ in range(STEPS):
-        at = solution(problem, values, X, names)
-        J = torch.stack([(solution(problem, values | {n: values[n] + STEP * (abs(truths[n]) or 1.0)}, X, names) - at)
+        at = solution(problem, values, X)
+        J = torch.stack([(solution(problem, values | {n: values[n] + STEP * (abs(truths[n]) or 1.0)}, X) - at)
                          / (STEP * (abs(truths[n]) or 1.0)) for n in truths], 1)  # fmt: skip
         step = torch.linalg.lstsq(J, (u - at)[:, None]).solution[:, 0].tolist()
         values = {n: values[n] + d for n, d in zip(truths, step, strict=True)}
-    left = u - solution(problem, values, X, names)
+    left = u - solution(problem, values, X)
     covariance = torch.linalg.inv(J.T @ J) * left.square().sum() / (len(u) - len(truths))
     errors: Any = covariance.diagonal().sqrt().tolist()
     return values, dict(zip(truths, errors, strict=True)), truths

@@ -1,14 +1,14 @@
 """Steady flow in a square cavity below a moving lid: the base of both forms, and that in velocities and pressure."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from pinn_cli import Box, Problem, observable, on
-from pinn_cli.physics.references.cavity.corner import FadingCorner
+from pinn_cli.physics.references.cavity.corner import Corner, FadingCorner
 from pinn_cli.physics.references.cavity.metrics import cavity_metrics
 from pinn_cli.physics.references.cavity.reference import LIDS, Cavity
 from pinn_cli.physics.references.cavity.solver import corners
@@ -42,7 +42,11 @@ class CavityFlow(Problem):
 
     @cached_property
     def _reference(self) -> Cavity:
-        return Cavity(self.re, self.lid, fields=tuple(f for f in ("u", "v", "p", "psi") if f in self._known))
+        return self._flow([f for f in ("u", "v", "p", "psi") if f in self._known])
+
+    def _flow(self, fields: Sequence[str]) -> Cavity:
+        """These fields of the spectral solution."""
+        return Cavity(self.re, self.lid, fields=tuple(fields))
 
     @property
     def _known(self) -> set[str]:
@@ -56,17 +60,21 @@ class CavityFlow(Problem):
 
     @property
     def ansatz(self) -> Callable[..., tuple[Tensor, ...]] | None:
-        """The fields in terms of the network's outputs; None where these are the same."""
+        """The fields in terms of the network's outputs; None where these are the same.
+
+        The pressure at a corner is a multiple of 1 / (re r). An unknown `re` has the value that the search has reached.
+        """
         return self._with_corner_flow if self.corner_flow and CORNERS[self.lid] else None
 
-    def _with_corner_flow(self, x: Tensor, y: Tensor, **outputs: Tensor) -> tuple[Tensor, ...]:
-        known = {name: sum(getattr(end, name)(x, y) for end in self._ends) for name in outputs}
+    def _with_corner_flow(self, x: Tensor, y: Tensor, re: Tensor | float, **outputs: Tensor) -> tuple[Tensor, ...]:
+        """The outputs plus the flow of both ends of the lid, which together have u = 1 on a `unit` lid."""
+        ends = [FadingCorner(replace(corner, re=re), x, y) for corner in self._corners]
+        known = {name: sum(getattr(end, name) for end in ends) for name in outputs}
         return tuple(output + known[name] for name, output in outputs.items())
 
     @cached_property
-    def _ends(self) -> list[FadingCorner]:
-        """The flow of either end of the lid; both together have u = 1 on a `unit` lid."""
-        return [FadingCorner(corner) for corner in corners(LIDS[self.lid], self.re)]
+    def _corners(self) -> list[Corner]:
+        return corners(LIDS[self.lid], self.re)
 
     def near_corner(self, x: Tensor, y: Tensor) -> Tensor:
         """min(1, r / corner), r the distance to the nearer end of the lid; 1 for a lid without singularity."""

@@ -3,6 +3,7 @@
 import re
 import sys
 from argparse import ArgumentParser, Namespace
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +39,10 @@ def run(arguments: Namespace) -> int:
     solution = load(folder, trust_source=arguments.trust, changed=arguments.changed, instance=arguments.instance)
     if parameters:
         solution = solution.with_(**parameters)
+    arrays = solution.grid(nodes, [name for name in arguments.values.split(",") if name])
     held_out = {} if solution.family is None else solution.held_out()
     for note in [*solution.notes, *unsatisfied(held_out)]:
         print(f"pinn: {note}", file=sys.stderr)
-    arrays = solution.grid(nodes, [name for name in arguments.values.split(",") if name])
     _write(arguments.out, arrays)
     print(f"{arguments.out}  {'  '.join(f'{name} {array.shape}' for name, array in arrays.items())}")
     if held_out:
@@ -51,17 +52,17 @@ def run(arguments: Namespace) -> int:
 
 
 def _parameter(word: str) -> tuple[str, Any]:
-    """``problem.beta=37`` -> beta, 37 (Raises UsageError)."""
+    """``problem.beta=37`` -> beta, 37; a text that is no number is the name of a file (Raises UsageError)."""
     key, _, value = word.partition("=")
     group, _, name = key.partition(".")
     if group != "problem" or not name.isidentifier() or not value:
         raise UsageError(f"`{word}`: expected a parameter of the problem, e.g. problem.beta=37 or problem.nu=nu.csv")
     if name == "seed":
         raise UsageError(f"`{word}`: type --instance {value}")
-    try:
-        return name, float(value)
-    except ValueError:
-        return name, value
+    for number in (int, float):
+        with suppress(ValueError):
+            return name, number(value)
+    return name, value
 
 
 def _nodes(text: str) -> list[int]:

@@ -8,7 +8,8 @@ from typing import Any
 from pinn_cli.basics.errors import UsageError, nearest
 from pinn_cli.basics.text import in_shell
 
-CHANGEABLE = ("stop", "record", "device", "threads", "figures", "diagnostics")  # none changes what is trained
+# None of these changes what is trained.
+CHANGEABLE = ("stop", "record", "device", "threads", "processes", "figures", "diagnostics")
 
 
 def add(parser: ArgumentParser) -> None:

@@ -1,5 +1,7 @@
 """Train a network on a problem; every `key=value` changes the configuration, `-m` sweeps over lists of values."""
 
+import os
+
 from omegaconf import OmegaConf
 
 from pinn_cli.basics.errors import FINISHED, UsageError
@@ -13,6 +15,7 @@ from pinn_cli.studies.launchers.choose import is_of_launcher, is_setting, named
 SWEEP = ("-m", "--multirun")
 DRY = "--dry-run"
 CONFIGURATION = ("--cfg", "-c")
+TORCHRUN = "TORCHELASTIC_RUN_ID"  # in the environment of what torchrun starts
 
 HELP = """usage: pinn train problem=NAME [key=value ...] [-m]
 
@@ -39,6 +42,8 @@ def run_words(words: list[str]) -> int:
     project.enter()
     flags, settings = _split(words)
     if any(flag in SWEEP for flag in flags):
+        if TORCHRUN in os.environ:
+            raise UsageError("torchrun starts the processes of one run; type pinn train -m ... processes=2 without it")
         if others := [flag for flag in flags if flag not in (*SWEEP, DRY)]:
             raise UsageError(f"`{others[0]}` does not go with -m; expected pinn train -m [{DRY}] key=value ...")
         return launch.run(settings, ["pinn", "train", *words], dry=DRY in flags)

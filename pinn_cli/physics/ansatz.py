@@ -5,8 +5,9 @@ given for each field, ``u = lift + distance * network``, so that any network mee
 contradict each other where parts of the boundary meet are refused: imposing one exactly would violate the other.
 """
 
-from collections.abc import Callable, Collection
-from typing import TypeGuard
+import inspect
+from collections.abc import Collection
+from typing import Protocol, TypeGuard
 
 import torch
 from torch import Tensor
@@ -16,26 +17,39 @@ from pinn_cli.physics.domains.base import Columns, Function, Given, zero
 from pinn_cli.physics.problem import Constraint, Problem
 from pinn_cli.physics.symbols import Column, Derivative, FieldValue, Symbol
 
-Ansatz = Callable[[Tensor, Tensor], Tensor]  # points (N, D), network (N, F) -> fields (N, F)
+
+class Ansatz(Protocol):
+    """Points (N, D), outputs of the network (N, F) and unknown coefficients, (N,) or () each -> fields (N, F)."""
+
+    def __call__(self, X: Tensor, u: Tensor, **unknowns: Tensor) -> Tensor: ...
 
 
 def written_ansatz(problem: Problem, name: str = "ansatz") -> Ansatz | None:
     """The ansatz of a problem's own method ``ansatz(self, x, t, u)``, which returns one field or a tuple of all.
 
-    It leaves unknown fields as they are.
+    Further parameters are coefficients, ``ansatz(self, x, t, u, nu)``. Those that are trained have the values with
+    which it is called, or else those of the start. It leaves unknown fields as they are.
     """
     method = getattr(problem, name, None)
     if method is None:
         return None
+    known = {k: value for k, value in problem.coefficients.items() if k in inspect.signature(method).parameters}
 
-    def apply(X: Tensor, u: Tensor) -> Tensor:
+    def apply(X: Tensor, u: Tensor, **unknowns: Tensor) -> Tensor:
         coordinates = {c: X[:, i] for i, c in enumerate(problem.coordinates)}
         fields = {f: u[:, i] for i, f in enumerate(problem.solution_fields)}
-        out = method(**coordinates, **fields)
+        given = {name: unknowns.get(name, value) for name, value in known.items()}
+        out = method(**coordinates, **fields, **given)
         own = torch.stack(list(out) if isinstance(out, tuple) else [out], -1)
         return own if u.shape[-1] == len(fields) else torch.cat([own, u[:, len(fields) :]], -1)
 
     return apply
+
+
+def unknowns_in_ansatz(problem: Problem) -> list[str]:
+    """The unknown coefficients that a problem's own method `ansatz` asks for."""
+    method = getattr(problem, "ansatz", None)
+    return [] if method is None else [k for k in problem.unknowns if k in inspect.signature(method).parameters]
 
 
 def derive(problem: Problem) -> tuple[Ansatz | None, list[str]]:
@@ -52,7 +66,7 @@ def derive(problem: Problem) -> tuple[Ansatz | None, list[str]]:
     for g in met:
         _refuse_contradiction(problem, g, parts[g.field].lift)
 
-    def ansatz(X: Tensor, u: Tensor) -> Tensor:
+    def ansatz(X: Tensor, u: Tensor, **_: Tensor) -> Tensor:
         columns = [X[:, i] for i in range(len(problem.coordinates))]
         return torch.stack([p.lift(columns) + p.distance(columns) * u[:, k] for k, p in enumerate(parts)], -1)
 

@@ -9,6 +9,9 @@ so that the sum of squares over all measurements is -2 log of a normal likelihoo
 squares grow only linearly beyond c standard deviations (Huber 1964), r = sign(r) sqrt(2 c |r| - c^2), so that outliers
 count less.
 
+Different symbols may be measured at different points: the cell of a text file is empty where a symbol was not measured,
+and its residual has the other rows alone. A `nan` is refused, since a failed computation writes it too.
+
     N = measurements
 """
 
@@ -19,13 +22,15 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from pinn_cli.basics.errors import UsageError, nearest
-from pinn_cli.physics.problem import Constraint, Problem
+from pinn_cli.physics.problem import Constraint, Problem, numbers_of
 from pinn_cli.physics.references import reference_of
 from pinn_cli.physics.references.base import Reference
+from pinn_cli.physics.references.delimited import Text
 from pinn_cli.physics.references.table import Columns, place_of, read_table, refuse_non_numbers, refuse_text
 from pinn_cli.physics.symbols import Derivative, Symbol
 
@@ -33,6 +38,7 @@ DATA, SIGMA = "_data", "_sigma"  # ends of the names of columns: values, and the
 KEYS = ("file", "points", "noise", "seed", "noise_seed", "of", "sigma", "huber")
 MADE = ("points", "noise", "seed", "noise_seed", "of")  # keys of data that are made from the reference
 SAMPLES = 10_000  # points at which the deviation of a solution is taken, to which noise is relative
+LARGEST = 1e150  # of a measured value: the loss has its square
 APART = 6.0  # standard deviations of a difference: repeated measurements beyond contradict each other
 
 
@@ -159,6 +165,7 @@ def data_set(setting: Any, problem: Problem, read: Callable[[str | Path], Column
     if huber is not None and (missing := [s for s, noise in sigma.items() if noise is None]):
         raise UsageError(f"problem.data.huber={huber}: it counts in standard deviations; type problem.data.sigma=, "
                          f"the standard deviation of the noise of {missing[0]}")  # fmt: skip
+    columns = _with_gaps(columns, [*(f"{s}{DATA}" for s in sigma), *(s for s in sigma.values() if isinstance(s, str))])
     _refuse_bad_rows(columns, problem, sigma, huber is not None)
     return DataSet(columns, sigma, huber)
 
@@ -169,8 +176,9 @@ def data_set(setting: Any, problem: Problem, read: Callable[[str | Path], Column
 def _from_file(path: str, problem: Problem, read: Callable[[str | Path], Columns]) -> Columns:
     """The columns of a table, those of measured symbols named ``u_data``."""
     table = read(path)
+    found = f"found {', '.join(table) or 'none'}"
     if missing := [c for c in problem.coordinates if c not in table]:
-        raise UsageError(f"{path}: no column `{missing[0]}`; found {', '.join(table)}; expected the coordinates "
+        raise UsageError(f"{path}: no column `{missing[0]}`; {found}; expected the coordinates "
                          f"{', '.join(problem.coordinates)} and what was measured")  # fmt: skip
     known = _measurable(problem)
     renamed = {}
@@ -182,8 +190,14 @@ def _from_file(path: str, problem: Problem, read: Callable[[str | Path], Columns
         renamed[full] = column
     if not any(name.endswith(DATA) and known(name.removesuffix(DATA)) for name in renamed):
         fields = ", ".join([*problem.fields, *problem.observables()])
-        raise UsageError(f"{path}: no column is a field or an observable; found {', '.join(table)}; expected {fields}")
+        raise UsageError(f"{path}: no column is a field or an observable; {found}; expected {fields}")
     return Columns(renamed, path, table.lines)
+
+
+def _with_gaps(columns: Columns, names: Collection[str]) -> Columns:
+    """The columns, those `names` masked where a cell of a text file is empty; the others stay as they are."""
+    read = {n: c.with_gaps() if isinstance(c, Text) and n in names else c for n, c in columns.items()}
+    return Columns(read, columns.path, columns.lines)
 
 
 def _measurable(problem: Problem) -> Callable[[str], bool]:
@@ -290,21 +304,41 @@ def _whole(number: Any, where: str, least: int) -> int:
 def _refuse_bad_rows(
     columns: Columns, problem: Problem, sigma: Mapping[str, float | str | None], outliers: bool
 ) -> None:
-    """Refuse values that are no finite numbers, a sigma that is not above 0, and repeated points that contradict."""
+    """Refuse values that are no finite numbers, a sigma that is missing or not above 0, repeats that contradict."""
     used = [*problem.coordinates, *(f"{s}{DATA}" for s in sigma), *(s for s in sigma.values() if isinstance(s, str))]
     read = Columns({name: columns[name] for name in dict.fromkeys(used)}, columns.path, columns.lines)
+    for name, column in read.items():
+        if isinstance(column, Text) and name not in problem.coordinates:
+            raise UsageError(f"{columns.path}: {column.fault(name)} (where nothing was measured, the cell is empty)")
+        if np.ma.getmaskarray(np.ma.asarray(column)).all():
+            raise UsageError(f"{columns.path}: column {name} is empty; expected numbers, or no such column")
     refuse_text(read, columns.path)
     shapes = {name: tuple(column.shape) for name, column in read.items()}
     if len(set(shapes.values())) > 1 or any(len(shape) != 1 for shape in shapes.values()):
         raise UsageError(f"{columns.path}: columns of shapes {shapes}; expected (N,), all of one length")
     refuse_non_numbers(read, columns.path)
-    numbers = {name: torch.as_tensor(c, dtype=torch.float64) for name, c in read.items()}
+    numbers = {name: torch.as_tensor(numbers_of(c), dtype=torch.float64) for name, c in read.items()}
+    _refuse_values_without_sigma(columns, numbers, sigma)
+    for name, column in numbers.items():
+        for row in (column.abs() > LARGEST).nonzero()[:1, 0].tolist():
+            raise UsageError(f"{columns.path}: {place_of(columns, row)}: {name} is {float(column[row]):g}, and its "
+                             "square is no finite number; expected another unit, or no such line")  # fmt: skip
     for name in {s for s in sigma.values() if isinstance(s, str)}:
         for row in (numbers[name] <= 0).nonzero()[:1, 0].tolist():
             raise UsageError(f"{columns.path}: {place_of(columns, row)}: {name} is {float(numbers[name][row]):g}; "
                              "expected a standard deviation above 0")  # fmt: skip
     if not outliers:
         _refuse_contradictions(columns, numbers, problem.coordinates, sigma)
+
+
+def _refuse_values_without_sigma(
+    columns: Columns, numbers: Mapping[str, Tensor], sigma: Mapping[str, float | str | None]
+) -> None:
+    for symbol, name in sigma.items():
+        alone = numbers[f"{symbol}{DATA}"].isfinite() & numbers[name].isnan() if isinstance(name, str) else None
+        for row in () if alone is None else alone.nonzero()[:1, 0].tolist():
+            raise UsageError(f"{columns.path}: {place_of(columns, row)}: {symbol} was measured, and {name} is empty; "
+                             "expected a standard deviation above 0")  # fmt: skip
 
 
 def _refuse_contradictions(
@@ -314,10 +348,11 @@ def _refuse_contradictions(
     sigma: Mapping[str, float | str | None],
 ) -> None:
     """Refuse two measurements at one point that differ by far more than their noise; that of the column if unknown."""
-    order, X = _sorted(torch.stack([numbers[c] for c in coordinates], 1))
-    same = (X[1:] == X[:-1]).all(1)
+    every, points = _sorted(torch.stack([numbers[c] for c in coordinates], 1))
     for symbol, known in sigma.items():
-        values = numbers[f"{symbol}{DATA}"][order]
+        there = numbers[f"{symbol}{DATA}"][every].isfinite()
+        order, X = every[there], points[there]
+        same, values = (X[1:] == X[:-1]).all(1), numbers[f"{symbol}{DATA}"][order]
         if known is None:
             bound = values.std(correction=0).expand(len(values))
         else:

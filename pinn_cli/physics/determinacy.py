@@ -23,13 +23,13 @@ from torch import Tensor
 
 from pinn_cli.derivatives.engines import Autograd, Taylor
 from pinn_cli.derivatives.keys import Key
-from pinn_cli.physics.ansatz import Ansatz, written_ansatz
+from pinn_cli.physics.ansatz import Ansatz, unknowns_in_ansatz, written_ansatz
 from pinn_cli.physics.identifiability import trial_coefficients, unseen
-from pinn_cli.physics.points import trial_points
+from pinn_cli.physics.points import PointSet, point_set, trial_points
 from pinn_cli.physics.problem import Constraint, Problem, asked_once
 from pinn_cli.physics.scales import field_scales
 from pinn_cli.physics.symbols import Derivative, Normal, Place
-from pinn_cli.physics.terms import order_of, rms, slopes_of, steepness
+from pinn_cli.physics.terms import order, order_of, rms, slopes_of, steepness
 
 CHANGES = 300  # at most
 DEGREE = 12  # of the basis, at most
@@ -101,25 +101,30 @@ def undetermined(problem: Problem, periodic: tuple[str, ...] = ()) -> Undetermin
 
 
 class _Trial:
-    """The trial state, and changes of it that are orthonormal on the domain."""
+    """The trial state, and changes of it that are orthonormal on the domain: K of the network, then those that the
+    unknowns in the ansatz (`moving`) make."""
 
     def __init__(self, problem: Problem, periodic: Collection[str]):
-        self.problem, self.ansatz = problem, written_ansatz(problem)
+        self.problem, self.ansatz, self.moving = problem, written_ansatz(problem), unknowns_in_ansatz(problem)
         self.scale, self.shift = problem.domain.scaling(1.0)
         self.sizes = [scale.size for scale in field_scales(problem).values()]
         self.periodic = [c in periodic for c in problem.coordinates]
         D = problem.domain.dimension
         degree = max(d for d in range(1, DEGREE + 1) if d == 1 or comb(D + d, d) * len(problem.fields) <= CHANGES)
         self.powers = [p for p in product(range(degree + 1), repeat=D) if sum(p) <= degree]
+        orders = [order(key) for c in problem.constraints() for s in c.symbols.values() for key in s.needs]
+        highest = max(orders, default=0)
+        self.smooth = highest + 1 if highest > 2 else 2  # degree of the trial state: no third derivative is constant
         self.points = trial_points(problem, "interior", POINTS)
         self.affine = self.ansatz is not None and _is_affine(self.ansatz, self.points, len(problem.fields))
-        self.changes = self._split(self._fields(self.points))[1] / POINTS**0.5  # (N, F, K)
-        self._regions: dict[tuple[str, bool], dict[Key, tuple[Tensor, Tensor]]] = {}
+        changes = self._split(self._fields(self.points))[1] / POINTS**0.5
+        self.changes = changes[:, :, : changes.shape[2] - len(self.moving)]  # (N, F, K)
+        self._known: dict[tuple[PointSet, bool], dict[Key, tuple[Tensor, Tensor]]] = {}
         self.normalise = torch.linalg.pinv(torch.linalg.qr(self.changes.flatten(0, 1)).R)
 
     def rows(self, constraint: Constraint) -> Tensor:
         """d residual / d change (N, K + unknowns) of one constraint, over sqrt(N), scaled to be of order 1."""
-        X = trial_points(self.problem, constraint.region, POINTS)
+        X = trial_points(self.problem, constraint, POINTS)
         if len(X) > 2 * POINTS:  # measurements in the order of a grid: the first ones would cover a part of the domain
             X = X[torch.randperm(len(X), generator=torch.Generator("cpu").manual_seed(0), device="cpu")[: 2 * POINTS]]
         rows = self._one_sided(constraint, X, False)
@@ -155,7 +160,7 @@ class _Trial:
     def _one_sided(self, constraint: Constraint, X: Tensor, opposite: bool) -> Tensor:
         points = X[:, : self.problem.domain.dimension]
         symbols = {n: s for n, s in constraint.symbols.items() if isinstance(s, Derivative | Normal)}
-        split = self._values(constraint.region, opposite, points)
+        split = self._values(constraint, opposite, points)
         has_normal = constraint.region != "data" and self.problem.domain.has_normal(constraint.region)
         normals = self.problem.domain.normal(constraint.region, points) if has_normal else None
         coefficients = {k: X.new_full((len(X),), v) for k, v in trial_coefficients(self.problem).items()}
@@ -166,15 +171,18 @@ class _Trial:
         sizes = {n: rms(slopes[n]) * half[n] for n in symbols}
         largest = max(sizes.values())
         natural = {n: sizes[n] * self.sizes[s.field] for n, s in symbols.items()}
-        rows = X.new_zeros(len(X), len(self.normalise))
+        rows = X.new_zeros(len(X), self.size + len(self.moving))
         for name, symbol in symbols.items():
             if not natural[name] <= 1e-12 * max(natural.values()):  # a smaller one is rounding
                 change = {key: c[:, symbol.field] for key, (_, c) in split.items()}  # (N, K)
                 every: Any = replace(symbol, field=slice(None))  # type: ignore[arg-type]
                 s = every.read(Place(change, X, None if normals is None else normals[:, :, None], {}))
                 rows += (max(sizes[name] / largest, WEAKEST) / sizes[name] * slopes[name])[:, None] * s
-        unknowns = [slopes.get(n, X.new_zeros(len(X))) for n in self.problem.unknowns]
-        return torch.cat([rows @ self.normalise, *(c[:, None] / (rms(c) or 1.0) for c in unknowns)], 1)
+        moved = dict(zip(self.moving, rows[:, self.size :].unbind(1), strict=True))
+        nothing = X.new_zeros(len(X))
+        named = {n: slopes.get(n, nothing) for n in self.problem.unknowns}
+        unknowns = [c / (rms(c) or 1.0) + moved.get(n, nothing) for n, c in named.items()]
+        return torch.cat([rows[:, : self.size] @ self.normalise, *(c[:, None] for c in unknowns)], 1)
 
     @staticmethod
     def _without_factor(slopes: dict[str, Tensor], sizes: dict[str, float]) -> dict[str, Tensor]:
@@ -182,23 +190,24 @@ class _Trial:
         largest = torch.stack([size * slopes[n].abs() for n, size in sizes.items()]).amax(0)
         return {n: slope / torch.where(largest > 0, largest, 1.0) for n, slope in slopes.items()}
 
-    def _values(self, region: str, opposite: bool, X: Tensor) -> dict[Key, tuple[Tensor, Tensor]]:
-        """The trial state and its changes by derivative, for all constraints of a region."""
-        if (region, opposite) not in self._regions:
+    def _values(self, constraint: Constraint, opposite: bool, X: Tensor) -> dict[Key, tuple[Tensor, Tensor]]:
+        """The trial state and its changes by derivative, for all constraints with the points of this one."""
+        own, region = (point_set(self.problem, constraint), opposite), constraint.region
+        if own not in self._known:
             needs = [s.needs for c in self.problem.constraints() if c.region == region for s in c.symbols.values()]
             wanted = {(0,) * X.shape[1]}.union(*needs)
             try:
                 values = Taylor(wanted)(self._fields, X)
             except (NotImplementedError, AttributeError):  # an ansatz may use an operation without a rule for jets
                 values = Autograd(wanted)(self._fields, X)
-            self._regions[region, opposite] = {key: self._split(v.detach()) for key, v in values.items()}
-        return self._regions[region, opposite]
+            self._known[own] = {key: self._split(v.detach()) for key, v in values.items()}
+        return self._known[own]
 
     def _fields(self, X: Any) -> Any:
-        """The trial state, and its K changes: (N, F + K F), the fields running fastest."""
+        """The trial state, its K changes and those of `moving`: (N, F + (K + moving) F), the fields running fastest."""
         F, basis = len(self.problem.fields), list(zip(self._basis(X), self.powers, strict=True))
         own = [[(f, p) for f, p in basis if self._depends(k, p)] for k in range(F)]
-        smooth = [[f for f, p in some if sum(p) in (1, 2)] for some in own]
+        smooth = [[f for f, p in some if 1 <= sum(p) <= self.smooth] for some in own]
         state = [1 + sum(0.3 / len(some) * (-1) ** (i * (k + 1)) * f for i, f in enumerate(some))
                  for k, some in enumerate(smooth)]  # fmt: skip
         pairs = [(k, f) for k, some in enumerate(own) for f, _ in some]
@@ -206,15 +215,27 @@ class _Trial:
         if self.ansatz is None:
             changes = [f if g == k else nothing for k, f in pairs for g in range(F)]
             return torch.stack([*state, *changes], 1)
-        u0 = self.ansatz(X, torch.stack(state, 1))
+        u0, moved = self.ansatz(X, torch.stack(state, 1)), self._moved(X, torch.stack(state, 1))
         if self.affine:
             base = self.ansatz(X, torch.stack([nothing] * F, 1))
             slopes = [self.ansatz(X, torch.stack([nothing + 1 if g == k else nothing for g in range(F)], 1)) - base
                       for k in range(F)]  # fmt: skip
-            return torch.cat([u0, *(torch.stack([slopes[k][:, g] * f for g in range(F)], 1) for k, f in pairs)], 1)
-        moved = [self.ansatz(X, torch.stack([state[g] + STEP * f if g == k else state[g] for g in range(F)], 1))
+            scaled = [torch.stack([slopes[k][:, g] * f for g in range(F)], 1) for k, f in pairs]
+            return torch.cat([u0, *scaled, *moved], 1)
+        tried = [self.ansatz(X, torch.stack([state[g] + STEP * f if g == k else state[g] for g in range(F)], 1))
                  for k, f in pairs]  # fmt: skip
-        return torch.cat([u0, *((u - u0) * (1 / STEP) for u in moved)], 1)
+        return torch.cat([u0, *((u - u0) * (1 / STEP) for u in tried), *moved], 1)
+
+    def _moved(self, X: Any, state: Any) -> list[Any]:
+        """d fields / d unknown (N, F) for each unknown in the ansatz, by central differences."""
+        assert self.ansatz is not None
+        at, slopes = trial_coefficients(self.problem), []
+        for name in self.moving:
+            step = STEP * (abs(at[name]) or 1.0)
+            ends = [torch.full_like(self.scale[0], at[name] + sign * step) for sign in (1.0, -1.0)]
+            above, below = (self.ansatz(X, state, **{name: end}) for end in ends)
+            slopes.append((above - below) * (0.5 / step))
+        return slopes
 
     def _depends(self, field: int, power: tuple[int, ...]) -> bool:
         """Whether a function of this power is a change of a field: an unknown one may have fewer coordinates."""

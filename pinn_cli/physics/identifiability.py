@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from pinn_cli.physics.points import trial_points
+from pinn_cli.physics.ansatz import unknowns_in_ansatz
+from pinn_cli.physics.points import PointSet, point_set, trial_points
 from pinn_cli.physics.problem import Constraint, Problem
 from pinn_cli.physics.symbols import Place
 from pinn_cli.physics.terms import rms, slopes_of, supplied
@@ -29,14 +30,15 @@ Values = Mapping[str, Tensor]  # symbols (N,) by name
 def unseen(problem: Problem) -> list[str]:
     """The unknowns that change residuals, but none where the equations of its region hold.
 
-    Where no state is found in which they hold, there is no answer, and the unknowns of the region count as seen.
+    One that stands in the ansatz changes the fields too, so it counts as seen. Where no state is found in which they
+    hold, there is no answer, and the unknowns of the region count as seen.
     """
-    regions: dict[str, list[Constraint]] = {}
+    regions: dict[PointSet, list[Constraint]] = {}
     for c in problem.constraints():
-        regions.setdefault(c.region, []).append(c)
+        regions.setdefault(point_set(problem, c), []).append(c)
     named = {name for c in problem.constraints() for name in c.symbols}
     seen = {name for region in regions.values() for name in _seen(problem, region)}
-    return [name for name in problem.unknowns if name in named - seen]
+    return [name for name in problem.unknowns if name in named - seen - set(unknowns_in_ansatz(problem))]
 
 
 def trial_coefficients(problem: Problem) -> dict[str, float]:
@@ -46,7 +48,7 @@ def trial_coefficients(problem: Problem) -> dict[str, float]:
 
 
 def _seen(problem: Problem, constraints: Sequence[Constraint]) -> set[str]:
-    """The unknowns that one of these constraints, all on one region, sees where all of them hold."""
+    """The unknowns that one of these constraints, all at the same points, sees where all of them hold."""
     own = {name for c in constraints for name in c.symbols} & set(problem.unknowns)
     if not own or any(c.against is not None for c in constraints):  # a periodic pair compares two points
         return own
@@ -63,7 +65,7 @@ def _seen(problem: Problem, constraints: Sequence[Constraint]) -> set[str]:
 
 def _random(problem: Problem, constraints: Sequence[Constraint]) -> tuple[Values, Values]:
     """Points and coefficients of the region, and random numbers for the symbols of the fields."""
-    X = trial_points(problem, constraints[0].region, POINTS)[:POINTS]
+    X = trial_points(problem, constraints[0], POINTS)[:POINTS]
     has_normal = constraints[0].region != "data" and problem.domain.has_normal(constraints[0].region)
     normals = problem.domain.normal(constraints[0].region, X) if has_normal else None
     at = Place({}, X, normals, {k: X.new_full((len(X),), v) for k, v in trial_coefficients(problem).items()})

@@ -14,6 +14,7 @@ from functools import cached_property, wraps
 from numbers import Real
 from typing import Any, Protocol, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -125,8 +126,10 @@ class Problem(metaclass=OneOfEachName):
 
     exact(self, x, t)           the exact solution: one tensor (N,), or a tuple with one for each field
     reference(self)             a reference solution (`references/`), where there is no exact one
-    measurements(self)          a dict of columns (N,): the coordinates, and what was measured there; {}: nothing
-    ansatz(self, x, t, u)       the fields in terms of the network's output u, with conditions imposed exactly
+    measurements(self)          a dict of columns (N,): the coordinates, and what was measured there; {}: nothing.
+                                A value that is masked (`numpy.ma`) was not measured at that point
+    ansatz(self, x, t, u)       the fields in terms of the network's output u, with conditions imposed exactly; as in a
+                                residual, further parameters are coefficients, which may be unknown
     impose(self, x, t, u)       the same, used only with `constraints=exact`; `imposes` names the constraints it meets
     metrics(self, evaluate)     further numbers to report of a prediction, by name
     and derived fields marked by `observable`.
@@ -276,7 +279,10 @@ class Problem(metaclass=OneOfEachName):
 
     @property
     def data(self) -> Tensor:
-        """The points of the region `data` (N, D + columns): the coordinates, then the measured values."""
+        """The points of the region `data` (N, D + columns): the coordinates, then the measured values.
+
+        A value is NaN where it was not measured.
+        """
         columns = self.data_columns
         missing = [c for c in self.coordinates if c not in columns]
         if missing:
@@ -284,7 +290,7 @@ class Problem(metaclass=OneOfEachName):
                 f"{type(self).__name__}.measurements: no column `{missing[0]}`; found {', '.join(columns) or 'none'}"
             )
         ordered = [columns[c] for c in (*self.coordinates, *self.grammar.measured)]
-        return torch.stack([torch.as_tensor(c, dtype=torch.float64) for c in ordered], 1)
+        return torch.stack([torch.as_tensor(numbers_of(c), dtype=torch.float64) for c in ordered], 1)
 
     def constraints(self) -> list[Constraint]:
         """Every marked method, in the order of the class; an overridden one keeps its first place.
@@ -357,6 +363,11 @@ class Problem(metaclass=OneOfEachName):
         except ValueError as error:
             raise TypeError(f"{type(self).__name__}.{name}: {error}") from None
         return self._constraint(name, region, against=opposite)
+
+
+def numbers_of(column: Any) -> Any:
+    """A column whose masked values are NaN."""
+    return np.ma.filled(column.astype(np.float64), np.nan) if isinstance(column, np.ma.MaskedArray) else column
 
 
 def given(problem: Problem, **attributes: Any) -> Problem:

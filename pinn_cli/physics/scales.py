@@ -91,7 +91,7 @@ class Probe:
     def __init__(self, problem: Problem, c: Constraint, scales: Mapping[str, Scale], waves: float = 1.0):
         self.problem, self.c, self.scales = problem, c, scales
         self.k = waves * problem.domain.wavenumbers
-        self.X = even_points(problem, c.region)
+        self.X = even_points(problem, c)
         self.symbols = {n: s for n, s in c.symbols.items() if isinstance(s, Derivative | Normal)}
         self.field = {n: problem.fields[s.field] for n, s in self.symbols.items()}
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from pinn_cli.derivatives.engines import Autograd, Taylor
 from pinn_cli.physics.ansatz import prescribed
-from pinn_cli.physics.problem import Constraint, Problem
+from pinn_cli.physics.problem import Constraint, Problem, numbers_of
 from pinn_cli.physics.references.base import ReferenceRows
 from pinn_cli.physics.symbols import Derivative, Normal, Place, Symbol
 from pinn_cli.physics.wrapped import Wrapped
@@ -81,7 +81,7 @@ class Window(Wrapped):
         if not columns:
             return {}
         inside = self._inside(torch.as_tensor(columns[self.coordinates[self._time]]))
-        return {name: torch.as_tensor(column)[inside] for name, column in columns.items()}
+        return {name: torch.as_tensor(numbers_of(column))[inside] for name, column in columns.items()}
 
     @property
     def data(self) -> Tensor:

@@ -9,7 +9,7 @@ The optimizer moves a free number s, of which the coefficient is a function that
 An unknown field k(x) is the same function of the output s(x) of a network of its own.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, isfinite, log
 from numbers import Real
@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from pinn_cli.basics.errors import UsageError, nearest
+from pinn_cli.derivatives import Tape
 
 KEYS = ("start", "positive", "low", "high", "lr")
 FIELD_KEYS = ("of", *KEYS, "width", "depth")
@@ -28,8 +29,8 @@ Number = TypeVar("Number", float, Tensor)
 class Unknown(float):
     """The start value of a trained coefficient, with the bounds of its values, which it may not reach.
 
-    `lr` is its own learning rate under a first-order optimizer; None: that of the network. Raises UsageError for a
-    start value that is not between the bounds.
+    `lr` is its own learning rate under a first-order optimizer; None: that of the network. Raises UsageError for
+    bounds that leave no room, and for a start value that is not between them.
     """
 
     low: float
@@ -41,6 +42,8 @@ class Unknown(float):
     ) -> "Unknown":
         unknown = super().__new__(cls, start)
         unknown.low, unknown.high, unknown.lr = max(float(low), 0.0 if positive else -inf), float(high), lr
+        if not unknown.low < unknown.high:
+            raise UsageError(f"its bounds are {unknown.low:g} and {unknown.high:g}; expected a lower and a higher one")
         if not isfinite(start) or not unknown.low < start < unknown.high:
             bounds = f"between {unknown.low:g} and {unknown.high:g}" if unknown.bounded else "finite"
             raise UsageError(f"it starts at {float(start):g}; expected a number {bounds}")
@@ -122,6 +125,15 @@ def values_of(model: Any) -> dict[str, Tensor]:
     return {name: bounds[name].value(s) if name in bounds else s for name, s in free.items()}
 
 
+def at_points(model: Any, n: int, tape: Tape | None = None, besides: Collection[str] = ()) -> dict[str, Tensor]:
+    """The values (n,) of the unknowns of a model at n points, `besides` some; each has its own row on the tape."""
+    trained: Mapping[str, Tensor] = getattr(model, "unknowns", {})
+    free = {name: trained[name] for name in trained if name not in besides}  # the compiler cannot trace `items`
+    each = {name: tape.per_point(s, n) if tape and s.requires_grad else s.expand(n) for name, s in free.items()}
+    bounds: Mapping[str, Unknown] = getattr(model, "bounds", {})
+    return {name: bounds[name].value(s) if name in bounds else s for name, s in each.items()}
+
+
 def unknowns_of(written: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Unknowns as they are written: numbers, tables of `KEYS`, or lists of numbers, which are named ``lam1, lam2 ...``.
 
@@ -129,7 +141,9 @@ def unknowns_of(written: Mapping[str, Any], where: str) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     for name, setting in written.items():
-        if not isinstance(setting, Mapping | Sequence) or isinstance(setting, str):
+        if isinstance(setting, str) or (isinstance(setting, Sequence) and not setting):
+            raise UsageError(f"{where}.{name}={setting}: expected a finite number, e.g. {where}.{name}=1")
+        if not isinstance(setting, Mapping | Sequence):
             found |= {} if setting is None else {name: setting}
             continue
         table = dict(setting) if isinstance(setting, Mapping) else {"start": setting}

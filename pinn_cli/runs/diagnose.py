@@ -28,21 +28,31 @@ def diagnose(
 ) -> Iterator[tuple[str, int, dict[str, Any]]]:
     """Name, step and record of each diagnostic among `words` (default: all); the others are settings of them.
 
-    A record replaces one of the same step in the results file. Raises UsageError, for a running run too.
+    A record replaces one of the same step in the results file. Raises UsageError, also for a running run and for
+    one over the instances of a family.
     """
     results = Results(folder / RESULTS)
-    if results.read_attributes()["status"] == Status.RUNNING:
-        way = f"wait for it, or pinn resume {in_shell(folder)}"
-        raise UsageError(f"{folder} has not ended; expected a run at rest ({way})")
+    refuse_running(folder, results)
     parts = _parts(words, folder, results)
     with Lock(folder):
-        objective = _at_last_points(load(folder, trust_source, changed=changed).objective, folder, results)
+        solution = load(folder, trust_source, changed=changed)
+        if solution.family is not None:
+            raise UsageError(f"{folder}: a diagnostic looks at one solution, and this run has trained several "
+                             f"instances; type pinn plot {in_shell(folder)} --only instances,test_instances")
+        objective = at_last_points(solution.objective, folder, results)
         records, step = DiagnosticRecords(parts, results), int(results.read_history()["step"][-1])
         for name, part in parts.items():
             record = part(snapshot(objective))
             records.add(name, step, record)
             yield name, step, record
         records.flush()
+
+
+def refuse_running(folder: Path, results: Results) -> None:
+    """Raise UsageError for a run that has not ended."""
+    if results.read_attributes()["status"] == Status.RUNNING:
+        way = f"wait for it, or pinn resume {in_shell(folder)}"
+        raise UsageError(f"{folder} has not ended; expected a run at rest ({way})")
 
 
 def _parts(words: Sequence[str], folder: Path, results: Results) -> dict[str, Any]:
@@ -62,7 +72,7 @@ def _parts(words: Sequence[str], folder: Path, results: Results) -> dict[str, An
         return diagnostics(chosen, Builder([word.partition("=")[0] for word in typed]))
 
 
-def _at_last_points(objective: Objective, folder: Path, results: Results) -> Objective:
+def at_last_points(objective: Objective, folder: Path, results: Results) -> Objective:
     """The residuals at the run's last points, with the weights of its last row (of weights per point, their means)."""
     points = results.read("collocation")
     if not points:

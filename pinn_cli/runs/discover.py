@@ -45,6 +45,8 @@ def discover(
     for words, terms or measurements that cannot serve.
     """
     request = read([RECIPE, *words] if not any(word.startswith("recipe=") for word in words) else words)
+    if request.config.processes > 1:
+        raise UsageError(f"processes={request.config.processes}: discovery runs in one; type threads=2 instead")
     with surroundings(request.config), Sources().active():
         parts = assemble(request.config, request.typed, request.notes)
         written = library_of(terms)
@@ -94,7 +96,7 @@ def page(found: Discovered) -> str:
         lines.append("")
     lines += [
         f"left out   deviates by {found.noise:.3g} from the solution, by {found.free:.3g} from a free network",
-        f"residual   {found.unexplained:.1%} of {found.left} (rms)",
+        f"residual   {found.unexplained:.1%} of {found.left} (rms at the points of the training)",
         *(f"also       {written(found.left, other)}" for other in found.others[:SHOWN]),
         *([f"also       and {len(found.others) - SHOWN} more"] if len(found.others) > SHOWN else []),
         f"verdict    {verdict(found)}",
@@ -114,7 +116,7 @@ def verdict(found: Discovered) -> str:
     if found.others:
         return f"not decided: {len(found.others) + 1} equations explain the data equally well"
     if not found.settled:
-        return f"not settled: after {found.rounds} rounds the choice of terms still changes"
+        return "not settled: the choice of terms or a coefficient still changes as the equation counts more"
     return "these terms, and no others of the library"
 
 

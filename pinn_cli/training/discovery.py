@@ -8,16 +8,25 @@ Liu & Sun 2021). The equation under the chosen terms regularises the fit, so der
     1  fit       w = argmin |(u - y) / sigma|^2, and c from the derivatives of the fit by least squares
     2  train     (w, c) = argmin |(u - y) / sigma|^2 + (N / M) |(left - sum c_k theta_k) / tau|^2, c of the chosen terms
     3  choose    among all terms of the library, by a regression from which w is eliminated (below); go on with 2
+    4  again     1 to 3 with a new network that knows no terms but the chosen ones, tau large, and twice the points
+    5  refine    2 with this network and a smaller and smaller tau, until a Gauss-Newton step would not change c
 
-sigma and tau are the rms of the two residuals at the end of the step before: the weight of the equation grows as far as
-the measurements allow. In 3 the residual vector F is linear in (w, c) near the trained network, F + J_w dw + J_c dc.
-The best dw for each dc leaves
+Up to 3, sigma and tau are the rms of the two residuals at the end of the step before: the weight of the equation grows
+as far as the measurements allow. In 3 the residual vector F is linear in (w, c) near the trained network,
+F + J_w dw + J_c dc. The best dw for each dc leaves
 
     |X c - y|^2        X = J_c - J_w (J_w^T J_w)^-1 J_w^T J_c
 
 a linear regression in c alone, in which the network follows each choice of terms. Its least squares are the
 Gauss-Newton estimate of c, with the inverse of X^T X as its covariance (variable projection: Golub & Pereyra 1973;
 profile likelihood). `sparse_regression.py` chooses its columns.
+
+Steps 4 and 5 make the coefficients of a front right. Half of the added points lie where the first network satisfies the
+equation worst (residual-based sampling: Wu, Zhu, Tan, Kartha & Lu 2023). A network remembers the terms that it was
+trained with: a front that a small wrong term has moved does not move back once the equation counts much, and the term
+looks significant. So terms are only chosen while the equation counts little, and the new network starts without them.
+Standard errors come from the last regression at many fresh points: between those of the training the equation holds
+less well, and a front would seem better known than it is.
 
     N = measurements   M = points of the equation   P = parameters of the network   K = terms
 """
@@ -31,9 +40,12 @@ import torch
 from torch import Tensor
 
 from pinn_cli.basics.errors import TrainingError, UsageError
-from pinn_cli.methods.contracts import Batch, Optimizer, Sampler
+from pinn_cli.methods.contracts import Batch, Optimizer, Report, Sampler
+from pinn_cli.methods.corrections import focused
+from pinn_cli.physics.points import fresh_points
 from pinn_cli.physics.problem import Problem
 from pinn_cli.physics.term_library import EQUATION, Candidates, Library
+from pinn_cli.training.neighbours import correlation_of_neighbours, is_pattern
 from pinn_cli.training.objective import Objective
 from pinn_cli.training.residuals import Engine
 from pinn_cli.training.sparse_regression import (
@@ -45,6 +57,7 @@ from pinn_cli.training.sparse_regression import (
     candidates,
     cross_validated,
     explained_by,
+    scores,
 )
 
 FIRST_NOISE = 0.02  # relative to the deviation of the measurements, before the first fit
@@ -58,11 +71,20 @@ PER_TERM = 10  # the least number of measurements for each term
 NEARLY = 1e-9  # of the largest diagonal entry of J_w^T J_w, added to all: parameters of a network depend on each other
 DEPENDENT = 1e-8  # smallest singular value of the terms on the data, whose columns have length 1
 UNEXPLAINED = 0.25  # rms of the residual of the equation relative to the left-hand side; above, it explains too little
+PATTERN = 0.5  # correlation of neighbouring residuals of the measurements; above, most of them is no noise
+COARSE = 0.05  # rms of these residuals over the deviation of the measurements, from which such a pattern counts
 HELD_OUT = 0.1  # of the measurements: they are not trained on, and compare the equation with a free network
 SURE = 3.0  # standard errors of a mean difference of squares, from which one network is worse than another
 RIVALS = 3  # other subsets that are trained; each may leave `CLOSE` of the left-hand side, or `SAME` times what the
 CLOSE, SAME = 0.02, 1.1  # chosen one leaves
 FAR = 10.0  # times that, from which training is given up
+SOFT = 0.3  # tau of the second network, relative to the rms of the left-hand side, while terms are chosen again
+HARDER = (0.1, 0.03, 0.01, 0.003)  # and while their coefficients are found
+AGAIN = 3  # choices of the second network, at most
+BLOCK, BLOCKS, LAST = 20, 2, 8  # steps of a training between two looks at the coefficients, looks at most, at the end
+SETTLED = 0.1  # standard errors by which a further step may change a coefficient when a training ends
+MOVING = 0.5  # and when the equation is claimed
+FRESH = 8  # points of the equation for each parameter of the network, from which standard errors are taken
 
 CHOOSE: dict[str, Callable[[Regression], list[Choice]]] = {
     "bic": best_subsets, "cross_validation": cross_validated
@@ -126,40 +148,93 @@ class Discovery:
     model: Any = field(init=False)
     batch: Batch = field(init=False)
     held_out: Batch = field(init=False)
+    noise: dict[str, float] = field(init=False)  # of the measurements of each residual
     count: int = field(init=False)  # of the measurements that are trained on
 
     def run(self) -> Discovered:
-        """Fit, then train and choose until the choice repeats."""
+        """Choose terms with one network, then find their coefficients with a second one."""
         self._prepare()
         free = self._fit()
         self._scale()
+        first, chosen, number = self._choose()
+        if not chosen:
+            self._train(chosen, FIRST_TOLERANCE * self.rate)
+            return self._conclude(first, chosen, [], free, number, settled=True)
+        others = [chosen, *self._others(first, chosen)]
+        free = min(free, self._begin_again(), key=rms)
+        second, chosen, confirmed = self._confirm(chosen)
+        others += self._near(second, chosen)
+        last, converged = self._refine(chosen)
+        settled = confirmed and converged and CHOOSE[self.choose](last)[0].columns == chosen
+        return self._conclude(last, chosen, others, free, number, settled)
+
+    def _choose(self) -> tuple[Regression, Subset, int]:
+        """Train and choose until the choice repeats; the last regression, the terms, and the number of rounds."""
         active = tuple(range(len(self.term_library.terms)))
-        seen, settled, number = [active], False, 0
+        seen, number = [active], 0
         tolerance = FIRST_TOLERANCE
         for number in range(1, self.rounds + 1):
             for _ in range(RAMP if number == 1 else 1):
                 self._train(active, tolerance * self.rate)
                 tolerance = max(self._left_over() / self.rate, FALL * tolerance, LEAST)
             regression = self._regression()
-            choices = CHOOSE[self.choose](regression)
-            chosen = choices[0].columns
+            chosen = CHOOSE[self.choose](regression)[0].columns
             self._place(regression, chosen)
             self.say(f"round {number}: {self._words(regression, chosen)}")
-            if settled := chosen == active and number > 1:
-                break
-            active = chosen
-            if number > 2 and active in seen:
+            repeats, active = chosen == active, chosen
+            if (repeats and number > 1) or (number > 2 and active in seen):
                 break
             seen.append(active)
-        if not active:
-            self._train(active, tolerance * self.rate)
-        return self._conclude(regression, choices, free, number, settled)
+        return regression, active, number
+
+    def _begin_again(self) -> Tensor:
+        """A new network, fitted to the measurements, and as many points again where the equation was satisfied worst.
+
+        The first network remembers terms that it was trained with: a front that they moved hardly moves back.
+        """
+        generator = torch.Generator("cpu").manual_seed(0)
+        points = self.batch[EQUATION]
+        self.batch[EQUATION] = torch.cat([points, focused(self._objective(()), len(points), generator)])
+        values = [value.detach().clone() for value in self.model.unknowns.values()]
+        noise = dict(self.noise)
+        self.model = self.new_model(self.candidates)
+        squares = self._fit()
+        self.noise = noise  # a free network fits a part of it
+        with torch.no_grad():
+            for value, known in zip(self.model.unknowns.values(), values, strict=True):
+                value.copy_(known)
+        return squares
+
+    def _confirm(self, chosen: Subset) -> tuple[Regression, Subset, bool]:
+        """Choose again while the equation counts little, until the choice repeats.
+
+        The regression, the terms, and whether they repeated.
+        """
+        for _ in range(AGAIN):
+            self._train_until_settled(chosen, SOFT)
+            regression, active = self._regression(), chosen
+            chosen = CHOOSE[self.choose](regression)[0].columns
+            self._place(regression, chosen)
+            self.say(f"again:   {self._words(regression, chosen)}")
+            if chosen == active or not chosen:
+                break
+        return regression, chosen, chosen == active
+
+    def _refine(self, chosen: Subset) -> tuple[Regression, bool]:
+        """Let the equation count more and more; the last regression, and whether a further step changes nothing."""
+        for tolerance in HARDER:
+            ahead = self._train_until_settled(chosen, tolerance, LAST if tolerance == HARDER[-1] else BLOCKS)
+        regression = self._regression()
+        self.say(f"refined: {self._words(regression, chosen)}")
+        return regression, ahead < MOVING
 
     # --- the stages -----------------------------------------------------------------------------------------------
 
     def _prepare(self) -> None:
         self.candidates = Candidates(self.problem, self.term_library)
         count, terms = len(self.candidates.data), len(self.term_library.terms)
+        if self.candidates.data.isnan().any():
+            raise UsageError("fields were measured at different points; expected all of them at every point")
         if count < PER_TERM * terms:
             raise UsageError(f"{count} measurements for {terms} terms; expected at least {PER_TERM} for each, "
                              f"{PER_TERM * terms}: measure more, or take terms out of the library")  # fmt: skip
@@ -171,7 +246,8 @@ class Discovery:
         with torch.no_grad():
             objective.begin({name: self.batch[name] for name in self._measured})
             around = objective.residuals()
-        self.noise = {name: FIRST_NOISE * float(r.std()) for name, r in around.items()}
+        self.spread = {name: float(r.std()) for name, r in around.items()}
+        self.noise = {name: FIRST_NOISE * spread for name, spread in self.spread.items()}
         if not all(self.noise.values()):
             raise UsageError("all measurements are equal: there is nothing to explain")
 
@@ -200,6 +276,9 @@ class Discovery:
     def _scale(self) -> None:
         """Units that make all terms as large as the left-hand side, and coefficients from the jets of the fit."""
         left, theta = self._jets()
+        for text, column in zip(self.term_library.texts, theta.T, strict=True):
+            if not column.isfinite().all():
+                raise UsageError(f"term `{text}` is not finite where the fields are as measured; take it out")
         sizes = theta.square().mean(0).sqrt()
         self._refuse_dependent(theta / sizes.clamp_min(1e-300))
         self.rate = float(left.square().mean().sqrt())
@@ -223,6 +302,33 @@ class Discovery:
         self._minimise(objective, self.batch, self.steps)
         self.noise = self._deviations(objective)
 
+    def _train_until_settled(self, active: Subset, tolerance: float, blocks: int = BLOCKS) -> float:
+        """Train until a Gauss-Newton step would change no coefficient much; the largest change in standard errors."""
+        with torch.no_grad():
+            for k, name in enumerate(self.candidates.names):
+                if k not in active:
+                    self.model.unknowns[name].zero_()
+        optimizer, ahead = self.new_optimizer(), float("inf")
+        for _ in range(blocks):
+            self.tolerance = tolerance * self.rate
+            objective = self._objective(active, self._weights(self.tolerance))
+            stop = any(self._step(optimizer, objective, self.batch, number).stop for number in range(BLOCK))
+            ahead = self._ahead(active)
+            if stop or ahead < SETTLED:
+                break
+        self.noise = self._deviations(self._objective(()))
+        return ahead
+
+    def _ahead(self, active: Subset) -> float:
+        """The largest change of a coefficient by a Gauss-Newton step, in its standard errors."""
+        if not active:
+            return 0.0
+        regression, at = self._regression(), list(active)
+        c, covariance = regression.solve(active)
+        errors = (regression.variance() * covariance.diagonal()).sqrt()
+        now = torch.stack([self.model.unknowns[name].detach() for name in self.candidates.names])
+        return float(((c - now * self.candidates.units.to(c)).abs()[at] / errors).max())
+
     def _regression(self) -> Regression:
         """The regression for all terms, in units of the coefficients, from which the network is eliminated."""
         self.tolerance = max(self._left_over(), LEAST * self.rate)
@@ -231,10 +337,13 @@ class Discovery:
         objective.begin(self.batch)
         linear = objective.linearise()
         rows = self.count**0.5  # the loss is a mean over the measurements
-        J, F = rows * linear.dense(), rows * linear.F
+        sizes = {n: len(objective.batch[n]) for n in objective.constraints if n in objective.batch}
+        equation = torch.cat([torch.full((size,), n == EQUATION, device="cpu") for n, size in sizes.items()])
+        order = equation.to(torch.int8).argsort(stable=True).to(linear.F.device)  # measurements first
+        J, F = rows * linear.dense()[order], rows * linear.F[order]
         columns = [objective.layout[f"unknowns.{name}"].start for name in names]
         c = torch.stack([self.model.unknowns[name].detach() for name in names])
-        return eliminate(J, F, columns, c, self.candidates.units.to(c), self.count)
+        return eliminate(J, F, columns, c, self.candidates.units.to(c), int((~equation).sum()))
 
     def _place(self, regression: Regression, chosen: Sequence[int]) -> None:
         """The coefficients of the regression go into the model."""
@@ -260,16 +369,21 @@ class Discovery:
         return weights
 
     def _minimise(self, objective: Objective, batch: Batch, steps: int) -> None:
+        """Steps of a new optimizer, until the loss hardly falls."""
         optimizer, losses = self.new_optimizer(), []
         for number in range(steps):
-            objective.begin(batch, step=number)
-            report = optimizer.step(objective)
-            loss = float(report.values["loss/total"])
-            if not loss < float("inf"):
-                raise TrainingError(f"the loss is {loss}: the network does not fit the measurements")
-            losses.append(loss)
-            if report.stop or (number >= PATIENCE and losses[-1 - PATIENCE] < (1 + CONVERGED) * loss):
+            report = self._step(optimizer, objective, batch, number)
+            losses.append(float(report.values["loss/total"]))
+            if report.stop or (number >= PATIENCE and losses[-1 - PATIENCE] < (1 + CONVERGED) * losses[-1]):
                 return
+
+    def _step(self, optimizer: Optimizer, objective: Objective, batch: Batch, number: int) -> Report:
+        objective.begin(batch, step=number)
+        report = optimizer.step(objective)
+        loss = float(report.values["loss/total"])
+        if not loss < float("inf"):
+            raise TrainingError(f"the loss is {loss}: the network does not fit the measurements")
+        return report
 
     def _deviations(self, objective: Objective) -> dict[str, float]:
         with torch.no_grad():
@@ -305,29 +419,35 @@ class Discovery:
 
     # --- the conclusion -------------------------------------------------------------------------------------------
 
+    def _others(self, regression: Regression, chosen: Subset) -> list[Subset]:
+        """Other subsets that explain the measurements as well as the chosen one, near this network or trained."""
+        trained = self._trained_rivals(chosen, self._left_over() / self.rate)
+        return self._near(regression, chosen) + trained
+
+    def _near(self, regression: Regression, chosen: Subset) -> list[Subset]:
+        """The rivals of the chosen subset in a regression."""
+        return [choice.columns for choice in rivals(scores(regression)(chosen), best_subsets(regression))]
+
     def _conclude(
-        self, regression: Regression, choices: list[Choice], free: Tensor, rounds: int, settled: bool
+        self, regression: Regression, chosen: Subset, others: list[Subset], free: Tensor, rounds: int, settled: bool
     ) -> Discovered:
-        score = {choice.columns: choice for choice in best_subsets(regression)}
-        best = score[choices[0].columns]
-        others = rivals(best, list(score.values()))
+        score, between = scores(regression), self._between()
+        best = score(chosen)
+        unlike = [other for other in dict.fromkeys(others) if not set(other) >= set(chosen)]
         squares, unexplained = self._squares(self.held_out), self._left_over() / self.rate
         reasons = []
-        if not best.columns:
+        if not chosen:
             reasons.append("no term of the library is significant")
         elif unexplained > UNEXPLAINED:
             reasons.append(f"the best equation leaves {unexplained:.0%} of {self.term_library.left}")
         if worse(squares, free) > SURE:
             reasons.append(f"measurements that were left out deviate by {rms(squares):.2g} from its solution, and by "
                            f"{rms(free):.2g} from a network without an equation")  # fmt: skip
-        if not reasons:
-            known = {choice.columns for choice in others}
-            others += [score[columns] for columns in self._trained_rivals(regression, best, unexplained)
-                       if columns in score and columns not in known]  # fmt: skip
+        reasons += self._patterns()
         return Discovered(
             self.term_library.left,
-            self._equation(regression, best, best),
-            [self._equation(regression, choice, best) for choice in others],
+            self._equation(regression, between, best, best),
+            [self._equation(regression, between, score(other), best) for other in unlike],
             rms(squares),
             rms(free),
             unexplained,
@@ -336,7 +456,20 @@ class Discovery:
             settled,
         )
 
-    def _trained_rivals(self, regression: Regression, best: Choice, unexplained: float) -> list[Subset]:
+    def _patterns(self) -> list[str]:
+        """What says that the network does not follow the measurements: most of what it leaves of them is no noise."""
+        objective, found = self._objective(()), []
+        for c in self.candidates.measured:
+            X = self.batch[c.name]
+            with torch.no_grad():
+                r = objective.residual(c.name, X)
+            alike, part = correlation_of_neighbours(self.problem, X, r), rms(r.square()) / self.spread[c.name]
+            if alike > PATTERN and part > COARSE and is_pattern(alike, len(X)):
+                size = f"{part:.0%} of its deviation, are alike at neighbouring points (correlation {alike:.2f})"
+                found.append(f"the residuals of {c.name}, {size}: network or equation do not follow the measurements")
+        return found
+
+    def _trained_rivals(self, best: Subset, unexplained: float) -> list[Subset]:
         """Other subsets under which the network, trained with them, explains the measurements as well.
 
         The regression compares subsets near the network of the chosen one, which may satisfy only its own equation.
@@ -362,7 +495,7 @@ class Discovery:
         self.noise = noise
         return found
 
-    def _explaining(self, best: Choice) -> list[tuple[Subset, Tensor]]:
+    def _explaining(self, best: Subset) -> list[tuple[Subset, Tensor]]:
         """The subsets that explain the left-hand side of the network best, and their coefficients (K,).
 
         They do not contain the best one or each other, and have at most one term more than it.
@@ -372,15 +505,25 @@ class Discovery:
         squares, explained = float(left.square().sum()), explained_by(jets)
         unexplained = {
             columns: (1 - explained(columns) / squares) for columns in candidates(jets)
-            if 0 < len(columns) <= len(best.columns) + 1 and not set(columns) >= set(best.columns)
+            if 0 < len(columns) <= len(best) + 1 and not set(columns) >= set(best)
         }  # fmt: skip
         close = [columns for columns, left in unexplained.items() if left <= UNEXPLAINED**2]
         least = [columns for columns in close if not any(set(columns) > set(other) for other in close)]
         return [(c, jets.solve(c)[0].cpu()) for c in sorted(least, key=lambda c: unexplained[c])[:RIVALS]]
 
-    def _equation(self, regression: Regression, choice: Choice, best: Choice) -> Equation:
-        c, covariance = regression.solve(choice.columns)
-        errors = (regression.variance() * covariance.diagonal()).sqrt().tolist()
+    def _between(self) -> Regression:
+        """The regression with many fresh points of the equation: it holds less well between those of the training."""
+        points, generator = self.batch[EQUATION], torch.Generator("cpu").manual_seed(1)
+        count = FRESH * sum(parameter.numel() for parameter in self.model.parameters())
+        self.batch[EQUATION] = fresh_points(self.candidates, "interior", count, generator, points)
+        regression = self._regression()
+        self.batch[EQUATION] = points
+        return regression
+
+    def _equation(self, regression: Regression, between: Regression, choice: Choice, best: Choice) -> Equation:
+        """The coefficients of the one regression with the standard errors of the other."""
+        c, covariance = regression.solve(choice.columns)[0], between.solve(choice.columns)[1]
+        errors = (between.variance() * covariance.diagonal()).sqrt().tolist()
         texts = [self.term_library.texts[k] for k in choice.columns]
         values = c[list(choice.columns)].tolist()
         return Equation(
@@ -397,7 +540,11 @@ class Discovery:
 
 
 def eliminate(J: Tensor, F: Tensor, columns: Sequence[int], c: Tensor, units: Tensor, observations: int) -> Regression:
-    """The regression in the coefficients units * c alone, from F (n,) and J (n, P + K); c is in these columns of J."""
+    """The regression in the coefficients units * c alone, from F (n,) and J (n, P + K); c is in these columns of J.
+
+    The first `observations` rows are measurements. Of their degrees of freedom the network takes the trace over these
+    rows of J_w (J_w^T J_w)^-1 J_w^T.
+    """
     others = torch.ones(J.shape[1], dtype=torch.bool, device=J.device)
     others[list(columns)] = False
     Jw, Jc = J[:, others], J[:, list(columns)] / units
@@ -407,7 +554,8 @@ def eliminate(J: Tensor, F: Tensor, columns: Sequence[int], c: Tensor, units: Te
     both = torch.cat([Jc, F[:, None]], 1)
     both = both - Jw @ torch.cholesky_solve(Jw.T @ both, factor)
     X, r = both[:, :-1], both[:, -1]
-    return Regression(X, X @ (units * c) - r, observations)
+    taken = torch.linalg.solve_triangular(factor, Jw[:observations].T, upper=False).square().sum()
+    return Regression(X, X @ (units * c) - r, observations, float(taken))
 
 
 def rivals(best: Choice, choices: Sequence[Choice]) -> list[Choice]:

@@ -70,8 +70,6 @@ class FieldUncertainty:
             text += f"; standard error {rms(self.standard_errors) / rms(self.values):.2%} of its rms"
         if self.floor is not None:
             text += f", floor {rms(self.floor) / rms(self.values):.2%}"
-        if self.relative_error is not None:
-            text += f"; error {self.relative_error:.2%} (relative L2)"
         if self.covered is not None:
             text += f"; the truth is within {BAND:g} standard errors at {self.covered:.0%} of the points"
         return text

@@ -36,11 +36,17 @@ class Choice:
 
 @dataclass(frozen=True)
 class Regression:
-    """X (n, K) and y (n,), rows in standard deviations; n counts for the penalty, `observations` of them."""
+    """X (n, K) and y (n,), rows in standard deviations.
+
+    The first `observations` rows are noisy: they say how large the noise is, and count for the penalty. Other rows,
+    such as those of an equation, hold as well as they can and are no observations. `taken` degrees of freedom of the
+    observations have been fitted before.
+    """
 
     X: Tensor
     y: Tensor
     observations: int
+    taken: float = 0.0
 
     def solve(self, columns: Sequence[int]) -> tuple[Tensor, Tensor]:
         """The coefficients (K,), 0 outside these columns, and their covariance there (k, k), for noise of size 1."""
@@ -58,8 +64,10 @@ class Regression:
         return float((self.y - self.X @ c).square().sum())
 
     def variance(self) -> float:
-        """s^2, from what all columns together leave."""
-        return self.squares(range(self.X.shape[1])) / max(1, len(self.y) - self.X.shape[1])
+        """s^2, from what all columns together leave of the observations."""
+        c, _ = self.solve(range(self.X.shape[1]))
+        left = (self.y - self.X @ c)[: self.observations]
+        return float(left.square().sum()) / max(1.0, self.observations - self.taken - self.X.shape[1])
 
     def _gram(self, columns: Sequence[int]) -> tuple[Tensor, Tensor]:
         """X^T X of some columns, with a diagonal of 1, and the lengths (k,) of the columns."""
@@ -106,13 +114,20 @@ def candidates(regression: Regression) -> Iterator[Subset]:
 
 def best_subsets(regression: Regression) -> list[Choice]:
     """All candidates, the best first, by |y - X c|^2 / s^2 + (number of columns) (log n + 6)."""
+    score = scores(regression)
+    return sorted((score(columns) for columns in candidates(regression)), key=lambda choice: choice.score)
+
+
+def scores(regression: Regression) -> Callable[[Subset], Choice]:
+    """The misfit and the score of any columns."""
     s2, penalty = regression.variance(), log(regression.observations) + STRONG
     explained, first = explained_by(regression), float(regression.y.square().sum())
-    out = []
-    for columns in candidates(regression):
+
+    def score(columns: Subset) -> Choice:
         misfit = (first - explained(columns)) / s2
-        out.append(Choice(columns, misfit, misfit + len(columns) * penalty))
-    return sorted(out, key=lambda choice: choice.score)
+        return Choice(columns, misfit, misfit + len(columns) * penalty)
+
+    return score
 
 
 def cross_validated(regression: Regression, folds: int = 5, seed: int = 0) -> list[Choice]:

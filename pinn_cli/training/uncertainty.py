@@ -52,6 +52,7 @@ from pinn_cli.physics.terms import is_prior, rms
 from pinn_cli.physics.unknowns import values_of
 from pinn_cli.records.results import Noted
 from pinn_cli.training.field_uncertainty import FieldUncertainty, deviations, on_grid, rows_of_field
+from pinn_cli.training.neighbours import correlation_of_neighbours, is_pattern
 from pinn_cli.training.objective import Objective
 
 LEVEL = 0.95  # of an interval
@@ -72,7 +73,8 @@ OFF = 5.0  # standard deviations of a chi-squared sum: beyond, sigma does not fi
 class Noise:
     """The noise of the residuals of one constraint: its standard deviation `sigma`, and whether it was known.
 
-    `count` measurements, of which the fit takes `fitted` degrees of freedom; `rms` of the residuals.
+    `count` measurements, of which the fit takes `fitted` degrees of freedom; `rms` of the residuals. `alike` is the
+    correlation of each residual with that of the nearest other measurement, about 0 for independent noise.
     """
 
     sigma: float
@@ -80,6 +82,7 @@ class Noise:
     count: int
     fitted: float
     rms: float
+    alike: float = 0.0
 
     @property
     def ratio(self) -> float:
@@ -168,14 +171,27 @@ class Uncertainty:
         shown = [each.shown() for each in self.fields]
         if self.why:
             return [*shown, f"no standard errors: {self.why}"]
-        told = (self._undetermined, self._moving, self._together, self._softened, self._limited, self._noise)
+        told = (self._bounded, self._undetermined, self._moving, self._together, self._softened, self._limited,
+                self._noise, self._patterns)  # fmt: skip
         more = [line for each in self.fields for line in each.lines()]
         return shown + more + [line for lines in told for line in lines()]
+
+    def _at_bound(self, name: str) -> float | None:
+        """The bound to which the value is nearer than its standard error."""
+        bound = self.bounds.get(name)
+        ends = () if bound is None else [end for end in (bound.low, bound.high) if isfinite(end)]
+        near = [end for end in ends if abs(self.values[name] - end) < self.standard_errors[name] < inf]
+        return min(near, key=lambda end: abs(self.values[name] - end), default=None)
+
+    def _bounded(self) -> list[str]:
+        ends = {name: end for name in self.names if (end := self._at_bound(name)) is not None}
+        return [f"{name} = {self.values[name]:.6g} is at its bound, {end:g}, nearer than its standard error: the data "
+                "may want a value beyond, or do not determine it" for name, end in ends.items()]  # fmt: skip
 
     def _undetermined(self) -> list[str]:
         lines = []
         for name in self.names:
-            if self.is_determined(name):
+            if self.is_determined(name) or self._at_bound(name) is not None:
                 continue
             low, high = self.intervals[name]
             if not isfinite(self.standard_errors[name]):
@@ -221,8 +237,14 @@ class Uncertainty:
                              f"measurements; the fit takes {n.fitted:.3g} degrees of freedom")  # fmt: skip
             elif abs(n.ratio**2 - 1) > spread:
                 lines.append(f"the residuals of {name} are {n.ratio:.2g} times as large as sigma says: another sigma, "
-                             "outliers, or an equation that the data contradict")  # fmt: skip
+                             "outliers, or an equation that the data contradict; the intervals trust it")  # fmt: skip
         return lines
+
+    def _patterns(self) -> list[str]:
+        reasons = "another equation or condition, training that has not settled, correlated noise, or hardly any noise"
+        return [f"the residuals of {name} are alike at neighbouring points (correlation {n.alike:.2f}), so the "
+                f"intervals, which are those of independent noise, may be wrong: {reasons}"
+                for name, n in self.noise.items() if is_pattern(n.alike, n.count)]  # fmt: skip
 
     @property
     def attributes(self) -> dict[str, dict[str, float | bool]]:
@@ -238,7 +260,8 @@ class Uncertainty:
         """The group `uncertainty` of the results file."""
         if self.why:
             return {"lines": self.lines()}
-        noise = {name: Noted(n.sigma, {"known": n.known, "measurements": n.count, "fitted": n.fitted, "rms": n.rms})
+        noise = {name: Noted(n.sigma, {"known": n.known, "measurements": n.count, "fitted": n.fitted, "rms": n.rms,
+                                      "neighbours": n.alike})
                  for name, n in self.noise.items()}  # fmt: skip
         together = {"correlation": Noted(self.correlation, {"names": list(self.names)})} if self.names else {}
         return together | {"noise": noise, "tolerance": dict(self.tolerance), "lines": self.lines()}
@@ -250,16 +273,16 @@ def uncertainty(objective: Objective, seed: int = 0) -> Uncertainty:
     grids = _grids(objective)
     if why := _refused(objective, data):
         return Uncertainty(why=why, fields=[field for field, _, _ in grids])
-    view = _double(objective)
+    view = double(objective)
     names, K = list(view.unknowns), sum(G.shape[1] for _, _, G in grids)
     columns = _columns(view, names)
     U, priors = K + len(names), [n for n, c in view.constraints.items() if is_prior(view.problem, c)]
     fixed = [name for name in view.constraints if name not in (*data, *priors)]
-    equations, left = _factor(_rows(view, _dense(view, fixed, seed), columns))
-    measured = {n: _joined(_rows(view, {n: objective.batch[n].double()}, columns)) for n in data}
+    equations, left = _factor(weighted_rows(view, dense_points(view, fixed, seed), columns))
+    measured = {n: _joined(weighted_rows(view, {n: objective.batch[n].double()}, columns)) for n in data}
     r = {name: view.residual(name, objective.batch[name].double()).detach() for name in data}
     weights = {name: float(view.weights[name]) for name in data}
-    prior = [_joined(_rows(view, {n: view.batch[n] for n in priors}, columns))] if priors else []
+    prior = [_joined(weighted_rows(view, {n: view.batch[n] for n in priors}, columns))] if priors else []
     before = torch.cat([equations, *(rows for rows, _ in prior)])
     noise, S, Ss = _noise_of(view, before, {n: J for n, (J, _) in measured.items()}, r, weights)
     scaled, F = _joined([((Ss[n] / S) ** 0.5 * J, (Ss[n] / S) ** 0.5 * F) for n, (J, F) in measured.items()])
@@ -335,20 +358,20 @@ def _refused(objective: Objective, data: Sequence[str]) -> str:
     return ""
 
 
-def _double(objective: Objective) -> Objective:
+def double(objective: Objective) -> Objective:
     """The objective in double precision, at its own points, with the mean weights in force."""
     weights = {n: float(torch.as_tensor(w).mean()) for n, w in objective.weights.items()}
-    view = Objective(objective.problem, copy.deepcopy(objective.model).double(), objective.engine, _constant, weights)
+    view = Objective(objective.problem, copy.deepcopy(objective.model).double(), objective.engine, unweighted, weights)
     view.begin({name: X.double() for name, X in objective.batch.items()})
     return view
 
 
-def _constant(batch: Batch, residuals: Batch) -> Mapping[str, float]:
+def unweighted(batch: Batch, residuals: Batch) -> Mapping[str, float]:
     """No factors beside the base weights."""
     return {}
 
 
-_constant.of_residuals = False  # type: ignore[attr-defined]
+unweighted.of_residuals = False  # type: ignore[attr-defined]
 
 
 def _columns(objective: Objective, names: Sequence[str]) -> list[slice]:
@@ -359,7 +382,7 @@ def _columns(objective: Objective, names: Sequence[str]) -> list[slice]:
     return first + [objective.layout[n] for n in (*fields, *last)]
 
 
-def _dense(objective: Objective, names: Sequence[str], seed: int) -> Batch:
+def dense_points(objective: Objective, names: Sequence[str], seed: int) -> Batch:
     """Fresh points of every equation and condition, with a weight."""
     generator = torch.Generator("cpu").manual_seed(seed * 7919 + 5)
     count = sum(p.numel() for p in objective.parameters)
@@ -377,9 +400,9 @@ def _dense(objective: Objective, names: Sequence[str], seed: int) -> Batch:
     return batch
 
 
-def _rows(objective: Objective, batch: Batch, columns: Sequence[slice]) -> Iterator[tuple[Tensor, Tensor]]:
+def weighted_rows(objective: Objective, batch: Batch, columns: Sequence[slice]) -> Iterator[tuple[Tensor, Tensor]]:
     """The weighted rows of J at other points, some at a time, the columns in this order, and F there."""
-    others = Objective(objective.problem, objective.model, objective.engine, _constant, objective.base)
+    others = Objective(objective.problem, objective.model, objective.engine, unweighted, objective.base)
     others.begin(batch)
     linear = others.linearise(at_once=2048)  # at once, since its rows may be asked for where gradients are off
     return _with_values(linear.chunks(ROWS, columns), linear.F)
@@ -463,7 +486,8 @@ def _noise_of(
         known = objective.constraints[name].noise
         squares = float(r[name].square().sum())
         sigma = (squares / (count - fitted)) ** 0.5 if known is None else known
-        noise[name] = Noise(max(sigma, 1e-300), known is not None, count, fitted, (squares / count) ** 0.5)
+        alike = correlation_of_neighbours(objective.problem, objective.batch[name], r[name])
+        noise[name] = Noise(max(sigma, 1e-300), known is not None, count, fitted, (squares / count) ** 0.5, alike)
     factors = {n: noise[n].count / (weights[n] * noise[n].sigma ** 2) for n in measured}
     total = sum(n.count for n in noise.values())
     return noise, total / sum(weights[n] * noise[n].sigma ** 2 for n in measured), factors

@@ -10,7 +10,9 @@ from pinn_cli.configuration.compose import compose
 from pinn_cli.configuration.plan import preview
 from pinn_cli.derivatives.engines import Autograd, Taylor
 from pinn_cli.physics.ansatz import written_ansatz
+from pinn_cli.physics.points import measured_points
 from pinn_cli.problems.lid_driven_cavity import LidDrivenCavity
+from pinn_cli.problems.lid_driven_cavity_inverse import LidDrivenCavityInverse
 from pinn_cli.problems.lid_driven_cavity_streamfunction import LidDrivenCavityStreamfunction
 from pinn_cli.training.objective import Objective
 
@@ -161,3 +163,63 @@ def test_the_recipes_weigh_the_walls_as_the_paper_does(form):
     objective.loss()
     walls = {name: float(objective.weights[name] * loss) for name, loss in objective.losses().items()}
     assert walls == pytest.approx(dict.fromkeys(walls, 0.0) | {"wall_u": 1.0})
+
+
+def test_the_inverse_cavity_has_u_on_one_centre_line_and_v_on_the_other():
+    clean, one, other = (LidDrivenCavityInverse(noise=p, noise_seed=s) for p, s in ((0.0, 0), (0.01, 0), (0.01, 1)))
+    u, v = (measured_points(clean, c) for c in clean.constraints() if c.region == "data")
+    k = torch.arange(1, 16, dtype=torch.float64) / 16
+    assert torch.equal(u[:, :2], torch.stack([torch.full_like(k, 0.5), k], 1))
+    assert torch.equal(v[:, :2], torch.stack([k, torch.full_like(k, 0.5)], 1))
+    exact = clean.reference()(v[:, :2])["v"]
+    torch.testing.assert_close(v[:, 3], exact)
+    assert abs(float(u[7, 2]) + 0.2091491) < 1e-6  # u(1/2, 1/2) of Marchi, Suero & Araki (2009)
+    difference = (one.data - other.data)[:, 2:].nan_to_num()
+    assert float(difference.square().sum().sqrt()) == pytest.approx(0.01 * 0.1913 * 60**0.5, rel=0.3)
+
+
+@pytest.mark.parametrize("lid", ["unit", "parabolic"])
+def test_an_unknown_reynolds_number_has_the_corner_flow_of_the_value_that_the_search_has_reached(lid):
+    """Not that of the true one, which would tell it, nor that of the start, which would hold it there."""
+    torch.manual_seed(0)
+    X, outputs = torch.rand(20, 2, dtype=torch.float64), torch.rand(20, 2, dtype=torch.float64)
+    expected = written_ansatz(LidDrivenCavityStreamfunction(re=80.0, lid=lid))(X, outputs)
+    for truth in (60.0, 150.0):
+        sought = written_ansatz(LidDrivenCavityInverse(re=truth, lid=lid))
+        for re in (torch.tensor(80.0), torch.full((20,), 80.0)):
+            torch.testing.assert_close(sought(X, outputs, re=re.double()), expected, rtol=1e-13, atol=1e-13)
+
+
+SEARCH = ["problem=lid_driven_cavity_inverse", "recipe=random_features", "problem.corner=1", "sampler=[adapted]",
+          "architecture.finer=2"]  # fmt: skip
+
+
+def search(truth: float, steps: int, *words: str) -> list[float]:
+    """The Reynolds numbers of some Newton steps."""
+    parts = assemble(compose([*SEARCH, f"problem.re={truth}", "problem.noise=0", *words]))
+    objective, newton, found = preview(parts), parts.schedule[0].optimizer(), []
+    for _ in range(steps):
+        stop = newton.step(objective).stop
+        objective.begin(objective.batch)
+        found.append(float(objective.unknowns["re"].detach()))
+        if stop:
+            break
+    return found
+
+
+def test_the_same_measurements_give_the_same_search_whatever_the_true_reynolds_number_is(tmp_path):
+    """The ansatz, the units and the equations do not know the truth, so they cannot tell it."""
+    (tmp_path / "lines.csv").write_text("x,y,u,v\n0.5,0.25,-0.14,\n0.5,0.75,0.01,\n0.25,0.5,,0.18\n0.75,0.5,,-0.18\n")
+    small = [f"problem.data={tmp_path}/lines.csv", "architecture.width=60", "architecture.frequency=8",
+             "points.interior=150", "points.face=20"]  # fmt: skip
+    for weight in (0, 100):
+        words = [*small, f"weights.data={weight}"]
+        assert search(60.0, 3, *words) == search(100.0, 3, *words)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("truth", [60.0, 150.0])
+def test_the_measurements_of_another_flow_give_its_reynolds_number(truth):
+    enough = ["architecture.width=400", "architecture.frequency=18", "points.interior=800", "points.face=100",
+              "weights.data=100", "problem.unknowns.re={start: 100, low: 5, high: 500}"]  # fmt: skip
+    assert search(truth, 10, *enough)[-1] == pytest.approx(truth, rel=0.05)

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from pinn_cli import Box, Problem
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.physics.references import reference_of
 from pinn_cli.physics.references.cavity import solver
-from pinn_cli.physics.references.cavity.corner import Corner
+from pinn_cli.physics.references.cavity.corner import Corner, FadingCorner
 from pinn_cli.physics.references.cavity.ghia import centre_lines
 from pinn_cli.physics.references.cavity.metrics import cavity_metrics
 from pinn_cli.physics.references.cavity.reference import LIDS, Cavity
@@ -60,6 +61,18 @@ def test_a_clamped_polynomial_has_the_values_and_slopes_given():
 
 
 # --- Corners ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_flow_of_a_traced_reynolds_number_is_that_of_the_number():
+    """Compiled steps and shared gradients trace it; a number taken out of a tensor would end the trace."""
+    x, y = torch.rand(2, 5, dtype=torch.float64)
+
+    def flow(re):
+        ends = [FadingCorner(Corner(re, 1.3, 0.7, right), x, y) for right in (False, True)]
+        return torch.stack([part for end in ends for part in (end.psi, end.u, end.v, end.p)])
+
+    re = torch.tensor(100.0, dtype=torch.float64)
+    torch.testing.assert_close(make_fx(flow)(re)(re), flow(100.0), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("right", [False, True])

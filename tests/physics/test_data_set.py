@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from math import log, pi
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +13,11 @@ from pinn_cli.basics.errors import UsageError
 from pinn_cli.configuration.assemble import assemble
 from pinn_cli.configuration.compose import compose
 from pinn_cli.configuration.plan import preview
+from pinn_cli.configuration.trainable import trainable_constraints
+from pinn_cli.methods.samplers.counts import plan
 from pinn_cli.physics.data_set import Standardised, data_set
 from pinn_cli.physics.domains import Box
+from pinn_cli.physics.points import measured_points
 from pinn_cli.physics.problem import Problem, given, observable, on
 from pinn_cli.physics.scales import field_scales, natural_units
 from pinn_cli.problems.heat_inverse import HeatInverse
@@ -60,7 +64,7 @@ def residuals(problem):
 
     u = function_of(reference_of(problem), problem.fields)
     on_data = [c for c in problem.constraints() if c.region == "data"]
-    return {c.name: c.residual(**symbols_of(problem, c, u, problem.data)[0]) for c in on_data}
+    return {c.name: c.residual(**symbols_of(problem, c, u, measured_points(problem, c))[0]) for c in on_data}
 
 
 def test_a_file_gives_a_residual_for_each_field_derivative_and_observable_by_name(tmp_path):
@@ -134,8 +138,13 @@ def test_a_changed_copy_keeps_the_measurements():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (HEAD + "0.1,0.1,1\n0.2,0.1,\n", "line 3: u is ``, which is a missing value"),
+        (HEAD + "0.1,0.1,1\n0.2,,1\n", "line 3: t is ``, which is a missing value"),
         (HEAD + "0.1,0.1,1\n0.2,0.1,nan\n", "line 3: u is `nan`, which is a missing value"),
+        (HEAD + "0.1,0.1,\n0.2,0.1,nan\n", "line 3: u is `nan`, which is a missing value"),
+        ("x,t,u,p\n0.1,0.1,1,\n0.2,0.1,1,\n", "column p_data is empty; expected numbers, or no such column"),
+        ("x,t,u,u_sigma\n0.1,0.1,1,0.1\n0.2,0.1,1,\n", "line 3: u was measured, and u_sigma is empty"),
+        ("x,t,u,p\n0.1,0.1,1,2\n0.1,0.1,,2\n0.1,0.1,9,2\n0.2,0.1,2,2\n", "line 2 and line 4: u is 1 and 9"),
+        (HEAD + "0.1,0.1,1\n0.2,0.1,1e300\n", "line 3: u is 1e+300, and its square is no finite number"),
         (HEAD + "0.1,0.1,1\n0.2,0.1,2 m\n", "line 3: u is `2 m`, which is no number"),
         ("x,u\n0.1,1\n", "no column `t`; found x, u"),
         ("x,t,q\n0.1,0.1,1\n", "no column is a field or an observable; found x, t, q; expected u, p, slope"),
@@ -183,6 +192,107 @@ def test_a_point_outside_the_domain_is_refused_with_its_line(tmp_path):
     (tmp_path / "a.csv").write_text("x,y,u\n0.1,0.1,1\n0.1,7,1\n")
     with pytest.raises(UsageError, match=r"a\.csv\): line 3: y = 7 lies outside the domain"):
         assemble(compose(["problem=helmholtz", f"problem.data={tmp_path / 'a.csv'}"]))
+
+
+@pytest.fixture
+def stations(tmp_path):
+    """The wave along x at one time, and the flow at other points; one point has both."""
+    u, p = (lambda x, t, k=k: Wave().exact(*(torch.tensor(v, dtype=torch.float64) for v in (x, t)))[k] for k in (0, 1))
+    rows = [(x, 0.3, f"{u(x, 0.3):.12f}", "") for x in (0.1, 0.4, 0.8)]
+    rows += [(0.5, t, "", f"{p(0.5, t) + 2:.12f}") for t in (0.2, 0.9)]
+    rows += [(0.7, 0.3, f"{u(0.7, 0.3):.12f}", f"{p(0.7, 0.3) + 2:.12f}")]
+    file = tmp_path / "stations.csv"
+    file.write_text("x,t,u,p\n" + "".join(f"{x},{t},{a},{b}\n" for x, t, a, b in rows))
+    return str(file)
+
+
+def test_an_empty_cell_is_a_value_that_was_not_measured(stations):
+    problem = measured(stations)
+    u, p = (c for c in problem.constraints() if c.region == "data")
+    assert (u.name, p.name) == ("measured_u", "measured_p")
+    assert measured_points(problem, u)[:, 0].tolist() == [0.1, 0.4, 0.8, 0.7]
+    assert measured_points(problem, p)[:, 1].tolist() == [0.2, 0.9, 0.3]
+    found = residuals(problem)
+    assert found["measured_u"].abs().max() < 1e-9
+    assert found["measured_p"].tolist() == pytest.approx([-2.0] * 3)
+
+
+def test_what_was_not_measured_counts_nowhere_in_the_loss(stations, tmp_path):
+    """The same residuals, one after the other, as if each quantity had a file of its own."""
+    joined = measured(stations)
+    whole = natural_units(joined, field_scales(joined))
+    for name in ("u", "p"):
+        rows = [line.split(",") for line in Path(stations).read_text().splitlines()]
+        k = rows[0].index(name)
+        alone = tmp_path / f"{name}.csv"
+        alone.write_text("".join(f"{r[0]},{r[1]},{r[k]}\n" for r in rows if r[k]))
+        problem = measured(str(alone))
+        (c,) = [c for c in problem.constraints() if c.region == "data"]
+        assert torch.equal(residuals(problem)[c.name], residuals(joined)[c.name])
+        assert whole[c.name] == pytest.approx(natural_units(problem, field_scales(problem))[c.name])
+
+
+def test_constraints_share_the_points_at_which_both_were_measured(tmp_path):
+    (tmp_path / "a.csv").write_text("x,t,u,p,u_x\n0.1,0.1,1,2,\n0.2,0.1,3,4,\n0.3,0.3,,,5\n")
+    problem = measured(str(tmp_path / "a.csv"))
+    draws = [d for d in plan(problem, {"interior": 10, "data": "all"}) if d.region == "data"]
+    assert [d.names for d in draws] == [("measured_u", "measured_p"), ("measured_u_x",)]
+
+
+def test_a_row_without_any_measurement_is_refused_with_its_line(tmp_path):
+    (tmp_path / "a.csv").write_text("x,y,u,v,psi\n0.1,0.1,1,,2\n0.1,0.2,,,2\n0.1,0.3,,1,\n")
+    setting = f"problem.data={tmp_path / 'a.csv'}"
+    assert assemble(compose(["problem=lid_driven_cavity_streamfunction", setting])).problem.data.shape == (3, 5)
+    with pytest.raises(UsageError, match=r"a\.csv\): line 3: nothing was measured there \(u_data, v_data\)"):
+        assemble(compose(["problem=lid_driven_cavity", setting]))
+
+
+def test_a_nan_of_a_binary_file_is_no_number(tmp_path):
+    np.savez(tmp_path / "a.npz", x=[0.1, 0.2], t=[0.1, 0.2], u=[1.0, np.nan])
+    with pytest.raises(UsageError, match="row 2: u_data is `nan`; expected a finite number"):
+        measured(str(tmp_path / "a.npz"))
+
+
+@pytest.mark.parametrize(("content", "message"), [
+    (b"x,t,u", "cannot be read as .npz: it is no NPZ file"),
+    (None, "no column `x`; found none; expected the coordinates x, t"),
+])  # fmt: skip
+def test_a_binary_file_without_arrays_is_refused(tmp_path, content, message):
+    file = tmp_path / "a.npz"
+    np.savez(file) if content is None else file.write_bytes(content)
+    with pytest.raises(UsageError, match=message):
+        measured(str(file))
+
+
+def test_masked_values_of_a_class_were_not_measured():
+    @dataclass
+    class Masked(Wave):
+        def measurements(self):
+            x = np.array([0.1, 0.2, 0.3])
+            return {"x": x, "t": x, "u_data": np.ma.array([1, 2, 7], mask=[0, 0, 1]),
+                    "p_data": np.ma.array([7, 7, 3.0], mask=[1, 1, 0])}  # fmt: skip
+
+        @on("data")
+        def waves(self, u, u_data):
+            return u - u_data
+
+        @on("data")
+        def flow(self, p, p_data):
+            return p - p_data
+
+    problem = Masked()
+    trainable_constraints(problem)
+    points = {c.name: measured_points(problem, c) for c in problem.constraints() if c.region == "data"}
+    assert {name: X[:, 0].tolist() for name, X in points.items()} == {"waves": [0.1, 0.2], "flow": [0.3]}
+
+    @dataclass
+    class Both(Masked):
+        @on("data")
+        def flow(self, p, u_data, p_data):
+            return p - p_data * u_data
+
+    with pytest.raises(UsageError, match="row 3: nothing was measured there"):
+        trainable_constraints(Both())
 
 
 def test_the_command_line_gives_measurements_to_any_problem():

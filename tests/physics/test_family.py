@@ -17,6 +17,7 @@ from pinn_cli.physics.distributions.random_fields import GaussianField, LogNorma
 from pinn_cli.physics.family import SETS, Family, which_set
 
 BOX = {"x": (0.0, 2.0), "y": (-1.0, 1.0)}
+ROUND = GaussianField({"x": (0, 1)}, sigma=1.0, tau=3.0, gamma=2.0, ends="periodic", modes=4)
 FIELD = GaussianField(BOX, sigma=2.0, tau=3.0, gamma=2.5, ends="neumann", modes=8)
 
 
@@ -119,6 +120,8 @@ def values(low, high):
         (lambda: GaussianField(BOX, 1, -1, 1), "tau=-1, gamma=1: expected a whole number of modes and numbers above 0"),
         (lambda: FIELD.refuse(3.0), "found 3.0; expected a field of x, y, such as Gridded"),
         (lambda: FIELD.refuse(Gridded({"x": range(4)}, range(4))), "found a field of x; expected one of x, y"),
+        (lambda: ROUND.refuse(Gridded({"x": np.linspace(0, 2, 9)}, np.sin(np.pi * np.linspace(0, 2, 9)), 3, ["x"])),
+         "known for x from 0 to 2, one period; expected 0 to 1"),
         (lambda: LogNormal(FIELD).refuse(values(-1, 1)), "smallest value is -1; expected values above 0"),
         (lambda: LogNormal(FIELD, 0), "factor=0: expected a number above 0"),
         (lambda: TwoMaterials(FIELD, 3, 12).refuse(values(3, 14)), "from 3 to 14; expected values from 3 to 12"),

@@ -17,6 +17,7 @@ from pinn_cli.physics.points import trial_points
 from pinn_cli.physics.references import reference_of
 from pinn_cli.physics.references.cavity.reference import Cavity
 from pinn_cli.physics.references.darcy import Darcy as Flow
+from pinn_cli.physics.unknowns import Unknown
 from pinn_cli.problems.boundary_layer import BoundaryLayer
 from pinn_cli.problems.heat_inverse import HeatInverse
 from pinn_cli.problems.helmholtz import Helmholtz
@@ -30,7 +31,7 @@ CONF = Path(__file__).parents[2] / "conf" / "problem"
 NAMES = sorted(path.stem for path in CONF.glob("*.yaml"))
 # Solutions by collocation are less accurate than formulas. ERRORS: their own error. SATISFIED: the residual that their
 # derivatives leave, third ones beside the ends of the lid, second ones where a corner of the initial value spreads.
-CAVITIES = ("lid_driven_cavity", "lid_driven_cavity_streamfunction")
+CAVITIES = ("lid_driven_cavity", "lid_driven_cavity_streamfunction", "lid_driven_cavity_inverse")
 SPECTRAL = ("allen_cahn", "kuramoto_sivashinsky", "reaction_diffusion")
 # On fewer nodes; fluxes are bilinear beside a jump, slopes those of a spline.
 FLOWS = ("darcy", "darcy_smooth", "permeability")
@@ -84,12 +85,12 @@ def test_the_solution_satisfies_every_constraint(name):
     report = check(problem)
     assert report.ok, report.findings
     for found in report.findings:
-        assert found.residual < (1.1e-2 if found.region == "data" else SATISFIED.get(name, 1e-11)), found
+        assert found.residual < (1.3e-2 if found.region == "data" else SATISFIED.get(name, 1e-11)), found
         assert found.engine == ("taylor" if hasattr(problem, "exact") else "autograd")
 
 
 # Other coefficients of these take a new solution by collocation.
-OTHERS = [pytest.param(n, marks=pytest.mark.slow if n in SPECTRAL else ()) for n in NAMES]
+OTHERS = [pytest.param(n, marks=pytest.mark.slow if n in (*SPECTRAL, *CAVITIES[1:]) else ()) for n in NAMES]
 
 
 @pytest.mark.parametrize("name", OTHERS, indirect=True)
@@ -116,11 +117,13 @@ def test_the_objective_reads_the_same_symbols_with_either_engine(name):
     problem = problem_called(name)
     model = network(problem)
     for k, value in model.unknowns.items():
-        value.data.fill_(getattr(problem, k))
+        start, truth = problem.unknowns[k], getattr(problem, k)
+        bounded = isinstance(start, Unknown)
+        value.data.fill_(Unknown(truth, low=start.low, high=start.high).free if bounded else truth)
     for engine in (Taylor, Autograd):
         objective = Objective(problem, model, engine, lambda batch, residuals: {})
         for c in problem.constraints():
-            X = trial_points(problem, c.region, 20)
+            X = trial_points(problem, c, 20)
             r = c.residual(**symbols_of(problem, c, model, X)[0])
             if c.against is not None:
                 r = r - c.residual(**symbols_of(problem, c, model, c.against(X))[0])

@@ -123,7 +123,10 @@ def test_observations_enter_the_loss_with_weight_one_beside_the_published_weight
     torch.testing.assert_close(loss, 1e-4 * means["pde"] + means["rim"] + error.square().mean())
 
 
-@pytest.mark.parametrize("settings", [{"sigma": 0.0}, {"contrast": 1.0}, {"K": (1.0, 2.0, 1.0)}])
+@pytest.mark.parametrize("settings", [
+    {"sigma": 0.0}, {"sigma": 0.001}, {"contrast": 1.0}, {"waves": 0}, {"waves": 65}, {"K": (1.0, 2.0, 1.0)},
+])  # fmt: skip
 def test_impossible_settings_are_refused(settings):
+    """Among them a source, and waves of the material, that the nodes of the reference do not resolve."""
     with pytest.raises(UsageError, match="expected"):
         Transport(**{"sigma": 0.1, "K": (1.0, 0.0, 1.0), **settings})

@@ -157,6 +157,16 @@ def test_a_field_that_measurements_leave_open_at_some_points_is_no_doubt_of_the_
     assert not doubts(Permeability())
 
 
+def test_a_true_permeability_may_be_drawn(monkeypatch):
+    """Each draw is another field, which depends on its number alone, and has readings of its own."""
+    monkeypatch.setattr("pinn_cli.problems.permeability.Reference", partial(Darcy, nodes=41))
+    drawn = [Permeability(draw=draw, count=20) for draw in (0, 0, 1)]
+    assert min(problem.k.values(*torch.rand(2, 50, dtype=torch.float64)).min() for problem in drawn) > 0
+    first, second, third = (problem.measurements()["u_data"] for problem in drawn)
+    assert torch.equal(first, second)
+    assert not torch.allclose(first, third, rtol=1e-2)
+
+
 def test_a_field_that_no_residual_names_is_refused():
     config = compose([*ROD, "problem.unknowns.q={of: x}"])
     parts = assemble(config)
@@ -170,6 +180,21 @@ def test_where_a_field_cannot_be_trained_it_is_refused():
         preview(assemble(compose(words)))
     with pytest.raises(UsageError, match="it adds features to the solution alone, and a field is unknown"):
         preview(assemble(compose([*ROD, "recipe=corrected", "stop.steps=200"])))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [[*ROD, "architecture=deeponet"], [*ROD, "architecture=constrained"],
+     ["problem=burgers_family", "architecture=deeponet", "problem.unknowns.k={of: x}"]],
+    ids=["deeponet", "constrained", "of a family"],
+)  # fmt: skip
+def test_a_network_for_a_family_refuses_a_field_in_one_line(words):
+    with pytest.raises(UsageError) as refused:
+        preview(assemble(compose(words)))
+    assert str(refused.value).startswith("unknown field `k`: ")
+    assert str(refused.value).endswith("solves for the fields of the solution; type problem.unknowns.k=null or leave "
+                                       "that part out")  # fmt: skip
+    assert "\n" not in str(refused.value)
 
 
 def test_a_residual_of_unknown_fields_alone_inside_is_a_prior():

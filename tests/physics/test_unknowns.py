@@ -46,6 +46,10 @@ def test_a_list_is_a_vector_whose_numbers_have_names_of_their_own():
         ({"k": {"start": "a"}}, "`start` is 'a'; expected a finite number"),
         ({"k": {"start": 1, "positive": 1}}, "`positive` is 1; expected true or false"),
         ({"k": {"start": 1, "lr": 0}}, "lr=0: expected a learning rate above 0"),
+        ({"k": {"start": 0.5, "low": 1, "high": 0}}, "its bounds are 1 and 0; expected a lower and a higher one"),
+        ({"k": {"start": 1, "low": 1, "high": 1}}, "its bounds are 1 and 1; expected a lower and a higher one"),
+        ({"k": "abc"}, "problem.unknowns.k=abc: expected a finite number, e.g. problem.unknowns.k=1"),
+        ({"k": []}, "problem.unknowns.k=[]: expected a finite number"),
     ],
 )
 def test_what_is_no_unknown_is_refused(written, message):
@@ -72,10 +76,10 @@ def test_null_takes_an_unknown_away():
 
 
 def test_the_loss_must_react_to_an_unknown():
-    config = compose([*BURGERS, "problem.unknowns.mu=1"])
+    config = compose([*BURGERS, "problem.unknowns.nuu=1"])
     parts = assemble(config)
     objective = preview(parts)
-    with pytest.raises(UsageError, match="no residual changes with `mu`"):
+    with pytest.raises(UsageError, match=r"no residual changes with `nuu`; add .* did you mean `nu`\?"):
         refuse_contradictions(config, parts, objective, None)
 
 

@@ -36,6 +36,20 @@ def test_eliminating_the_network_leaves_the_estimate_of_all_parameters_together(
     assert torch.allclose(told, covariance * units[:, None] * units, rtol=1e-5)
 
 
+def test_the_noise_is_that_of_the_measurements_with_the_degrees_of_freedom_that_are_left():
+    """The largest likelihood of 60 measurements and 400 rows of an equation: s^2 is unbiased over 300 draws."""
+    generator = torch.Generator().manual_seed(0)
+    J = torch.randn(460, 9, generator=generator, dtype=torch.float64)
+    units, c = torch.ones(2, dtype=torch.float64), torch.zeros(2, dtype=torch.float64)
+    J[60:] *= 0.1  # the equation says less than the measurements
+
+    def variance() -> float:
+        F = torch.cat([torch.randn(60, generator=generator, dtype=torch.float64), torch.zeros(400, dtype=J.dtype)])
+        return eliminate(J, F, [2, 5], c, units, 60).variance()
+
+    assert torch.tensor([variance() for _ in range(300)]).mean() == pytest.approx(1.0, abs=0.05)
+
+
 def test_rivals_explain_as_well_and_do_not_contain_the_best():
     best = Choice((0, 1), 100.0, 116.0)
     same, other = Choice((2,), 103.0, 111.0), Choice((0, 3), 108.0, 124.0)
@@ -58,7 +72,7 @@ def test_the_page_has_error_bars_and_names_what_explains_the_data_as_well():
     many = found(others=[Equation({"u_xx": 1.0, f"u^{k}": 1.0}, {}) for k in range(9)])
     assert verdict(many) == "the noise is too large to decide between 10 equations; u_xx in all of them"
     assert verdict(found(reasons=("no term of the library is significant",))).startswith("no equation is claimed")
-    assert "still changes" in verdict(found(settled=False))
+    assert "a coefficient still changes" in verdict(found(settled=False))
     assert as_table(two)["decided"] is False
 
 
@@ -99,6 +113,12 @@ def test_what_cannot_be_discovered_is_refused(words, terms, message):
         discover(["problem=diffusion", *SMALL, *words], terms)
 
 
+def test_fields_that_were_measured_at_different_points_are_refused(tmp_path):
+    (tmp_path / "a.csv").write_text("x,t,u,v\n0,0.1,1,\n0,0.2,,1\n")
+    with pytest.raises(UsageError, match="measured at different points; expected all of them at every point"):
+        discover(["problem=nls", *SMALL, f"problem.data={tmp_path / 'a.csv'}"], "v_xx")
+
+
 TWO_PI = 2 * torch.pi
 
 
@@ -120,14 +140,33 @@ def heat(x, t):
     return torch.exp(-t) * torch.sin(x) + 0.7 * torch.exp(-4 * t) * torch.cos(2 * x + 1)
 
 
+@pytest.fixture
+def discoveries(monkeypatch) -> list[Discovery]:
+    """The discoveries that a test runs."""
+    started: list[Discovery] = []
+
+    class Kept(Discovery):
+        def run(self):
+            started.append(self)
+            return super().run()
+
+    monkeypatch.setattr("pinn_cli.runs.discover.Discovery", Kept)
+    return started
+
+
 def found_in(tmp_path, u, terms, **more):
     words = ["problem=diffusion", *SMALL, f"problem.data={file_of(tmp_path, u, **more)}"]
     return discover(words, terms, say=lambda line: None)
 
 
-def test_the_heat_equation_is_found_and_written_as_a_problem(tmp_path, monkeypatch):
+def test_the_heat_equation_is_found_and_written_as_a_problem(tmp_path, monkeypatch, discoveries):
     monkeypatch.chdir(tmp_path)
     problem, library, result = found_in(tmp_path, heat, "u,u_x,u_xx,u*u_x")
+    assert len(discoveries[0].batch["equation"]) == 2 * 150
+    trained = float(discoveries[0].model.unknowns["c3"] * discoveries[0].candidates.units[2])
+    assert result.settled
+    assert abs(result.equation.coefficients["u_xx"] - trained) < 0.5 * result.equation.errors["u_xx"]
+    assert float(discoveries[0].model.unknowns["c1"]) == 0
     assert set(result.equation.coefficients) == {"u_xx"}
     assert result.decided, page(result)
     value, error = result.equation.coefficients["u_xx"], result.equation.errors["u_xx"]
@@ -148,6 +187,24 @@ def test_the_heat_equation_is_found_and_written_as_a_problem(tmp_path, monkeypat
         ProblemFiles("found")
 
 
+def test_the_second_network_takes_a_choice_back_and_the_rivals_of_both_are_named(tmp_path, monkeypatch, discoveries):
+    """The first network is made to choose a term too many, with two rivals: one contains the final choice."""
+    choose = Discovery._choose
+    monkeypatch.setattr(Discovery, "_choose", lambda self: (choose(self)[0], (1, 2), 1))
+    monkeypatch.setattr(Discovery, "_others", lambda self, regression, chosen: [(0, 2), (0, 1)])
+    _, _, result = found_in(tmp_path, heat, "u,u_x,u_xx,u*u_x")
+    assert set(result.equation.coefficients) == {"u_xx"}
+    assert [set(other.coefficients) for other in result.others] == [{"u", "u_x"}]
+    assert not result.decided
+
+
+def test_a_coefficient_that_still_changes_is_not_claimed(tmp_path, monkeypatch):
+    monkeypatch.setattr(Discovery, "_ahead", lambda self, active: 0.6)
+    _, _, result = found_in(tmp_path, heat, "u_x,u_xx", count=100)
+    assert not result.decided
+    assert verdict(result).startswith("not settled")
+
+
 def test_data_that_no_term_explains_give_no_equation(tmp_path):
     _, library, result = found_in(tmp_path, lambda x, t: torch.sin(5 * t) * torch.cos(x) + t * t * x, "u_x,u*u_x")
     assert not result.decided
@@ -155,6 +212,19 @@ def test_data_that_no_term_explains_give_no_equation(tmp_path):
     assert "no equation is claimed" in page(result)
     with pytest.raises(UsageError, match="was not written"):
         write_problem(ProblemFiles("nothing"), Problem(), library, result)
+
+
+def test_an_equation_whose_network_does_not_follow_the_measurements_is_not_claimed(tmp_path):
+    """A network of four neurons satisfies the equation, and what it leaves of the measurements is no noise."""
+    words = ["problem=burgers", *SMALL, "problem.data={points: 800, noise: 0.01}", "architecture.width=4",
+             "architecture.depth=1", "points.interior=64"]  # fmt: skip
+    _, _, result = discover(words, "x,t", say=lambda line: None)
+    assert any("are alike at neighbouring points (correlation 0." in reason for reason in result.reasons)
+
+
+def test_a_term_that_is_not_finite_at_the_measured_values_is_refused(tmp_path):
+    with pytest.raises(UsageError, match=r"term `log\(u\)` is not finite where the fields are as measured"):
+        found_in(tmp_path, heat, "u,log(u)", count=60)
 
 
 def test_two_equations_that_explain_the_same_data_are_both_named(tmp_path):

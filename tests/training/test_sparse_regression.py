@@ -13,6 +13,7 @@ from pinn_cli.training.sparse_regression import (
     best_subsets,
     candidates,
     cross_validated,
+    scores,
     stlsq,
 )
 
@@ -36,6 +37,7 @@ def test_scores_of_all_subsets_are_those_of_least_squares_one_by_one():
         left = problem.y - some @ torch.linalg.lstsq(some, problem.y).solution if choice.columns else problem.y
         assert choice.misfit == pytest.approx(float(left.square().sum()) / s2, rel=1e-8)
         assert choice.score == pytest.approx(choice.misfit + len(choice.columns) * (log(300) + STRONG))
+        assert scores(problem)(choice.columns) == choice
     assert len(best_subsets(problem)) == 2**6
 
 
@@ -43,6 +45,19 @@ def test_scores_of_all_subsets_are_those_of_least_squares_one_by_one():
 def test_the_true_columns_are_chosen_whatever_their_units(choose):
     right = [choose(regression(K=5, seed=seed, c1=1.0, c4=-2.0))[0].columns == (1, 4) for seed in range(5)]
     assert sum(right) >= 4
+
+
+def test_rows_that_are_no_observations_make_the_noise_no_smaller():
+    """Those of an equation that holds exactly, as many as one likes, leave standard errors and choices as they are."""
+    problem = regression(c1=1.0, c4=-2.0)
+    exact = torch.zeros(900, 6, dtype=torch.float64)
+    with_equation = Regression(torch.cat([problem.X, exact]), torch.cat([problem.y, exact[:, 0]]), problem.observations)
+    assert with_equation.variance() == pytest.approx(problem.variance())
+    for choice, other in zip(best_subsets(with_equation), best_subsets(problem), strict=True):
+        assert choice.columns == other.columns
+        assert choice.score == pytest.approx(other.score)
+    taken = Regression(problem.X, problem.y, 300, taken=100.0)
+    assert taken.variance() == pytest.approx(problem.variance() * 294 / 194)
 
 
 def test_thresholds_drop_what_is_no_number_of_its_standard_errors():

@@ -1,6 +1,7 @@
 """Standard errors of unknown coefficients: against posteriors in closed form, and the sensitivity of a solution."""
 
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from pinn_cli.physics.problem import Problem, given, on
 from pinn_cli.physics.unknowns import Unknown
 from pinn_cli.training.model import Features, Model
 from pinn_cli.training.objective import Objective
-from pinn_cli.training.uncertainty import FRESH, LEAST, Uncertainty, _dense, inverse, uncertainty
+from pinn_cli.training.uncertainty import FRESH, LEAST, Uncertainty, dense_points, inverse, uncertainty
 
 SIGMA = 0.05
 
@@ -271,6 +272,35 @@ def test_the_equations_have_many_points_for_each_parameter_and_fewer_for_a_large
     """Two points for each parameter leave a front with too few: the equations would seem to hold softly there."""
     objective = fitted(with_data())
     count = sum(p.numel() for p in objective.parameters)
-    assert len(_dense(objective, ["pde"], 0)["pde"]) == round(FRESH * count)
+    assert len(dense_points(objective, ["pde"], 0)["pde"]) == round(FRESH * count)
     monkeypatch.setattr("pinn_cli.training.uncertainty.MOST", 2.0)
-    assert len(_dense(objective, ["pde"], 0)["pde"]) == max(len(objective.batch["pde"]), round(LEAST * count))
+    assert len(dense_points(objective, ["pde"], 0)["pde"]) == max(len(objective.batch["pde"]), round(LEAST * count))
+
+
+def lines_with(noise):
+    """What is said of measurements of the exact solution with this noise (60,) at 60 points, in order."""
+    problem = with_data()
+    x = torch.linspace(0.01, 0.99, 60, dtype=torch.float64)
+    problem.data_set.columns["x"], problem.data_set.columns["u_data"] = x, problem.exact(x) + noise
+    problem = given(problem, data_set=replace(problem.data_set, sigma={"u": None}))
+    return uncertainty(fitted(problem)).lines()
+
+
+def test_residuals_that_are_alike_at_neighbouring_points_are_told_since_intervals_are_those_of_independent_noise():
+    x = torch.linspace(0.01, 0.99, 60, dtype=torch.float64)
+    waves = 0.05 * torch.sin(40 * x)  # noise that is correlated over several points, or what another equation leaves
+    (line,) = [line for line in lines_with(waves) if "alike at neighbouring points" in line]
+    assert float(re.search(r"correlation ([\d.]+)", line)[1]) > 0.7
+    normal = 0.05 * torch.randn(60, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    assert not any("alike" in line for line in lines_with(normal))
+
+
+def test_an_unknown_at_its_bound_is_told_and_more_data_are_not_asked_for():
+    bound = Unknown(0.3, low=0.2, high=1)
+    near = Unknown(0.20007, low=0.2, high=1)
+    found = Uncertainty(
+        names=("k",), values={"k": float(near)}, free={"k": near.free}, slopes={"k": 7e-5}, own={"k": 0.0},
+        floor={"k": 0.013}, covariance=torch.tensor([[4e4]], dtype=torch.float64), bounds={"k": bound},
+    )  # fmt: skip
+    (line,) = found.lines()
+    assert line.startswith("k = 0.20007 is at its bound, 0.2, nearer than its standard error: the data may")

@@ -60,8 +60,8 @@ def _lattice(columns: Mapping[str, np.ndarray], values: np.ndarray) -> tuple[dic
     shape = tuple(axis.size for axis in axes.values())
     flat = np.ravel_multi_index(places, shape)
     if values.size != np.prod(shape) or np.unique(flat).size != values.size:
-        sides = " x ".join(f"{axis.size} of {c}" for c, axis in axes.items())
-        raise ValueError(f"{values.size} points with {sides} different values; expected each node of a grid once")
+        sides = ", ".join(f"{axis.size} different values of {c}" for c, axis in axes.items())
+        raise ValueError(f"{values.size} points with {sides}; expected each node of a grid, {np.prod(shape)} points")
     table = np.empty(values.size)
     table[flat] = values
     return axes, table.reshape(shape)

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.interpolate import make_interp_spline
 from torch import Tensor
 
 from pinn_cli.derivatives.keys import Index
@@ -26,6 +25,8 @@ class Gridded(CoefficientField):
     """
 
     def __init__(self, axes: Mapping[str, Any], values: Any, degree: int = 3, periodic: Collection[str] = ()) -> None:
+        from scipy.interpolate import make_interp_spline  # a third of a second, for fields on a grid only
+
         nodes = [np.asarray(axis, dtype=np.float64) for axis in axes.values()]
         table = np.asarray(values, dtype=np.float64)
         self.coordinates = tuple(axes)

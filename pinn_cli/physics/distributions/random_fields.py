@@ -82,6 +82,7 @@ class GaussianField(Distribution):
 
     def refuse(self, value: Any) -> None:
         table = _refuse_no_field(value, self.box)
+        _refuse_other_periods(value, self.box)
         size = float(table.abs().max())
         for k, (c, (low, high)) in enumerate(self.box.items()):
             first, last = table.select(k, 0), table.select(k, -1)
@@ -160,7 +161,8 @@ def _refuse_no_field(value: Any, box: Mapping[str, tuple[float, float]]) -> Tens
     """The values of a field on the lattice of a box. Raises ValueError unless it is one, known there, and finite."""
     coordinates = tuple(box)
     if not isinstance(value, CoefficientField):
-        raise ValueError(f"found {shown(value)}; expected a field of {', '.join(coordinates)}, such as Gridded(...)")
+        expected = f"a field of {', '.join(coordinates)}, such as Gridded(...), a function, or a file of its values"
+        raise ValueError(f"found {shown(value)}; expected {expected}")
     if value.coordinates != coordinates:
         found, expected = ", ".join(value.coordinates), ", ".join(coordinates)
         raise ValueError(f"found a field of {found}; expected one of {expected}, in this order")
@@ -173,6 +175,15 @@ def _refuse_no_field(value: Any, box: Mapping[str, tuple[float, float]]) -> Tens
         raise ValueError(f"found a field that is not finite at {int((~table.isfinite()).sum())} of {table.numel()} "
                          "points; expected finite numbers")  # fmt: skip
     return table
+
+
+def _refuse_other_periods(field: CoefficientField, box: Mapping[str, tuple[float, float]]) -> None:
+    """Raise ValueError for a field that is periodic over more than the box."""
+    for c in field.periodic:
+        (first, last), (low, high) = (field.box or box)[c], box[c]
+        if last - first > (1 + ENDS) * (high - low):
+            raise ValueError(f"found a field known for {c} from {first:g} to {last:g}, one period; "
+                             f"expected {low:g} to {high:g}")  # fmt: skip
 
 
 def _outer(factors: list[Tensor]) -> Tensor:

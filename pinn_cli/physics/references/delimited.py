@@ -30,6 +30,14 @@ class Text(list[str]):
         super().__init__(cells)
         self.lines, self.mark = lines, mark
 
+    def with_gaps(self) -> "np.ma.MaskedArray | Text":
+        """The numbers, empty cells masked. If other cells are no numbers either, the column without its empty ones."""
+        written = [(cell, line) for cell, line in zip(self, self.lines, strict=True) if cell]
+        numbers = [_number(cell, self.mark) if cell and self.mark else None for cell in self]
+        if numbers.count(None) > len(self) - len(written):
+            return Text([cell for cell, _ in written], [line for _, line in written], self.mark)
+        return np.ma.masked_invalid(np.array(numbers, dtype=np.float64))  # None becomes NaN
+
     def fault(self, name: str) -> str:
         """Which cell of the column `name` is no number, and why."""
         for cell, line in zip(self, self.lines, strict=True):

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import h5py
 import numpy as np
@@ -70,11 +71,16 @@ class Table:
 
 
 def refuse_non_numbers(columns: Mapping[str, Any], where: object) -> None:
-    """Refuse a column with a value that is no finite number, naming the first such row (UsageError)."""
+    """Refuse a column with a value that is no finite number, naming the first such row (UsageError).
+
+    A masked value is none.
+    """
     refuse_text(columns, where)
     for name, column in columns.items():
-        for row, value in enumerate(np.asarray(column).ravel().tolist()):
-            if not isinstance(value, int | float) or not isfinite(value):
+        values = np.ma.asarray(column).ravel()
+        masked = np.ma.getmaskarray(values)
+        for row, value in enumerate(values.data.tolist()):
+            if not masked[row] and (not isinstance(value, int | float) or not isfinite(value)):
                 raise UsageError(f"{where}: {place_of(columns, row)}: {name} is `{value}`; expected a finite number")
 
 
@@ -112,6 +118,8 @@ def _text(path: Path) -> Columns:
 
 
 def _npz(path: Path) -> dict[str, np.ndarray]:
+    if not is_zipfile(path):
+        raise ValueError("it is no NPZ file; expected one of numpy.savez")
     with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
         return dict(file)
 

@@ -10,6 +10,7 @@ from pinn_cli.reports.figures.fields import colour_bar, limits, plane_map, plane
 from pinn_cli.reports.figures.style import PALETTE, symbol
 
 BAND = 2.0  # standard errors on each side
+SHADES = 300.0  # the largest error over the least that is told apart in a map
 
 Values = dict[str, Any]
 
@@ -18,7 +19,8 @@ def draw_unknown_fields(results: Results) -> Figure | None:
     """A row for each unknown field of one or two coordinates; None without one, or before the end of a run.
 
     In one dimension: the field, its true value where it is known, and a band of two standard errors on each side. In
-    two: maps of the field, the true value, the absolute error and the standard error, as far as they are known.
+    two: maps of the field, the true value, the absolute error and the standard error, as far as they are known; the
+    last two have the same logarithmic colours, since both are largest by far where the data say little.
     """
     stored = results.read("unknown_fields")
     fields = {name: _of(results, stored, name) for name in dict.fromkeys(key.partition("/")[0] for key in stored)}
@@ -72,9 +74,13 @@ def _planes(figure: Figure, row: Any, name: str, values: Values) -> int:
     (plane,) = planes(values["points"], values["coordinates"])
     shown = _maps(values)
     shared = limits([v for title, v in shown.items() if title in ("found", "truth")], "solution")
+    errors = limits([next((v for title, v in shown.items() if title.endswith("error")), values["value"])], "error")
     for axes, (title, v) in zip(row, shown.items(), strict=False):
-        is_error = title.endswith("error")
-        picture = plane_map(axes, plane, v, *(limits([v], "error") if is_error else shared))
+        if title.endswith("error"):
+            least = errors[1] / SHADES
+            picture = plane_map(axes, plane, np.maximum(v, least), least, *errors[1:], "log")
+        else:
+            picture = plane_map(axes, plane, v, *shared)
         axes.set_title(f"{symbol(name)}, {title}")
         colour_bar(figure, picture, axes)
     return len(shown)

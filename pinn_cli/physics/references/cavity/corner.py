@@ -11,10 +11,8 @@ its slope at both angles, but for f'(0) = q'(0) = 1.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import zip_longest
 from math import pi
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -47,13 +45,9 @@ class Angular:
             [x - y for x, y in zip_longest(_slope(self.sine), cosine, fillvalue=0.0)],
         )
 
-    def slopes(self, factors: Callable[[int], Factors], count: int = 5) -> list[Tensor]:
-        """Value and first derivatives (N,), `count` in all; `factors` are those of m."""
-        values, function = [], self
-        for _ in range(count):
-            values.append(function(*factors(self.m)))
-            function = function.slope()
-        return values
+    def derivative(self, order: int) -> "Angular":
+        """Its derivative of this order."""
+        return self if order == 0 else self.slope().derivative(order - 1)
 
 
 _C = 1 / (pi**2 - 4)
@@ -71,9 +65,12 @@ SLOPE = Angular(2, [-pi / 8, 0.5], [pi / 8], [0.25])  # q
 
 @dataclass(frozen=True)
 class Corner:
-    """The corner at x = 0, or at x = 1 if `right`, below a lid of `speed` V and `slope` S away from the wall."""
+    """The corner at x = 0, or at x = 1 if `right`, below a lid of `speed` V and `slope` S away from the wall.
 
-    re: float
+    An unknown `re` is a tensor, () or (N,), through which derivatives flow.
+    """
+
+    re: float | Tensor
     speed: float
     slope: float
     right: bool
@@ -84,11 +81,11 @@ class Corner:
         psi, psi_x, psi_y, z, z_x, z_y; bilaplace = lap z; head, the part of p + (u^2 + v^2) / 2, and shear_x, shear_y,
         the part of z grad psi, that are equally singular. At r = 0, infinite values are replaced by those at r = 1e-3.
         """
-        sign, X, Y = self._sign, (1 - x if self.right else x), 1 - y
+        sign, X, Y = self.sign, (1 - x if self.right else x), 1 - y
         r, a = torch.hypot(X, Y), torch.atan2(Y, X)
         cos, sin, R = torch.cos(a), torch.sin(a), torch.where(r > 0, r, 1e-3)
-        f, f1, f2, f3, _ = self._first(_on_circle(a))
-        g, g1, g2, g3, g4 = self._second(_on_circle(a), sign)
+        f, f1, f2, f3 = (self.first(k, _on_circle(a)(1)) for k in range(4))
+        g, g1, g2, g3, g4 = (self.second(k, _on_circle(a)(2)) for k in range(5))
         k, k1, h, h1, h2 = f + f2, f1 + f3, 4 * g + g2, 4 * g1 + g3, 4 * g2 + g4
 
         def xy(radial: Tensor, angular: Tensor) -> tuple[Tensor, Tensor]:
@@ -97,7 +94,7 @@ class Corner:
         psi_x, psi_y = xy(f + 2 * r * g, f1 + r * g1)
         z_x, z_y = xy(-k / R**2, k1 / R**2 + h1 / R)
         shear_x, shear_y = xy(f * k / R, f1 * k / R)
-        head = sign / self.re * k1 / R + self._logarithm * torch.log(R) + (f**2 + f1**2) / 2
+        head = sign / self.re * k1 / R + self.logarithm * torch.log(R) + (f**2 + f1**2) / 2
         return {
             "psi": r * f + r**2 * g,
             "psi_x": psi_x,
@@ -111,119 +108,73 @@ class Corner:
             "shear_y": shear_y,
         }
 
-    def psi(self, x: Tensor, y: Tensor) -> Tensor:
-        """The singular psi (N,), as `u`, `v` and `p` by functions that jets know; r is at least 1e-12.
+    def first(self, order: int, factors: Factors) -> Tensor:
+        """The factor of r, its derivative of this order."""
+        return -self.speed * STOKES.derivative(order)(*factors)
 
-        The expansion holds for small Re r. So the factors r^2 and log r of the second term are, with R = REACH / Re,
-        r^2 / (1 + r^2 / R^2) and log(r / sqrt(r^2 + R^2)), which stay bounded.
-        """
-        at = self._polar(x, y)
-        (first,), (second,) = self._terms(at, 1)
-        return first + at.damping * second
-
-    def u(self, x: Tensor, y: Tensor) -> Tensor:
-        """psi_y (N,)."""
-        at = self._polar(x, y)
-        along, across = self._slopes(at)
-        return -(along * at.Y + across * at.X) / at.r2
-
-    def v(self, x: Tensor, y: Tensor) -> Tensor:
-        """-psi_x (N,)."""
-        at = self._polar(x, y)
-        along, across = self._slopes(at)
-        return -self._sign * (along * at.X - across * at.Y) / at.r2
-
-    def p(self, x: Tensor, y: Tensor) -> Tensor:
-        """The singular pressure (N,)."""
-        at = self._polar(x, y)
-        (_, f1, _, f3), _ = self._terms(at, 4)
-        return self._sign / self.re * (f1 + f3) / at.r2 + self._logarithm / 2 * torch.log(at.r2 * at.damping)
-
-    def _slopes(self, at: "Polar") -> tuple[Tensor, Tensor]:
-        """r psi_r, and the derivative of psi along the angle."""
-        (first, first_a), (second, second_a) = self._terms(at, 2)
-        return first + 2 * at.damping**2 * second, first_a + at.damping * second_a
-
-    def _terms(self, at: "Polar", count: int) -> tuple[list[Tensor], list[Tensor]]:
-        """Both terms of psi without damping, and their first derivatives along the angle, `count` in all."""
-        return self._first(at.factors, count), self._second(at.factors, self._sign, count)
-
-    def _polar(self, x: Tensor, y: Tensor) -> "Polar":
-        X, Y = (1 - x if self.right else x), 1 - y
-        r2 = X * X + Y * Y + 1e-24
-        return Polar(X, Y, r2, 2 * torch.atan(Y / (torch.sqrt(r2) + X)), 1 / (1 + (self.re / REACH) ** 2 * r2))
-
-    def _first(self, factors: Callable[[int], Factors], count: int = 5) -> list[Tensor]:
-        """The factor of r and its first derivatives, `count` in all."""
-        return [-self.speed * d for d in STOKES.slopes(factors, count)]
-
-    def _second(self, factors: Callable[[int], Factors], sign: float, count: int = 5) -> list[Tensor]:
-        """The factor of r^2, in brackets above, and its first derivatives, `count` in all."""
-        convection = sign * self.re * self.speed**2
-        if not self.slope:
-            return [convection * g for g in CONVECTION.slopes(factors, count)]
-        pairs = zip(CONVECTION.slopes(factors, count), SLOPE.slopes(factors, count), strict=True)
-        return [convection * g - self.slope * q for g, q in pairs]
+    def second(self, order: int, factors: Factors) -> Tensor:
+        """The factor of r^2, in brackets above, its derivative of this order."""
+        of_convection = self.sign * self.re * self.speed**2 * CONVECTION.derivative(order)(*factors)
+        return of_convection - self.slope * SLOPE.derivative(order)(*factors) if self.slope else of_convection
 
     @property
-    def _sign(self) -> float:
+    def sign(self) -> float:
         return -1.0 if self.right else 1.0
 
-    @cached_property
-    def _logarithm(self) -> float:
+    @property
+    def logarithm(self) -> float | Tensor:
         """The coefficient of log r in p, beside the term with 1 / r."""
-        _, g1, _, g3 = self._second(_on_circle(torch.zeros(1, dtype=torch.float64, device="cpu")), self._sign, 4)
-        return -self._sign / self.re * float(4 * g1 + g3)
+        convection = -(self.speed**2) * ON_LID_G
+        return convection + (self.sign / self.re * self.slope * ON_LID_Q if self.slope else 0.0)
 
 
-@dataclass(frozen=True)
 class FadingCorner:
-    """The singular flow of a corner, its psi and p times a step s(x) from 1 at this end of the lid to 0 at the other.
+    """The singular flow of a corner at points x, y (N,), times a step s(x) from 1 at this end of the lid to 0 at the
+    other.
 
         s = 1 - 10 X^3 + 15 X^4 - 6 X^5        X the distance from the wall of the corner
 
-    u and v are the slopes of the product: u = (s psi)_y = s psi_y and v = -(s psi)_x = -s psi_x - s_x psi. (N,) each.
+    u and v are the slopes of the product: u = (s psi)_y = s psi_y and v = -(s psi)_x = -s psi_x - s_x psi. All are
+    (N,), by functions that jets know; r is at least 1e-12. What several of them need is computed once, because
+    derivatives of a long formula take time, and much more time to compile.
+
+    The expansion holds for small Re r. So the factors r^2 and log r of its second term are, with R = REACH / Re,
+    r^2 / (1 + r^2 / R^2) and log(r / sqrt(r^2 + R^2)), which stay bounded.
     """
 
-    corner: Corner
+    def __init__(self, corner: Corner, x: Tensor, y: Tensor):
+        self.corner = corner
+        self.X, self.Y = X, Y = (1 - x if corner.right else x), 1 - y
+        self.r2 = X**2 + Y**2 + 1e-24
+        r, self.over_r2 = torch.sqrt(self.r2), 1 / self.r2
+        angle = 2 * torch.atan(Y / (r + X))
+        self.damping = damping = 1 / (1 + (corner.re / REACH) ** 2 * self.r2)
+        self.first = first = angle, r, X, Y  # r cos a and r sin a without functions of the angle
+        second = angle, self.r2, X**2 - Y**2, 2 * X * Y  # and those of 2 a
+        f, self.f_a, g = corner.first(0, first), corner.first(1, first), corner.second(0, second)
+        self.whole = f + damping * g  # psi before it fades
+        self.along = f + 2 * damping**2 * g  # r psi_r
+        self.across = self.f_a + damping * corner.second(1, second)  # the derivative of psi along the angle
+        self.step = 1 - X**3 * (10 - 15 * X + 6 * X**2)
 
-    def psi(self, x: Tensor, y: Tensor) -> Tensor:
-        return self._step(x) * self.corner.psi(x, y)
+    @property
+    def psi(self) -> Tensor:
+        return self.step * self.whole
 
-    def u(self, x: Tensor, y: Tensor) -> Tensor:
-        return self._step(x) * self.corner.u(x, y)
+    @property
+    def u(self) -> Tensor:
+        return -self.step * self.over_r2 * (self.along * self.Y + self.across * self.X)
 
-    def v(self, x: Tensor, y: Tensor) -> Tensor:
-        return self._step(x) * self.corner.v(x, y) - self._step_x(x) * self.corner.psi(x, y)
+    @property
+    def v(self) -> Tensor:
+        psi_X = self.over_r2 * (self.along * self.X - self.across * self.Y)
+        step_X = -30.0 * (self.X * (1 - self.X)) ** 2
+        return -self.corner.sign * (self.step * psi_X + step_X * self.whole)
 
-    def p(self, x: Tensor, y: Tensor) -> Tensor:
-        return self._step(x) * self.corner.p(x, y)
-
-    def _step(self, x: Tensor) -> Tensor:
-        X = self._distance(x)
-        return 1 - X**3 * (10 - 15 * X + 6 * X**2)
-
-    def _step_x(self, x: Tensor) -> Tensor:
-        X = self._distance(x)
-        return (30.0 if self.corner.right else -30.0) * (X * (1 - X)) ** 2
-
-    def _distance(self, x: Tensor) -> Tensor:
-        return 1 - x if self.corner.right else x
-
-
-class Polar(NamedTuple):
-    """Distances from the wall and from the lid, r^2, the angle, and the damping 1 / (1 + r^2 / R^2); (N,) each."""
-
-    X: Tensor
-    Y: Tensor
-    r2: Tensor
-    a: Tensor
-    damping: Tensor
-
-    def factors(self, m: int) -> Factors:
-        """a, and r^m times 1, cos(m a) and sin(m a), without functions of the angle, for m = 1 or 2."""
-        X, Y = self.X, self.Y
-        return (self.a, torch.sqrt(self.r2), X, Y) if m == 1 else (self.a, self.r2, X * X - Y * Y, 2 * X * Y)
+    @property
+    def p(self) -> Tensor:
+        stokes = self.corner.sign / self.corner.re * self.over_r2 * (self.f_a + self.corner.first(3, self.first))
+        return self.step * (stokes + self.corner.logarithm / 2 * torch.log(self.r2 * self.damping))
 
 
 def _on_circle(a: Tensor) -> Callable[[int], Factors]:
@@ -241,3 +192,12 @@ def _value(p: Polynomial, a: Tensor) -> Tensor | float:
 
 def _slope(p: Polynomial) -> list[float]:
     return [i * c for i, c in enumerate(p)][1:]
+
+
+def _on_lid(h: Angular) -> float:
+    """4 h_a + h_aaa at a = 0."""
+    factors = _on_circle(torch.zeros(1, dtype=torch.float64, device="cpu"))(h.m)
+    return float(4 * h.derivative(1)(*factors) + h.derivative(3)(*factors))
+
+
+ON_LID_G, ON_LID_Q = _on_lid(CONVECTION), _on_lid(SLOPE)  # numbers of tensors, which a compiled step cannot take

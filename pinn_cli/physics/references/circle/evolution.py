@@ -142,7 +142,10 @@ class Evolution:
                 for n in range(steps):
                     v = step(v, t + n * step.h, N)
             if not abs(v).max() < LARGEST:
-                raise UsageError(f"{self._settings}: the solution runs to infinity before t={times[len(states)]:.2g}")
+                raise UsageError(
+                    f"{self._settings}: the reference runs to infinity before t={times[len(states)]:.2g}; there is no "
+                    f"solution from then on, or it is too fine for {self.modes} modes and {self.steps} steps"
+                )
             states.append(v)
         return np.stack(states)
 

@@ -30,7 +30,8 @@ class Transport:
     (Hestenes & Stiefel 1952), or with advection by GMRES (Saad & Schultz 1986), both with the solution for contrast 0
     as preconditioner.
 
-    Raises UsageError for sigma <= 0, |contrast| >= 1, and a K that is not positive definite.
+    Raises UsageError for a sigma or waves that the nodes do not resolve, |contrast| >= 1, and a K that is not positive
+    definite.
     """
 
     sigma: float
@@ -46,8 +47,14 @@ class Transport:
         xx, xy, yy = self.K
         if not self.sigma > 0:
             raise UsageError(f"sigma={self.sigma:g}: expected a width above 0, e.g. 0.1")
+        if self.sigma * self.nodes < 1:  # from here on the error is 1e-5 at most
+            raise UsageError(f"sigma={self.sigma:g}: expected at least {1 / self.nodes:.1g}, the distance of the "
+                             f"{self.nodes} x {self.nodes} nodes of the reference")
         if not abs(self.contrast) < 1:
             raise UsageError(f"contrast={self.contrast:g}: expected a number between -1 and 1, e.g. 0.5")
+        if not 1 <= self.waves <= self.nodes // 4:
+            raise UsageError(f"waves={self.waves}: expected a whole number from 1 to {self.nodes // 4}, which the "
+                             f"{self.nodes} x {self.nodes} nodes of the reference can tell apart")
         if not (xx > 0 and xx * yy > xy**2):
             raise UsageError(f"K={self.K}: expected a positive definite matrix, e.g. (1, 0, 1)")
 
