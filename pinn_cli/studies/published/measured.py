@@ -54,8 +54,19 @@ def record(table: Table, cell: str, seed: int, folder: Path) -> Record:
         "stated": {key: settings[key] for key in table.stated if settings.get(key) is not None},
         "errors": summary["errors"],
         "metrics": summary["metrics"],
+        **_unknowns(results),
         "values": {name: value(results, quantity) for name, quantity in table.quantities.items()},
     }
+
+
+def _unknowns(results: Results) -> dict[str, Any]:
+    """The value and the other numbers that a run has of each unknown coefficient, if it has unknowns."""
+    found = {
+        name: {"value": float(number)} | {k: float(v) for k, v in attributes.items() if not isinstance(v, str)}
+        for name, number in results.read("unknowns").items()
+        if (attributes := results.read_attributes(f"unknowns/{name}"))
+    }
+    return {"unknowns": found} if found else {}
 
 
 def value(results: Results, quantity: Quantity) -> float | None:
@@ -68,7 +79,7 @@ def value(results: Results, quantity: Quantity) -> float | None:
 
 
 def _number(results: Results, name: str, quantity: Quantity) -> float | None:
-    """One number by its name in the results file; with a `*`, the largest over all datasets that fit."""
+    """One number by its name in the results file; with a `*`, the largest or least over all datasets that fit."""
     found = {name: results.read(name).get("")}
     if "*" in name:
         group = name.partition("*")[0].rpartition("/")[0]
@@ -77,7 +88,7 @@ def _number(results: Results, name: str, quantity: Quantity) -> float | None:
     if quantity.attribute is not None:
         values = [results.read_attributes(one).get(quantity.attribute) for one in found]
     numbers = [number for v in values if (number := _reduced(v, quantity.take)) is not None]
-    return max(numbers, default=None)
+    return (min if quantity.take == "min" else max)(numbers, default=None)
 
 
 def _first(history: Mapping[str, np.ndarray], quantity: Quantity) -> float | None:
@@ -111,8 +122,8 @@ def refuse_others(table: Table) -> None:
             raise UsageError(f"the runs of {name} differ in their source (pinn diff {pair}); move {table.folder} "
                              "elsewhere")  # fmt: skip
         for seed, folder in own.items():
-            config = composed(table.cells[name].words)
-            config.seed, config.folder = seed, str(folder)
+            config = composed((*table.cells[name].words, f"seed={seed}"))
+            config.folder = str(folder)
             plain: Any = OmegaConf.to_container(config, resolve=True)
             if differences := runs.differences(folder, plain):
                 raise UsageError(f"{folder} is not the run of {name} ({differences}); move {table.folder} elsewhere")
@@ -120,8 +131,8 @@ def refuse_others(table: Table) -> None:
 
 @cache
 def composed(words: tuple[str, ...]) -> DictConfig:
-    """The configuration of a cell, with seed 0 and no folder yet. Raises UsageError."""
-    return compose([*words, "seed=0"])
+    """The configuration of a run of a cell, without a folder. Raises UsageError."""
+    return compose([*words])
 
 
 def _machine(about: dict[str, Any]) -> str:

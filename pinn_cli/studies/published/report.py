@@ -20,6 +20,7 @@ def report(table: Table, records: Mapping[str, Mapping[int, Record]], seeds: int
         "title": table.title,
         "source": table.source,
         "number": table.number,
+        "mean": table.mean,
         "quick": " ".join(table.shorter) if table.quick else "",
         "rows": list(table.rows),
         "columns": list(table.columns),

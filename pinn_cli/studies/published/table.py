@@ -5,6 +5,7 @@ It is a YAML below ``conf/published/``, and `pinn reproduce` runs it:
     # one line on what it is
     source: authors, year, which table          where the printed numbers are from
     number: mean of 10 initialisations          what a printed number is
+    mean: true                                  means stand beside our medians, also where no paper prints means
     seeds: 3                                    how many seeds a cell has, from 0 on
     every: [...]                                overrides of every run; {row} and {column} stand for the names
     rows: {3x50: [architecture.depth=3]}        a name and its overrides; `columns` likewise
@@ -20,7 +21,8 @@ It is a YAML below ``conf/published/``, and `pinn reproduce` runs it:
 A quantity is read from the results file of each run:
 
     title: its heading                          read: a dataset; with a *, the largest over all that fit
-    attribute: of the dataset, in its place     take: last, max or min of an array (default: last)
+    attribute: of the dataset, in its place     take: last, max or min of an array (default: last);
+                                                with min, the least over all that fit a *
     over: a dataset to divide by                rows: the rows that have it (default: all)
     paper: {row: [a number for each column]}    null where nothing was printed; none at all for a table of our own
     when: history/error/*, below: 1e-5          `read` is a history column, taken at its first row
@@ -43,7 +45,7 @@ from pinn_cli.configuration import catalogue
 from pinn_cli.records.folder import OUTPUTS
 
 NEEDED = ("source", "seeds", "every", "rows", "columns", "quantities", "quick")
-OTHERS = ("number", "cells", "without", "ratios", "says", "stated", "notes")
+OTHERS = ("number", "mean", "cells", "without", "ratios", "says", "stated", "notes")
 MOST = 1000  # seeds
 TAKES = ("last", "max", "min")
 
@@ -102,6 +104,7 @@ class Table:
     shorter: tuple[str, ...]  # overrides of the quick table
     few: tuple[str, ...]  # its cells
     quick_seeds: int
+    mean: bool = False
     quick: bool = False
 
     @property
@@ -165,6 +168,7 @@ def _table(name: str, title: str, node: Any) -> Table:
         shorter=tuple(node["quick"]["overrides"]),
         few=tuple(node["quick"]["cells"]),
         quick_seeds=int(node["quick"]["seeds"]),
+        mean=node.get("mean") is True,
     )
 
 

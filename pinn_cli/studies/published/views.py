@@ -15,7 +15,7 @@ from pinn_cli.studies.published.report import AGREES, DIFFERS, ONE
 
 HEAD = ["cell", "paper", "ours", "mean", "[min, max]", "seeds", "ratio", ""]
 COMPARABLE = "paper: {number}; ours: median{mean} [least, greatest] over the seeds; ratio: ours / paper"
-OURS = "median [least, greatest] over the seeds"
+OURS = "median{mean} [least, greatest] over the seeds"
 QUICK = "quick ({quick}): these numbers show that it runs; they are not comparable with those of the whole table"
 
 Rows = list[list[str]]
@@ -28,7 +28,7 @@ def text(report: dict[str, Any], width: int | None = None) -> str:
     for name, title in report["quantities"].items():
         parts += ["", title, typeset.text(shown := rows(report, name), _numbers(shown), width=width)]
         if quotients := ratios(report, name):
-            parts += ["", typeset.text(quotients, (1, 2), width=width)]
+            parts += ["", typeset.text(quotients, range(1, len(quotients[0])), width=width)]
     return "\n".join([*parts, "", *typeset.below(_below(report), width)])
 
 
@@ -49,7 +49,7 @@ def tables(report: dict[str, Any], empty: bool = True) -> str:
             continue
         parts += [typeset.markdown([[title, *shown[0][1:]], *shown[1:]], _numbers(shown))]
         if quotients := ratios(report, name, empty):
-            parts += [typeset.markdown(quotients, (1, 2))]
+            parts += [typeset.markdown(quotients, range(1, len(quotients[0])))]
     return "\n\n".join(parts)
 
 
@@ -66,8 +66,9 @@ def rows(report: dict[str, Any], quantity: str, empty: bool = True) -> Rows:
 def ratios(report: dict[str, Any], quantity: str, empty: bool = True) -> Rows:
     """Quotients of two columns, by row; [] if the table has none."""
     kept = [q for q in report["ratios"] if q["quantity"] == quantity and (empty or q["ours"] is not None)]
-    lines = [[f"{q['row']} {q['of']}", _quotient(q["paper"]), _quotient(q["ours"])] for q in kept]
-    return [["quotient", "paper", "ours"], *lines] if lines else []
+    of = {"ours": "of the medians"} if _is_ours(report) else {"paper": "paper", "ours": "ours"}
+    lines = [[f"{q['row']} {q['of']}", *(_quotient(q[key]) for key in of)] for q in kept]
+    return [["quotient", *of.values()], *lines] if lines else []
 
 
 def arrays(report: dict[str, Any]) -> dict[str, Any]:
@@ -110,7 +111,7 @@ def _row(report: dict[str, Any], quantity: str, name: str, cell: dict[str, Any])
 
 def _caption(report: dict[str, Any]) -> str:
     caption = QUICK if report["quick"] else OURS if _is_ours(report) else COMPARABLE
-    return caption.format(**report, mean=", mean and" if _of_means(report) else "")
+    return caption.format(**report | {"mean": ", mean and" if _of_means(report) else ""})
 
 
 def _is_ours(report: dict[str, Any]) -> bool:
@@ -119,8 +120,8 @@ def _is_ours(report: dict[str, Any]) -> bool:
 
 
 def _of_means(report: dict[str, Any]) -> bool:
-    """Whether the paper prints means."""
-    return re.search(r"\bmeans?\b", report["number"]) is not None
+    """Whether the paper prints means, or a table of ours asks for them."""
+    return bool(report.get("mean")) or re.search(r"\bmeans?\b", report["number"]) is not None
 
 
 def _values(cell: dict[str, Any], name: str) -> dict[str, float]:
