@@ -3,8 +3,9 @@
     python benchmarks/batched_time.py 64 problem=helmholtz recipe=gradient_pathologies/helmholtz_m4 compile=on threads=1
 
 The first word is the number of runs, the others are those of `pinn train`; each run has another seed. The lone run and
-the batch take turns in one process, a few steps each, and the processor times of their steps are compared: medians over
-the turns. The first steps, with the compilation, do not count. `--profile` shows where the time of the batch goes.
+the batch take turns in one process, a few steps each, and the times of their steps are compared: medians over the
+turns. `wall` is what one waits for on idle cores, `process` the processor time, which other work changes less. The
+first steps, with the compilation, do not count. `--profile` shows where the time of the batch goes.
 """
 
 import cProfile
@@ -32,12 +33,12 @@ def step(runs: Sequence[Going]) -> None:
             next(run)
 
 
-def seconds(runs: Sequence[Going], steps: int) -> float:
-    """Processor seconds of a step."""
-    start = time.process_time()
+def seconds(runs: Sequence[Going], steps: int) -> tuple[float, float]:
+    """Wall and processor seconds of a step."""
+    start = time.perf_counter(), time.process_time()
     for _ in range(steps):
         step(runs)
-    return (time.process_time() - start) / steps
+    return (time.perf_counter() - start[0]) / steps, (time.process_time() - start[1]) / steps
 
 
 def main(count: int, words: Sequence[str], profiled: bool) -> None:
@@ -54,9 +55,10 @@ def main(count: int, words: Sequence[str], profiled: bool) -> None:
             for runs in (lone, many):
                 seconds(runs, STEPS)
             turns = [(seconds(lone, 3 * STEPS), seconds(many, STEPS)) for _ in range(TURNS)]
-            one, batch = (1e3 * median(column) for column in zip(*turns, strict=True))
-            print(f"lone {one:.2f} ms, {count} together {batch:.1f} ms a step: ratio {batch / one:.1f}, "
-                  f"{batch / count:.2f} ms a run")  # fmt: skip
+            for number, kind in enumerate(("wall", "process")):
+                one, batch = (1e3 * median(of[number] for of in column) for column in zip(*turns, strict=True))
+                print(f"{kind:<8} lone {one:.2f} ms, {count} together {batch:.1f} ms a step: ratio {batch / one:.1f}, "
+                      f"{batch / count:.2f} ms a run")  # fmt: skip
             if profiled:
                 with cProfile.Profile() as profile:
                     seconds(many, STEPS)

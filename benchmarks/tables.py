@@ -15,12 +15,13 @@ import json
 import re
 import shlex
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import takewhile
-from math import inf
+from math import inf, log
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 from typing import Any
 
 from verdicts import CASES, SMALL, UNSEEN, counts
@@ -124,6 +125,63 @@ def crossed(report: dict[str, Any], quantities: Sequence[str]) -> str:
     return f"{_table(['', *report['columns']], rows)}\n\nSeeds {seeds}. {_machines(report)}"
 
 
+def by_quantity(report: dict[str, Any]) -> str:
+    """A table of one row, turned: a row per quantity, a column per cell, medians over the seeds and their range."""
+    cells = _measured(report)
+    head = ["", *(" ".join([cell["column"].replace("_", " "), *cell["notes"]]) for cell in cells)]
+    rows = [
+        [title, *(f"{_short(own['median'])} {_extent(own)}".rstrip() for cell in cells
+                  for own in (cell["results"][name],))]
+        for name, title in report["quantities"].items()
+    ]  # fmt: skip
+    shown = {letter for cell in cells for letter in cell["notes"]}
+    notes = "\n".join(f"* {letter}: {note}" for letter, note in report["notes"].items() if letter in shown)
+    seeds = [" ".join(seed for seed, run in cell["runs"].items() if run["status"] == "finished") for cell in cells]
+    return f"{_table(head, [*rows, ['seeds', *seeds]])}\n\n{notes}\n\n{_machines(report)}"
+
+
+def _extent(result: dict[str, Any]) -> str:
+    """The least and the largest over the seeds, where there are several and they differ."""
+    low, high = _short(result["low"]), _short(result["high"])
+    return f"[{low}, {high}]" if result["count"] > 1 and low != high else ""
+
+
+def coefficients(report: dict[str, Any]) -> str:
+    """A row for each unknown of each case: means over the seeds by the noise of the measurements, and the coverage."""
+    head, noises = ["case", "unknown"], report["columns"]
+    for noise in noises:
+        shown = f"{100 * float(noise):g} %"
+        head += [f"noise {shown}: error / floor", "ratio", "inside"] if float(noise) else ["no noise: error"]
+    rows, held = [], Counter[str]()
+    for name in report["rows"]:
+        cells = [_finished(report["cells"].get(f"{name}_{noise}")) for noise in noises]
+        for unknown in dict.fromkeys(u for some in cells for run in some for u in run["unknowns"]):
+            row = [name.replace("_", " "), f"`{unknown}`"]
+            for noise, some in zip(noises, cells, strict=True):
+                own = [run["unknowns"][unknown] for run in some]
+                row += _estimated_coefficient(own, bool(float(noise)))
+                if float(noise):
+                    held["intervals"] += len(own)
+                    held["inside"] += sum(one["inside"] == 1.0 for one in own)
+            rows.append(row)
+    seeds = " ".join(sorted({seed for cell in _measured(report) for seed in cell["runs"]}, key=int))
+    counts = f"{held['inside']} of {held['intervals']} intervals of 95 % hold the truth (with noise)."
+    return f"{_table(head, rows, range(2, len(head)))}\n\n{counts} Seeds {seeds}. {_machines(report)}"
+
+
+def _finished(cell: dict[str, Any] | None) -> list[dict[str, Any]]:
+    return [run for run in (cell or {"runs": {}})["runs"].values() if run["status"] == "finished"]
+
+
+def _estimated_coefficient(own: Sequence[dict[str, float]], is_noisy: bool) -> list[str]:
+    """Mean error, floor, their ratio, and how many intervals hold the truth; without noise the error alone."""
+    if not own:
+        return [NONE] * (3 if is_noisy else 1)
+    error, floor, ratio = (fmean(one[key] for one in own) for key in ("relative_error", "relative_floor", "floors"))
+    inside = f"{sum(one['inside'] == 1.0 for one in own)} of {len(own)}"
+    return [f"{error:.1e} / {floor:.1e}", f"{ratio:.2g}", inside] if is_noisy else [f"{error:.1e}"]
+
+
 def lid_driven_cavity(report: dict[str, Any]) -> str:
     """The default on the cavity: medians over the seeds, a row per case."""
     goal = report["quantities"]["goal"]
@@ -165,6 +223,24 @@ def least_squares_time(report: dict[str, Any]) -> str:
     columns = ("parameters", "rows", "loop (ms)", "GEMM + Cholesky (ms)", "ratio", "half (ms)", "ratio to the half")
     rows = [[name, *(f"{m[c]:.4g}" for c in columns)] for name, m in report.items() if "ratio" in m]
     return f"{_table(['run', *columns], rows)}\n\n{_machine(report['machine'])}"
+
+
+def growth(report: dict[str, Any]) -> str:
+    """As which power of the points, rows or width a step grows: k of y ~ x^k over the last three numbers."""
+    titles = {
+        "points": "time of loss and gradient, by points", "rows": "time of Levenberg-Marquardt, by rows",
+        "memory": "memory of loss and gradient, by points", "width": "time of loss and gradient, by width",
+    }  # fmt: skip
+    rows = []
+    for name, title in titles.items():
+        x, curves = report[name]
+        foreseen = curves.pop("foreseen")
+        for curve, y in curves.items():
+            each = (log(each[-1] / each[-3]) / log(x[-1] / x[-3]) for each in (y, foreseen))
+            shown = title if curve == "measured" else f"{title}, {curve}"
+            rows.append([shown, f"{x[-3]} to {x[-1]}", *(f"{k:.2f}" for k in each), f"{y[-1] / foreseen[-1]:.2f}"])
+    head = ["grows as the power of the number", "between", "measured", "foreseen", "measured / foreseen at the end"]
+    return f"{_table(head, rows, numbers=(2, 3, 4))}\n\n{_machine(report['machine'])}"
 
 
 def peers(report: dict[str, Any]) -> str:
@@ -352,6 +428,28 @@ def points(runs: dict[str, Any]) -> str:
     return _table(head, rows)
 
 
+def discovery(runs: dict[str, Any]) -> str:
+    """A row for each problem and noise: what was claimed, and the errors of the coefficients of the right equations."""
+    head = ["problem", "noise", "seeds", "right terms", "claimed and wrong", "undecided or none", "error, median",
+            "worst", "within 1.96 standard errors", "seconds"]  # fmt: skip
+    groups: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
+    for name, run in runs.items():
+        problem, noise, seed = name.split()
+        groups.setdefault((problem, noise), {})[seed] = run
+    rows = []
+    for (problem, noise), some in groups.items():
+        right = [run for run in some.values() if run["right"] and run["decided"]]
+        wrong = sum(run["decided"] and not run["right"] for run in some.values())
+        errors = [max(run["relative"].values()) for run in right]
+        inside = [abs(z) < 1.96 for run in right for z in run["standard_errors"].values()]
+        errors_shown = [f"{f(errors):.2%}" if right else NONE for f in (median, max)]
+        counted = [str(len(right)), str(wrong), str(len(some) - len(right) - wrong)]
+        rows.append([problem.replace("_", " "), f"{float(noise):.0%}", " ".join(sorted(some, key=int)), *counted,
+                     *errors_shown, f"{sum(inside)} of {len(inside)}" if right else NONE,
+                     _whole(median(run["seconds"] for run in some.values()))])  # fmt: skip
+    return _table(head, rows)
+
+
 def _without(command: str) -> str:
     """The words of a command but its points and its seed."""
     return " ".join(word for word in command.split() if not word.startswith(("points.", "seed=")))
@@ -372,6 +470,8 @@ BLOCKS: dict[str, Source] = {
     "error-estimates": (("error_estimates.json",), error_estimates, "python benchmarks/error_estimates.py"),
     "optimizers": (("optimizers.json",), optimizers, "python benchmarks/optimizers.py"),
     "points": (("points.json",), points, "python benchmarks/points.py"),
+    "discovery": (("discovery.json",), discovery, "python benchmarks/discovery.py"),
+    "discovery-one-network": (("discovery_one_network.json",), discovery, "python benchmarks/discovery.py"),
     "accuracy": (("default/accuracy.json",), accuracy, "pinn reproduce default/accuracy"),
     "accuracy-runs": (("default/accuracy.json",), runs, "pinn reproduce default/accuracy"),
     "one-minute": (("accuracy/one_minute.json",), by_command, "pinn reproduce accuracy/one_minute"),
@@ -387,9 +487,11 @@ BLOCKS: dict[str, Source] = {
         partial(published_short, quantities=("error", "estimated")),
         "pinn reproduce pinnacle",
     ),
+    "coefficients": (("inverse/coefficients.json",), coefficients, "pinn reproduce inverse/coefficients"),
     "scale": (("default/scale.json",), scale, "pinn reproduce default/scale"),
     "lid-driven-cavity": (("default/cavity.json",), lid_driven_cavity, "pinn reproduce default/cavity"),
     "step-time": (("step_time.json",), step_time, "python benchmarks/step_time.py"),
+    "growth": (("growth.json",), growth, "python benchmarks/growth.py"),
     "peers": (("peers.json",), peers, "make bench"),
     "least-squares-time": (("least_squares_time.json",), least_squares_time, "python benchmarks/least_squares_time.py"),
     "failure-modes": (
@@ -411,6 +513,9 @@ for _name, _quantities in ADAPTIVE.items():
     _block_name = f"adaptive-{_name.replace('_', '-')}"
     BLOCKS[_block_name] = (_files, partial(crossed, quantities=_quantities), _command)
     BLOCKS[f"{_block_name}-sampling"] = (_files, partial(crossed, quantities=("sampling",)), _command)
+for _name in ("darcy", "burgers", "convection", "helmholtz"):
+    _files, _command = (f"hard_constraints/{_name}.json",), f"pinn reproduce hard_constraints/{_name}"
+    BLOCKS[f"hard-constraints-{_name}"] = (_files, by_quantity, _command)
 PUBLISHED = {
     "gradient_pathologies": ("helmholtz", "klein_gordon", "cavity", "poisson_stiffness"),
     "failure_modes": (*FAILURE_MODES, "expressivity", "landscape"),
@@ -522,7 +627,7 @@ def _number(value: float | None) -> str:
 def _short(value: float | None) -> str:
     if value is None:
         return NONE
-    return f"{value:.1e}" if abs(value) < 0.01 else f"{value:.0f}" if abs(value) >= 10 else f"{value:.2g}"
+    return f"{value:.1e}" if 0 < abs(value) < 0.01 else f"{value:.0f}" if abs(value) >= 10 else f"{value:.2g}"
 
 
 def _whole(value: float | None) -> str:

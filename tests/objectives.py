@@ -43,6 +43,12 @@ class Function:
         gradient = torch.autograd.grad(loss, self.parameters, allow_unused=True, materialize_grads=True)
         return loss.detach(), list(gradient)
 
+    def descend(self, rule, numbers: Tensor, state: list[Tensor]) -> Tensor:
+        loss, gradient = self.differentiated()
+        change, *state[:] = rule(self.flat(gradient), numbers, *state)
+        self.place(self.theta + change)
+        return loss
+
 
 @dataclass
 class Growth(Problem):

@@ -22,6 +22,7 @@ from pinn_cli.derivatives.engines import Autograd, Taylor
 from pinn_cli.methods.architectures.family import FamilyNetwork
 from pinn_cli.methods.architectures.mlp import MLP
 from pinn_cli.methods.contracts import Diagnostic, Optimizer, Sampler, Strategy, Weighting
+from pinn_cli.methods.samplers.redrawn import Redrawn
 from pinn_cli.methods.seeds import seed_for
 from pinn_cli.methods.strategies.direct import Direct, Phase
 from pinn_cli.methods.weightings.product import Product
@@ -376,10 +377,20 @@ def sampler_maker(stack: DictConfig, points: DictConfig, seed: int, builder: Bui
 
 
 def _refuse_order(stack: DictConfig, chosen: list[str]) -> None:
-    """Require one sampler that draws points, and behind it those that wrap it (UsageError)."""
+    """Require one sampler that draws points, behind it those that wrap it, and no work that is lost (UsageError)."""
     for k, name in enumerate(chosen):
         cls = permitted_class(str(stack[name]._target_), f"sampler.{name}")
         if ("points" in inspect.signature(cls).parameters) != (k == 0):
             what = "draws points itself, as the first does" if k else "wraps a sampler that draws points"
             expected = "one that draws, then those that wrap it, e.g. sampler=[grid_subset,held_out]"
             raise UsageError(f"sampler=[{','.join(chosen)}]: {name} {what}; expected {expected}")
+        lost = [other for other in chosen[:k] if _moves_again(stack, other)]
+        if lost and issubclass(cls, Redrawn) and not cls.adds:
+            raise UsageError(f"sampler=[{','.join(chosen)}]: {name} draws all points of the interior, and those of "
+                             f"{lost[0]} would not be used; leave one out, or add points behind it: [sobol,r3,rar]")
+
+
+def _moves_again(stack: DictConfig, name: str) -> bool:
+    """Whether this sampler moves or adds points of the interior again and again."""
+    cls = permitted_class(str(stack[name]._target_), f"sampler.{name}")
+    return issubclass(cls, Redrawn) and not (cls.once and stack[name].get("every") is None)

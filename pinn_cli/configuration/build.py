@@ -7,12 +7,12 @@ and only those in this package's folders of parts, torch's networks and optimize
 import inspect
 import re
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import is_dataclass
 from importlib import import_module
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from hydra.errors import HydraException
 from hydra.utils import instantiate
@@ -155,8 +155,27 @@ def keywords_of(cls: type) -> tuple[dict[str, Any], bool]:
 
 def _check_type(where: str, value: Any, annotation: Any) -> None:
     if not _fits(value, annotation):
-        expected = getattr(annotation, "__name__", None) if not get_args(annotation) else None
-        raise UsageError(f"{where}={shown(value)}: expected {expected or annotation}")
+        raise UsageError(f"{where}={shown(value)}: expected {_in_words(annotation)}")
+
+
+def _in_words(annotation: Any) -> str:
+    """A type as a user reads it: ``float | None`` is `float or null`."""
+    origin = get_origin(annotation)
+    if origin in (Union, UnionType):
+        return " or ".join(map(_in_words, get_args(annotation)))
+    if origin is Literal:
+        return f"one of {', '.join(map(str, get_args(annotation)))}"
+    if annotation in (NoneType, None):
+        return "null"
+    if _is_table(annotation):
+        return "names and values, e.g. {name: value}"
+    if origin is Sequence:
+        return f"list of {_in_words(get_args(annotation)[0])}"
+    return str(getattr(origin or annotation, "__name__", annotation)).replace("tuple", "list")
+
+
+def _is_table(annotation: Any) -> bool:
+    return (get_origin(annotation) or annotation) in (dict, Mapping)
 
 
 def _fits(value: Any, annotation: Any) -> bool:
@@ -164,7 +183,7 @@ def _fits(value: Any, annotation: Any) -> bool:
     origin = get_origin(annotation)
     if origin in (Union, UnionType):
         return any(_fits(value, option) for option in get_args(annotation))
-    if getattr(origin, "__name__", "") == "Literal" or str(origin) == "typing.Literal":
+    if origin is Literal:
         return value in get_args(annotation)
     if annotation in (NoneType, None):
         return value is None
@@ -178,6 +197,8 @@ def _fits(value: Any, annotation: Any) -> bool:
         return isinstance(value, str)
     if origin in (list, tuple) or annotation in (list, tuple):
         return OmegaConf.is_list(value)
-    if origin is dict or annotation is dict:
+    if origin is Sequence:
+        return OmegaConf.is_list(value) and all(_fits(one, get_args(annotation)[0]) for one in value)
+    if _is_table(annotation):
         return OmegaConf.is_dict(value)
     return True

@@ -31,7 +31,7 @@ from pinn_cli.configuration.trainable import (
 from pinn_cli.derivatives.engines import Autograd, Taylor
 from pinn_cli.derivatives.keys import Key
 from pinn_cli.physics.doubts import doubts
-from pinn_cli.physics.points import trial_points
+from pinn_cli.physics.points import measured_points, trial_points
 from pinn_cli.physics.problem import Constraint, Problem
 from pinn_cli.physics.references import Reference, coverage, reference_of
 from pinn_cli.physics.symbols import Derivative, Normal, Place
@@ -124,7 +124,7 @@ def examine(problem: Problem, constraint: Constraint, reference: Reference | Non
     if unknown:
         finding.unchecked = f"the reference does not know {', '.join(sorted(unknown))}"
     elif reference.at is None:
-        u, X = function_of(reference, problem.fields), trial_points(problem, constraint.region, POINTS)
+        u, X = function_of(reference, problem.fields), trial_points(problem, constraint, POINTS)
         _evaluate(finding, problem, constraint, X, u, u, scales_of(u(trial_points(problem, "interior", POINTS))))
         _warn(finding, tolerance(reference, max([2, *(order_of(constraint, name) for name in supplied(constraint))])))
     elif derivatives := [name for name in supplied(constraint) if order_of(constraint, name)]:
@@ -151,7 +151,8 @@ def _compare_with_table(
 ) -> None:
     """Evaluate a condition on values at those points of the table that lie on its region."""
     values = function_of(reference, problem.fields)(at)
-    X = problem.data if constraint.region == "data" else at[problem.domain.lies_on(constraint.region, at)]
+    on_data = constraint.region == "data"
+    X = measured_points(problem, constraint) if on_data else at[problem.domain.lies_on(constraint.region, at)]
     ends = [X[:, : at.shape[1]], *([constraint.against(X)] if constraint.against else [])]
     rows = torch.stack([_row_of(points, at, problem) for points in ends])
     there = (rows >= 0).all(0)

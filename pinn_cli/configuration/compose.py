@@ -363,5 +363,5 @@ def _refuse_key(path: list[str], depth: int, node: DictConfig, base: DictConfig)
     where = ".".join(path[:depth])
     keys = [str(k) for k in node if not str(k).startswith("_")]
     own = where == "problem" and not str(node.get("_target_")).startswith("pinn_cli.")
-    way = f"; for a number of your class, write a line `{name}: ...` into its YAML, or type +problem.{name}=..." * own
+    way = f"; for a setting of your class, write a line `{name}: ...` into its YAML, or type +problem.{name}=..." * own
     raise UsageError(f"unknown key `{'.'.join(path)}`; in `{where}`: {nearest(name, keys)}{way}")

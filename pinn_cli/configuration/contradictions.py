@@ -12,7 +12,7 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
-from pinn_cli.basics.errors import UsageError
+from pinn_cli.basics.errors import UsageError, nearest
 from pinn_cli.configuration.assemble import Parts
 from pinn_cli.configuration.trainable import trial_values
 from pinn_cli.physics.ansatz import prescribed
@@ -38,6 +38,8 @@ def refuse_contradictions(config: DictConfig, parts: Parts, objective: Objective
         raise UsageError("constraints=exact: the problem has its own `ansatz`, which counts; type constraints=soft")
     if not objective.at.of_one_problem:
         _refuse_estimates(config)
+    if config.processes > 1:
+        _refuse_undivided(config.processes, parts, objective)
     _refuse_two_values(parts.problem)
     _refuse_few_measurements(objective)
     for name in objective.unknowns:
@@ -58,6 +60,22 @@ def _refuse_estimates(config: DictConfig) -> None:
         if config[group].get("estimated_error") is not None:
             raise UsageError(f"{group}.estimated_error: it is that of one solution, and several instances are trained; "
                              "leave it out: the end of the run has the estimate of one instance")  # fmt: skip
+
+
+def _refuse_undivided(processes: int, parts: Parts, objective: Objective) -> None:
+    """Refuse several processes for a run whose points cannot be divided among them (UsageError)."""
+    where, alone = f"processes={processes}", [p.name for p in parts.schedule if p.optimizer().output_layer_alone]
+    if not objective.at.of_one_problem:
+        name = type(getattr(objective.model, "network", objective.model)).__name__
+        raise UsageError(f"{where}: {name} is trained on several instances at once, which are not divided; type "
+                         "processes=1")  # fmt: skip
+    if alone:
+        raise UsageError(f"{where}: optimizer={alone[0]} factors the rows of all points at once, which are not "
+                         "divided; type processes=1 threads=2, or another optimizer")  # fmt: skip
+    most = max(map(len, objective.batch.values()))
+    if processes > most:
+        raise UsageError(f"{where}: the largest set has {most} points, and each process needs one; type at most "
+                         f"processes={most}")  # fmt: skip
 
 
 def refuse_unknown_error(config: DictConfig, known: bool) -> None:
@@ -101,9 +119,10 @@ def _refuse_few_measurements(objective: Objective) -> None:
 
 
 def _refuse_fixed(problem: Problem, name: str) -> None:
-    """Refuse `self.NAME` in a residual or an observable: it is a fixed number, and not the unknown."""
+    """Refuse `self.NAME` in a residual, an observable or an ansatz: it is a fixed number, and not the unknown."""
     methods = {c.name: getattr(c.residual, "inner", c.residual) for c in problem.constraints()}
     methods |= {observable: method for observable, (method, _) in problem.observables().items()}
+    methods |= {name: method for name in ("ansatz", "impose") if (method := getattr(problem, name, None)) is not None}
     for method, function in methods.items():
         if _reads_attribute(function, name):
             raise UsageError(
@@ -123,8 +142,12 @@ def _refuse_unreached(objective: Objective, name: str) -> None:
     where = f"{type(objective.problem).__name__}.unknowns: no residual changes with `{name}`"
     naming = {n: c for n, c in objective.constraints.items() if name in c.symbols}
     trained = {n: c for n, c in naming.items() if objective.base[n] and len(objective.batch.get(n, ()))}
+    if _moves_fields(objective, name):
+        return
     if not naming:
-        raise UsageError(f"{where}; add `{name}` to the parameters of the residual in which it stands")
+        close = nearest(name, [k for k in objective.problem.coefficients if k != name])
+        hint = f"; {close}" if close.startswith("did you mean") else ""
+        raise UsageError(f"{where}; add `{name}` to the parameters of the residual in which it stands{hint}")
     if not trained:
         first = next(iter(naming))
         raise UsageError(f"{where}: `{first}` has the weight 0 or no points; type weights.{first}=1")
@@ -134,6 +157,18 @@ def _refuse_unreached(objective: Objective, name: str) -> None:
         at = objective.problem.coefficients[name]
         raise UsageError(f"{where} where it starts, at {at:g}; write another start value, e.g. {name!r}: {at + 0.1:g}")
     raise UsageError(f"{where}, although {', '.join(trained)} names it")
+
+
+def _moves_fields(objective: Objective, name: str) -> bool:
+    """Whether the fields change with an unknown because it stands in the ansatz."""
+    ansatz, problem = getattr(objective.model, "ansatz", None), objective.problem
+    if ansatz is None:
+        return False
+    X = trial_points(problem, "interior", 8)
+    u = torch.ones(len(X), len(problem.fields), dtype=X.dtype, device=X.device)
+    start = problem.coefficients[name]
+    here, there = (ansatz(X, u, **{name: torch.full_like(X[0, 0], start + step)}) for step in (0.0, 0.1))
+    return bool((here != there).any())
 
 
 def _refuse_unnamed(objective: Objective, name: str) -> None:
@@ -202,7 +237,8 @@ def _known_values(problem: Problem, reference: Reference | None) -> dict[str, Te
         known.setdefault(problem.fields[g.field], []).append(value)
     if any(c.region == "data" for c in problem.constraints()):
         columns = problem.data[:, len(problem.coordinates) :].unbind(1)
-        known |= {name: [column] for name, column in zip(problem.grammar.measured, columns, strict=True)}
+        named = zip(problem.grammar.measured, columns, strict=True)
+        known |= {name: [column[column.isfinite()]] for name, column in named}
     return {name: torch.cat(values) for name, values in known.items()}
 
 

@@ -19,7 +19,7 @@ from pinn_cli.methods.contracts import Optimizer, Sampler, Stage
 from pinn_cli.methods.samplers.counts import Count
 from pinn_cli.methods.samplers.counts import plan as draws_of
 from pinn_cli.methods.strategies.direct import Phase
-from pinn_cli.physics.points import trial_points
+from pinn_cli.physics.points import measured_points, trial_points
 from pinn_cli.physics.problem import Constraint, Problem
 from pinn_cli.physics.terms import order
 from pinn_cli.training.objective import Objective
@@ -154,7 +154,7 @@ class StepCost:
         constraints = {c.name: c for c in self.problem.constraints()}
         imposed = constraints.keys() - self.model_of(phase.name).objective.constraints.keys()
         draws = draws_of(self.problem, phase.points if points is None else points, imposed)
-        counts = {n: d.rows if d.rows is not None else len(self.problem.data) for d in draws for n in d.names}
+        counts = {n: d.rows or len(measured_points(self.problem, constraints[n])) for d in draws for n in d.names}
         more = 1 + sum(sampler.extra for sampler in _chain(phase.sampler()))
         return {n: round(more * k) if constraints[n].region == "interior" else k for n, k in counts.items()}
 
@@ -217,7 +217,7 @@ class _Model:
         batch: dict[str, Tensor] = {}
         for names in self.groups:
             longest = max(sizes[name] for name in names)
-            X = trial_points(objective.problem, objective.constraints[names[0]].region, longest)
+            X = trial_points(objective.problem, objective.constraints[names[0]], longest)
             shared = {n: X[:n].to(objective.device, objective.dtype) for n in {sizes[name] for name in names}}
             batch |= {name: shared[sizes[name]] for name in names}
         objective.begin(batch)
@@ -246,7 +246,7 @@ class _Model:
     def _peak(self, group: int, points: int, compute: Callable[[Objective], Any]) -> tuple[int, int, int]:
         """Bytes at a few points of a group of constraints, at the peak and kept by the result, and their number."""
         names, objective = self.groups[group], self.objective
-        X = trial_points(objective.problem, objective.constraints[names[0]].region, points)[:points]
+        X = trial_points(objective.problem, objective.constraints[names[0]], points)[:points]
         objective.begin(dict.fromkeys(names, X.to(objective.device, objective.dtype)))
         peak, kept, _ = measured(lambda: compute(objective))
         return peak, kept, len(X)

@@ -87,6 +87,10 @@ def text(config: DictConfig, name: str, parts: Parts, objective: Objective, comp
     size = sum(p.numel() for p in objective.parameters)
     engine = config.derivatives._target_.rpartition(".")[2].lower()
     machine = [device.describe(parts.device), config.dtype, engine, "compiled" if compiled else "eager"]
+    if config.processes > 1:
+        machine.append(f"{config.processes} processes, each with a share of the points")
+        parts.notes.append("memory and seconds of a step are those of a run of one process; each of several has its "
+                           "share of the points, and a whole matrix")  # fmt: skip
     lines = [
         ("problem", f"{name}  {_pairs(parts.problem.coefficients)}"),
         *_instance(parts.problem),

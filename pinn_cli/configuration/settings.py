@@ -16,6 +16,7 @@ from pinn_cli.records.summary import flat
 ONE_PART = ("problem", "architecture", "derivatives")  # groups that take one part
 NOT_TEXT = re.compile(r"[-+.\d][-+.\deE]*|true|false|null|nan|inf", re.IGNORECASE)
 THREADS = 4096  # torch crashes where it is told of many more
+PROCESSES = 4096
 SWITCHES = {True: "on", False: "off", "true": "on", "false": "off"}  # YAML reads `on` as true, a shell as a word
 
 
@@ -58,6 +59,7 @@ SETTINGS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "compile": _one_of("auto", "on", "off"),
     "threads": (_or_null(lambda value: _count(value) and value <= THREADS), f"a whole number from 1 to {THREADS}, or "
                 "null"),
+    "processes": (lambda value: _count(value) and value <= PROCESSES, f"a whole number from 1 to {PROCESSES}"),
     "constraints": _one_of("soft", "exact"),
     "units": _one_of("natural", "raw"),
     "scaling": _one_of("none", "unit", "standard"),
@@ -83,6 +85,7 @@ def read_back(text: str, where: object) -> DictConfig:
         if not isinstance(config, DictConfig) or "${" in text:
             raise UsageError("expected the complete configuration of a run")
         config.setdefault("units", "raw")  # a file from before there were natural units
+        config.setdefault("processes", 1)
         check_settings(config)
     except (UsageError, OmegaConfBaseException, YAMLError, TypeError, ValueError) as error:
         raise UsageError(f"the configuration in {where}: {' '.join(str(error).split())}") from None

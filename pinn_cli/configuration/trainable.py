@@ -19,7 +19,7 @@ from torch import Tensor
 from pinn_cli.basics.errors import UsageError, nearest, user_method
 from pinn_cli.physics.ansatz import written_ansatz
 from pinn_cli.physics.names import EXPECTED
-from pinn_cli.physics.points import trial_points
+from pinn_cli.physics.points import measured_rows, trial_points
 from pinn_cli.physics.problem import Constraint, Problem
 from pinn_cli.physics.references.table import Columns, place_of, refuse_non_numbers, refuse_text
 from pinn_cli.physics.symbols import Place
@@ -163,7 +163,7 @@ def _row_by_row(problem: Problem, constraint: Constraint, what: str) -> tuple[Va
     """Trial values of the symbols, and what the method returns for them: one real number per point (or UsageError)."""
     where = f"{type(problem).__name__}.{constraint.name}"
     values = trial_values(problem, constraint)
-    n = len(trial_points(problem, constraint.region, N))
+    n = len(trial_points(problem, constraint, N))
     given = {name: v.clone() for name, v in values.items()}
     try:
         r = evaluated(where, constraint, given)
@@ -212,9 +212,22 @@ def _check_measurements(problem: Problem) -> None:
     refuse_non_numbers(columns, where)
     if not len(problem.data):
         raise UsageError(f"{where}: no rows; expected at least one")
+    _refuse_unmeasured(problem, columns, where)
     points = problem.data[:, : len(problem.coordinates)]
     for row in (~problem.domain.contains(points)).nonzero()[:1, 0].tolist():
         raise UsageError(f"{where}: {place_of(columns, row)}: {_outside(problem, points[row])}")
+
+
+def _refuse_unmeasured(problem: Problem, columns: Mapping[str, Any], where: str) -> None:
+    """Refuse a point without a coordinate, one without a measurement, and a residual without a point (UsageError)."""
+    read = ", ".join(problem.grammar.measured)
+    for row, k in (~problem.data[:, : len(problem.coordinates)].isfinite()).nonzero()[:1].tolist():
+        raise UsageError(f"{where}: {place_of(columns, row)}: no value of {problem.coordinates[k]}; expected a number")
+    rows = {c.name: measured_rows(problem, c) for c in problem.constraints() if c.region == "data"}
+    for row in (~torch.stack([*rows.values()]).any(0)).nonzero()[:1, 0].tolist():
+        raise UsageError(f"{where}: {place_of(columns, row)}: nothing was measured there ({read}); delete it")
+    if empty := [name for name, found in rows.items() if not found.any()]:
+        raise UsageError(f"{where}: no row has all the values that `{empty[0]}` reads, of {read}; add some")
 
 
 def _outside(problem: Problem, point: Tensor) -> str:
@@ -261,7 +274,7 @@ def evaluated(where: str, constraint: Constraint, values: Values) -> Any:
 def trial_values(problem: Problem, constraint: Constraint) -> Values:
     """Points of the region, coefficients, and random numbers in [0.5, 1.5] for the symbols that a network supplies."""
     generator = torch.Generator("cpu").manual_seed(1)
-    X = trial_points(problem, constraint.region, N)
+    X = trial_points(problem, constraint, N)
     at = Place({}, X, None, {k: X.new_full((len(X),), v) for k, v in coefficients(problem).items()})
     numbers: dict[str, Any] = {"generator": generator, "dtype": torch.float64, "device": "cpu"}
     fields = {name: 0.5 + torch.rand(len(X), **numbers) for name in supplied(constraint)}

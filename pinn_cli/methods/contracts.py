@@ -9,7 +9,7 @@ every flag that the rest of the package reads, with its default.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,16 @@ NewModel = Callable[[Problem], nn.Module]  # makes an untrained model that fits 
 SHARED = "its share of"  # so begins the reason of a stage that has used its share of a limit of the run
 RATIO = 2.0  # of residuals on unseen points to those on training points; more points are needed above it
 NEGLIGIBLE = 1e-3  # of the largest term: a residual below it may be larger than at the training points
+
+
+class Rule(Protocol):
+    """The step of an optimizer as a function of tensors alone. Rules that are equal share one compiled graph."""
+
+    numbers: ClassVar[int]  # that it takes, K
+    memory: ClassVar[int]  # vectors (P,) that it keeps
+
+    def __call__(self, gradient: Tensor, numbers: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        """The step (P,) and the next state, from the gradient (P,), the numbers (K,) and the state."""
 
 
 class Linearisation(Protocol):
@@ -73,6 +83,9 @@ class Objective(Protocol):
 
     All methods see the same points and the same weights, which stay fixed from one `begin` to the next. Parameters are
     one flat vector (P,) in the order of `parameters`.
+
+    Several processes may compute the views of a step together, each at its share of the points. All see the values at
+    all points. Derivatives by the parameters are then those of `differentiated`, `gradients` and `linearise` alone.
     """
 
     problem: Problem  # of this stage
@@ -131,6 +144,12 @@ class Objective(Protocol):
 
     def differentiated(self) -> tuple[Tensor, list[Tensor]]:
         """|F|^2, and its gradient for each of `parameters`, all detached; one graph where the run is compiled."""
+
+    def descend(self, rule: Rule, numbers: Tensor, state: list[Tensor]) -> Tensor:
+        """theta <- theta + s and the state, in place, by (s, *state) = rule(gradient, numbers, *state); |F|^2 before.
+
+        Where the run is compiled, the rule that the optimizer has announced is part of the graph of the gradient.
+        """
 
     def vector(self) -> Tensor:
         """F (M,), with its graph unless gradients are off."""
@@ -289,7 +308,7 @@ class Optimizer(ABC):
     cadence: int = 1  # steps between rows of the history where the configuration sets none
     endless: bool = False  # never reports a `stop`: its phase needs a number of steps if another phase follows
     least_squares: bool = False  # uses `linearise` and factors a matrix: the plan shows its size; not compiled
-    by_one_gradient: bool = False  # a step asks once for `differentiated`, before it moves: runs can share gradients
+    by_one_gradient: bool = False  # a step asks for one gradient, before it moves: runs can share gradients
     output_layer_alone: bool = False  # trains the output layer and the unknowns only: strategy=correction adds to it
     at_once: int | None = None  # of a least-squares method: what it gives to `linearise`, for the memory
     # Ctrl-C may end a step inside a view of the objective. The step is then undone: `load_state_dict` gets what
@@ -303,6 +322,10 @@ class Optimizer(ABC):
         True: all; ``if_positive``: what is positive definite there too; False: nothing. A strategy that begins anew
         says so before the first step. By default nothing happens: the memory belongs to no points.
         """
+
+    def rule(self, objective: Objective) -> Rule | None:
+        """The rule with which it calls `descend` for this objective, where it does. Asked before the first step."""
+        return None
 
     def refuse(self, objective: Objective) -> None:  # noqa: B027  optional
         """Raise UsageError for an objective that it cannot train; called before the run has a folder."""

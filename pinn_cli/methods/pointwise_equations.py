@@ -60,6 +60,7 @@ class PointwiseEquation:
 
     def values(self, w: Tensor) -> list[Tensor]:
         """u_s (I, N) of each symbol for w (I, F, P)."""
+        w = w.double()  # those of a network in single precision
         return [
             (B @ w[:, self.field(symbol), :, None])[..., 0] if len(B) > 1 else w[:, self.field(symbol)] @ B[0].T
             for symbol, B in self.bases.items()

@@ -19,8 +19,8 @@ Proxy = Callable[[Objective, Sequence[str], Tensor], Tensor]  # of the objective
 
 @torch.no_grad()
 def losses(objective: Objective, names: Sequence[str], X: Tensor) -> Tensor:
-    """l (N,) over these constraints; 0 where it is not finite, and without a constraint."""
-    return torch.cat([_loss(objective, names, some).nan_to_num(0.0, 0.0) for some in _parts(X)])
+    """l (N,) over these constraints; 0 where it is not a number, and without a constraint."""
+    return _ranked(torch.cat([_loss(objective, names, some) for some in _parts(X)]))
 
 
 def sizes(objective: Objective, names: Sequence[str], X: Tensor) -> Tensor:
@@ -30,16 +30,16 @@ def sizes(objective: Objective, names: Sequence[str], X: Tensor) -> Tensor:
 
 @torch.enable_grad()
 def slopes(objective: Objective, names: Sequence[str], X: Tensor) -> Tensor:
-    """|dl/dx_1| + ... + |dl/dx_D| (N,) over these constraints; 0 where it is not finite."""
+    """|dl/dx_1| + ... + |dl/dx_D| (N,) over these constraints; 0 where it is not a number."""
 
     def parts() -> Iterator[Tensor]:
         for some in _parts(X):
             x = some.detach().clone().requires_grad_()
             total = _loss(objective, names, x).sum()
             gradient = torch.autograd.grad(total, x, allow_unused=True, materialize_grads=True)[0]
-            yield gradient.abs().sum(1).nan_to_num(0.0, 0.0)
+            yield gradient.abs().sum(1)
 
-    return torch.cat(list(parts()))
+    return _ranked(torch.cat(list(parts())))
 
 
 def in_interior(batch: Batch, objective: Objective) -> list[list[str]]:
@@ -59,7 +59,7 @@ def drawn(density: Tensor, n: int, generator: torch.Generator, without: Sequence
     """
     left = torch.ones(len(density), dtype=torch.float64, device="cpu")
     left[torch.as_tensor(without, dtype=torch.long, device="cpu")] = 0.0
-    p = density.detach().double().cpu() * left
+    p = density.detach().cpu().double() * left
     p = p / p.max().clamp_min(1e-300)
     some = min(n, int((p > 0).sum()))
     chosen = torch.multinomial(p, some, generator=generator) if some else left.new_zeros(0).long()
@@ -71,6 +71,12 @@ def drawn(density: Tensor, n: int, generator: torch.Generator, without: Sequence
 
 def _parts(X: Tensor) -> tuple[Tensor, ...]:
     return X.split(IN_CACHE if X.device.type == "cpu" else AT_ONCE)
+
+
+def _ranked(values: Tensor) -> Tensor:
+    """`values` (N,) with the largest finite one where they have overflowed, and 0 where they are not numbers."""
+    largest = float(values.nan_to_num(0.0, 0.0).max()) if len(values) else 0.0
+    return values.nan_to_num(0.0, largest or 1.0)
 
 
 def _loss(objective: Objective, names: Sequence[str], X: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from pinn_cli.methods.contracts import Objective, Optimizer
+from pinn_cli.methods.contracts import Objective, Optimizer, Rule
 
 
 @dataclass
@@ -19,6 +19,9 @@ class Wrapping(Optimizer):
 
     def carry(self, keep: bool | str) -> None:
         self.inner.carry(keep)
+
+    def rule(self, objective: Objective) -> Rule | None:
+        return self.inner.rule(objective)
 
     def refuse(self, objective: Objective) -> None:
         self.inner.refuse(objective)

@@ -17,8 +17,8 @@ from pinn_cli.basics.errors import UsageError
 from pinn_cli.basics.text import in_shell
 
 RUN = {
-    "progress": dict, "seconds": float, "finished": list, "model": dict, "values": dict, "generator": Tensor,
-    "optimizer": dict, "sampler": dict, "weighting": dict,
+    "progress": dict, "seconds": float, "phases": dict, "finished": list, "model": dict, "values": dict,
+    "generator": Tensor, "optimizer": dict, "sampler": dict, "weighting": dict, "residuals": dict,
 }  # fmt: skip
 PROGRESS = {
     "step": int, "stage": int, "stage_step": int, "idle": int, "loss": float, "error": float, "estimated": float,
@@ -50,6 +50,11 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> dict[str, Any]
     if not isinstance(state, dict):
         raise CheckpointError(f"{path} holds a {type(state).__name__}, not the state of a run")
     return state
+
+
+def unpacked(content: bytes, device: str | torch.device) -> Any:
+    """The state in the bytes of a file that this version has loaded before."""
+    return _read(io.BytesIO(content), device)
 
 
 def load_run(path: str | Path, device: str | torch.device = "cpu") -> dict[str, Any]:

@@ -83,9 +83,11 @@ def settings(folder: Path, kept: str = "config") -> dict[str, Any]:
 def differences(folder: Path, config: dict[str, Any], kept: str = "config") -> str:
     """How a configuration differs from that of the run in `folder`: ``seed=0 is now 1, ...``; "" if it does not.
 
-    An empty setting counts as absent, because a later version may have new settings. The folder itself is ignored.
+    An empty setting counts as absent, because a later version may have new settings, and without `processes` there was
+    one. The folder itself is ignored.
     """
-    then, now = ({key: value for key, value in one.items() if value not in (None, {}, []) and key != "folder"}
+    then, now = ({key: value for key, value in ({"processes": 1} | one).items()
+                  if value not in (None, {}, []) and key != "folder"}
                  for one in (settings(folder, kept), flat(config)))  # fmt: skip
     changes = [f"{k}={then.get(k)} is now {now.get(k)}" for k in {**then, **now} if then.get(k) != now.get(k)]
     return ", ".join(changes[:3]) + (" ..." if len(changes) > 3 else "")

@@ -12,7 +12,8 @@ import torch
 from omegaconf import DictConfig
 
 from pinn_cli.basics.errors import FINISHED, STOPPED, TrainingError, UsageError
-from pinn_cli.basics.lockstep import Going
+from pinn_cli.basics.lockstep import Going, to_the_end
+from pinn_cli.basics.ranks import ALONE, Ranks
 from pinn_cli.basics.signals import Interruption
 from pinn_cli.basics.text import in_shell
 from pinn_cli.configuration import plan
@@ -29,13 +30,14 @@ from pinn_cli.records.provenance import now
 from pinn_cli.records.results import Results
 from pinn_cli.records.status import Status
 from pinn_cli.runs.advice import advice, resume
+from pinn_cli.runs.processes import Processes, orders
 from pinn_cli.training import compilation
 from pinn_cli.training.clock import COMPILATION, Clock
 from pinn_cli.training.console import Console, Summary
 from pinn_cli.training.diagnostic_records import DiagnosticRecords
 from pinn_cli.training.estimate_records import EstimateRecords
-from pinn_cli.training.finish import conclude, spreads_of, unknowns_of
-from pinn_cli.training.loop import Run, training
+from pinn_cli.training.finish import conclude
+from pinn_cli.training.loop import Observer, Run, training
 from pinn_cli.training.objective import Objective
 from pinn_cli.training.recorder import Recorder
 from pinn_cli.training.shared_gradients import SharedGradients
@@ -58,13 +60,14 @@ class Together:
 
 @dataclass
 class Job:
-    """A run that is about to be trained, alone or `together` with others."""
+    """A run that is about to be trained, alone or `together` with others, by one or several `processes`."""
 
     config: DictConfig
     name: str
     parts: Parts
     code: Sources
     together: Together | None = None
+    processes: Processes = field(default_factory=lambda: Processes(1, None))
     compiled: bool = field(init=False, default=False)
     doubts: list[str] = field(init=False, default_factory=list)  # of the problem, before it is trained
 
@@ -106,6 +109,7 @@ class Job:
                 interruption.say = screen.plan
             screen.plan(text)
             run = self._run(clock, interruption, saved)
+            way = f"pinn resume {in_shell(folder)} continues from the last save"
             diagnostics = DiagnosticRecords(self.parts.diagnostics, results)
             recorder = Recorder(
                 results,
@@ -120,12 +124,12 @@ class Job:
                 with self.code.active():
                     self._look_at_reference(screen)
                 self.code.update(results)  # the reference may have read a file
-                with nullcontext() if saved is None else _checkpoint_fits(run, saved):
+                with nullcontext() if saved is None else _checkpoint_fits(run, saved), self.processes.named(way):
+                    run.ranks = self._ranks(None if saved is None else (folder / CHECKPOINT).read_bytes())
                     stage, objective, stop = yield from training(run, recorder)
                 with self.code.active():
                     self._end(results, run, stage, objective, stop, screen)
             except KeyboardInterrupt:  # a second Ctrl-C
-                way = f"pinn resume {in_shell(folder)} continues from the last save"
                 raise TrainingError(f"interrupted at once; {way}") from None
             except Exception as error:
                 if interruption.reason and compilation.advice(error):  # Ctrl-C reaches the compiler too, and ends it
@@ -141,6 +145,21 @@ class Job:
                     raise TrainingError(line) from error
                 raise
         return STOPPED if stop.resumable else FINISHED
+
+    def followed(self, observer: Observer, ranks: Ranks, saved: dict[str, Any] | None) -> int:
+        """Train as the first of several processes does, which writes; the exit code, FINISHED or STOPPED."""
+        with Interruption() as interruption:
+            run = self._run(Clock(), interruption, saved)
+            run.ranks = ranks
+            *_, stop = to_the_end(training(run, observer))
+        return STOPPED if stop.resumable else FINISHED
+
+    def _ranks(self, checkpoint: bytes | None) -> Ranks:
+        """The processes of the run, which begin with this checkpoint."""
+        if self.processes.size == 1:
+            return ALONE
+        told = orders(self.config, self.name, self.compiled, checkpoint)
+        return self.processes.begin(told, self.parts.device)
 
     def _estimates(self) -> EstimateRecords | None:
         """The estimated errors of the history, if they are asked for."""
@@ -197,13 +216,13 @@ class Job:
             )
             timing = {"timing": run.clock.times}
             summary.errors = {name: error.relative_l2 for name, error in conclusion.measured.items()}
-            summary.instances = conclusion.instances
+            summary.instances = conclusion.tested.spans
             of_many = isinstance(run.problem, Family) and not objective.at.of_one_problem
             whose = f"instance {getattr(run.problem, 'seed', 0)}: " if of_many else ""
             summary.estimated = [*(f"{whose}{line}" for line in conclusion.estimates()), *conclusion.notes]
             summary.metrics = conclusion.metrics
             summary.held_out, summary.verdict = conclusion.verdict.relative, str(conclusion.verdict)
-            summary.unknowns = unknowns_of(objective) | spreads_of(objective)
+            summary.unknowns = conclusion.values
             summary.uncertainty = conclusion.uncertainty
         summary.apart = {phase: run.clock.phases[phase] for phase in APART if phase in run.clock.phases}
         if switch(self.config.figures) == "on":
@@ -225,27 +244,29 @@ def _draw(folder: Path, screen: Console) -> list[str]:
 
 
 @contextmanager
-def alone(config: DictConfig, code: Sources, together: Together | None) -> Iterator[None]:
-    """The surroundings and the own code of a lone run, from its beginning to its end.
+def alone(config: DictConfig, code: Sources, together: Together | None, processes: int = 1) -> Iterator[None]:
+    """The surroundings and the own code of a lone run, from its beginning to its end, by so many processes here.
 
     Runs that are trained together take turns, so whoever trains them sets up what they have in common.
     """
     if together is not None:
         yield
         return
-    with surroundings(config), code.active():
+    with surroundings(config, processes), code.active():
         yield
 
 
 @contextmanager
-def surroundings(config: DictConfig) -> Iterator[None]:
+def surroundings(config: DictConfig, processes: int = 1) -> Iterator[None]:
     """Set the threads and isolate the random numbers of one run: a process may train several.
+
+    Of so many processes on this machine each has its share of the threads.
 
     The BLAS of scipy takes the threads of the first run of a process: it reads their number when it is loaded.
     """
     threads = torch.get_num_threads()
     logging.getLogger("torch").setLevel(logging.ERROR)
-    torch.set_num_threads(config.threads or threads)
+    torch.set_num_threads(config.threads or max(1, threads // processes))
     before = os.environ.get(BLAS_THREADS)
     os.environ[BLAS_THREADS] = before or str(torch.get_num_threads())
     try:

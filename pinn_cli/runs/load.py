@@ -35,7 +35,7 @@ from pinn_cli.records.folder import CHECKPOINT, RESULTS
 from pinn_cli.records.results import Results
 from pinn_cli.records.status import Status
 from pinn_cli.runs.inputs import refuse_other_inputs
-from pinn_cli.training.finish import unknowns_of
+from pinn_cli.training.conclusion import trained_coefficients
 from pinn_cli.training.objective import Objective, units_of
 from pinn_cli.training.verdict import SMALL, examine
 
@@ -155,8 +155,13 @@ class Prediction:
         about, errors = results.read_attributes(), results.read("error")
         limits = (f"{c} in [{low:g}, {high:g}]" for c, (low, high) in self._limits())
         unknowns = [f"{name} = {value:.6g}" for name, value in self.unknowns.items()]
-        known = [f"relative L2 error of {name} {scientific(float(value))}" for name, value in errors.items()]
-        what = f"{', '.join(self.fields)} of {about['problem']} on {', '.join(limits)}"
+        error, which = "relative L2 error of {}", ""
+        if self.family is not None and isinstance(self.problem, Family):  # the results have the mean error of many
+            error = "mean relative L2 error of {} over the test instances"
+            given = f" with other {', '.join(self.parameters)}" if self.parameters else ""
+            which = f", instance {self.problem.seed}{given}"
+        known = [f"{error.format(name)} {scientific(float(value))}" for name, value in errors.items()]
+        what = f"{', '.join(self.fields)} of {about['problem']}{which} on {', '.join(limits)}"
         return "; ".join([what, *self.notes, *unknowns, *known, f"run {self.folder}, {about['status']}"])
 
     def with_(self, **parameters: Any) -> "Prediction":
@@ -193,7 +198,7 @@ class Prediction:
         others = [*problem.coefficients, *problem.coefficient_fields] if network.points else []
         for name in parameters:
             if name not in trained and name not in others:
-                raise UsageError(f"no parameter `{name}`; {nearest(name, [*trained, *others])}")
+                raise UsageError(f"no parameter `{name}`; {nearest(name, [*dict.fromkeys([*trained, *others])])}")
         try:
             instance, notes = problem.given(**parameters)
         except (TypeError, ValueError) as error:
@@ -226,7 +231,7 @@ class Prediction:
     @property
     def unknowns(self) -> dict[str, float]:
         """The coefficients that were trained, by name."""
-        return unknowns_of(self.objective)
+        return trained_coefficients(self.objective)
 
     @cached_property
     def history(self) -> dict[str, np.ndarray]:

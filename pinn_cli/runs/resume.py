@@ -23,11 +23,15 @@ from pinn_cli.records.provenance import now
 from pinn_cli.records.results import Results
 from pinn_cli.records.status import Status
 from pinn_cli.records.summary import flat
+from pinn_cli.runs.follow import follow
 from pinn_cli.runs.inputs import inputs_of, refuse_other_inputs
 from pinn_cli.runs.job import Job, Together, alone
+from pinn_cli.runs.processes import Processes, place_of, together_on
 from pinn_cli.training.clock import Clock
 from pinn_cli.training.stopping import STOPPED
 from pinn_cli.training.verdict import NO_USE
+
+ROUNDING = "the last bits of the numbers may differ from those of a run that was not stopped"
 
 
 def resume(folder: Path, changes: Mapping[str, Any] | None = None, changed: bool = False) -> int:
@@ -38,19 +42,31 @@ def resume(folder: Path, changes: Mapping[str, Any] | None = None, changed: bool
     """
     results = Results(folder / RESULTS)
     about = results.read_attributes()  # refuses a folder without a run before a lock is made there
-    place = project.of_run(about, read_back(results.read_config(), results.path), folder)
-    folder = folder if place == Path.cwd() else folder.absolute()
-    with project.working_in(place), Lock(folder):
-        return to_the_end(resuming(folder, changes, changed))
+    config = read_back(results.read_config(), results.path)
+    home = project.of_run(about, config, folder)
+    folder = folder if home == Path.cwd() else folder.absolute()
+    config = _changed(config, changes or {})
+    place = place_of(config.processes)
+    if place is not None and place.number > 0:
+        with project.working_in(home):
+            return follow(place, str(config.device))
+    with project.working_in(home), together_on(config) as processes, Lock(folder):
+        return to_the_end(resuming(folder, processes, changes, changed))
 
 
 def resuming(
-    folder: Path, changes: Mapping[str, Any] | None = None, changed: bool = False, together: Together | None = None
-) -> Going[int]:
+    folder: Path, processes: Processes, changes: Mapping[str, Any] | None = None, changed: bool = False,
+    together: Together | None = None,
+) -> Going[int]:  # fmt: skip
     """The same in parts, in a folder whose lock this process holds, in the run's project folder."""
     clock, changes, results = Clock(), changes or {}, Results(folder / RESULTS)
     results.examine()
-    about, config = results.read_attributes(), _changed(read_back(results.read_config(), results.path), changes)
+    about, config = results.read_attributes(), read_back(results.read_config(), results.path)
+    notes = []
+    if processes.size != config.processes:
+        changes = {**changes, "processes": processes.size}
+        notes.append(f"processes={processes.size} instead of {config.processes}: {ROUNDING}")
+    config = _changed(config, changes)
     if about["status"] == Status.FINISHED and not any(key.startswith("stop.") for key in changes):
         reason = str(about.get("reason"))
         ended = reason.startswith(STOPPED)
@@ -60,18 +76,16 @@ def resuming(
     if not changed:
         refuse_changed(results)
     yaml = OmegaConf.to_yaml(config, resolve=True)  # without the number of threads below, if nobody has typed it
-    notes = []
     if "threads" not in changes:
         config.threads = about["threads"]  # another number would add the terms of sums in another order
     code = Sources()
-    with alone(config, code, together):
+    with alone(config, code, together, processes.here):
         with code.active():
             threads = torch.get_num_threads()
             if threads != about["threads"]:
-                notes.append(f"threads={threads} instead of {about['threads']}: the last bits of the numbers may "
-                             "differ from those of a run that was not stopped")  # fmt: skip
+                notes.append(f"threads={threads} instead of {about['threads']}: {ROUNDING}")
             parts = assemble(config, notes=notes)
-            job, path = Job(config, about["problem"], parts, code, together), folder / CHECKPOINT
+            job, path = Job(config, about["problem"], parts, code, together, processes), folder / CHECKPOINT
             code.go_on_from(results, changed)
             if not changed:
                 refuse_other_inputs(about, job.parts.problem, folder)
@@ -86,7 +100,7 @@ def resuming(
             results.replace(lives, {"status": Status.RUNNING, "reason": "", "threads": threads, "inputs": inputs})
             code.update(results)
             trust(code.texts)
-            clock.earlier = seconds
+            clock.go_on(seconds, saved["phases"] if saved else {})
         return (yield from job.training(folder, clock, plan, saved))
 
 

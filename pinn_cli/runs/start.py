@@ -20,8 +20,10 @@ from pinn_cli.records.lock import Lock
 from pinn_cli.records.provenance import provenance
 from pinn_cli.records.results import Results
 from pinn_cli.records.status import Status
+from pinn_cli.runs.follow import follow
 from pinn_cli.runs.inputs import inputs_of
 from pinn_cli.runs.job import Job, Together, alone, surroundings
+from pinn_cli.runs.processes import Processes, place_of, together_on
 from pinn_cli.runs.resume import resuming
 from pinn_cli.training.clock import Clock
 
@@ -36,16 +38,28 @@ def start(request: Request) -> tuple[int, Path]:
 
 
 def starting(request: Request, together: Together | None = None) -> Going[tuple[int, Path]]:
-    """The same in parts, for runs that are trained `together`."""
+    """The same in parts, for runs that are trained `together`.
+
+    A process that is not the first of its run follows the first one; its folder is the one that was typed, or ".".
+    """
+    config = request.config
+    place = place_of(config.processes)
+    if place is not None and place.number > 0:
+        return follow(place, str(config.device)), Path(config.folder or ".")
+    with together_on(config) as processes:
+        return (yield from _beginning(request, together, processes))
+
+
+def _beginning(request: Request, together: Together | None, processes: Processes) -> Going[tuple[int, Path]]:
     config, name = request.config, request.problem
     if config.folder is not None and (Path(config.folder) / RESULTS).exists():
-        return (yield from _again(Path(config.folder), config, together)), Path(config.folder)
+        return (yield from _again(Path(config.folder), config, together, processes)), Path(config.folder)
     code = Sources()
-    with alone(config, code, together):
+    with alone(config, code, together, processes.here):
         with code.active():
             clock = Clock()
             run_folder.check_writable(config.folder)
-            job = Job(config, name, assemble(config, request.typed, request.notes), code, together)
+            job = Job(config, name, assemble(config, request.typed, request.notes), code, together, processes)
             plan = job.plan()
         folder = run_folder.create(name, config.folder)
         with Lock(folder):
@@ -59,7 +73,7 @@ def starting(request: Request, together: Together | None = None) -> Going[tuple[
                 trust(code.texts)
                 files.write(folder / "config.yaml", yaml)
                 return (yield from job.training(folder, clock, f"{plan}\nfolder   {folder}")), folder
-    return (yield from _again(folder, config, together)), folder
+    return (yield from _again(folder, config, together, processes)), folder
 
 
 def rehearse(request: Request) -> None:
@@ -71,7 +85,7 @@ def rehearse(request: Request) -> None:
         Job(config, request.problem, assemble(config, request.typed, request.notes), code).plan()
 
 
-def _again(folder: Path, config: DictConfig, together: Together | None) -> Going[int]:
+def _again(folder: Path, config: DictConfig, together: Together | None, processes: Processes) -> Going[int]:
     """Go on with the run that a folder holds, if it is the run of this configuration. Raises UsageError otherwise.
 
     Also accepts the configuration that the run had before `pinn resume` changed it: a sweep types that one.
@@ -83,7 +97,7 @@ def _again(folder: Path, config: DictConfig, together: Together | None) -> Going
     if _is_finished(folder):
         return FINISHED
     with Lock(folder):  # the process that held it before may have finished the run
-        return FINISHED if _is_finished(folder) else (yield from resuming(folder, together=together))
+        return FINISHED if _is_finished(folder) else (yield from resuming(folder, processes, together=together))
 
 
 def _is_finished(folder: Path) -> bool:

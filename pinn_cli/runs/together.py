@@ -35,6 +35,8 @@ def _is_number(value: Any) -> bool:
 
 def obstacle(config: DictConfig) -> str | None:
     """Why a run like this shares no gradients with others; None if it does. Raises UsageError for an unknown class."""
+    if config.processes > 1:
+        return f"processes={config.processes} divides the points of each run"
     with Sources().active():
         for phase, node in config.optimizer.items():
             if not getattr(permitted_class(str(node.get("_target_")), f"optimizer.{phase}"), "by_one_gradient", False):

@@ -3,7 +3,7 @@
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,8 +25,8 @@ class Clock:
 
     `seconds` is the duration that every table shows and that `stop.seconds` limits: the wall time from the first step
     to the end of training, without compilation, plus `earlier`, the duration before a resume. It includes measuring
-    errors and writing between steps. `phases` are the seconds since this start or resume; the phase ``setup`` ends
-    with the first step. A phase inside another one counts only once.
+    errors and writing between steps. `phases` are the seconds of each phase, those before a resume included; the phase
+    ``setup`` ends with the first step. A phase inside another one counts only once.
     """
 
     def __init__(self, earlier: float = 0.0):
@@ -38,11 +38,17 @@ class Clock:
         self._left_out = 0.0
         self._inner: list[float] = []
 
+    def go_on(self, seconds: float, phases: Mapping[str, float]) -> None:
+        """Add the duration and the phases before a resume."""
+        self.earlier = seconds
+        for phase, spent in phases.items():
+            self.phases[phase] += spent
+
     def begin(self) -> None:
         """Begin to count training; later calls have no effect."""
         if self._began is None:
             self._began = time.monotonic()
-            self.phases["setup"] = self._began - self._made
+            self.phases["setup"] += self._began - self._made
 
     def end(self) -> None:
         """Stop counting: training has ended."""

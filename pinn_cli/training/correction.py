@@ -3,7 +3,8 @@
     u_f + du_f        du_f(X) = sum_g a_fg(X) sum_j c_gj phi_j(X)        a_fg = d(field f) / d(output g of the network)
 
 Without an ansatz, a is the identity. With one, du lies in its tangent space, so that conditions which the ansatz
-imposes hold for u + du as well. The unknown coefficients of the equations are corrected too.
+imposes hold for u + du as well. The unknown coefficients of the equations are corrected too; the fields change with
+those that stand in the ansatz, to first order.
 
     N = points   K = basis functions   G = outputs of the network, one for each field   U = unknown coefficients
     P = G K + U = columns
@@ -22,10 +23,11 @@ from pinn_cli.derivatives.keys import Key
 from pinn_cli.methods.contracts import Batch
 from pinn_cli.physics.symbols import Coefficient, Derivative, Normal, Place, Symbol
 from pinn_cli.physics.time_window import Known
+from pinn_cli.physics.unknowns import values_of
 from pinn_cli.training.residuals import Group, Residuals
 
 AT_ONCE = 500  # points whose basis functions are in memory at the same time
-STEP = 1e-4  # of the central difference for a_fg, which is exact for an ansatz that is linear in the network
+STEP = 1e-4  # of the central differences of the ansatz; that for a_fg is exact where it is linear in the network
 
 Pair = tuple[int, int]  # a field f and an output g
 Symbols = dict[str, dict[str, Tensor]]  # the values (N,) of the symbols of every constraint of a side
@@ -77,6 +79,7 @@ class Located:
         self.algebra = Algebra(self.wanted)
         imposes = getattr(basis.residuals.model, "ansatz", None) is not None
         self.slopes = self._slopes() if imposes else {(f, f): None for f in range(basis.outputs)}
+        self.moved = self._moved() if imposes else {}
 
     def changes(self, correction: Correction) -> Place:
         """The changes of everything that symbols are read from."""
@@ -87,6 +90,9 @@ class Located:
             for (f, g), table in tables.items():
                 for key, value in values.items():
                     value[some, f] += table[key] @ c[g]
+        for name, table in self.moved.items():
+            for key, value in values.items():
+                value += table[key] * correction.unknowns[name]
         changes = {name: d.expand(len(self.X)) for name, d in correction.unknowns.items()}
         return Place(values, self.at.points, self.at.normals, changes)
 
@@ -109,8 +115,8 @@ class Located:
             shift = STEP * torch.eye(self.basis.outputs, dtype=self.X.dtype)[g]
 
             def slope(Y: Any, shift: Tensor = shift) -> Any:
-                outputs = model.outputs(Y)
-                return (model.ansatz(Y, outputs + shift) - model.ansatz(Y, outputs - shift)) * (0.5 / STEP)
+                outputs, at = model.outputs(Y), self._unknowns
+                return (model.ansatz(Y, outputs + shift, **at) - model.ansatz(Y, outputs - shift, **at)) * (0.5 / STEP)
 
             table = self.basis.residuals.engine(self.algebra.position)(slope, self.X)
             for f in range(self.basis.outputs):
@@ -118,6 +124,27 @@ class Located:
                 if any(bool(s.any()) for s in streams):
                     out[f, g] = streams
         return out
+
+    def _moved(self) -> dict[str, dict[Key, Tensor]]:
+        """The derivatives (N, G) of d(fields) / d mu, for each unknown mu that stands in the ansatz."""
+        model: Any = self.basis.residuals.model
+        out: dict[str, dict[Key, Tensor]] = {}
+        for name, value in self._unknowns.items():
+            step = STEP * (value.abs() if value else torch.ones_like(value))
+
+            def slope(Y: Any, name: str = name, value: Tensor = value, step: Tensor = step) -> Any:
+                outputs, ends = model.outputs(Y), ({name: value + step}, {name: value - step})
+                above, below = (model.ansatz(Y, outputs, **(self._unknowns | end)) for end in ends)
+                return (above - below) * (0.5 / step)
+
+            table = self.basis.residuals.engine(self.wanted)(slope, self.X)
+            if any(bool(values.any()) for values in table.values()):
+                out[name] = {key: values.detach() for key, values in table.items()}
+        return out
+
+    @property
+    def _unknowns(self) -> dict[str, Tensor]:
+        return {name: value.detach() for name, value in values_of(self.basis.residuals.model).items()}
 
 
 @dataclass(frozen=True)
@@ -166,7 +193,7 @@ class Equations:
             for name in slopes.keys() - out.keys():
                 out[name] = side.at.points.new_zeros(len(side.at.points), self.basis.columns)
             for name in slopes:
-                self._add_unknowns(out[name], name, slopes[name], side.sign)
+                self._add_unknowns(out[name], name, slopes[name], side)
             for some, tables in side.here.tables():
                 normals = None if side.at.normals is None else side.at.normals[some, :, None]
                 for pair, table in tables.items():
@@ -226,12 +253,16 @@ class Equations:
             if isinstance(symbol, Derivative | Normal) and symbol.field == f:
                 block += slope[:, None] * replace(symbol, field=0).read(at)
 
-    def _add_unknowns(self, rows: Tensor, name: str, slopes: Mapping[str, Tensor], sign: float) -> None:
+    def _add_unknowns(self, rows: Tensor, name: str, slopes: Mapping[str, Tensor], side: Side) -> None:
         unknowns = list(self.residuals.unknowns)
         for s, slope in slopes.items():
             symbol = self.constraints[name].symbols[s]
             if isinstance(symbol, Coefficient):
-                rows[:, unknowns.index(symbol.name) - len(unknowns)] += sign * slope
+                rows[:, unknowns.index(symbol.name) - len(unknowns)] += side.sign * slope
+                continue
+            for moving, table in side.here.moved.items():
+                change = symbol.read(Place(table, side.at.points, side.at.normals, {}))
+                rows[:, unknowns.index(moving) - len(unknowns)] += side.sign * slope * change
 
 
 def _moves(symbol: Symbol, unknowns: Collection[str]) -> bool:

@@ -19,6 +19,7 @@ from pinn_cli.methods.contracts import Batch
 from pinn_cli.methods.linear_algebra import Triangle, triangle
 from pinn_cli.methods.random_features import RandomFeatures, isotropic
 from pinn_cli.physics.domains.base import Domain
+from pinn_cli.physics.points import PointSet, measured_points, point_set
 from pinn_cli.physics.problem import Constraint, Problem
 from pinn_cli.physics.terms import rms
 from pinn_cli.training.correction import Basis, Correction, Equations
@@ -197,19 +198,21 @@ def draw(
     On `data` they are all measurements. `gathered` moves even points (N, D) of the unit cube to where features gather;
     without it, those of the interior are `focused`.
     """
-    problem, shared = residuals.problem, dict[str, tuple[Tensor, Tensor]]()
-    for c in residuals.constraints.values():
-        if c.region in shared:
+    problem, shared = residuals.problem, dict[PointSet, tuple[Tensor, Tensor]]()
+    sets = {name: point_set(problem, c) for name, c in residuals.constraints.items()}
+    for name, c in residuals.constraints.items():
+        if sets[name] in shared:
             continue
         if c.kind == "interior" and gathered is None:
-            shared[c.region] = focused(residuals, n, seed)
+            shared[sets[name]] = focused(residuals, n, seed)
         elif c.kind == "data":
-            shared[c.region] = problem.data, torch.ones_like(problem.data[:, 0])
+            X = measured_points(problem, c)
+            shared[sets[name]] = X, torch.ones_like(X[:, 0])
         else:
             count = n if c.kind == "interior" else _on_face(problem, c, most)
             X = sobol(problem.domain, c.region, count, seed, gathered)
-            shared[c.region] = X, torch.ones_like(X[:, 0])
-    names = {name: shared[c.region] for name, c in residuals.constraints.items()}
+            shared[sets[name]] = X, torch.ones_like(X[:, 0])
+    names = {name: shared[own] for name, own in sets.items()}
     return {name: X for name, (X, _) in names.items()}, {name: share for name, (_, share) in names.items()}
 
 

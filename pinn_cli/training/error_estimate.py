@@ -141,6 +141,15 @@ class Estimate:
             return f"a rough lower bound: {share}, but only {100 * max(0.0, self.peaks):.0f} % where it is largest"
         return f"a rough lower bound: only {share}" if self.is_bound else share
 
+    def group(self, solved: bool) -> dict[str, Any]:
+        """Its part of the results file, without its lines."""
+        found: dict[str, Any] = {"error": self.error, "unknown": self.unknowns, "correction": self.correction}
+        if self.why:
+            return found
+        common = {} if math.isnan(self.common) else {"common": self.common}
+        trust = {"at_once": self.at_once, "trust": self.trust(solved)}
+        return {**found, "explained": self.explained, "peaks": self.peaks, **common, **trust}
+
     def lines(self, solved: bool = True) -> list[str]:
         """One line for each field and unknown, or the reason why there is none."""
         if self.why:

@@ -1,14 +1,12 @@
 """The end of a run: errors, fields, residuals and the verdict go into the results file."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from math import inf, isfinite, isnan
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from pinn_cli.basics.text import scientific
 from pinn_cli.methods.contracts import Batch
 from pinn_cli.physics.data_set import DATA
 from pinn_cli.physics.family import Family
@@ -18,70 +16,19 @@ from pinn_cli.physics.references import Reference, reference_of
 from pinn_cli.physics.time_window import Window, is_initial
 from pinn_cli.records.results import Noted, Results
 from pinn_cli.training.clock import Clock
+from pinn_cli.training.conclusion import Conclusion, errors_of_unknowns, spreads, trained_coefficients
 from pinn_cli.training.error_estimate import Estimate, estimate
 from pinn_cli.training.metrics import (
     Comparison,
-    Errors,
-    FamilyComparison,
-    mean_errors,
     own_metrics,
     points_of_comparison,
 )
 from pinn_cli.training.objective import Objective
-from pinn_cli.training.tested_instances import shown, times
-from pinn_cli.training.uncertainty import Uncertainty, uncertainty
-from pinn_cli.training.verdict import Untrained, Verdict, judge, judge_instances, untrained_from
+from pinn_cli.training.tested_instances import tested
+from pinn_cli.training.uncertainty import uncertainty
+from pinn_cli.training.verdict import judge, judge_instances, untrained_from
 
 NODES = 10_000  # of the grids on which fields and residuals are kept
-WRONG, FAR = 5e-2, 10  # errors against the reference above both, FAR in estimated errors, contradict a good verdict
-
-
-@dataclass(frozen=True)
-class Conclusion:
-    """Errors by field, estimated errors, the metrics of the problem, and the verdict of the held-out points.
-
-    `unknowns` has |value - truth| and the truth of every trained coefficient whose true value the problem says.
-    In the time that is `untrained` errors and metrics are those of an extrapolation; None: all has been trained.
-    `tested` has the errors of each test instance of a family by its seed; all else is that of the run's own instance.
-    `notes` are lines on the training.
-    """
-
-    errors: dict[str, Errors]
-    estimate: Estimate
-    metrics: dict[str, float]
-    verdict: Verdict
-    unknowns: dict[str, tuple[float, float]] = field(default_factory=dict)
-    untrained: Untrained | None = None
-    tested: dict[int, dict[str, Errors]] = field(default_factory=dict)
-    notes: Sequence[str] = ()
-    uncertainty: Uncertainty = field(default_factory=Uncertainty)
-
-    @property
-    def measured(self) -> dict[str, Errors]:
-        """The errors of the run: those of its problem, or the means over the test instances of a family."""
-        return mean_errors(list(self.tested.values())) if self.tested else self.errors
-
-    @property
-    def instances(self) -> dict[str, str]:
-        """By field, of which instances of a family its error is the mean, and the largest one; {} of one problem."""
-        each = {name: [errors[name].judged for errors in self.tested.values()] for name in self.measured if self.tested}
-        return {name: f"mean over {len(e)} test instances, {scientific(max(e))} at most" for name, e in each.items()}
-
-    def estimates(self) -> list[str]:
-        """The estimated errors in words, and where the errors against the reference contradict a good verdict."""
-        lines = self.estimate.lines(self.verdict.solved)
-        for name, small in self.estimate.error.items() if self.verdict.ok else ():
-            error = self.errors[name].relative_l2 if name in self.errors else 0.0
-            if error > max(WRONG, FAR * small):
-                lines.append(f"the error {error:.0e} of {name} against the reference is far above the estimated one: "
-                             "a second solution, or not the equations or the reference that were meant")  # fmt: skip
-        for name, e in self.errors.items():
-            if isnan(e.relative_l2) and isfinite(e.maximum):
-                lines.append(f"the reference of {name} is 0: its largest error is {e.maximum:.0e}, absolute")
-        for name, (error, truth) in self.unknowns.items():
-            relative = f", {error / abs(truth):.0e} relative" if truth else ""
-            lines.append(f"error {name} {error:.0e} (absolute{relative}; the problem says {name} = {truth:g})")
-        return lines
 
 
 def conclude(
@@ -101,15 +48,11 @@ def conclude(
     `windows` are the windows in time that have been trained, each at its own points. `doubts` were known of the problem
     before its training. `advice` and `go_on` are those of the verdict.
     """
-    reference = reference_of(problem)
     results.replace({"network": objective.model.state_dict()})  # first, because what follows may fail
+    reference = reference_of(problem)
     with clock("evaluation"):
-        tested = {} if reference is None else errors_of_instances(objective)
+        instances = tested(objective, problem, reference)
         others = judge_instances(objective, seed)
-        failures = failures_of(objective, problem, tested)
-        instances: dict[str, Any] = {**times(objective, list(tested))}
-        if tested:
-            instances["shown"] = shown(objective, tested)
     objective = objective.of(problem)
     X = points_of_fields(problem, reference)
     untrained = untrained_from(problem, objective, windows)
@@ -119,80 +62,31 @@ def conclude(
         certain = uncertainty(objective, seed)
     with clock("evaluation"):
         known = fields(objective, reference, X)
-        measured = {} if reference is None else Comparison(reference, X).errors(lambda names, _: known["prediction"])
-        metrics = own_metrics(problem, objective)
         verdict = judge(problem, objective, estimated, seed, windows, doubts, advice, go_on, others)
-        verdict = replace(verdict, unsolved=unsolved(failures, tested, isinstance(problem, Family)))
-        unknowns = errors_of_unknowns(problem, objective)
-        notes = unsolved_in_training(results)
-        done = Conclusion(measured, estimated, metrics, verdict, unknowns, untrained, tested, notes, certain)
-        groups = {
-            "error": {name: _noted(e, reference, untrained) for name, e in done.measured.items()},
-            "instances": _of_instances(tested, failures) | instances,
-            "error_estimate": {
-                "error": estimated.error,
-                "unknown": estimated.unknowns,
-                "correction": estimated.correction,
-                **({} if estimated.why else {
-                    "explained": estimated.explained,
-                    "peaks": estimated.peaks,
-                    **({} if isnan(estimated.common) else {"common": estimated.common}),
-                    "at_once": estimated.at_once,
-                    "trust": estimated.trust(verdict.solved),
-                }),
-                "lines": [*done.estimates(), *notes],
-            },
-            "metrics": metrics,
+        coefficients = trained_coefficients(objective)
+        done = Conclusion(
+            errors={} if reference is None else Comparison(reference, X).errors(lambda names, _: known["prediction"]),
+            estimate=estimated,
+            metrics=own_metrics(problem, objective),
+            verdict=replace(verdict, unsolved=instances.unsolved(isinstance(problem, Family))),
+            unknowns=errors_of_unknowns(problem, coefficients),
+            values=coefficients | spreads(objective),
+            untrained=untrained,
+            tested=instances,
+            notes=unsolved_in_training(results),
+            uncertainty=certain,
+        )
+        groups = done.groups(reference) | {
             "fields": known,
             "residuals": residuals(objective),
             "measurements": measurements(objective),
             "collocation": dict(objective.batch),
-            "guard": {
-                "verdict": str(verdict),
-                "ratio": verdict.ratio,
-                "relative": {**verdict.relative, **verdict.measured},
-                "biased": verdict.biased,
-                "estimated": verdict.estimated,
-            },
-            "unknowns": {
-                name: Noted(value, certain.attributes.get(name, {}) | _truth(name, unknowns, certain))
-                for name, value in (unknowns_of(objective) | spreads_of(objective)).items()
-            },
-            "unknown_fields": {field.name: field.group for field in certain.fields},
-            "uncertainty": certain.groups if objective.unknowns or certain.fields else {},
             "windows": getattr(objective.model, "window_unknowns", {}),
             "seams": jumps(windows[1:], seed),
         }
     with clock("writing"):
         results.replace({name: group for name, group in groups.items() if group})
     return done
-
-
-def errors_of_instances(objective: Objective) -> dict[int, dict[str, Errors]]:
-    """The errors of the test instances of a family by seed; {} for the model of one problem."""
-    instances = objective.at.held_out("test")
-    if not instances:
-        return {}
-    each = FamilyComparison(instances, objective).each(objective)
-    return {getattr(instance, "seed", 0): errors for instance, errors in zip(instances, each, strict=True)}
-
-
-def failures_of(objective: Objective, problem: Problem, tested: Mapping[int, Any]) -> dict[int, str]:
-    """Why the network has not solved an instance, by its seed: the one of the run first, then those of the test."""
-    if objective.at.of_one_problem:
-        return {}
-    instances = objective.at.held_out("test") if tested else []
-    others = objective.at.unsolved(instances) if instances else {}
-    return objective.at.unsolved([problem]) | others
-
-
-def unsolved(failures: Mapping[int, str], tested: Mapping[int, Any], of_a_family: bool) -> str:
-    """The first failure in words, and how many more there are among the test instances; "" without one."""
-    if not failures:
-        return ""
-    (seed, failure), *others = failures.items()
-    more = f"; {len(others)} more of {len(tested)} test instances" if others else ""
-    return f"instance {seed}: {failure}{more}" if of_a_family else failure
 
 
 def unsolved_in_training(results: Results) -> list[str]:
@@ -202,51 +96,6 @@ def unsolved_in_training(results: Results) -> list[str]:
         return []
     return [f"in {int((rows > 0).sum())} of {len(rows)} recorded steps an instance was not solved, and its gradient is "
             "not that of a minimum: column solver/not_converged of the history"]  # fmt: skip
-
-
-def _of_instances(tested: Mapping[int, Mapping[str, Errors]], failures: Mapping[int, str]) -> dict[str, Any]:
-    """The seeds (I,), the errors (I,) by field, and why an instance is not solved (I,)."""
-    if not tested:
-        return {}
-    names = next(iter(tested.values()))
-    return {
-        "seed": list(tested),
-        "error": {n: [e[n].relative_l2 for e in tested.values()] for n in names},
-        "failure": [failures.get(seed, "") for seed in tested],
-    }
-
-
-def unknowns_of(objective: Objective) -> dict[str, float]:
-    """The trained coefficients by name."""
-    return {name: float(p.detach()) for name, p in objective.unknowns.items()}
-
-
-def spreads_of(objective: Objective) -> dict[str, float]:
-    """After time marching, the largest minus the smallest value that a coefficient has in the windows, ``k spread``."""
-    values = getattr(objective.model, "window_unknowns", {})
-    return {f"{name} spread": float(v.max() - v.min()) for name, v in values.items()}
-
-
-def errors_of_unknowns(problem: Problem, objective: Objective) -> dict[str, tuple[float, float]]:
-    """|value - truth| and the truth of each trained coefficient that the problem has as a coefficient, too."""
-    values = unknowns_of(objective)
-    truths = {name: float(getattr(problem, name)) for name in values if hasattr(problem, name)}
-    return {name: (abs(values[name] - truth), truth) for name, truth in truths.items()}
-
-
-def _truth(name: str, unknowns: Mapping[str, tuple[float, float]], certain: Uncertainty) -> dict[str, float]:
-    """The true value of an unknown where the problem says it, the relative error, and the error over the floor."""
-    if name not in unknowns:
-        return {}
-    (error, truth), floor = unknowns[name], certain.floor.get(name, 0.0)
-    relative = {"relative_error": error / abs(truth)} if truth else {}
-    return {"truth": truth, **relative, **({"floors": error / floor} if 0 < floor < inf else {})}
-
-
-def _noted(e: Errors, reference: Reference | None, untrained: Untrained | None) -> Noted:
-    assert reference is not None
-    more = {"mean_absolute": e.mean, "max_absolute": e.maximum, "reference_error": reference.error, "points": e.points}
-    return Noted(e.relative_l2, more if untrained is None else more | {"extrapolated_from": untrained.start})
 
 
 def points_of_fields(problem: Problem, reference: Reference | None) -> Tensor:

@@ -300,15 +300,30 @@ class Linearisation:
         The product and J lie in `buffers`: the next call with these overwrites both.
         """
         buffers, M = buffers or Buffers(), self.rows
-        K, every, width = buffers("product", self.F, M, M), slice(0, M), int(budget / (M * self.F.element_size()))
-        blocks = self.blocks if width >= self.parameters else [b.split(max(1, width)) for b in self.blocks]
-        ends = {self.parameters, *(p.columns.stop for b in blocks for p in b.pieces)}
-        for slab in _slabs(sorted(ends), max(1, width)):
-            J = self._part(blocks, every, slab, buffers)
+        K, width = buffers("product", self.F, M, M), int(budget / (M * self.F.element_size()))
+        for slab, J in self.slabs(width, buffers):
             add_product(K, (J if weights is None else J * weights[slab].sqrt()).T, keep=slab.start > 0)
+        return K
+
+    def slabs(
+        self, width: int, buffers: Buffers, joint: Callable[[Tensor], Tensor] = lambda marks: marks
+    ) -> Iterator[tuple[slice, Tensor]]:
+        """All rows of J, about `width` columns at a time, in `buffers`.
+
+        A slab ends where a piece ends, and cuts none. `joint` sums the marks of these columns over several processes.
+        """
+        blocks = self.blocks if width >= self.parameters else [b.split(max(1, width)) for b in self.blocks]
+        marks = torch.zeros(2, self.parameters + 1, device="cpu")
+        marks[0, self.parameters] = 1
+        for columns in (piece.columns for block in blocks for piece in block.pieces):
+            marks[0, columns.stop] = 1
+            marks[1, columns.start + 1 : columns.stop] = 1
+        ends, inside = joint(marks)
+        for slab in _slabs(((ends > 0) & (inside == 0)).nonzero()[:, 0].tolist(), max(1, width)):
+            J = self._part(blocks, slice(0, self.rows), slab, buffers)
+            yield slab, J
             self.check()
         self._keep(J)
-        return K
 
     def _part(self, blocks: list[ConstraintRows], rows: slice, columns: slice, buffers: Buffers) -> Tensor:
         """Some rows and columns of J."""

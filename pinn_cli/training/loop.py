@@ -11,6 +11,7 @@ from torch import nn
 
 from pinn_cli.basics.errors import TrainingError
 from pinn_cli.basics.lockstep import Going
+from pinn_cli.basics.ranks import ALONE, LostError, Ranks
 from pinn_cli.basics.signals import Interrupted, Interruption
 from pinn_cli.basics.text import duration
 from pinn_cli.methods.contracts import Batch, NewModel, Report, Stage, Strategy, Weighting
@@ -32,7 +33,7 @@ class Observer(Protocol):
     def before_draw(self, run: "Run", objective: Objective) -> None: ...
     def after_step(self, run: "Run", stage: Stage, objective: Objective, last: bool) -> None: ...
     def after_stage(self, run: "Run", stage: Stage, objective: Objective) -> None: ...
-    def save(self, run: "Run", stage: Stage) -> None: ...
+    def save(self, run: "Run", stage: Stage, objective: Objective) -> None: ...
 
 
 @dataclass
@@ -55,6 +56,7 @@ class Run:
     saved: dict[str, Any] | None = None  # the checkpoint from which the run continues
     residuals: Residuals | None = None  # those of the stage before
     shared: SharedGradients | None = None  # of the runs that are trained together with this one
+    ranks: Ranks = ALONE  # the processes that train this run
 
     def objective(self, stage: Stage, observer: Observer) -> Objective:
         """The objective of a stage; a stage that the checkpoint has trained is restored."""
@@ -66,6 +68,7 @@ class Run:
         elif compiled:
             objective.at.compiling = lambda: self._compiling(observer)
         self.residuals = objective.at
+        objective.at.rule = stage.optimizer.rule(objective)
         self.weighting.begin_stage(stage.problem)
         stage.sampler.begin_stage(stage.problem)
         if self.saved is None:
@@ -82,7 +85,7 @@ class Run:
 
     @contextmanager
     def _compiling(self, observer: Observer) -> Iterator[None]:
-        observer.say("compiling the step, once: about 30 s")
+        observer.say("compiling the step, once: about half a minute, more for long formulas")
         before = self.clock.phases[COMPILATION]
         with self.clock(COMPILATION):
             yield
@@ -100,11 +103,18 @@ class Run:
         finally:
             self.shared.leave(objective)
 
-    def ended(self, stage: Stage) -> Stop | None:
-        """Why this stage, or the run, ends now; None if it continues."""
+    def due(self, stage: Stage) -> Stop | None:
+        """Why this stage, or the run, should end now, as this process sees it; None if it should continue."""
         return self.stop(stage, self.progress, self.clock, self.interruption)
 
-    def step_state(self, stage: Stage) -> dict[str, Any]:
+    def ended(self, stage: Stage) -> Stop | None:
+        """Why this stage, or the run, ends now; None if it continues. Of several processes the first decides."""
+        stop, told = self.ranks.decided(self.due(stage), bool(self.interruption), stage.model.parameters())
+        if told and not self.interruption:
+            self.interruption.reason = "another process of the run was told to stop"  # all stop after the next step
+        return stop
+
+    def step_state(self, stage: Stage, objective: Objective) -> dict[str, Any]:
         """What one step changes: tensors and plain values. The parameters are live, not copies."""
         return {
             "progress": asdict(self.progress),
@@ -113,14 +123,16 @@ class Run:
             "optimizer": stage.optimizer.state_dict(),
             "sampler": stage.sampler.state_dict(),
             "weighting": self.weighting.state_dict(),
+            "residuals": objective.latest,
             "generator": torch.get_rng_state(),
         }
 
-    def state(self, stage: Stage) -> dict[str, Any]:
+    def state(self, stage: Stage, objective: Objective) -> dict[str, Any]:
         """What a resume needs to continue bit for bit: tensors and plain values."""
         solution = stage.solution.model().state_dict() if stage.solution else None
         return {
-            **self.step_state(stage), "seconds": self.clock.seconds, "finished": self.finished, "solution": solution
+            **self.step_state(stage, objective), "seconds": self.clock.seconds, "phases": dict(self.clock.phases),
+            "finished": self.finished, "solution": solution,
         }  # fmt: skip
 
     def restore(self, stage: Stage, objective: Objective, state: dict[str, Any]) -> None:
@@ -132,20 +144,26 @@ class Run:
         self.weighting.load_state_dict(state["weighting"])
         self.progress = Progress(**state["progress"])
         torch.set_rng_state(state["generator"].cpu())
-        objective.resume(stage.sampler.batch, stage.sampler.factors(), max(0, self.progress.stage_step - 1))
+        batch, factors = stage.sampler.batch, stage.sampler.factors()
+        objective.resume(batch, factors, max(0, self.progress.stage_step - 1), state["residuals"])
 
     @contextmanager
     def undone_if_interrupted(self, stage: Stage, objective: Objective) -> Iterator[None]:
-        """Let an interruption end a step of an interruptible optimizer; undo the step, and raise Interrupted."""
-        if not stage.optimizer.interruptible:
+        """Let an interruption end a step of an interruptible optimizer; undo the step, and raise Interrupted.
+
+        A step in which another process is lost is undone too: that of other optimizers changes nothing but the
+        parameters before its last sum.
+        """
+        if not stage.optimizer.interruptible and self.ranks.size == 1:
             yield
             return
-        before = self.step_state(stage)
+        before = self.step_state(stage, objective)
         before["model"] = _copied(stage.model)
-        objective.check = self.interruption.check
+        if stage.optimizer.interruptible:
+            objective.check = self.ranks.watch(self.interruption)
         try:
             yield
-        except Interrupted:
+        except (Interrupted, LostError):
             objective.check = lambda: None
             self.restore(stage, objective, before)
             raise
@@ -192,17 +210,17 @@ def training(run: Run, observer: Observer) -> Going[tuple[Stage, Objective, Stop
             run.finished.append(_end(stage))
             continue
         run.clock.begin()
-        with run.sharing(stage, objective):
+        with run.sharing(stage, objective), _saved_if_lost(run, stage, objective, observer):
             while not (ended := run.ended(stage)):
                 try:
-                    with run.undone_if_interrupted(stage, objective):
+                    with run.undone_if_interrupted(stage, objective), objective.divided(run.ranks):
                         yield from step(run, stage, objective, observer)
                 except Interrupted:
                     continue
                 observer.after_step(run, stage, objective, last=False)
         trained = (stage, objective) if objective.batch else trained
         if ended.resumable or not objective.batch:  # a row here would be missing in a run without an interruption
-            observer.save(run, stage)
+            observer.save(run, stage, objective)
         elif not ended.anew:
             observer.after_step(run, stage, objective, last=True)
             ended = run.ended(stage) or ended  # the error measured for the last row may end the run
@@ -217,6 +235,17 @@ def training(run: Run, observer: Observer) -> Going[tuple[Stage, Objective, Stop
     run.clock.end()
     yield  # what is written at the end of one run does not count for others that end at the same step
     return *(trained or (stage, objective)), stop
+
+
+@contextmanager
+def _saved_if_lost(run: Run, stage: Stage, objective: Objective, observer: Observer) -> Iterator[None]:
+    """Where another process of the run is lost, keep what has been trained so far."""
+    try:
+        yield
+    except LostError:
+        if objective.batch:
+            observer.save(run, stage, objective)
+        raise
 
 
 def step(run: Run, stage: Stage, objective: Objective, observer: Observer) -> Going[None]:

@@ -11,7 +11,7 @@ from pinn_cli.methods.corrections import fitted_to
 from pinn_cli.physics.ansatz import Ansatz
 from pinn_cli.physics.domains.base import Domain
 from pinn_cli.physics.scales import Scale
-from pinn_cli.physics.unknowns import Field, Unknown
+from pinn_cli.physics.unknowns import Field, Unknown, at_points
 from pinn_cli.training.kept_features import KeptFeatures
 
 
@@ -136,7 +136,7 @@ class Model(nn.Module):
         """The fields (N, F); features that are not trained are `kept`."""
         u = self.outputs(X, kept)
         if self.ansatz is not None:
-            u = self.ansatz(X, u)
+            u = self.ansatz(X, u, **at_points(self, len(X), getattr(X, "tape", None)))
         elif self.offset is not None:
             u = u + self.offset
         if not self.unknown_fields:

@@ -77,8 +77,8 @@ class Recorder:
             self._row(run, stage, objective, columns | (self._estimate(run, stage, objective) if estimated else {}))
         now = time.monotonic()
         due = now - self._saved >= SAVE * self.rarer
-        if last or (due and not run.ended(stage)):  # the last step is saved with its row
-            self.save(run, stage)
+        if last or (due and not run.due(stage)):  # the last step is saved with its row
+            self.save(run, stage, objective)
         elif now - self._flushed >= FLUSH * self.rarer:
             self.flush(run)
 
@@ -86,7 +86,7 @@ class Recorder:
         """Show why the stage ended."""
         self.say(f"stage {stage.name} ended: {stage.reason}")
 
-    def save(self, run: Run, stage: Stage) -> None:
+    def save(self, run: Run, stage: Stage, objective: Objective) -> None:
         """Write the rows, then the checkpoint."""
         self.flush(run)
         if not all(p.isfinite().all() for p in stage.model.parameters()):
@@ -95,7 +95,7 @@ class Recorder:
                 "checkpoint is kept. Look for a square root, a division or a power at zero in the residuals"
             )
         with run.clock("writing"):
-            checkpoint.save(self.checkpoint, run.state(stage))
+            checkpoint.save(self.checkpoint, run.state(stage, objective))
         self._saved = time.monotonic()
 
     def flush(self, run: Run) -> None:

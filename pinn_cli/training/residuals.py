@@ -6,28 +6,25 @@ N = points of one constraint   D = coordinates   F = fields
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
-from types import FunctionType
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad_and_value
 
 from pinn_cli.derivatives import Tape
 from pinn_cli.derivatives.keys import Key
-from pinn_cli.methods.contracts import Batch
+from pinn_cli.methods.contracts import Batch, Rule
 from pinn_cli.physics.points import trial_points
 from pinn_cli.physics.problem import Problem
 from pinn_cli.physics.symbols import Place, Symbol
 from pinn_cli.physics.terms import Scales, at_rest, coupled, relative_size, scales_of, terms_of
-from pinn_cli.physics.unknowns import Unknown, values_of
+from pinn_cli.physics.unknowns import at_points, values_of
+from pinn_cli.training.compiled_step import CompiledStep, Gradient
 from pinn_cli.training.kept_features import KeptFeatures
 
 Derivatives = Callable[..., Mapping[Key, Tensor]]  # (model, X (N, D), tape or None) -> values (N, F) by derivative
 AT_ONCE = 4096  # points that are evaluated together where no gradient is wanted
 Group = tuple[str, ...]  # constraints that share their points and one pass through the network
-Gradient = tuple[Mapping[str, Tensor], tuple[Tensor, Batch]]  # by parameter; the loss and r (N,) by constraint
-Graph = Callable[[list[Tensor], Batch], Gradient]  # of the points of each group and the weights by constraint
 
 
 class Engine(Protocol):
@@ -42,7 +39,7 @@ class Engine(Protocol):
 class Residuals:
     """r (N,) of every constraint of `problem` for `model`, except those `imposed` (None: as the model says).
 
-    Derivatives come from `engine`. With `compiling`, `differentiated` is one compiled graph; the context is entered
+    Derivatives come from `engine`. With `compiling`, a first-order step is one compiled graph; the context is entered
     while it is compiled.
     """
 
@@ -60,7 +57,9 @@ class Residuals:
         self.dimension = len(problem.coordinates)
         self._zero = (0,) * self.dimension
         self._engines: dict[Group, Derivatives] = {}
-        self._graphs: dict[tuple[Group, ...], Graph] = {}
+        self.rule: Rule | None = None  # of the optimizer of this stage, a part of the graph
+        self._steps: dict[tuple[tuple[Group, ...], Rule | None], CompiledStep] = {}
+        self._parts = _parts_of(model)
 
     @property
     def unknowns(self) -> dict[str, Tensor]:
@@ -69,7 +68,8 @@ class Residuals:
 
     def serves(self, problem: Problem, model: nn.Module, compiled: bool) -> bool:
         """Whether these are the residuals of this problem and model, compiled or not."""
-        return self.problem is problem and self.model is model and (self.compiling is not None) == compiled
+        same = self.problem is problem and self.model is model and (self.compiling is not None) == compiled
+        return same and list(map(id, self._parts)) == list(map(id, _parts_of(model)))
 
     def begin(self, step: int) -> bool:
         """Whether the equations of this step of the stage are others than those of the step before."""
@@ -107,11 +107,17 @@ class Residuals:
 
         w_k is a number, or one per point (N,).
         """
+        step, points = self.compiled_step(batch)
+        return step.gradient(points, weights)
+
+    def compiled_step(self, batch: Batch) -> tuple[CompiledStep, list[Tensor]]:
+        """The compiled step of the constraints of a batch, and the points of each group."""
+        assert self.compiling is not None
         groups = self.groups(batch)
-        points = [batch[names[0]] for names in groups]
-        if groups not in self._graphs:
-            self._graphs[groups] = self._compiled(groups, points, weights)
-        return self._graphs[groups](points, weights)
+        key = groups, self.rule
+        if key not in self._steps:
+            self._steps[key] = CompiledStep(WeightedLoss(self, groups), self.rule, self.compiling)
+        return self._steps[key], [batch[names[0]] for names in groups]
 
     def at(self, names: Group, X: Tensor, tapes: Sequence[Tape] = ()) -> Batch:
         """r (N,) of constraints of one region at points X. A second tape takes the other end of a periodic pair."""
@@ -198,23 +204,6 @@ class Residuals:
         """What the symbols of constraints of one region are read from, at points X of that region."""
         return self._place(self._plan(names), self.constraints[names[0]].region, X, tape)
 
-    def _compiled(self, groups: tuple[Group, ...], points: list[Tensor], weights: Batch) -> Graph:
-        """Forward pass, loss and backward pass as one graph, whose arguments are all that a step changes."""
-        assert self.compiling is not None
-        loss = WeightedLoss(self, groups)
-        trained = {name: p for name, p in loss.named_parameters() if p.requires_grad}
-
-        def value(theta: Mapping[str, Tensor], points: list[Tensor], weights: Batch) -> tuple[Tensor, Batch]:
-            return functional_call(loss, dict(theta), (points, weights))
-
-        def gradient(theta: Mapping[str, Tensor], points: list[Tensor], weights: Batch) -> Gradient:
-            return grad_and_value(value, has_aux=True)(theta, points, weights)
-
-        with self.compiling():
-            step = torch.compile(_alone(gradient), fullgraph=True)
-            step({name: p.detach() for name, p in trained.items()}, points, weights)
-        return lambda points, weights: step({name: p.detach() for name, p in trained.items()}, points, weights)
-
     def _one_sided(self, names: Group, X: Tensor, tape: Tape | None) -> Batch:
         return self._read_residuals(names, self.place(names, X, tape))
 
@@ -252,14 +241,8 @@ class Residuals:
         return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
 
     def _coefficients(self, X: Tensor, tape: Tape | None) -> dict[str, Tensor]:
-        trained: Mapping[str, Tensor] = getattr(self.model, "unknowns", {})
-        free = {k: trained[k] for k in trained if k not in self.given}  # not by `items`: the compiler cannot trace it
-        fixed = {k: X.new_full((len(X),), v) for k, v in self.problem.coefficients.items() if k not in free}
-        each = {
-            k: tape.per_point(s, len(X)) if tape and s.requires_grad else s.expand(len(X)) for k, s in free.items()
-        }  # a number that is held fixed has no rows
-        bounds: Mapping[str, Unknown] = getattr(self.model, "bounds", {})
-        found = {k: bounds[k].value(s) if k in bounds else s for k, s in each.items()}
+        found = at_points(self.model, len(X), tape, self.given)
+        fixed = {k: X.new_full((len(X),), v) for k, v in self.problem.coefficients.items() if k not in found}
         return fixed | found | {k: v.expand(len(X)) for k, v in self.given.items()}
 
     def inside(self, symbols: Iterable[Symbol], X: Tensor) -> Place:
@@ -271,10 +254,10 @@ class Residuals:
         return {name: s.read(at) for name, s in parsed.items()}
 
 
-def _alone(function: Callable) -> Callable:
-    """The function with a code object of its own: graphs are kept, looked up and limited in number by code object."""
-    code = function.__code__.replace()
-    return FunctionType(code, function.__globals__, function.__name__, function.__defaults__, function.__closure__)
+def _parts_of(model: nn.Module) -> list[nn.Module | Tensor]:
+    """The modules, parameters and buffers of a model, and once more the parameters that are trained."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    return [*model.modules(), *model.parameters(), *model.buffers(), *trained]
 
 
 class WeightedLoss(nn.Module):

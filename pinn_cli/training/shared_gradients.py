@@ -190,8 +190,11 @@ class SharedGradients:
 
         graph: Graph = make_fx(every)(*arguments)
         if self.compiled:
-            self.say(f"compiling a gradient of {len(arguments[-1][groups[0][0]])} runs at a time: about 30 s")
-            graph = torch.compile(graph, fullgraph=True, dynamic=False)
+            from pinn_cli.training.compiler_options import OPTIONS  # with the compiler, which takes a second to load
+
+            count = len(arguments[-1][groups[0][0]])
+            self.say(f"compiling a gradient of {count} runs at a time: about half a minute, more for long formulas")
+            graph = torch.compile(graph, fullgraph=True, dynamic=False, options=OPTIONS)
             graph(*arguments)
         return graph
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from pinn_cli.methods.contracts import NEGLIGIBLE, RATIO, Batch
 from pinn_cli.physics.family import Family
 from pinn_cli.physics.piecewise import Marched
-from pinn_cli.physics.points import fresh_points
+from pinn_cli.physics.points import fresh_points, measured_points
 from pinn_cli.physics.problem import Problem
 from pinn_cli.physics.terms import Scales, is_prior, rms
 from pinn_cli.physics.time_window import Window
@@ -103,6 +103,13 @@ class Verdict:
     def solved(self) -> bool:
         """Whether the equations hold as far as was measured, so that the linearised ones may tell the error."""
         return str(self).startswith(("ok", "not accurate yet"))
+
+    @property
+    def group(self) -> dict[str, Any]:
+        """Its part of the results file."""
+        relative = {**self.relative, **self.measured}
+        return {"verdict": str(self), "ratio": self.ratio, "relative": relative, "biased": self.biased,
+                "estimated": self.estimated}  # fmt: skip
 
     def __str__(self) -> str:
         if not self.reached:
@@ -359,7 +366,8 @@ def examine(
     judged = {name for name, c in at.constraints.items() if not is_prior(problem, c)}
     names = [name for name in at.constraints if name in judged and (only is None or name in only)]
     for name in (n for n in names if at.constraints[n].kind == "data"):
-        measured[name], biased[name] = _misfit(at, name, problem.data.to(like), measure.scales)
+        points_of_data = measured_points(problem, at.constraints[name]).to(like)
+        measured[name], biased[name] = _misfit(at, name, points_of_data, measure.scales)
     equations = {n: objective.batch.get(n) for n in names if at.constraints[n].kind != "data"}
     fresh: dict[tuple[str, int], Tensor] = {}  # constraints that share their training points share these too
     unseen: Batch = {}

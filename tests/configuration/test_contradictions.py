@@ -105,6 +105,9 @@ REFUSED = {
     "an unknown as self.A in an observable": (
         SOUGHT + "    def left(self, y, A):\n        return y - A\n    @observable\n    def gap(self, y):\n"
         "        return y - self.A\n", [], "Mine.gap: self.A is a fixed number"),
+    "an unknown as self.A in an ansatz": (
+        SOUGHT + "    def left(self, y, A):\n        return y - A\n    def ansatz(self, x, y):\n"
+        "        return self.A + x * y\n", [], "Mine.ansatz: self.A is a fixed number, and `A` is an unknown; add `A`"),
     "an unknown that nobody names": (SOUGHT + "    def left(self, y):\n        return y - 2\n", [],
                                      "no residual changes with `A`; add `A` to the parameters of the residual"),
     "an unknown without effect": (SOUGHT + "    def left(self, y, A):\n        return y - 2 + 0 * A\n", [],
@@ -136,6 +139,12 @@ REFUSED = {
                                      r"sampler=\[held_out\]: held_out wraps a sampler that draws points"),
     "two samplers that draw": (RISE + WALLS, ["sampler=[sobol,uniform]"],
                                r"sampler=\[sobol,uniform\]: uniform draws points itself, as the first does"),
+    "points that would be added in vain": (RISE + WALLS, ["sampler=[sobol,rar,r3]"],
+                                           "r3 draws all points of the interior, and those of rar would not be used"),
+    "points that would be moved in vain": (RISE + WALLS, ["sampler=[sobol,rad,held_out,adaptive_residual]"],
+                                           "those of rad would not be used"),
+    "a density that would be drawn in vain": (RISE + WALLS, ["sampler=[sobol,density,vrba]", "sampler.density.every=5"],
+                                              "those of density would not be used"),
     "time marching without time": (DECAY.replace("Box(t=", "Box(time=None, t=").replace('"initial"', "'t=1.7e9'"),
                                    ["strategy=time_marching"], "Mine has no time axis"),
     "time marching without a beginning": (RISE.replace('"initial"', '"t=1"') + WALLS, ["strategy=time_marching"],
@@ -191,6 +200,9 @@ def test_a_contradiction_is_refused_before_a_run_has_a_folder(case, mine, one_li
 
 
 SOUND = {
+    "an unknown that stands in the ansatz alone": (
+        SOUGHT + "    def left(self, y):\n        return y\n    def ansatz(self, x, y, A):\n"
+        "        return A + x * y\n", []),
     "an unknown that is named": (SOUGHT + "    def left(self, y, A):\n        return y - A\n", []),
     "an unknown of a sensor": (SOUGHT.replace("measured(self, y, y_data)", "measured(self, y, y_data, A)").replace(
         "y - y_data", "y + A - y_data") + "    def left(self, y):\n        return y - 2\n", []),

@@ -56,11 +56,16 @@ def test_unknown_coefficients_are_drawn_over_the_steps(tmp_path: Path) -> None:
     assert (nu.get_ylabel(), nu.get_yscale()) == (r"$\nu$", "linear")
     assert (diffusion.get_ylabel(), diffusion.get_yscale()) == ("$D$", "log")  # over four decades
     assert "unknowns" in [path.stem for path in figures.write(tmp_path / "run", resolution=40)]
+    known = {"nu": Noted(4.1, {"low": 4.09, "high": 4.11, "standard_error": 0.005, "truth": 4.105}), "D": 1e-4}
+    results.replace({"unknowns": known})
+    _, close, _, empty = draw_unknowns(results).axes
+    assert close.get_ylim() == pytest.approx((4.07, 4.13))  # the band of nu is too narrow to be seen beside 0.1 to 4.1
+    assert close.texts[0].get_text().startswith("4.1")
+    assert not empty.axison
 
 
 def test_unknown_fields_are_drawn_with_their_band_or_as_maps(tmp_path: Path) -> None:
-    """A line with a band for one coordinate, maps for two; the truth and the standard error only where they are known.
-    """
+    """A line with a band for one coordinate, maps for two; the truth and the standard error only where known."""
     results = write_run(tmp_path / "run")
     assert draw_unknown_fields(results) is None
     x = np.linspace(0, 1, 11)

@@ -9,9 +9,9 @@ import pytest
 
 from pinn_cli import cli
 from pinn_cli.records.results import Results
+from pinn_cli.training.conclusion import Conclusion
 from pinn_cli.training.error_estimate import Estimate
 from pinn_cli.training.estimate_records import largest
-from pinn_cli.training.finish import Conclusion
 from pinn_cli.training.metrics import Errors
 from pinn_cli.training.verdict import Verdict
 from tests.conftest import TINY

@@ -108,6 +108,11 @@ def test_a_file_and_numbers_are_typed_as_for_train(run, name, capsys):
     np.testing.assert_allclose(np.load("u.npz")["u"], u.grid([4, 5])["u"], rtol=1e-12)
 
 
+def test_a_whole_number_stays_one(run):
+    assert cli.main(["predict", str(run), "problem.modes=4", "--grid", "4x5", "--out", "u.npz"]) == 0
+    np.testing.assert_allclose(np.load("u.npz")["u"], load(run).with_(modes=4).grid([4, 5])["u"], rtol=1e-12)
+
+
 def test_the_output_of_predict_is_a_field_again(run):
     typed = ["predict", str(run), "--instance", "7", "--grid", "31x31", "--out", "q.npz", "--values", "q"]
     assert cli.main(typed) == 0
@@ -133,7 +138,7 @@ def changed(run: Path, **changes: object) -> dict[str, object]:
         (lambda run: {"q": changed(run, q=table(run)["q"] + np.nan)}, "row 1: q is `nan`; expected a finite number"),
         (lambda run: {"q": changed(run, x=AXIS / 2)}, "known for x from -0.5 to 0.5; expected -1 to 1"),
         (lambda run: {"q": changed(run, x=AXIS[::-1])}, "the axis x does not increase"),
-        (lambda run: {"q": {"x": AXIS, "y": AXIS, "q": AXIS}}, "61 points with 61 of x x 61 of y different values"),
+        (lambda run: {"q": {"x": AXIS, "y": AXIS, "q": AXIS}}, "expected each node of a grid, 3721 points"),
         (lambda run: {"q": lambda x, y: x / (x - x)}, "a field that is not finite at"),
         (lambda run: {"q": lambda x: x}, "a function of x, y: TypeError"),
         (lambda run: {"q": lambda x, y: torch.ones(3)}, "a function of x, y: RuntimeError"),

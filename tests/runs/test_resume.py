@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from torch._dynamo.exc import BackendCompilerFailed
 
 from pinn_cli import cli
+from pinn_cli.records import checkpoint
 from pinn_cli.records.results import Results
 from pinn_cli.records.summary import summary
 from pinn_cli.training import loop, recorder
@@ -78,7 +79,11 @@ def test_a_stopped_run_resumes_bit_for_bit(words: str) -> None:
         assert cli.main([*short, "folder=parts"]) == cli.STOPPED
     assert signal.getsignal(signal.SIGTERM) is before
     assert status(Path("parts")) == "stopped"
+    before_stop = checkpoint.load_run(Path("parts") / "checkpoint.pt")["phases"]
+    assert before_stop["sampling"] > 0
     assert cli.main(["resume", "parts"]) == 0
+    times = Results(Path("parts") / "results.h5").read("timing")
+    assert all(times[phase] >= seconds for phase, seconds in before_stop.items())
     assert_same_run("whole", "parts")
 
 

@@ -120,6 +120,9 @@ def test_any_instance_is_predicted(whole):
     assert cli.main(["predict", str(folder), "--grid", "3x4", "--out", "u.npz", "--instance", "7"]) == 0
     u = load(folder, instance=7)
     assert u.problem.seed == 7
+    assert "helmholtz_family, instance 7 on" in repr(u)
+    assert "instance 7 with other k on" in repr(u.with_(k=2.5))
+    assert "; mean relative L2 error of u over the test instances " in repr(u), "it is not the error of this one"
     x, y = np.meshgrid(np.linspace(-1, 1, 3), np.linspace(-1, 1, 4), indexing="ij")
     np.testing.assert_allclose(np.load("u.npz")["u"], u(x=x, y=y), rtol=1e-12, atol=1e-12)
     assert not np.allclose(load(folder)(x=x, y=y), u(x=x, y=y))
@@ -141,6 +144,9 @@ def test_a_prediction_has_the_error_that_the_results_tell(whole):
         (["optimizer=levenberg_marquardt"], "optimizer=levenberg_marquardt: it needs the rows of the Jacobian"),
         (["diagnostics=[ntk_spectrum]"], "diagnostics=ntk_spectrum: it looks at one solution"),
         (["weighting=[causal]"], "a point has no weight of its own"),
+        (["architecture.points=100"], "architecture.points=100: expected names and values, e.g. {name: value}"),
+        (["architecture.backward=none"], "architecture.backward=none: expected one of implicit, implicit_gn, unroll"),
+        (["architecture.every=often"], "architecture.every=often: expected int or null"),
         (["architecture.functions=70"], "70 coefficients and 60 equations; type more architecture.points, or fewer"),
         (["strategy=[continuation]", "strategy.continuation.coefficient=beta", "strategy.continuation.through=[5]"],
          "trains other problems on the way; type strategy=[]"),
@@ -162,9 +168,19 @@ def test_a_network_of_one_problem_has_no_other_instance(here):
         load("one", instance=3)
 
 
+def test_a_deeponet_trains_in_single_precision():
+    assert cli.main(words("convection_family", "deeponet", "dtype=float32", "stop.steps=2", "folder=single")) == 0
+    assert np.isfinite(Results(Path("single/results.h5")).read_history()["loss/total"]).all()
+
+
 def test_an_instance_that_no_set_has_is_refused(whole):
     with pytest.raises(UsageError, match="expected a whole number from 0"):
         load(whole[0], instance=-1)
+
+
+def test_a_diagnostic_of_one_solution_is_refused_afterwards_too(whole, capsys):
+    assert cli.main(["diagnose", str(whole[0]), "hessian_spectrum"]) == 2
+    assert "a diagnostic looks at one solution" in capsys.readouterr().err
 
 
 def test_an_instance_that_is_not_solved_is_never_silent(capsys):

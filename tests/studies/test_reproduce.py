@@ -273,6 +273,14 @@ def test_a_run_with_other_settings_is_refused(measured, capsys):
     assert stamps() == before
 
 
+def test_words_that_follow_the_seed_are_no_other_settings(here):
+    write_table(here, seeds=2, more="'problem.k=${seed}'")
+    assert reproduce("mine/tiny", "--only", "2x8_plain") == 0
+    assert reproduce("mine/tiny", "--only", "2x8_plain", "--show") == 0
+    configs = [Results(place("2x8_plain", seed) / "results.h5").read_config() for seed in (0, 1)]
+    assert ["k: 0" in configs[0], "k: 1" in configs[1]] == [True, True]
+
+
 def test_a_run_that_another_process_writes_is_left_alone(measured, capsys):
     Results(place("2x8_plain") / "results.h5").attributes(status="running")
     with Lock(place("2x8_plain")):
@@ -540,6 +548,15 @@ def test_the_mean_stands_beside_the_median_where_the_paper_prints_means(tiny):
         assert ("median, mean and [least, greatest]" in views.text(numbers)) == bool(column)
         assert views.arrays(numbers)["u/mean"][0, 0] == 3.0
         assert np.isnan(views.arrays(numbers)["u/mean"][1]).all()
+
+
+def test_a_table_of_ours_may_ask_for_means(tiny):
+    text = TINY.replace("number: made up", "mean: true")
+    tiny(text=text.replace(", paper: {{2x8: [1.5, null]}}", ""))
+    numbers = report(read_table("mine/tiny"), {"2x8_plain": {0: made_up(1.0), 1: made_up(3.0)}}, seeds=2)
+    head, plain, *_ = views.rows(numbers, "u")
+    assert head == ["cell", "median", "mean", "[min, max]", "seeds", ""]
+    assert plain[:3] == ["2x8_plain", "2.00e+00", "2.00e+00"]
 
 
 @pytest.mark.parametrize(("values", "verdict"), [([3.0], "one seed a"), ([3.0, 4.0], "differs a")])

@@ -28,6 +28,10 @@ pytestmark = pytest.mark.slurm
 HERE = Path(__file__).resolve().parents[1]
 LARGEST = 2  # MaxArraySize of this Slurm: small, so that a sweep soon exceeds it
 SMALL = ["problem=helmholtz", "points.interior=32", "points.face=8", "compile=off", "threads=1"]
+FAMILY = ["problem=reaction_family", "recipe=hard_constraints/convection", *SMALL[1:], "architecture.functions=5",
+          "architecture.basis.width=6", "architecture.instances=2", "architecture.validation=1",
+          "architecture.test=2", "architecture.points.interior=40", "architecture.points.face=10",
+          "record.every=1"]  # fmt: skip
 # Steps take longer until the file `go` is there: the queue takes a while to disturb a run.
 PACED = """
 import time
@@ -313,6 +317,20 @@ def test_tasks_of_several_runs_survive_failed_and_refused_ones_with_the_bits_of_
     assert sorted(states) == ["COMPLETED", "FAILED"]
 
 
+def test_networks_for_families_have_the_bits_of_the_other_launchers_and_are_compared(here, capsys):
+    words = [*FAMILY, "stop.steps=3", "seed=0,1"]
+    sweep = submit(*words)
+    until(lambda: is_over(sweep), 900)
+    assert main(["train", "-m", *words, "folder=basic"]) == 0
+    for run, other in zip(sweep.runs, Sweep.read("basic").runs, strict=True):
+        assert status(run) == "finished", logs(sweep)
+        assert_equal(run, other)
+    capsys.readouterr()
+    assert main(["compare", str(sweep.folder)]) == 0
+    median = np.median([float(Results(run.folder / "results.h5").read("error")["u"]) for run in sweep.runs])
+    assert f"{median:.2e}" in capsys.readouterr().out
+
+
 def test_a_submission_that_slurm_refuses_leaves_nothing(here):
     command = [*PINN, "train", "-m", ARRAY, *SMALL, "seed=0,1", "hydra.launcher.partition=nowhere"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
@@ -320,3 +338,16 @@ def test_a_submission_that_slurm_refuses_leaves_nothing(here):
     assert "sbatch refused the array" in done.stderr
     assert done.stderr.count("\n") == 1
     assert list(here.iterdir()) == []
+
+
+def test_the_tasks_of_a_step_are_the_processes_of_one_run_if_it_asks_for_as_many(here):
+    words = [*SMALL, "recipe=adam", "dtype=float64", "stop.steps=20", "record.every=5", "figures=off"]
+    slurm("srun", "--ntasks=2", *PINN, "train", *words, "processes=2", "folder=two")
+    assert main(["train", *words, "folder=one"]) == 0
+    two, one = (Results(Path(name, "results.h5")).read_history()["loss/total"] for name in ("two", "one"))
+    np.testing.assert_allclose(two, one, rtol=1e-9)
+    command = ["srun", "--ntasks=3", *PINN, "train", *words, "processes=2", "folder=three"]
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert refused.returncode == 2
+    assert "processes=2: this step of Slurm has 3 tasks; type processes=3, or srun --ntasks=2" in refused.stderr
+    assert not Path("three").exists()

@@ -22,10 +22,10 @@ from pinn_cli.physics.piecewise import Marched, Piecewise
 from pinn_cli.problems.convection import Convection
 from pinn_cli.problems.helmholtz import Helmholtz
 from pinn_cli.training import error_estimate
+from pinn_cli.training.conclusion import Conclusion
 from pinn_cli.training.defect_correction import sobol
 from pinn_cli.training.error_estimate import POOR, Estimate, estimate
 from pinn_cli.training.estimate_records import EstimateRecords
-from pinn_cli.training.finish import Conclusion
 from pinn_cli.training.model import Features, Model
 from pinn_cli.training.objective import Objective
 from pinn_cli.training.stopping import Progress

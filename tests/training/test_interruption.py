@@ -8,7 +8,7 @@ import pytest
 from pinn_cli import cli
 from pinn_cli.basics.errors import FINISHED, STOPPED
 from pinn_cli.basics.signals import Interrupted, Interruption
-from pinn_cli.methods.optimizers.first_order import FirstOrder
+from pinn_cli.methods.optimizers.adam import Adam
 from pinn_cli.records.results import Results
 from pinn_cli.training.objective import Objective
 from tests.conftest import SMALL
@@ -61,7 +61,7 @@ def whole(tmp_path_factory):
 @pytest.mark.parametrize("call", [0, 5])
 def test_an_interrupted_step_is_undone_and_repeated_bit_for_bit(optimizer, call, whole, here, monkeypatch) -> None:
     """The signal comes in the last view of some step, after the parameters have moved to a trial point."""
-    view, calls = Objective.residuals, []
+    view, calls = Objective._residuals, []
 
     def interrupted(objective):
         if objective.check.__name__ == "check":  # inside a step
@@ -70,10 +70,10 @@ def test_an_interrupted_step_is_undone_and_repeated_bit_for_bit(optimizer, call,
                 signal.raise_signal(signal.SIGINT)
         return view(objective)
 
-    monkeypatch.setattr(Objective, "residuals", interrupted)
+    monkeypatch.setattr(Objective, "_residuals", interrupted)
     assert cli.main(["train", *WORDS, f"optimizer={optimizer}", "folder=a"]) == STOPPED
     assert len(calls) == call + 1, "no view is computed after the signal"
-    monkeypatch.setattr(Objective, "residuals", view)
+    monkeypatch.setattr(Objective, "_residuals", view)
     steps = Results(here / "a" / "results.h5").read_history().get("step", np.zeros(1))
     assert len(steps) == 0 or steps[-1] < 6
     assert cli.main(["resume", "a"]) == FINISHED
@@ -81,12 +81,12 @@ def test_an_interrupted_step_is_undone_and_repeated_bit_for_bit(optimizer, call,
 
 
 def test_a_short_step_is_finished_first(here, monkeypatch) -> None:
-    step = FirstOrder.step
+    step = Adam.step
 
     def interrupted(optimizer, objective):
         signal.raise_signal(signal.SIGINT)
         return step(optimizer, objective)
 
-    monkeypatch.setattr(FirstOrder, "step", interrupted)
+    monkeypatch.setattr(Adam, "step", interrupted)
     assert cli.main(["train", *SMALL, "recipe=adam", "stop.steps=5", "folder=a", "record.every=1"]) == STOPPED
     assert Results(here / "a" / "results.h5").read_history()["step"].tolist() == [1]

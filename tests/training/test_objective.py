@@ -10,10 +10,11 @@ from pinn_cli.configuration import plan
 from pinn_cli.configuration.assemble import assemble
 from pinn_cli.configuration.compose import compose
 from pinn_cli.derivatives.engines import Autograd, Taylor
+from pinn_cli.methods.optimizers.adam import Adam
 from pinn_cli.methods.weightings.fixed import Fixed
 from pinn_cli.physics.problem import on
 from pinn_cli.problems.poisson_2d import Poisson2D
-from pinn_cli.training.jacobian import ConstraintRows, Dense, row_by_row
+from pinn_cli.training.jacobian import ConstraintRows, Dense, Layer, Linearisation, row_by_row
 from pinn_cli.training.model import Features, Model
 from pinn_cli.training.objective import Objective
 from tests.derivatives.test_derivatives import NETWORKS
@@ -49,6 +50,21 @@ def test_rows_are_written_once_and_added_where_pieces_overlap():
     J = torch.full((2, 10), float("nan"))
     rows.write(slice(1, 3), J, slice(0, 10))
     assert J.tolist() == [[0, 10, 13, 13, 5, 0, 8, 8, 0, 0]] * 2
+
+
+@pytest.mark.parametrize("width", range(1, 18))
+def test_the_kernel_by_columns_cuts_no_piece_where_those_of_two_constraints_differ(width):
+    """A weight has factors in one constraint and dense rows in the other, which end at other columns."""
+    generator = torch.Generator().manual_seed(0)
+
+    def random(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    layer, rest, dense = Layer(slice(0, 12), random(5, 2, 3), random(5, 2, 4)), random(5, 5), random(5, 12)
+    blocks = [ConstraintRows(5, [layer, Dense(slice(12, 17), rest)]), ConstraintRows(5, [Dense(slice(0, 12), dense)])]
+    J = torch.cat([torch.cat([layer.dense(slice(None)), rest], 1), torch.nn.functional.pad(dense, (0, 5))])
+    kernel = Linearisation(random(10), lambda: blocks, 17, lambda: None).kernel(8 * 10 * width)
+    torch.testing.assert_close(kernel.tril(), (J @ J.T).tril())
 
 
 def test_an_evaluation_is_used_again_at_the_same_points_and_parameters_only():
@@ -245,9 +261,12 @@ def test_an_unknown_coefficient_is_trained():
     assert gradient[objective.layout["unknowns.nu"]].abs() > 1e-6
 
 
+@pytest.mark.slow  # all kinds of constraints take a minute to compile; test_compiled_step.py has some of each
 def test_the_compiled_step_equals_the_eager_one():
-    """Also term by term, and with weights that are numbers, or one for each point: the same graph."""
+    """Also term by term, and with weights that are numbers, or one for each point, and with the step of Adam in it."""
     eager, compiled = (objective_of("mlp", weighting=by_hand, compiled=on) for on in (False, True))
+    optimizers = [Adam(1e-2), Adam(1e-2)]
+    compiled.at.rule = optimizers[1].rule(compiled)
     (loss, gradient), (expected, slope) = compiled.differentiated(), eager.differentiated()
     torch.testing.assert_close(loss, expected, rtol=1e-10, atol=1e-12)
     for one, other in zip(gradient, slope, strict=True):
@@ -256,6 +275,12 @@ def test_the_compiled_step_equals_the_eager_one():
         torch.testing.assert_close(g, eager.gradients()[name], rtol=1e-8, atol=1e-10)
     for name, mean in compiled.losses().items():
         torch.testing.assert_close(mean, eager.losses()[name], rtol=1e-10, atol=1e-12)
+    for _ in range(3):
+        for objective, optimizer in zip((eager, compiled), optimizers, strict=True):
+            objective.begin(objective.batch)
+            optimizer.step(objective)
+        one, other = (objective.flat(objective.parameters).detach() for objective in (eager, compiled))
+        torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-10)
 
 
 def test_many_points_are_evaluated_some_at_a_time_with_the_same_residuals(monkeypatch):

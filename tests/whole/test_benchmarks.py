@@ -55,6 +55,18 @@ def test_the_accuracy_of_the_default(tables, kept, tmp_path):
         "accuracy-runs", tmp_path)  # fmt: skip
 
 
+def test_the_table_of_discovery_counts_claims_and_not_what_happens_to_be_right(tables):
+    def run(right, decided, error):
+        return {"right": right, "decided": decided, "seconds": 6.0, "relative": {"u": error, "u_xx": 0.001},
+                "standard_errors": {"u": 1000 * error, "u_xx": 0.0}}  # fmt: skip
+
+    text = tables.discovery({"kdv 0.01 3": run(True, True, 0.001), "kdv 0.01 0": run(True, True, 0.003),
+                             "kdv 0.01 2": run(True, False, 0.5), "kdv 0.1 1": run(False, True, 0.0)})  # fmt: skip
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()[2:]]
+    assert rows[0] == ["kdv", "1%", "0 2 3", "2", "0", "1", "0.20%", "0.30%", "3 of 4", "6"]
+    assert rows[1] == ["kdv", "10%", "1", "0", "1", "0", "–", "–", "–", "6"]
+
+
 def test_a_published_table_and_one_that_is_not_measured(tables, kept, tmp_path):
     kept("gradient_pathologies/helmholtz", {"3x50_m1": [{"u": error} for error in (0.1, 0.2, 0.6)]})
     text = {name: tables._block(f"helmholtz{name}", tmp_path) for name in ("", "-whole", "-runs")}
@@ -65,6 +77,26 @@ def test_a_published_table_and_one_that_is_not_measured(tables, kept, tmp_path):
     assert "settings: dtype float32" in text["-whole"]
     assert text["-runs"].count(f"| `{RUN['command']}` |") == 3
     assert "not measured yet: `pinn reproduce" in tables._block("cavity", tmp_path)
+
+
+def test_a_table_of_one_row_is_turned(tables, kept, tmp_path):
+    hard = [{"error": e, "steps": 40, "goal": 3.0, "solver": 6} for e in (3e-4, 4e-4, 9e-4)]
+    soft = [{"error": 0.09, "steps": 1700, "goal": goal, "solver": 0} for goal in (None, 200.0, None)]
+    kept("hard_constraints/burgers", {"burgers_hard": hard, "burgers_soft": soft, "burgers_random_features": hard[:1]})
+    file = tmp_path / "hard_constraints/burgers.json"
+    kept_report = json.loads(file.read_text())
+    kept_report["cells"]["burgers_random_features"]["runs"]["1"] = RUN | {"status": "running", "values": {}}
+    file.write_text(json.dumps(kept_report))
+    text = tables._block("hard-constraints-burgers", tmp_path)
+    assert "|  | hard a | soft a | random features d |" in text
+    assert "the mean over 50 test instances | 4.0e-04 [3.0e-04, 9.0e-04] | 0.09 | 3.0e-04 |" in text
+    assert "validation instances | 3 | – [200, –] | 3 |" in text  # most seeds did not reach it
+    assert "| steps of the solver for it | 6 | 0 | 6 |" in text
+    assert "| seeds | 0 1 2 | 0 1 2 | 0 |" in text
+    assert "* d: one test instance alone" in text
+    assert "random functions that are not trained" not in text  # the note of a column without runs
+    other = tables._block("hard-constraints-darcy", tmp_path)
+    assert other == "not measured yet: `pinn reproduce hard_constraints/darcy`"
 
 
 def test_the_failure_modes_stand_beside_the_paper(tables, kept, tmp_path):
@@ -129,6 +161,36 @@ def test_the_coefficients_of_largest_likelihood_fit_the_measurements_best(monkey
     assert misfit(values["kappa"]) < min(map(misfit, ends))
     assert abs(values["kappa"] - truths["kappa"]) < 4 * errors["kappa"]
     assert misfit(values["kappa"]) < misfit(truths["kappa"])
+
+
+def test_the_largest_likelihood_takes_each_quantity_at_its_own_points(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    likelihood = importlib.import_module("likelihood")
+    (tmp_path / "a.csv").write_text("t,u,v\n1,1.6,\n2,2.6,1.2\n3,,2.4\n5,1.2,\n7,,0.7\n")
+    words = ["problem=lotka_volterra", f"problem.data={tmp_path / 'a.csv'}", "problem.unknowns.alpha=1"]
+    problem = assemble(compose(words)).problem
+    values, errors, _ = likelihood.fit(problem)
+
+    def misfit(alpha: float) -> float:
+        solution = problem.with_(alpha=alpha).reference()(problem.data[:, :1])
+        return sum(float((solution[n] - problem.data[:, k]).square().nansum()) for n, k in (("u", 1), ("v", 2)))
+
+    ends = [values["alpha"] + shift * errors["alpha"] for shift in (-0.3, 0.3)]
+    assert misfit(values["alpha"]) < min(map(misfit, ends))
+
+
+def test_the_table_of_coefficients_has_a_row_for_each_unknown(tables, kept, tmp_path):
+    def run(error, floor, inside):
+        known = {"relative_error": error, "relative_floor": floor, "floors": error / floor, "inside": inside}
+        return RUN | {"values": {}, "unknowns": {"a": known, "b": known | {"inside": 1.0}}}
+
+    records = {"heat_0": {0: run(1e-5, 1e-6, 0.0)}, "heat_0.01": {0: run(0.02, 0.01, 1.0), 1: run(0.01, 0.01, 0.0)},
+               "heat_0.1": {0: run(0.9, 0.1, 0.0) | {"status": "failed"}}}  # fmt: skip
+    table = report(read_table("inverse/coefficients"), records, seeds=5)
+    text = tables.coefficients(table)
+    assert "| heat | `a` | 1.0e-05 | 1.5e-02 / 1.0e-02 | 1.5 | 1 of 2 | – | – | – |" in text
+    assert "| heat | `b` | 1.0e-05 | 1.5e-02 / 1.0e-02 | 1.5 | 2 of 2 | – | – | – |" in text
+    assert "3 of 4 intervals of 95 % hold the truth (with noise). Seeds 0 1." in text
 
 
 def test_a_clock_of_processor_seconds_does_not_count_what_other_processes_do(monkeypatch):

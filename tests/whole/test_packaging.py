@@ -47,10 +47,11 @@ def test_pyproject_is_the_build_system_only():
     assert lines == ["[build-system]"]
 
 
-def test_import_alone_brings_no_torch_and_every_public_name_is_there():
+def test_import_alone_brings_no_torch_every_public_name_is_there_and_a_run_starts_without_scipy():
     code = "import sys, pinn_cli; assert 'torch' not in sys.modules; assert set(pinn_cli.__all__) <= set(dir(pinn_cli))"
     code += "; from pinn_cli import *; assert Interval.__mro__[1] is Box and callable(load) and callable(on)"
     code += "; assert not hasattr(pinn_cli, 'Boxes')"
+    code += "; import pinn_cli.runs.start; assert not {'scipy', 'matplotlib', 'torch._dynamo'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 

@@ -48,7 +48,7 @@ LAST = ("step", "time", "loss/total")  # columns in an overview
 NEEDED = ("problem", "status", "seed", "threads")  # attributes that a resume needs
 AT_THE_END = (
     "network", "error", "error_estimate", "metrics", "fields", "residuals", "measurements", "collocation", "guard",
-    "unknowns", "unknown_fields", "uncertainty", "windows", "seams", "timing",
+    "unknowns", "unknown_fields", "uncertainty", "profiles", "windows", "seams", "timing",
 )  # fmt: skip
 CLOSE = "close it: file.close(), or open it by `with h5py.File(..., locking=False) as file:`"
 PATIENCE = 4  # attempts of a reader whose file is being appended to

@@ -151,7 +151,8 @@ DATASETS = (  # problems are dimensionless as typed, so only times have a unit o
           "trained coefficient; after time marching the mean over the windows, weighted by their lengths, and as "
           "`<name> spread` the largest minus the smallest value in a window; attributes standard_error, low and high "
           "(95 % interval), floor (the smallest standard error that these measurements allow), determined; where the "
-          "problem says the truth: truth, relative_error, floors (the error over the floor)"),
+          "problem says the truth: truth, relative_error, relative_floor, floors (the error over the floor), inside (1 "
+          "if the interval holds the truth, or 0)"),
     Entry("unknown_fields/<field>/points", NUMBER, POINTS, "1",
           "grid of the own coordinates of this unknown field; attribute coordinates"),
     Entry("unknown_fields/<field>/value", NUMBER, ("N",), "1",
@@ -165,10 +166,19 @@ DATASETS = (  # problems are dimensionless as typed, so only times have a unit o
           "correlation of the trained coefficients; attribute names has their names"),
     Entry("uncertainty/noise/<constraint>", NUMBER, (), "1",
           "standard deviation of the noise of these residuals; attributes known, measurements, fitted (degrees of "
-          "freedom that the fit takes), rms (of the residuals)"),
+          "freedom that the fit takes), rms (of the residuals), neighbours (correlation of each with that of the "
+          "nearest other measurement)"),
     Entry("uncertainty/tolerance/<constraint>", NUMBER, (), "1",
           "rms residual, in natural units, that counts as one standard deviation of this equation as prior knowledge"),
     Entry("uncertainty/lines", TEXT, ("K",), "", "the uncertainty in words, or why there is none"),
+    Entry("profiles/<unknown>/value", NUMBER, ("K",), "1",
+          "written by pinn diagnose --profile: values at which this coefficient was held; attributes low and high (95 "
+          "% interval, infinite where it is open, NaN where the first refit has not settled), gauss_newton_low, "
+          "gauss_newton_high, threshold, estimate"),
+    Entry("profiles/<unknown>/deviance", NUMBER, ("K",), "1",
+          "rise of -2 log of the posterior density there, everything else fitted anew"),
+    Entry("profiles/<unknown>/settled", NUMBER, ("K",), "1", "1 if this refit had settled, or 0"),
+    Entry("profiles/<unknown>/lines", TEXT, ("L",), "", "the interval in words, and what is to be said of it"),
     Entry("windows/<name>", NUMBER, ("K",), "1", "after time marching: this trained coefficient in each window"),
     Entry("seams/time", NUMBER, ("K-1",), "1", "times at which one window ends and the next one starts"),
     Entry("seams/<condition>", NUMBER, ("K-1",), "1", "largest jump there in this initial condition"),
@@ -179,7 +189,7 @@ DATASETS = (  # problems are dimensionless as typed, so only times have a unit o
           "duration of the run: training from the first step on, all resumes added, without compilation"),
     Entry("timing/process", NUMBER, (), "s",
           "from the start of the process to the end of writing, imports included; other runs of the process, too"),
-    Entry("timing/<phase>", NUMBER, (), "s", "time in this phase since the last start or resume"),
+    Entry("timing/<phase>", NUMBER, (), "s", "time in this phase, all resumes added"),
     Entry("diagnostics/<name>/step", NUMBER, ROW, "1", "steps of the records: the first axis of every dataset beside"),
     Entry("diagnostics/<name>/<quantity>", NUMBER, ROWS, "1", "one entry per record; described by the diagnostic"),
 )  # fmt: skip
