@@ -20,6 +20,7 @@ from pinn_cli.configuration.family_models import (
     refuse_weights_of_points,
 )
 from pinn_cli.configuration.instances import described_fields, instance_of
+from pinn_cli.derivatives.fused_layers import WIDEST, obstacles
 from pinn_cli.methods.contracts import Stage
 from pinn_cli.physics.problem import Problem
 from pinn_cli.physics.scales import Scale
@@ -73,6 +74,19 @@ def left_out(objective: Objective) -> list[str]:
           for name, size in sizes.items() if not size < SMALL),
         *(f"`{name}` has weight 0: it is not trained" for name, weight in objective.base.items() if weight == 0),
     ]  # fmt: skip
+
+
+def layer_by_layer(objective: Objective, runs: int) -> list[str]:
+    """A note where the layers of a compiled first-order step of so many runs are not one operation, with the reason."""
+    with obstacles() as found, torch.no_grad():
+        objective.at(objective.batch)
+    reasons = set(found) or {f"{type(objective.model.network).__name__} computes them in its own way"}
+    if runs > 1:
+        reasons = {"runs that share a computation have them so"}
+    if reasons == {""}:
+        return []
+    return [f"layers are compiled one by one: {' and '.join(sorted(reasons - {''}))}; tanh layers of mlp and fourier in "
+            f"float32 on the CPU, up to {WIDEST} wide, are one operation, which is faster"]  # fmt: skip
 
 
 def first_stage(parts: Parts) -> Stage:

@@ -9,7 +9,8 @@ the rules for jets up to rounding, with the tanh of `rational_tanh.py`.
 
 import ctypes
 from ast import literal_eval
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -21,6 +22,7 @@ from pinn_cli.derivatives.jet import Jet
 
 WIDEST = 128  # features of a layer for which this is faster than large products
 TOLD: list[Callable] = []  # functions that the tracer of torch knows
+ASKING: list[list[str]] = []  # who wants to know what `obstacle` says of the layers that are evaluated
 OPERATIONS = library.Library("pinn", "FRAGMENT")
 OPERATIONS.define("layers(Tensor inputs, Tensor theta, str plan) -> (Tensor, Tensor)")
 OPERATIONS.define(
@@ -31,6 +33,8 @@ OPERATIONS.define(
 def dense_layers(X: Any, layers: Iterable[Any], activation: Callable[[Any], Any]) -> Any:
     """Linear layers with an activation between, of points or a jet X (N, D) -> (N, F)."""
     layers = list(layers)
+    if ASKING and isinstance(X, Jet):
+        ASKING[-1].append(obstacle(X, layers, activation))
     if isinstance(X, Jet) and _can_be_one(X, layers, activation):
         theta = torch.cat([p.reshape(-1) for layer in layers for p in (layer.weight, layer.bias)])
         out = _in_graph(_all_full(X), theta, _plan_of(X, layers))
@@ -46,19 +50,38 @@ def tell_the_tracer() -> None:
     TOLD[:] = torch.compiler.allow_in_graph(_in_graph), torch.compiler.assume_constant_result(_works)
 
 
+@contextmanager
+def obstacles() -> Iterator[list[str]]:
+    """What keeps layers from being one operation in a compiled step, of all that are evaluated in the block.
+
+    "" is for layers that nothing keeps; a network that does not call `dense_layers` adds nothing.
+    """
+    ASKING.append([])
+    try:
+        yield ASKING[-1]
+    finally:
+        ASKING.pop()
+
+
+def obstacle(X: Jet, layers: Sequence[Any], activation: Callable[[Any], Any]) -> str:
+    """Why these layers cannot be one operation, in words; "" if they can."""
+    if activation is not torch.tanh:
+        return f"the activation is {getattr(activation, '__name__', type(activation).__name__)}"
+    weights = [layer.weight for layer in layers if isinstance(layer, nn.Linear) and layer.bias is not None]
+    if not 1 < len(layers) == len(weights):
+        return "a layer is not linear with a bias"
+    kinds = {(t.device.type, t.dtype) for t in [X.value, *weights]}
+    if kinds != {("cpu", torch.float32)}:
+        return "it is not all float32 on the CPU"
+    widest = max(max(w.shape) for w in weights)
+    return f"a layer has {widest} features" if widest > WIDEST else ""
+
+
 def _can_be_one(X: Jet, layers: Sequence[Any], activation: Callable[[Any], Any]) -> bool:
     """Whether this is a graph in which the layers can be one operation."""
     if not (TOLD and torch.compiler.is_dynamo_compiling()):
         return False
-    if X.tape is not None or X.ndim != 2 or activation is not torch.tanh:
-        return False
-    weights = [layer.weight for layer in layers if isinstance(layer, nn.Linear) and layer.bias is not None]
-    return (
-        1 < len(layers) == len(weights)
-        and all(t.dtype == torch.float32 and t.device.type == "cpu" for t in [X.value, *weights])
-        and max(max(w.shape) for w in weights) <= WIDEST
-        and _works(_plan_of(X, layers))
-    )
+    return X.tape is None and X.ndim == 2 and not obstacle(X, layers, activation) and _works(_plan_of(X, layers))
 
 
 def _all_full(X: Jet) -> Tensor:

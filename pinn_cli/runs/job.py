@@ -88,6 +88,8 @@ class Job:
         )
         if self.together is not None:
             self.together.gradients.compiled = self.compiled
+        if self.compiled:
+            self.parts.notes.extend(plan.layer_by_layer(objective, self._runs))
         self.doubts = doubts(self.parts.problem, self.config.periodic)
         self.parts.notes.extend([*self.doubts, *plan.left_out(objective)])
         return plan.text(self.config, self.name, self.parts, objective, self.compiled)

@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 import torch
 
 from pinn_cli.configuration import plan
@@ -106,3 +107,28 @@ def test_initial_values_depend_on_the_seed_alone():
     assert not torch.equal(weights[0], weights[2])
     new_model = first.new_models()
     assert not torch.equal(*(next(new_model(first.problem).parameters()) for _ in range(2)))
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ((), None),
+        (("architecture=fourier",), None),
+        (("architecture.activation=sin",), "the activation is sin;"),
+        (("architecture.width=129",), "a layer has 129 features;"),
+        (("dtype=float64",), "it is not all float32 on the CPU;"),
+        (("architecture=modified_mlp",), "ModifiedMLP computes them in its own way;"),
+    ],
+)
+def test_the_plan_says_why_layers_are_compiled_one_by_one(words, reason):
+    request = read(["problem=helmholtz", "recipe=adam", "points.interior=20", "points.face=4", *words])
+    parts = assemble(request.config, request.typed, request.notes)
+    notes = plan.layer_by_layer(plan.preview(parts), 1)
+    assert [note.startswith(f"layers are compiled one by one: {reason}") for note in notes] == [True] * bool(reason)
+
+
+def test_the_plan_of_many_runs_says_that_they_share_a_computation():
+    request = read(["problem=helmholtz", "recipe=adam", "points.interior=20", "points.face=4"])
+    parts = assemble(request.config, request.typed, request.notes)
+    (note,) = plan.layer_by_layer(plan.preview(parts), 64)
+    assert "runs that share a computation have them so" in note
