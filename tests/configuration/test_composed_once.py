@@ -9,9 +9,10 @@ WORDS = [
     ["problem=helmholtz"],
     ["problem=wave", "recipe=adam", "folder=a", "seed=3", "stop.steps=7", "optimizer.adam.lr=1e-2", "dtype=float32"],
     ["problem=wave", "++weights.wall=3", "weighting=[lr_annealing,causal]", "weighting.lr_annealing.every=2"],
-    ["problem=burgers", "++problem.data={points: 50, noise: 0.1}", "points={interior: 7, face: 3}", "record.every=null"],
-    ["problem=convection_family", "architecture=constrained", "architecture@architecture.basis=random_features", "architecture.basis.width=3"],
-]
+    ["problem=burgers", "++problem.data={points: 50, noise: 0.1}", "points={interior: 7, face: 3}", "record.every=2"],
+    ["problem=convection_family", "architecture=constrained", "architecture@architecture.basis=random_features",
+     "architecture.basis.width=3"],
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("words", WORDS)
