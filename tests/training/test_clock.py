@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -16,7 +17,7 @@ from pinn_cli.physics.piecewise import Solution
 from pinn_cli.records.results import Results
 from pinn_cli.training.clock import COMPILATION, Clock
 from pinn_cli.training.stopping import Progress, StopRules
-from tests.conftest import SMALL
+from tests.conftest import SMALL, TINY
 
 STAGE = Stage("any", None, torch.nn.Linear(1, 1), None, None, report=Report())
 
@@ -25,32 +26,41 @@ class Told:
     reason = None
 
 
-def test_the_duration_counts_from_the_first_step_without_compilation() -> None:
+@pytest.fixture
+def wait(monkeypatch) -> Callable[[float], None]:
+    """Lets so many seconds pass on a clock that stands still otherwise."""
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    return lambda seconds: now.append(now.pop() + seconds)
+
+
+def test_the_duration_counts_from_the_first_step_without_compilation(wait) -> None:
     clock = Clock(earlier=100.0)
     assert clock.seconds == 100.0
-    time.sleep(0.05)
+    wait(2.0)
     clock.begin()
-    with clock("training"), clock(COMPILATION):
-        time.sleep(0.05)
-    assert 100.0 <= clock.seconds < 100.04
-    assert clock.phases["setup"] >= 0.05
-    assert clock.phases[COMPILATION] >= 0.05
-    assert clock.phases["training"] < 0.04, "a phase inside another one counts once"
+    with clock("training"):
+        wait(0.5)
+        with clock(COMPILATION):
+            wait(30.0)
+        wait(0.25)
+    assert clock.seconds == 100.75
+    assert clock.phases == {"setup": 2.0, COMPILATION: 30.0, "training": 0.75}, "a phase inside another counts once"
     clock.end()
-    ended = clock.seconds
-    time.sleep(0.01)
-    assert clock.seconds == ended
+    wait(1.0)
+    assert clock.seconds == 100.75
 
 
-def test_phases_before_a_resume_are_added() -> None:
+def test_phases_before_a_resume_are_added(wait) -> None:
     clock = Clock()
     clock.go_on(100.0, {"setup": 2.0, "sampling": 30.0})
+    wait(0.5)
     clock.begin()
     with clock("sampling"):
-        time.sleep(0.02)
-    assert clock.seconds >= 100.02
-    assert 30.02 <= clock.times["sampling"] < 31.0
-    assert 2.0 <= clock.times["setup"] < 3.0
+        wait(4.0)
+    assert clock.seconds == 104.0
+    assert clock.times["sampling"] == 34.0
+    assert clock.times["setup"] == 2.5
 
 
 def test_a_limit_on_training_ends_the_run_and_one_on_the_process_stops_it() -> None:
@@ -81,7 +91,7 @@ def test_a_run_of_a_sweep_does_not_pay_for_the_set_up(here, monkeypatch) -> None
 
     monkeypatch.setattr(plan, "preview", slow)
     monkeypatch.setattr(time, "monotonic", lambda: now() + ahead[0])
-    assert cli.main(["train", *SMALL, "stop.seconds=900", "stop.steps=2", "folder=a"]) == FINISHED
+    assert cli.main(["train", *TINY, "stop.seconds=900", "stop.steps=2", "folder=a"]) == FINISHED
     results = Results(here / "a" / "results.h5")
     assert results.read_history()["step"][-1] == 2
     timing = results.read("timing")
@@ -91,9 +101,9 @@ def test_a_run_of_a_sweep_does_not_pay_for_the_set_up(here, monkeypatch) -> None
 
 
 def test_every_command_shows_the_same_duration(here, capsys) -> None:
-    assert cli.main(["train", *SMALL, "stop.steps=3"]) == FINISHED
+    assert cli.main(["train", *TINY, "stop.steps=3"]) == FINISHED
     (head,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("finished")]
-    folder = here / "outputs" / "wave" / "latest"
+    folder = here / "outputs" / "helmholtz" / "latest"
     results = Results(folder / "results.h5")
     assert f"in {duration(results.read('timing')['duration'])}:" in head
     results.replace({"timing": {"duration": 75.4, "setup": 3.0}})
@@ -114,7 +124,7 @@ def numbers(node):
 
 
 def test_a_limit_of_the_process_leaves_a_run_that_can_be_resumed(here, capsys) -> None:
-    assert cli.main(["train", *SMALL, "stop.steps=2", "stop.total_seconds=0.001", "folder=a"]) == STOPPED
+    assert cli.main(["train", *TINY, "stop.steps=2", "stop.total_seconds=0.001", "folder=a"]) == STOPPED
     assert cli.main(["resume", "a", "stop.total_seconds=null"]) == FINISHED
     assert Results(here / "a" / "results.h5").read_history()["step"][-1] == 2
 

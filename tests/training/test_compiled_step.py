@@ -104,22 +104,32 @@ def assert_same_steps(pair, optimizers, count=2):
             objective.begin(objective.batch)
 
 
-def test_steps_of_adam_in_one_graph_are_those_of_adam(made):
-    pair, optimizers = both(by_hand)
-    versions = [p._version for p in pair[1].parameters]
-    assert_same_steps(pair, optimizers, 5)
-    assert all(p._version > v for p, v in zip(pair[1].parameters, versions, strict=True)), "kept values rely on it"
-    assert made == [False]
-
-
-def test_gradients_of_terms_from_the_graph_of_adam_move_nothing(made):
+def test_one_graph_makes_the_steps_of_adam_gives_gradients_of_terms_and_reads_what_has_changed(made):
+    """Compiled in a call without a gradient mode; one test, since a graph takes seconds."""
     pair, optimizers = both()
-    assert_same_steps(pair, optimizers)
+    versions = [p._version for p in pair[1].parameters]
+    with torch.no_grad():
+        optimizers[1].step(pair[1])
+    optimizers[0].step(pair[0])
+    for objective in pair:
+        objective.begin(objective.batch)
+    assert_same_steps(pair, optimizers, 4)
+    assert all(p._version > v for p, v in zip(pair[1].parameters, versions, strict=True)), "kept values rely on it"
+    # Gradients of the terms come from the same graph and move nothing.
     theta, moments = pair[1].flat(pair[1].parameters).detach(), [m.clone() for m in optimizers[1].moments]
     one, other = (o.gradients() for o in pair)
     torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-10)
     assert torch.equal(pair[1].flat(pair[1].parameters).detach(), theta)
     assert all(map(torch.equal, optimizers[1].moments, moments))
+    assert_same_steps(pair, optimizers)
+    # Parameters and buffers are read at each call: a resume, a line search, or features that move.
+    for objective in pair:
+        objective.place(torch.linspace(-0.3, 0.3, objective.columns[-1].stop, dtype=torch.float64))
+        objective.model.features.scale.mul_(1.5)
+        objective.model.features.shift = objective.model.features.shift + 0.1
+    assert_same_steps(pair, optimizers)
+    # Another rule than that of the graph moves by its gradient.
+    optimizers[1].betas = optimizers[0].betas = (0.5, 0.6)
     assert_same_steps(pair, optimizers)
     assert made == [False]
 
@@ -137,6 +147,7 @@ def test_another_number_of_points_has_a_graph_for_any_number(made):
     assert made == [False, True]
 
 
+@pytest.mark.slow
 def test_points_that_are_one_tensor_at_first_and_two_later(made):
     """torch makes one argument of two that are the same tensor, and would then read the first for both."""
     pair, optimizers = both()
@@ -160,6 +171,7 @@ def test_points_in_another_order_in_memory_or_precision(made):
     assert len(made) == 3
 
 
+@pytest.mark.slow
 def test_weights_from_a_number_to_one_per_point_and_back(made):
     weights = iter([7.0, torch.linspace(1, 2, 4, dtype=torch.float64), 7.0, 9.0])
     pair, optimizers = both()
@@ -169,28 +181,6 @@ def test_weights_from_a_number_to_one_per_point_and_back(made):
             objective.weighting = lambda batch, residuals, now=now: {"end": now}
         assert_same_steps(pair, optimizers, 1)
     assert made == [False, False]
-
-
-def test_parameters_and_buffers_are_read_at_each_call(made):
-    """A resume, a line search, or features that move."""
-    pair, optimizers = both()
-    assert_same_steps(pair, optimizers)
-    for objective in pair:
-        objective.place(torch.linspace(-0.3, 0.3, objective.columns[-1].stop, dtype=torch.float64))
-        objective.model.features.scale.mul_(1.5)
-        objective.model.features.shift = objective.model.features.shift + 0.1
-    assert_same_steps(pair, optimizers)
-    assert len(made) == 1
-
-
-def test_a_step_without_a_gradient_mode_is_the_same(made):
-    pair, optimizers = both()
-    with torch.no_grad():
-        optimizers[1].step(pair[1])
-    optimizers[0].step(pair[0])
-    for objective in pair:
-        objective.begin(objective.batch)
-    assert_same_steps(pair, optimizers)
 
 
 @pytest.mark.slow
@@ -207,12 +197,6 @@ def test_unknowns_with_a_rate_of_their_own(made):
         for n, p, q in zip(pair[1].names, pair[1].parameters, before, strict=True)
     }
     assert {n: round(float(d), 4) for n, d in moved.items()} == {n: 0.3 if "unknowns" in n else 0.01 for n in moved}
-    assert_same_steps(pair, optimizers)
-
-
-def test_another_rule_than_that_of_the_graph_moves_by_its_gradient(made):
-    pair, optimizers = both()
-    optimizers[1].betas = optimizers[0].betas = (0.5, 0.6)
     assert_same_steps(pair, optimizers)
 
 
