@@ -11,7 +11,7 @@ from pinn_cli.basics.signals import Interrupted, Interruption
 from pinn_cli.methods.optimizers.adam import Adam
 from pinn_cli.records.results import Results
 from pinn_cli.training.objective import Objective
-from tests.conftest import SMALL
+from tests.conftest import TINY
 from tests.objectives import objective_of
 from tests.run_files import assert_same_run
 
@@ -45,23 +45,22 @@ def test_every_view_of_the_objective_can_end_a_step(view) -> None:
             part(1e3)
 
 
-WORDS = [*SMALL, "stop.steps=6", "record.every=1", "sampler.held_out.every=2"]
+WORDS = [*TINY, "stop.steps=6", "record.every=1", "sampler.held_out.every=2"]
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """Runs that nothing interrupts, by optimizer."""
-    folder = tmp_path_factory.mktemp("whole")
-    for optimizer in ("levenberg_marquardt", "lbfgs"):
-        assert cli.main(["train", *WORDS, f"optimizer={optimizer}", f"folder={folder / optimizer}"]) == FINISHED
-    return folder
-
-
-@pytest.mark.parametrize("optimizer", ["levenberg_marquardt", "lbfgs"])
-@pytest.mark.parametrize("call", [0, 5])
-def test_an_interrupted_step_is_undone_and_repeated_bit_for_bit(optimizer, call, whole, here, monkeypatch) -> None:
+@pytest.mark.parametrize(
+    ("optimizer", "call"),
+    [
+        ("levenberg_marquardt", 5),
+        ("lbfgs", 0),
+        pytest.param("levenberg_marquardt", 0, marks=pytest.mark.slow),
+        pytest.param("lbfgs", 5, marks=pytest.mark.slow),
+    ],
+)
+def test_an_interrupted_step_is_undone_and_repeated_bit_for_bit(optimizer, call, here, monkeypatch) -> None:
     """The signal comes in the last view of some step, after the parameters have moved to a trial point."""
     view, calls = Objective._residuals, []
+    assert cli.main(["train", *WORDS, f"optimizer={optimizer}", "folder=whole"]) == FINISHED
 
     def interrupted(objective):
         if objective.check.__name__ == "check":  # inside a step
@@ -77,7 +76,7 @@ def test_an_interrupted_step_is_undone_and_repeated_bit_for_bit(optimizer, call,
     steps = Results(here / "a" / "results.h5").read_history().get("step", np.zeros(1))
     assert len(steps) == 0 or steps[-1] < 6
     assert cli.main(["resume", "a"]) == FINISHED
-    assert_same_run(whole / optimizer, "a")
+    assert_same_run("whole", "a")
 
 
 def test_a_short_step_is_finished_first(here, monkeypatch) -> None:
@@ -88,5 +87,5 @@ def test_a_short_step_is_finished_first(here, monkeypatch) -> None:
         return step(optimizer, objective)
 
     monkeypatch.setattr(Adam, "step", interrupted)
-    assert cli.main(["train", *SMALL, "recipe=adam", "stop.steps=5", "folder=a", "record.every=1"]) == STOPPED
+    assert cli.main(["train", *TINY, "recipe=adam", "stop.steps=5", "folder=a", "record.every=1"]) == STOPPED
     assert Results(here / "a" / "results.h5").read_history()["step"].tolist() == [1]
