@@ -17,6 +17,7 @@ from hydra._internal.config_repository import ConfigRepository
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import HealthCheck, settings
 
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.configuration import compose
@@ -31,6 +32,9 @@ TINY = ["problem=helmholtz", "points.interior=16", "points.face=4", "architectur
 # Problems of every kind: in one coordinate, with data and an unknown, of fourth order, a system, periodic, in time.
 VARIED = ("poisson_1d", "heat_inverse", "plate", "kovasznay", "kuramoto_sivashinsky", "wave")
 PINN = [sys.executable, "-m", "pinn_cli.cli"]
+# On a machine with other work any example may take long. Hypothesis would call that a failure.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -49,12 +53,12 @@ def _each_configuration_is_composed_once() -> Iterator[None]:
         overrides = OverridesParser.create(GlobalHydra.instance().config_loader()).parse_overrides(words)
         if any(override.is_sweep_override() for override in overrides):
             return hydra_compose(name, words, **more)
-        settings = [one for one in overrides if not is_group(one.key_or_group) or isinstance(one.value(), dict)]
-        chosen = tuple(override.input_line for override in overrides if override not in settings)
+        values = [one for one in overrides if not is_group(one.key_or_group) or isinstance(one.value(), dict)]
+        chosen = tuple(override.input_line for override in overrides if override not in values)
         if (name, *chosen) not in composed:
             composed[name, *chosen] = pickle.dumps(hydra_compose(name, list(chosen), **more))
         config = pickle.loads(composed[name, *chosen])
-        ConfigLoaderImpl._apply_overrides_to_config(settings, config)
+        ConfigLoaderImpl._apply_overrides_to_config(values, config)
         return config
 
     with pytest.MonkeyPatch.context() as patch:
