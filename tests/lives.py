@@ -32,7 +32,7 @@ class Lives:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.server.communicate(timeout=60)
+        self.server.communicate(timeout=600)
 
     def live(
         self, words: list[str], cwd: Path, at: int | None = None, after: float | None = None, fill: bool = False

@@ -241,7 +241,7 @@ def test_a_full_disk_loses_no_recorded_row(disk: Path, mode: str) -> None:
     with open(disk / "ballast", "wb") as ballast:
         ballast.write(b"x" * 1_200_000)
     writer = python(FILLER, results.path, mode)
-    output, errors = writer.communicate(timeout=60)
+    output, errors = writer.communicate(timeout=600)
     assert writer.returncode == 1
     last = errors.strip().splitlines()[-1]
     assert "make room" in last
@@ -274,7 +274,7 @@ HOLDER = """
     from pinn_cli.records.lock import Lock
     with Lock(sys.argv[1]):
         print("held", flush=True)
-        time.sleep(60)
+        time.sleep(600)
 """
 
 
