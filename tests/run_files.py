@@ -70,14 +70,14 @@ def assert_same_run(one: Path | str, other: Path | str) -> None:
 
 
 @contextmanager
-def told_to_stop_in(step: int) -> Iterator[None]:
-    """Runs get SIGTERM at the end of this step, before its row."""
+def told_to_stop_in(step: int, signal_number: int = signal.SIGTERM) -> Iterator[None]:
+    """Runs get this signal at the end of this step, before its row."""
     advance = Progress.advance
 
     def interrupt(progress: Progress, loss: float) -> None:
         advance(progress, loss)
         if progress.step == step:
-            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal_number)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Progress, "advance", interrupt)
