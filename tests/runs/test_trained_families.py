@@ -19,6 +19,8 @@ SMALL = ["dtype=float64", "optimizer=adam", "sampler=[uniform]", "sampler.unifor
          "points.interior=24", "points.face=8", "architecture.functions=5", "architecture.instances=2",
          "architecture.validation=1", "architecture.test=2", "architecture.basis.width=6",
          "architecture.basis.depth=1", "figures=off", "threads=1", "record.every=1"]  # fmt: skip
+# A nonlinear equation, whose functions are found by Newton steps, and a linear one.
+FAST = [("reaction_family", "constrained"), ("helmholtz_family", "deeponet")]
 WAYS = {
     "constrained": ["architecture=constrained", "architecture.points.interior=40", "architecture.points.face=10"],
     "deeponet": ["architecture=deeponet", "architecture.branch_width=8", "architecture.sensors=9"],
@@ -42,8 +44,14 @@ def whole(request, tmp_path_factory):
         return Path("whole").resolve(), request.param
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("problem", FAMILIES[:3])
+@pytest.mark.parametrize(
+    ("problem", "way"),
+    [
+        pytest.param(problem, way, marks=() if (problem, way) in FAST else pytest.mark.slow)
+        for problem in FAMILIES
+        for way in WAYS
+    ],
+)
 def test_every_family_trains_in_both_ways(problem, way, capsys):
     assert cli.main(words(problem, way, "stop.steps=2", "folder=run")) == 0
     shown = capsys.readouterr().out
@@ -67,12 +75,6 @@ def test_every_family_trains_in_both_ways(problem, way, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("problem", FAMILIES[3:])
-def test_the_larger_families_train_in_both_ways(problem, way, capsys):
-    test_every_family_trains_in_both_ways(problem, way, capsys)
-
-
 def test_a_run_over_a_family_resumes_to_the_same_bits(whole):
     folder, way = whole
     assert cli.main(words("helmholtz_family", way, "stop.steps=2", "folder=parts")) == 0
