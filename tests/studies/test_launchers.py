@@ -19,7 +19,7 @@ from pinn_cli.studies.grid import combinations
 from pinn_cli.studies.launchers import pool
 from pinn_cli.studies.launchers.progress import Progress
 from pinn_cli.studies.sweep import Sweep
-from tests.conftest import PINN, ROOT, TINY
+from tests.conftest import PINN, ROOT, TINY, each
 from tests.run_files import assert_same_run
 from tests.sweep_files import SIX, set_status, write_sweep
 
@@ -66,7 +66,7 @@ def test_every_launcher_gives_the_same_bits_after_a_kill_a_cancel_and_a_resume(h
             os.kill(at[0], signal.SIGKILL)
         wait_for([Path("s/2/checkpoint.pt")], process)
         assert cli.main(["cancel", "s"]) == 0
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=300)
     assert process.returncode == cli.STOPPED, (out, err)
     assert "missing" in ends("s")
     assert "running" not in ends("s")
@@ -80,16 +80,17 @@ def test_every_launcher_gives_the_same_bits_after_a_kill_a_cancel_and_a_resume(h
     assert Results(run.folder / "results.h5").read_attributes()["command"] == run.command  # not the sweep's
 
 
-@pytest.mark.parametrize("launcher", JOBS)
+@pytest.mark.parametrize("launcher", each(JOBS, ["dask"]))
 def test_a_launcher_gives_the_bits_of_a_run_here(here, launcher, capfd):
     """What is quick of the test above."""
-    words = ["train", "-m", *TINY, "stop.steps=2", "seed=3"]
+    words = ["train", "-m", *TRAIN, "stop.steps=2", "seed=3"]
     assert cli.main([*words, "folder=whole"]) == 0
-    assert cli.main([*words, *JOBS[launcher], "folder=s"]) == 0
+    assert cli.main([*words, *(word.replace("jobs=2", "jobs=1") for word in JOBS[launcher]), "folder=s"]) == 0
     assert ends("s") == ["finished"]
     assert_same_run("whole/0", "s/0")
 
 
+@pytest.mark.slow  # below, a pool of other processes gets Ctrl-C
 @pytest.mark.parametrize("launcher", ["basic", "local"])
 def test_the_first_ctrl_c_saves_the_running_runs_and_starts_no_other(here, launcher):
     words = [*TRAIN, "seed=range(4)", "stop.steps=1000000", "folder=s", *JOBS.get(launcher, [])]
@@ -98,7 +99,7 @@ def test_the_first_ctrl_c_saves_the_running_runs_and_starts_no_other(here, launc
     begun = [0, 1] if launcher == "local" else [0]
     wait_for([Path(f"s/{number}/checkpoint.pt") for number in begun], process)
     os.killpg(process.pid, signal.SIGINT)
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=240)
     assert process.returncode == cli.STOPPED, out
     assert ends("s") == ["stopped"] * len(begun) + ["missing"] * (4 - len(begun))
 
@@ -136,16 +137,18 @@ def test_the_pool_passes_on_exit_codes_and_errors():
 def test_a_second_ctrl_c_kills_the_runs_that_do_not_stop(here):
     commands = shell("trap '' TERM; echo $$ >pid; while :; do sleep 0.1; done", "touch begun")
 
+    watcher = Watcher()
+
     def press() -> None:
-        while not Path("pid").exists() or not Path("pid").read_text():
-            time.sleep(0.02)
-        for _ in range(2):
+        """The second one only after the first is known: two that come at once are one."""
+        for come in (lambda: Path("pid").exists() and Path("pid").read_text(), lambda: watcher.errors):
+            end = time.monotonic() + 240
+            while not come() and time.monotonic() < end:
+                time.sleep(0.02)
             os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.3)
 
     thread = threading.Thread(target=press)
     thread.start()
-    watcher = Watcher()
     with pytest.raises(KeyboardInterrupt):
         pool.carry_out(commands, 1, watcher)
     thread.join()
@@ -160,7 +163,8 @@ def test_a_second_ctrl_c_kills_the_runs_that_do_not_stop(here):
 )
 def test_the_runs_take_the_gpus_in_turn(here, monkeypatch, visible, dealt):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    commands = shell(*[f'printf %s "$CUDA_VISIBLE_DEVICES" >{number}; sleep 0.3' for number in range(4)])
+    until_all_run = "while [ ! -e 3 ]; do sleep 0.02; done"
+    commands = shell(*[f'printf %s "$CUDA_VISIBLE_DEVICES" >{number}; {until_all_run}' for number in range(4)])
     pool.carry_out(commands, 4, Watcher())
     assert [Path(str(number)).read_text() for number in range(4)] == dealt
 
@@ -192,7 +196,7 @@ def test_the_launcher_of_the_page_needs_one_file_and_one_yaml(here, capsys):
     for name, text in re.findall(r"^`(my_launcher\.py|conf\S+nice\.yaml)`:\n\n```\w+\n(.*?)^```", page, re.M | re.S):
         (here / name).parent.mkdir(parents=True, exist_ok=True)
         (here / name).write_text(text)
-    words = ["train", "-m", *TINY, "stop.steps=1", "folder=s", "hydra/launcher=nice"]
+    words = ["train", "-m", *TRAIN, "stop.steps=1", "folder=s", "hydra/launcher=nice"]
     assert cli.main([*words, "seed=0,1", "--dry-run", "hydra.launcher.jobs=1"]) == 0
     assert "\n2 runs, 1 at a time, niceness 19\n" in capsys.readouterr().out
     assert cli.main([*words, "seed=0"]) == 0
@@ -287,12 +291,14 @@ def test_combinations_are_checked_once_and_no_run_pays_for_it(here, monkeypatch)
 
     def slow(words):
         calls.append(words)
-        time.sleep(3.0)
+        time.sleep(2.0)
         return combinations(words)
 
     monkeypatch.setattr("pinn_cli.studies.launch.combinations", slow)
-    assert cli.main(["train", "-m", *TINY, "stop.steps=3", "seed=0,1,2", "folder=s"]) == 0
+    before = time.perf_counter()
+    assert cli.main(["train", "-m", *TRAIN, "stop.steps=1", "seed=0,1", "folder=s"]) == 0
+    after = time.perf_counter()
     assert len(calls) == 1
-    files = [Results(f"s/{number}/results.h5") for number in range(3)]
-    assert all(results.read("timing/duration")[""] < 2.0 for results in files)
-    assert all(results.read("timing/setup")[""] < 3.0 for results in files)
+    files = [Results(f"s/{number}/results.h5") for number in range(2)]
+    paid = sum(float(results.read(f"timing/{name}")[""]) for results in files for name in ("duration", "setup"))
+    assert paid <= after - before - 2.0
