@@ -2,6 +2,7 @@
 
 import pickle
 from contextlib import chdir
+from functools import cache
 from pathlib import Path
 
 import h5py
@@ -12,6 +13,8 @@ import torch
 from pinn_cli import cli, load
 from pinn_cli.basics.errors import UsageError
 from pinn_cli.physics.coefficient_fields.gridded import Gridded
+from pinn_cli.runs.load import Prediction
+from tests.conftest import each
 from tests.runs.test_trained_families import words
 
 AXIS = np.linspace(-1, 1, 61)
@@ -31,17 +34,24 @@ def in_own_folder(own_folder: Path) -> None:
     """Every test has a working directory of its own."""
 
 
+@pytest.fixture(scope="module")
+def network(run: Path) -> Prediction:
+    """The run, loaded once for the tests that only look at it."""
+    return load(run)
+
+
+@cache
 def table(run: Path, seed: int = 7) -> dict[str, np.ndarray]:
-    """The source of an instance on a grid."""
+    """The source of an instance on a grid; nobody changes it."""
     axis = torch.from_numpy(AXIS)
     q = load(run, instance=seed).problem.q.on_lattice([axis, axis])
     return {"x": AXIS, "y": AXIS, "q": q.numpy()}
 
 
-def test_parameters_of_an_instance_give_its_solution(run):
+def test_parameters_of_an_instance_give_its_solution(run, network):
     truth = load(run, instance=7)
     k, q = truth.problem.k, truth.problem.q
-    u = load(run)
+    u = network
     exact = truth(x=X, y=Y)
     np.testing.assert_allclose(u(x=X, y=Y, k=k, q=q), exact, rtol=1e-9)
     np.testing.assert_allclose(u(np.stack([X, Y], -1), k=k, q=lambda x, y: q(x, y)), exact, rtol=1e-9)
@@ -67,15 +77,15 @@ def test_the_same_parameters_are_solved_once(run, monkeypatch):
     assert len(count) == 2
 
 
-def test_a_prediction_with_parameters_can_be_pickled(run):
-    u = load(run).with_(k=2.5)
+def test_a_prediction_with_parameters_can_be_pickled(network):
+    u = network.with_(k=2.5)
     again = pickle.loads(pickle.dumps(u))
     assert again.problem.k == 2.5
     np.testing.assert_array_equal(again(x=X, y=Y), u(x=X, y=Y))
 
 
-def test_what_lies_outside_is_solved_and_said(run):
-    u = load(run)
+def test_what_lies_outside_is_solved_and_said(run, network):
+    u = network
     with pytest.warns(UserWarning, match=r"k is outside of what was trained: found 5; expected a number from 2\.4"):
         far = u(x=X, y=Y, k=5.0)
     assert np.isfinite(far).all()
@@ -97,26 +107,26 @@ def write(name: str, columns: dict[str, np.ndarray]) -> None:
         np.savetxt(name, np.random.default_rng(0).permutation(rows), delimiter=",", header="x,y,q", comments="")
 
 
-@pytest.mark.parametrize("name", ["q.csv", "q.npz", "q.h5"])
-def test_a_file_and_numbers_are_typed_as_for_train(run, name, capsys):
+@pytest.mark.parametrize("name", each(["q.csv", "q.npz", "q.h5"], ["q.csv"]))
+def test_a_file_and_numbers_are_typed_as_for_train(run, network, name, capsys):
     write(name, columns := table(run))
     typed = ["problem.k=2.5", f"problem.q={name}", "--grid", "4x5", "--out", "u.npz"]
     assert cli.main(["predict", str(run), *typed]) == 0
     shown = capsys.readouterr()
     assert "held out  pde " in shown.out
-    u = load(run).with_(k=2.5, q=columns)
+    u = network.with_(k=2.5, q=columns)
     np.testing.assert_allclose(np.load("u.npz")["u"], u.grid([4, 5])["u"], rtol=1e-12)
 
 
-def test_a_whole_number_stays_one(run):
+def test_a_whole_number_stays_one(run, network):
     assert cli.main(["predict", str(run), "problem.modes=4", "--grid", "4x5", "--out", "u.npz"]) == 0
-    np.testing.assert_allclose(np.load("u.npz")["u"], load(run).with_(modes=4).grid([4, 5])["u"], rtol=1e-12)
+    np.testing.assert_allclose(np.load("u.npz")["u"], network.with_(modes=4).grid([4, 5])["u"], rtol=1e-12)
 
 
-def test_the_output_of_predict_is_a_field_again(run):
+def test_the_output_of_predict_is_a_field_again(run, network):
     typed = ["predict", str(run), "--instance", "7", "--grid", "31x31", "--out", "q.npz", "--values", "q"]
     assert cli.main(typed) == 0
-    assert load(run).with_(q="q.npz").problem.q.shape == (31, 31)
+    assert network.with_(q="q.npz").problem.q.shape == (31, 31)
 
 
 def changed(run: Path, **changes: object) -> dict[str, object]:
@@ -146,9 +156,9 @@ def changed(run: Path, **changes: object) -> dict[str, object]:
         (lambda run: {"q": "q.xlsx"}, "q.xlsx: kind .xlsx; expected one of .csv"),
     ],
 )
-def test_what_is_no_parameter_is_refused_in_one_line(run, parameters, says):
+def test_what_is_no_parameter_is_refused_in_one_line(run, network, parameters, says):
     with pytest.raises(UsageError) as caught:
-        load(run).with_(**parameters(run))
+        network.with_(**parameters(run))
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
 
