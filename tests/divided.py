@@ -1,9 +1,10 @@
-"""What two processes compute together, and one alone: `python divided.py PORT` is the second of two.
+"""What two processes compute together, and one alone: `python divided.py PORT CASE...` is the second of two.
 
 Both carry out `everything` in the same order; the tests compare what the first one gets with the work of one alone.
 """
 
 import sys
+from collections.abc import Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from typing import Any
@@ -27,11 +28,13 @@ FEW = ["points.interior=31", "points.face=7"]  # odd numbers, and fewer residual
 ADAM, LBFGS, LM = ["recipe=adam"], ["optimizer=lbfgs"], ["optimizer=levenberg_marquardt"]
 HELMHOLTZ, WAVE = ["problem=helmholtz"], ["problem=wave"]
 ANNEALED, CAUSAL = ["weighting=lr_annealing", "weighting.lr_annealing.every=2"], ["weighting=causal"]
-CASES: dict[str, list[str]] = {
-    **{f"{optimizer[0].partition('=')[2]} {problem[0].partition('=')[2]} {weighting[0] if weighting else 'fixed'}":
-       [*problem, *optimizer, *FEW, *weighting, "stop.steps=6"]
-       for optimizer in (ADAM, LBFGS, LM) for problem, other in ((HELMHOLTZ, ANNEALED), (WAVE, CAUSAL))
-       for weighting in ([], other)},
+PRODUCTS: dict[str, list[str]] = {
+    f"{optimizer[0].partition('=')[2]} {problem[0].partition('=')[2]} {weighting[0] if weighting else 'fixed'}":
+    [*problem, *optimizer, *FEW, *weighting, "stop.steps=6"]
+    for optimizer in (ADAM, LBFGS, LM) for problem, other in ((HELMHOLTZ, ANNEALED), (WAVE, CAUSAL))
+    for weighting in ([], other)
+}  # fmt: skip
+OTHERS: dict[str, list[str]] = {
     "more residuals than parameters": [*HELMHOLTZ, *LM, "points.interior=90", "points.face=9", "stop.steps=6"],
     "one initial point, and an unknown": [
         "problem=lotka_volterra", *LM, "points.interior=15", "points.face=1", "stop.steps=4"],
@@ -47,7 +50,9 @@ CASES: dict[str, list[str]] = {
         "optimizer.lbfgs.steps=3"],
 }  # fmt: skip
 
+CASES = PRODUCTS | OTHERS
 AGAIN = "lbfgs wave weighting=causal"  # this case is carried out twice
+EACH = ("adam helmholtz weighting=lr_annealing", AGAIN, "levenberg_marquardt wave fixed")  # of each factor every value
 
 
 class Rows(Silent):
@@ -116,12 +121,12 @@ def _uncompiled() -> Any:
         torch.compile = compile  # type: ignore[assignment]
 
 
-def everything(ranks: Ranks) -> dict[str, dict[str, Any]]:
-    """All cases, by name."""
+def everything(ranks: Ranks, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """All views, and these cases, by name."""
     found = {f"views {network}{' compiled' * compiled}": views(network, ranks, compiled)
              for network, compiled in (("mlp", False), ("mlp", True), ("factorised", False))}  # fmt: skip
-    found |= {name: trained(words, ranks) for name, words in CASES.items()}
-    return found | {"again": trained(CASES[AGAIN], ranks)}
+    found |= {name: trained(CASES[name], ranks) for name in names}
+    return found | ({"again": trained(CASES[AGAIN], ranks)} if AGAIN in names else {})
 
 
 def group(number: int, store: Any) -> Group:
@@ -130,6 +135,6 @@ def group(number: int, store: Any) -> Group:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    second = group(1, distributed.TCPStore("localhost", int(sys.argv[1]), 2, timeout=timedelta(seconds=60)))
-    everything(second)
+    second = group(1, distributed.TCPStore("localhost", int(sys.argv[1]), 2, timeout=timedelta(minutes=10)))
+    everything(second, sys.argv[2:])
     second.leave()
