@@ -154,9 +154,9 @@ def test_a_schedule_is_trained_in_every_window() -> None:
     [
         ([f"{MARCH}.windows=5", "stop.steps=12"], [4, 2, 2, 2, 2]),
         ([f"{MARCH}.windows=2", "optimizer=[adam,lbfgs]", "optimizer.adam.steps=2", "stop.steps=13"], [2, 6, 2, 3]),
-        ([f"{MARCH}.windows=3", "stop.steps=2"], [1, 1]),  # each may take one step
-        ([f"{MARCH}.windows=3", f"{MARCH}.steps=2", "stop.steps=5"], [2, 2, 1]),
-        ([f"{MARCH}.windows=1", "stop.steps=3"], [3]),
+        pytest.param([f"{MARCH}.windows=3", "stop.steps=2"], [1, 1], marks=pytest.mark.slow),  # each may take one step
+        pytest.param([f"{MARCH}.windows=3", f"{MARCH}.steps=2", "stop.steps=5"], [2, 2, 1], marks=pytest.mark.slow),
+        pytest.param([f"{MARCH}.windows=1", "stop.steps=3"], [3], marks=pytest.mark.slow),
     ],
 )
 def test_every_window_gets_its_share_of_the_steps_of_the_run(settings, steps, here) -> None:
@@ -381,10 +381,17 @@ def test_a_prediction_from_the_file_is_the_solution_that_was_trained(run) -> Non
     "made",
     [
         f"sampler=[sobol,held_out] sampler.held_out.every=1 {MARCH}.overlap=0.1",
-        f"{MARCH}.start=fresh recipe=adam weighting=lr_annealing weighting.lr_annealing.every=1 {MARCH}.points=total",
-        f"optimizer=[adam,lbfgs] optimizer.adam.steps=1 {MARCH}.steps=1",
-        f"strategy=[time_marching,continuation] {' '.join(CURRICULUM)} strategy.continuation.steps=1 {MARCH}.steps=1",
-        f"strategy=[continuation,time_marching] {' '.join(CURRICULUM)} {MARCH}.steps=1",
+        pytest.param(
+            f"{MARCH}.start=fresh recipe=adam weighting=lr_annealing weighting.lr_annealing.every=1 "
+            f"{MARCH}.points=total",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(f"optimizer=[adam,lbfgs] optimizer.adam.steps=1 {MARCH}.steps=1", marks=pytest.mark.slow),
+        f"strategy=[time_marching,continuation] {' '.join(CURRICULUM)} strategy.continuation.steps=1 {MARCH}.steps=1 "
+        f"{MARCH}.windows=2",
+        pytest.param(
+            f"strategy=[continuation,time_marching] {' '.join(CURRICULUM)} {MARCH}.steps=1", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_a_run_stopped_in_its_second_window_continues_bit_for_bit(made, here) -> None:
@@ -414,10 +421,15 @@ def test_a_killed_run_is_predicted_from_its_checkpoint(here, capsys) -> None:
     kept = load("run")(x=0.3, t=[0.1, 0.5, 0.9])
     results.attributes(status="running")
     np.testing.assert_array_equal(load("run")(x=0.3, t=[0.1, 0.5, 0.9]), kept)
-    results.attributes(status="finished")
+
+
+@pytest.mark.slow
+def test_a_run_that_ended_on_the_way_goes_on_bit_for_bit(here) -> None:
+    made = words("wave", f"{MARCH}.windows=3", f"{MARCH}.steps=2", *QUICK)
+    assert cli.main(["train", *made, "stop.steps=4", "folder=run"]) == 0
     assert cli.main(["resume", "run", "stop.steps=6"]) == 0
-    assert cli.main(["train", *made[:-2], "stop.steps=6", "folder=once"]) == 0
-    assert len(results.read("network")["windows"]) == 3
+    assert cli.main(["train", *made, "stop.steps=6", "folder=once"]) == 0
+    assert len(Results(Path("run/results.h5")).read("network")["windows"]) == 3
     assert_same_run("once", "run")
 
 
