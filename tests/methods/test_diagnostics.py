@@ -327,10 +327,14 @@ def same(one, other):
     "words",
     [
         pytest.param("recipe=accurate", marks=pytest.mark.slow),
-        "recipe=adam weighting=[lr_annealing,grad_norm] weighting.lr_annealing.every=2 weighting.grad_norm.every=2",
+        pytest.param(
+            "recipe=adam weighting=[lr_annealing,grad_norm] weighting.lr_annealing.every=2 "
+            "weighting.grad_norm.every=2",
+            marks=pytest.mark.slow,
+        ),
         pytest.param("recipe=adam optimizer=lbfgs architecture=modified_mlp", marks=pytest.mark.slow),
         pytest.param("recipe=adam optimizer=sgd dtype=float64 derivatives=autograd", marks=pytest.mark.slow),
-        "recipe=adam optimizer=[adam,levenberg_marquardt] optimizer.adam.steps=2",
+        pytest.param("recipe=adam optimizer=[adam,levenberg_marquardt] optimizer.adam.steps=2", marks=pytest.mark.slow),
     ],
 )
 def test_diagnostics_do_not_change_a_run(words, here):
@@ -353,9 +357,12 @@ def test_diagnostics_do_not_change_a_run(words, here):
     assert "alignment" not in Results(Path("plain/results.h5")).read_history()
 
 
-def test_a_stopped_run_has_the_records_of_a_whole_one(here, monkeypatch):
-    words = [*SMALL, *DIAGNOSED, "recipe=adam", "stop.steps=6"]
+def test_a_run_is_the_same_without_diagnostics_and_a_stopped_one_has_the_records_of_a_whole_one(here):
+    words = [*SMALL, "recipe=adam", "stop.steps=6"]
+    assert cli.main(["train", *words, "folder=plain"]) == 0
+    words += DIAGNOSED
     assert cli.main(["train", *words, "folder=whole"]) == 0
+    same("plain", "whole")
     with told_to_stop_in(4):
         assert cli.main(["train", *words, "folder=parts"]) == cli.STOPPED
     stopped = Results(Path("parts/results.h5")).read("diagnostics")
@@ -426,7 +433,8 @@ def test_a_record_is_taken_once(tmp_path):
 
 def test_compare_ignores_the_settings_of_diagnostics(here, capsys):
     assert cli.main(["train", *SMALL, "stop.steps=1", "folder=a"]) == 0
-    assert cli.main(["train", *SMALL, *DIAGNOSED, "stop.steps=1", "folder=b", "seed=1"]) == 0
+    looked = ["diagnostics=[ntk_spectrum]", "diagnostics.ntk_spectrum.every=2"]
+    assert cli.main(["train", *SMALL, *looked, "stop.steps=1", "folder=b", "seed=1"]) == 0
     assert "look at  ntk_spectrum every 2 steps" in capsys.readouterr().out
     assert cli.main(["compare", "a", "b", "--runs"]) == 0
     assert capsys.readouterr().out.split()[:3] == ["run", "seed", "error"]
@@ -465,7 +473,11 @@ def test_density_curves_have_area_one_and_the_width_of_their_histogram():
 
 
 @pytest.mark.parametrize(
-    "words", ["recipe=adam weighting=lr_annealing weighting.lr_annealing.every=1", "recipe=accurate weights.wall=7"]
+    "words",
+    [
+        "recipe=adam weighting=lr_annealing weighting.lr_annealing.every=1",
+        pytest.param("recipe=accurate weights.wall=7", marks=pytest.mark.slow),
+    ],
 )
 def test_diagnosing_a_finished_run_gives_the_records_of_its_last_step(words, here, capsys):
     """Points, weights and parameters come from the file; the records replace those of the run."""
@@ -486,8 +498,16 @@ def test_diagnosing_a_finished_run_gives_the_records_of_its_last_step(words, her
     assert names == list(DIAGNOSTICS)
 
 
-def test_a_run_without_diagnostics_can_be_diagnosed_later(here, capsys):
-    assert cli.main(["train", *SMALL, "recipe=adam", "stop.steps=2", "folder=a"]) == 0
+@pytest.fixture(scope="module")
+def without(tmp_path_factory):
+    """A folder with a run `a` that had no diagnostics."""
+    folder = tmp_path_factory.mktemp("without")
+    assert cli.main(["train", *SMALL, "recipe=adam", "stop.steps=2", f"folder={folder / 'a'}"]) == 0
+    return folder
+
+
+def test_a_run_without_diagnostics_can_be_diagnosed_later(without, monkeypatch):
+    monkeypatch.chdir(without)
     assert cli.main(["diagnose", "a", "ntk_spectrum", "ntk_spectrum.points=3"]) == 0
     found = Results(Path("a/results.h5")).read("diagnostics")
     assert {name.partition("/")[0] for name in found} == {"ntk_spectrum"}
@@ -496,8 +516,8 @@ def test_a_run_without_diagnostics_can_be_diagnosed_later(here, capsys):
     assert "ntk_spectrum/step" in Results(Path("a/results.h5")).read("diagnostics")
 
 
-def test_a_wrong_argument_of_diagnose_gets_one_line(here, capsys, one_line):
-    assert cli.main(["train", *SMALL, "recipe=adam", "stop.steps=1", "folder=a"]) == 0
+def test_a_wrong_argument_of_diagnose_gets_one_line(without, monkeypatch, capsys, one_line):
+    monkeypatch.chdir(without)
     capsys.readouterr()
     for words, message in {
         "a ntk": "unknown diagnostics `ntk`",
