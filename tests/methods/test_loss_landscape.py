@@ -112,9 +112,11 @@ def test_every_node_of_the_landscape_is_the_loss_at_shifted_parameters(engine, d
     """Weights of both kinds, an unknown coefficient, a periodic pair, data."""
     objective = objective_of("mlp", engine, by_hand)
     view = snapshot(objective)
-    record = LossLandscape(n=3, directions=directions, extent=0.5)(view)
-    found = lanczos(products(snapshot(objective))["total"], start(view), 100)
-    v = found.largest(2) if directions == "hessian" else filter_normalised(view)
+    record = LossLandscape(n=3, directions=directions, extent=0.5, iterations=20)(view)
+    if directions == "hessian":
+        v = lanczos(products(snapshot(objective))["total"], start(view), 20).largest(2)
+    else:
+        v = filter_normalised(view)
     assert record["e1"].tolist() == [-0.5, 0.0, 0.5]
     for i, j in ((0, 0), (0, 2), (1, 1), (2, 1)):
         total, terms = moved(objective, record["e1"][i] * v[0] + record["e2"][j] * v[1])
