@@ -157,12 +157,19 @@ def test_a_wrong_setting_is_refused_in_one_line(made, says) -> None:
 @pytest.mark.parametrize(
     "how",
     [
-        ["recipe=adam"],
-        ["optimizer=lbfgs", "weighting.causal.every=4"],
-        ["optimizer=levenberg_marquardt", "weighting.causal.every=1"],
-        ["strategy=time_marching", "strategy.time_marching.windows=2", "strategy.time_marching.steps=3"],
+        pytest.param(["recipe=adam"], marks=pytest.mark.slow, id="adam"),
+        pytest.param(["optimizer=lbfgs", "weighting.causal.every=4"], id="lbfgs"),
+        pytest.param(
+            ["optimizer=levenberg_marquardt", "weighting.causal.every=1"],
+            marks=pytest.mark.slow,
+            id="levenberg_marquardt",
+        ),
+        pytest.param(
+            ["strategy=time_marching", "strategy.time_marching.windows=2", "strategy.time_marching.steps=3"],
+            marks=pytest.mark.slow,
+            id="time_marching",
+        ),
     ],
-    ids=["adam", "lbfgs", "levenberg_marquardt", "time_marching"],
 )
 def test_a_resumed_run_has_the_same_bits_and_its_history_has_epsilon_and_the_smallest_weight(how, here) -> None:
     run = ["train", "problem=reaction", "weighting=causal", "units=raw", "weights.interior=1", "record.every=1", *SMALL]

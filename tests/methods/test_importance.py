@@ -175,11 +175,12 @@ WORDS = [*TINY, "sampler=[uniform,importance]", "sampler.uniform.every=null", "s
 
 
 @pytest.mark.parametrize("words", [
-    ["optimizer=lbfgs"],
+    pytest.param(["optimizer=lbfgs"], marks=pytest.mark.slow),
     ["optimizer=levenberg_marquardt", "sampler=[uniform,importance,held_out]", "sampler.held_out.every=2",
      "sampler.held_out.ratio=0.5"],
-    ["recipe=adam", "weighting=[grad_norm,causal]", "problem=wave", "weighting.grad_norm.every=2",
-     "diagnostics=[ntk_spectrum,gradient_histograms]", "sampler=[uniform,importance]"],
+    pytest.param(
+        ["recipe=adam", "weighting=[grad_norm,causal]", "problem=wave", "weighting.grad_norm.every=2",
+         "diagnostics=[ntk_spectrum,gradient_histograms]", "sampler=[uniform,importance]"], marks=pytest.mark.slow),
 ])  # fmt: skip
 def test_a_resumed_run_has_the_same_bits(words, here):
     """Stopped between two draws; also what the history and the verdict say."""

@@ -103,7 +103,7 @@ def test_a_resumed_run_draws_adaptive_points_at_the_same_stalls(here):
         assert list(parts[name]) == list(whole[name]), name
 
 
-@pytest.mark.parametrize("memory", ["keep_if_positive", "reset"])
+@pytest.mark.parametrize("memory", ["keep_if_positive", pytest.param("reset", marks=pytest.mark.slow)])
 def test_a_resumed_run_has_the_same_bits(memory, here):
     """Stopped in the middle of a part, and at a stall, which ends it without another step."""
     words = ["train", *WORDS, *SOON, f"strategy.restarts.memory={memory}", "record.every=1"]
@@ -149,7 +149,9 @@ def test_a_phase_that_stalls_at_its_last_step_is_over(here):
     assert list(Results(here / "run" / "results.h5").read("stages")[""]) == ["adam", "lbfgs"]
 
 
-@pytest.mark.parametrize("order", ["time_marching,restarts", "restarts,time_marching"])
+@pytest.mark.parametrize(
+    "order", ["restarts,time_marching", pytest.param("time_marching,restarts", marks=pytest.mark.slow)]
+)
 def test_the_share_of_a_window_is_that_of_all_its_parts(order, here):
     """Two of three parts of the steps for the first of two windows, and the rest for the other, in either order."""
     words = ["train", *WORDS, "problem=wave", f"strategy=[{order}]", "strategy.time_marching.windows=2", *SOON]
@@ -158,7 +160,9 @@ def test_the_share_of_a_window_is_that_of_all_its_parts(order, here):
     assert [list(history["stage"]).count(k) for k in range(len(stages))] == [3, 3, 3, 1, 3, 2]
 
 
-@pytest.mark.parametrize("order", ["restarts,continuation", "continuation,restarts"])
+@pytest.mark.parametrize(
+    "order", ["continuation,restarts", pytest.param("restarts,continuation", marks=pytest.mark.slow)]
+)
 def test_other_strategies_read_how_a_stage_has_ended(order, here):
     """Adapted steps of a coefficient: each value is reached, so that the steps are doubled, in either order."""
     through = "strategy.continuation.through={start: 1, step: 1, loss: 1e9}"
