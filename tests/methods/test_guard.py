@@ -32,7 +32,9 @@ def error(objective):
     return Comparison(reference, X).errors(objective.evaluate)["u"].relative_l2
 
 
-@pytest.mark.parametrize(("words", "steps", "cured"), [(["sampler=[sobol]", *RAW], 100, False), (RAW, 160, True)])
+@pytest.mark.parametrize(("words", "steps", "cured"), [
+    (["sampler=[sobol]", *RAW], 100, False), pytest.param(RAW, 160, True, marks=pytest.mark.slow)
+])  # fmt: skip
 def test_the_guard_flags_and_cures_a_reaction_that_is_wrong_between_its_points(words, steps, cured):
     objective = train(words, steps)
     verdict = examine(objective.problem, objective)

@@ -13,7 +13,7 @@ from pinn_cli.runs.problem_files import ProblemFiles
 from pinn_cli.training.discovery import Discovered, Discovery, Equation, eliminate, rivals
 from pinn_cli.training.sparse_regression import Choice
 
-SMALL = ["recipe=discovery", "architecture.width=8", "architecture.depth=2", "points.interior=150", "threads=1"]
+SMALL = ["recipe=discovery", "architecture.width=8", "architecture.depth=2", "points.interior=100", "threads=1"]
 
 
 def found(**changes) -> Discovered:
@@ -162,7 +162,7 @@ def found_in(tmp_path, u, terms, **more):
 def test_the_heat_equation_is_found_and_written_as_a_problem(tmp_path, monkeypatch, discoveries):
     monkeypatch.chdir(tmp_path)
     problem, library, result = found_in(tmp_path, heat, "u,u_x,u_xx,u*u_x")
-    assert len(discoveries[0].batch["equation"]) == 2 * 150
+    assert len(discoveries[0].batch["equation"]) == 2 * 100
     trained = float(discoveries[0].model.unknowns["c3"] * discoveries[0].candidates.units[2])
     assert result.settled
     assert abs(result.equation.coefficients["u_xx"] - trained) < 0.5 * result.equation.errors["u_xx"]
@@ -187,6 +187,7 @@ def test_the_heat_equation_is_found_and_written_as_a_problem(tmp_path, monkeypat
         ProblemFiles("found")
 
 
+@pytest.mark.slow
 def test_the_second_network_takes_a_choice_back_and_the_rivals_of_both_are_named(tmp_path, monkeypatch, discoveries):
     """The first network is made to choose a term too many, with two rivals: one contains the final choice."""
     choose = Discovery._choose
@@ -198,6 +199,7 @@ def test_the_second_network_takes_a_choice_back_and_the_rivals_of_both_are_named
     assert not result.decided
 
 
+@pytest.mark.slow
 def test_a_coefficient_that_still_changes_is_not_claimed(tmp_path, monkeypatch):
     monkeypatch.setattr(Discovery, "_ahead", lambda self, active: 0.6)
     _, _, result = found_in(tmp_path, heat, "u_x,u_xx", count=100)
@@ -214,6 +216,7 @@ def test_data_that_no_term_explains_give_no_equation(tmp_path):
         write_problem(ProblemFiles("nothing"), Problem(), library, result)
 
 
+@pytest.mark.slow
 def test_an_equation_whose_network_does_not_follow_the_measurements_is_not_claimed(tmp_path):
     """A network of four neurons satisfies the equation, and what it leaves of the measurements is no noise."""
     words = ["problem=burgers", *SMALL, "problem.data={points: 800, noise: 0.01}", "architecture.width=4",
