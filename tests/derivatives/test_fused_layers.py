@@ -87,12 +87,13 @@ def mean_square(network):
 @pytest.mark.parametrize(
     ("dtype", "options", "counts", "fused"),
     [
-        (torch.float32, {}, (20, 33, 700), True),
-        (torch.float64, {}, (20,), False),
-        (torch.float32, {"activation": "sin"}, (20,), False),
-        (torch.float32, {"width": fused_layers.WIDEST + 1}, (20,), False),
+        pytest.param(torch.float32, {}, (20, 33, 700), True, id="float32"),
+        pytest.param(torch.float64, {}, (20,), False, marks=pytest.mark.slow, id="float64"),
+        pytest.param(torch.float32, {"activation": "sin"}, (20,), False, id="sine"),
+        pytest.param(
+            torch.float32, {"width": fused_layers.WIDEST + 1}, (20,), False, marks=pytest.mark.slow, id="wide"
+        ),
     ],
-    ids=["float32", "float64", "sine", "wide"],
 )
 def test_a_compiled_graph_has_the_operation_where_it_can_and_serves_any_number_of_points(dtype, options, counts, fused):
     graphs = []

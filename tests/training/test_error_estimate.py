@@ -30,7 +30,7 @@ from pinn_cli.training.model import Features, Model
 from pinn_cli.training.objective import Objective
 from pinn_cli.training.stopping import Progress
 from pinn_cli.training.verdict import Verdict, examine
-from tests.conftest import ROOT
+from tests.conftest import ROOT, VARIED, each
 
 
 class Written(nn.Module):
@@ -504,7 +504,7 @@ def _few_columns(monkeypatch):
 
 
 @pytest.mark.usefixtures("_few_columns")
-@pytest.mark.parametrize("name", options("problem"))
+@pytest.mark.parametrize("name", each(options("problem"), (*VARIED, "burgers_family", "conductivity")))
 def test_every_problem_has_an_estimate(name):
     """An unknown field has a standard error instead."""
     objective = started(f"problem={name}")
@@ -523,11 +523,14 @@ def test_every_problem_has_an_estimate(name):
     [
         ["problem=burgers", "dtype=float32"],
         ["problem=helmholtz", "constraints=exact"],
-        ["problem=wave", "constraints=exact", "dtype=float32"],
-        ["problem=lid_driven_cavity_streamfunction", "constraints=exact", "problem.lid=regularised"],
+        pytest.param(["problem=wave", "constraints=exact", "dtype=float32"], marks=pytest.mark.slow),
+        pytest.param(
+            ["problem=lid_driven_cavity_streamfunction", "constraints=exact", "problem.lid=regularised"],
+            marks=pytest.mark.slow,
+        ),
         ["problem=reaction_diffusion", "periodic=[x]"],
         ["problem=diffusion", "derivatives=autograd"],
-        ["problem=convection", "architecture=fourier"],
+        pytest.param(["problem=convection", "architecture=fourier"], marks=pytest.mark.slow),
         ["problem=convection", "architecture=modified_mlp", "scaling=none"],
     ],
 )

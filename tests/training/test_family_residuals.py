@@ -45,8 +45,14 @@ def objective_of(problem: str, *words: str) -> Objective:
     return objective
 
 
-@pytest.mark.parametrize("problem", FAMILIES)
-@pytest.mark.parametrize("architecture", ["hard", "soft"])
+@pytest.mark.parametrize(
+    ("problem", "architecture"),
+    [
+        pytest.param(problem, architecture, marks=() if (k % 2 == 0) == (architecture == "hard") else pytest.mark.slow)
+        for k, problem in enumerate(FAMILIES)
+        for architecture in ("hard", "soft")
+    ],
+)
 def test_residuals_are_those_of_one_instance_after_the_other(problem, architecture):
     objective = objective_of(problem, *(HARD if architecture == "hard" else ["architecture=deeponet"]))
     together = objective.residuals()
@@ -126,7 +132,7 @@ def test_a_residual_that_uses_self_is_computed_for_each_instance():
     assert {name for name, c in constraints.items() if _reads_itself(c)} == {"pde"}
 
 
-@pytest.mark.parametrize("architecture", ["hard", "soft"])
+@pytest.mark.parametrize("architecture", ["hard", pytest.param("soft", marks=pytest.mark.slow)])
 def test_the_gradient_is_that_of_finite_differences_through_the_solve(architecture):
     objective = objective_of("burgers_family", *(HARD if architecture == "hard" else ["architecture=deeponet"]))
     parameters = objective.parameters

@@ -21,6 +21,7 @@ from pinn_cli.training.loop import Run, training
 from pinn_cli.training.recorder import row
 from pinn_cli.training.shared_gradients import SharedGradients, Sharing
 from pinn_cli.training.stopping import StopRules
+from tests.conftest import each
 
 BASE = ["problem=klein_gordon", "recipe=adam", "points.interior=12", "points.face=4", "architecture.width=5",
         "architecture.depth=2", "compile=off", "threads=1", "dtype=float64", "stop.steps=3"]  # fmt: skip
@@ -110,7 +111,7 @@ def shared() -> SharedGradients:
     return SharedGradients(False, pytest.fail, at_once=3)
 
 
-@pytest.mark.parametrize("weighting", WEIGHTINGS)
+@pytest.mark.parametrize("weighting", each(WEIGHTINGS, ["lr_annealing", "lr_annealing_code", "[causal,grad_norm]"]))
 def test_every_first_order_optimizer_with_every_weighting(weighting, shared):
     """Optimizers stay those of each run, so runs with several may share their gradients.
 
@@ -136,7 +137,7 @@ def test_runs_with_other_rates_weights_coefficients_and_limits():
 def test_networks_with_random_features_and_points_drawn_by_residuals():
     words = [word for word in BASE if not word.startswith("architecture.depth")]
     words += ["architecture=fourier", "sampler=[uniform,importance]", "optimizer=adam"]
-    compare([config_of(*words, seed=seed) for seed in range(3)], SharedGradients(False, pytest.fail))
+    compare([config_of(*words, seed=seed) for seed in range(2)], SharedGradients(False, pytest.fail))
 
 
 @dataclass
@@ -178,8 +179,8 @@ LINE = ["problem=poisson_1d", *BASE[1:], "weighting=grad_norm", "weighting.grad_
 
 @pytest.mark.parametrize("kind", [Rooted, Hidden])
 def test_runs_share_gradients_where_coefficients_are_equal_if_they_are_no_tensors(kind):
-    problems = [kind(k) for k in (1.0, 4.0, 1.0, 4.0)]
-    configs = [config_of(*LINE, seed=seed) for seed in range(4)]
+    problems = [kind(k) for k in (1.0, 4.0, 1.0)]
+    configs = [config_of(*LINE, seed=seed) for seed in range(3)]
     shared = SharedGradients(False, pytest.fail)
     many = together([run_of(c, shared, problem) for c, problem in zip(configs, problems, strict=True)])
     for config, problem, rows in zip(configs, problems, many, strict=True):
