@@ -35,7 +35,7 @@ from tests.run_files import write_run
 CASES = int(os.environ.get("PINN_FUZZ", 60))
 SMALL = ["points.interior=16", "points.face=4", "architecture.width=4", "architecture.depth=1", "figures=off"]
 RUN = ["train", "problem=helmholtz", *SMALL, "compile=off", "stop.steps=2", "folder=run"]
-HANG = 60.0  # seconds
+HANG = 300.0  # seconds; a busy machine takes many for what takes one at rest
 
 
 def cases(share: float):
@@ -118,7 +118,7 @@ def test_changed_bytes_of_a_results_file(here, lives):
     whole = Path("small/results.h5").read_bytes()
     Path("fuzzed").mkdir()
 
-    @cases(0.25)
+    @cases(0.12)
     @given(changes, st.sampled_from(LOOKS))
     def look(script, words) -> None:
         Path("fuzzed/results.h5").write_bytes(changed(whole, script))

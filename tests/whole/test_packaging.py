@@ -1,9 +1,9 @@
 """What is installed is what is here."""
 
 import configparser
+import os
 import subprocess
 import sys
-import time
 
 from tests.conftest import ROOT
 
@@ -65,6 +65,8 @@ def test_the_submission_of_a_sweep_imports_no_torch():
 def test_help_is_fast_and_imports_neither_torch_nor_hydra():
     heavy = "{'torch', 'hydra', 'numpy'} & set(sys.modules)"
     code = f"import sys; from pinn_cli.cli import main; main(['--help']); assert not {heavy}"
-    start = time.perf_counter()
+    before = os.times()
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
-    assert time.perf_counter() - start < 2  # 0.05 s at rest; the bound leaves room for a busy machine
+    after = os.times()
+    spent = after.children_user - before.children_user + after.children_system - before.children_system
+    assert spent < 2  # 0.05 s; of the processor, since a busy machine lets a process wait
