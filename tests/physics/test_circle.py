@@ -65,8 +65,10 @@ def test_a_named_initial_value_equals_its_formula(name, u):
     assert float(initial_value(name)(torch.ones(1, dtype=torch.float64))) == pytest.approx(float(u), abs=1e-14)
 
 
-@pytest.mark.parametrize("u0", INITIAL_VALUES)
-@pytest.mark.parametrize("make", LINEAR)
+@pytest.mark.parametrize(("make", "u0"), [
+    pytest.param(make, u0, marks=() if k % 3 == i else pytest.mark.slow)
+    for i, make in enumerate(LINEAR) for k, u0 in enumerate(INITIAL_VALUES)
+])  # fmt: skip
 def test_linear_equations_are_solved_from_every_initial_value(make, u0):
     report = check(make(u0=u0))
     assert report.ok, report.findings
@@ -128,7 +130,7 @@ def test_a_rounded_corner_satisfies_the_heat_equation_and_is_periodic():
     assert float(sharp[1] - sharp[-2]) == pytest.approx(1 - 0.1 / 2 * 2 / 2)  # the slopes at 0.05 and at -0.05
 
 
-@pytest.mark.parametrize("nu", [1e-4, 0.05])
+@pytest.mark.parametrize("nu", [1e-4, pytest.param(0.05, marks=pytest.mark.slow)])
 def test_fronts_are_solved_from_a_corner_as_finite_differences_do(nu):
     """Richardson's extrapolation of centred differences of order two, away from t = 0 where the corner is sharp."""
     reference = AllenCahn(nu, rate=5.0, modes=255, times=48, steps=512)
@@ -254,6 +256,7 @@ def strang(nu, rho, nodes=512, substeps=800):
     return {"u": torch.from_numpy(np.stack(states, 1).ravel()), "at": torch.cartesian_prod(x, line)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("u0", "largest"), [("sin_squared", 1e-8), ("gaussian", 1e-5)])
 def test_almost_without_diffusion_it_is_a_reaction(u0, largest):
     """The corner of the Gaussian is not smoothed then, and the series converges slowly, which its error tells."""
@@ -261,6 +264,7 @@ def test_almost_without_diffusion_it_is_a_reaction(u0, largest):
     assert distance(found, lambda at: {"u": reaction.exact(*at.T)}) < 1.1 * found.error < largest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("nu", "floor"), [(2.0, 6.8e-3), (3.0, 6.5e-3)])  # and 6.4e-3, 6.3e-3, 6.2e-3 for 4, 5, 6
 def test_the_error_of_the_papers_own_solution_is_known(nu, floor):
     reference = ReactionDiffusion(nu=nu, solution="paper").reference()

@@ -33,7 +33,9 @@ def cole_hopf_in_40_digits(x: float, t: float, nu: float) -> float:
         return float(-sum(mpmath.sin(a) * v for a, v in zip(angles, w, strict=True)) / sum(w))
 
 
-@pytest.mark.parametrize("nu", [0.1, 0.01 / pi, 1e-3])
+@pytest.mark.parametrize(
+    "nu", [pytest.param(nu, marks=() if nu == 1e-3 else pytest.mark.slow) for nu in (0.1, 0.01 / pi, 1e-3)]
+)
 def test_cole_hopf_agrees_with_forty_digits(nu):
     reference = ColeHopf(nu)
     u = reference(torch.tensor(POINTS, dtype=torch.float64))["u"]

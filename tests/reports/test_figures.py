@@ -28,9 +28,9 @@ from tests.run_files import write_run
     ("coordinates", "nodes", "names"),
     [
         ("x", 50, ["solution", "losses"]),
-        ("xy", 20, ["solution", "collocation", "losses"]),
+        pytest.param("xy", 20, ["solution", "collocation", "losses"], marks=pytest.mark.slow),
         ("xt", 20, ["solution", "collocation", "losses"]),
-        ("xyz", 8, ["solution", "losses"]),
+        pytest.param("xyz", 8, ["solution", "losses"], marks=pytest.mark.slow),
         ("xyzt", 5, ["solution", "losses"]),
     ],
 )
@@ -55,7 +55,7 @@ def test_unknown_coefficients_are_drawn_over_the_steps(tmp_path: Path) -> None:
     assert nu.texts[0].get_text() == "4.1"  # the last value, beside the panel
     assert (nu.get_ylabel(), nu.get_yscale()) == (r"$\nu$", "linear")
     assert (diffusion.get_ylabel(), diffusion.get_yscale()) == ("$D$", "log")  # over four decades
-    assert "unknowns" in [path.stem for path in figures.write(tmp_path / "run", resolution=40)]
+    assert [path.stem for path in figures.write(tmp_path / "run", ["unknowns"], resolution=40)] == ["unknowns"]
     known = {"nu": Noted(4.1, {"low": 4.09, "high": 4.11, "standard_error": 0.005, "truth": 4.105}), "D": 1e-4}
     results.replace({"unknowns": known})
     _, close, _, empty = draw_unknowns(results).axes
@@ -267,8 +267,10 @@ def test_colours_are_distinct() -> None:
     assert len(set(colours("abcdefgh").values())) == 8
 
 
-@pytest.mark.parametrize("coordinates", ["x", "xt", "xyt"])
-@pytest.mark.parametrize("reference", [True, False])
+@pytest.mark.parametrize(("coordinates", "reference"), [
+    ("x", True), ("xt", False), ("xyt", True),
+    *(pytest.param(*pair, marks=pytest.mark.slow) for pair in (("x", False), ("xt", True), ("xyt", False))),
+])  # fmt: skip
 def test_the_estimated_error_is_drawn_beside_the_true_one(tmp_path: Path, coordinates: str, reference: bool) -> None:
     results = write_run(tmp_path / "run", coordinates, 8, reference=reference)
     assert draw_error_estimate(results) is None
@@ -283,7 +285,8 @@ def test_the_estimated_error_is_drawn_beside_the_true_one(tmp_path: Path, coordi
         shown = [np.asarray(panel.collections[0].get_array()) for panel in figure.axes[: 1 + reference]]
     assert len(shown) == 1 + reference
     assert all(np.allclose(values, shown[0]) for values in shown)
-    assert "error_estimate" in [path.stem for path in figures.write(tmp_path / "run", resolution=40)]
+    (drawn,) = figures.write(tmp_path / "run", ["error_estimate"], resolution=40)
+    assert drawn.stem == "error_estimate"
 
 
 @pytest.mark.parametrize(

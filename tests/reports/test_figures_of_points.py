@@ -92,7 +92,7 @@ def test_a_residual_of_zero_and_nodes_outside_are_drawn(tmp_path: Path) -> None:
         assert len(figures.write(tmp_path / "run", ["points"], resolution=40)) == 1
 
 
-@pytest.mark.parametrize("error", [True, False])
+@pytest.mark.parametrize("error", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_an_animation_has_a_frame_for_each_record(
     tmp_path: Path, error: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:

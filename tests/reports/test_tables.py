@@ -66,7 +66,7 @@ def test_text_breaks_at_double_spaces_first():
     assert tables.below(["[1] a reason of many words"], 16) == ["[1] a reason\n    of many\n    words"]
 
 
-@pytest.mark.parametrize("columns", [80, 160])
+@pytest.mark.parametrize("columns", [80, pytest.param(160, marks=pytest.mark.slow)])
 def test_commands_fit_the_terminal(here: Path, columns: int):
     """`pinn list`, `show` and `compare` in a terminal of this width, with the longest names that runs usually have."""
     for seed in range(2):
