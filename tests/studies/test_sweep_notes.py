@@ -22,7 +22,7 @@ from pinn_cli.studies.find import find_sweep
 from pinn_cli.studies.sweep import Sweep
 from tests.conftest import TINY
 
-TRAIN = ["train", *TINY, "stop.steps=1"]
+TRAIN = ["train", *TINY, "recipe=adam", "stop.steps=1"]
 SWEEP = [*TRAIN, "-m", "seed=0", "folder=s"]
 pytestmark = pytest.mark.usefixtures("here", "without_slurm")
 
@@ -192,7 +192,7 @@ def test_a_folder_that_cannot_be_made_gets_one_line(place: str, here: Path, caps
 
 
 def test_a_sweep_whose_runs_are_all_refused_says_so_and_exits_with_2(capfd) -> None:
-    march = ["strategy=time_marching", "strategy.time_marching.windows=-1,-2"]
+    march = ["recipe=accurate", "strategy=time_marching", "strategy.time_marching.windows=-1,-2"]
     words = [*TRAIN, "problem=wave", *march, "-m", "folder=s"]
     nothing = (
         "nothing can be trained: all 2 runs are refused (run 0: strategy.time_marching.windows=-1: expected a whole"
