@@ -18,7 +18,7 @@ STALLED = ["optimizer=[ssbroyden]", "optimizer.ssbroyden.loss_tolerance=1e9", "s
         (["stop.steps=1"], "train longer: type a larger stop.steps"),
         (["stop.steps=null", "stop.seconds=0.001"], "train longer: type a larger stop.seconds"),
         (["stop.loss=1e9"], "train longer: type a smaller stop.loss"),
-        (["stop.error=1e9"], "train longer: type a smaller stop.error"),
+        pytest.param(["stop.error=1e9"], "train longer: type a smaller stop.error", marks=pytest.mark.slow),
         (["stop.plateau=1", "optimizer=[sgd]", "optimizer.sgd.lr=1e-300"], "train longer: type a larger stop.plateau"),
         (
             ["optimizer.levenberg_marquardt.steps=1"],
@@ -28,7 +28,10 @@ STALLED = ["optimizer=[ssbroyden]", "optimizer.ssbroyden.loss_tolerance=1e9", "s
             ["strategy=[time_marching]", "strategy.time_marching.windows=2", "stop.steps=3"],
             "train longer: type a larger stop.steps in a new run",
         ),
-        (STALLED, "more steps change nothing: try a larger architecture.width, or another seed"),
+        pytest.param(
+            STALLED, "more steps change nothing: try a larger architecture.width, or another seed",
+            marks=pytest.mark.slow,
+        ),
         (
             [*STALLED, "dtype=float32"],
             "more steps change nothing: try dtype=float64, a larger architecture.width, or another seed",

@@ -115,6 +115,7 @@ def test_a_run_stops_when_its_estimated_error_is_small_and_may_be_trusted():
 UNRESOLVED = ["problem=convection", "problem.beta=80", "architecture.width=8", "points.interior=100", "points.face=20"]
 
 
+@pytest.mark.slow
 def test_a_run_that_is_far_from_its_equations_is_not_stopped_by_an_estimate():
     """Its estimates are below the limit, but rough."""
     few = ["figures=off", "stop.steps=4", "record.estimated_error=2"]

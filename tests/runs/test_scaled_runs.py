@@ -19,8 +19,15 @@ ROD = ["train", "problem=heat_rod", *SMALL]
 pytestmark = pytest.mark.usefixtures("here")
 
 
-@pytest.mark.parametrize("how", [[], ["strategy=time_marching", "strategy.time_marching.windows=2"],
-                                 ["constraints=exact"], ["dtype=float32"]])  # fmt: skip
+@pytest.mark.parametrize(
+    "how",
+    [
+        ["strategy=time_marching", "strategy.time_marching.windows=2"],
+        ["constraints=exact"],
+        pytest.param([], marks=pytest.mark.slow),
+        pytest.param(["dtype=float32"], marks=pytest.mark.slow),
+    ],
+)
 def test_a_loaded_run_gives_kelvin(how, here):
     assert main([*ROD, *how, "stop.steps=4", "folder=run"]) == 0
     T, stored = load(here / "run"), Results(here / "run/results.h5").read("fields")
@@ -29,8 +36,9 @@ def test_a_loaded_run_gives_kelvin(how, here):
     assert abs(stored["prediction/T"] - 305).max() < 25
 
 
-@pytest.mark.parametrize("how", [[], ["strategy=time_marching", "strategy.time_marching.windows=2",
-                                      "strategy.time_marching.steps=3"]])  # fmt: skip
+@pytest.mark.parametrize("how", [pytest.param([], marks=pytest.mark.slow),
+                                 ["strategy=time_marching", "strategy.time_marching.windows=2",
+                                  "strategy.time_marching.steps=3"]])  # fmt: skip
 def test_a_resumed_run_has_the_same_bits(how):
     run = [*ROD, *how, "record.every=1"]
     assert main([*run, "stop.steps=6", "folder=whole"]) == 0

@@ -148,6 +148,7 @@ def test_a_wrong_word_gets_one_line(words: list[str], says: str, one_line) -> No
     assert not FILE.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("command", "limit"), [("list", 2), ("status", 2), ("compare", 2), ("collect", 5)])
 def test_commands_on_two_hundred_runs_take_seconds(command: str, limit: float, many: None) -> None:
     """Seconds of this process, so that others on the machine do not count; twice the limit, for slower machines."""
