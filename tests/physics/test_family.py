@@ -15,6 +15,7 @@ from pinn_cli.physics.distributions.base import generator
 from pinn_cli.physics.distributions.numbers import Range
 from pinn_cli.physics.distributions.random_fields import GaussianField, LogNormal, TwoMaterials
 from pinn_cli.physics.family import SETS, Family, which_set
+from tests.conftest import each
 
 BOX = {"x": (0.0, 2.0), "y": (-1.0, 1.0)}
 ROUND = GaussianField({"x": (0, 1)}, sigma=1.0, tau=3.0, gamma=2.0, ends="periodic", modes=4)
@@ -24,7 +25,7 @@ FIELD = GaussianField(BOX, sigma=2.0, tau=3.0, gamma=2.5, ends="neumann", modes=
 # --- Distributions ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("ends", ["periodic", "neumann", "dirichlet"])
+@pytest.mark.parametrize("ends", each(["periodic", "neumann", "dirichlet"], ("periodic",)))
 def test_a_gaussian_field_has_the_covariance_of_its_law(ends):
     """E f(x) f(y) over 4000 draws, against sum_k sigma^2 (lambda_k + tau^2)^-gamma e_k(x) e_k(y) written out."""
     law = GaussianField({"x": (-1.0, 1.0)}, sigma=2.0, tau=3.0, gamma=2.5, ends=ends, modes=5)
