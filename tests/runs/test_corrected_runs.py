@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("here", "few_candidates")
 
 @pytest.fixture
 def few_candidates(monkeypatch):
-    monkeypatch.setattr(corrections, "CANDIDATES", 400)
+    monkeypatch.setattr(corrections, "CANDIDATES", 200)
     monkeypatch.setattr(error_estimate, "COLUMNS", (40,))
     monkeypatch.setattr(correction, "UNSEEN", {"interior": 300, "face": 50})
 
@@ -50,7 +50,8 @@ def test_a_loaded_run_gives_the_stored_fields(here):
 
 def test_a_resumed_run_has_the_same_bits():
     """Stopped before the correction, and inside its first round."""
-    run = ["train", "problem=reaction", *TINY]
+    smaller = ["architecture.width=4", "points.interior=48", "points.face=8", "strategy.correction.features=20"]
+    run = ["train", "problem=reaction", *TINY, *smaller]
     assert main([*run, "folder=whole"]) == 0
     with told_to_stop_in(4):
         assert main([*run, "folder=parts"]) == STOPPED
@@ -91,7 +92,8 @@ def test_unknowns_are_corrected_too(here):
 
 def test_every_window_in_time_is_corrected_before_the_next(here):
     windows = ["strategy=[time_marching,correction]", "strategy.time_marching.windows=2", "stop.steps=60",
-               "architecture.width=6", "points.interior=64", "strategy.correction.features=30"]  # fmt: skip
+               "architecture.width=4", "points.interior=48", "strategy.correction.features=20",
+               "optimizer.levenberg_marquardt.steps=3"]  # fmt: skip
     assert main(["train", "problem=wave", *TINY, *windows, "folder=whole"]) == 0
     names = [str(name) for name in Results("whole/results.h5").read("stages")[""]]
     assert [name for name in names if name.endswith("correction 1")] == [

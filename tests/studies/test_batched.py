@@ -14,7 +14,7 @@ from tests.run_files import assert_same_run, told_to_stop_in
 
 BATCHED = "hydra/launcher=batched"
 ADAM = [*TINY, "recipe=adam", "weighting=lr_annealing_code", "record.every=2", "dtype=float64"]
-THREE = ["train", "-m", *ADAM, "seed=range(3)", "optimizer.adam.lr=1e-2", "stop.steps=6"]
+TWO = ["train", "-m", *ADAM, "seed=range(2)", "optimizer.adam.lr=1e-2", "stop.steps=4"]
 
 
 def states(sweep: str) -> list[str]:
@@ -24,12 +24,12 @@ def states(sweep: str) -> list[str]:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sweeps") / "s"
-    assert cli.main([*THREE, BATCHED, f"folder={folder}"]) == 0
+    assert cli.main([*TWO, BATCHED, f"folder={folder}"]) == 0
     return folder
 
 
 def test_a_sweep_has_the_folders_histories_and_results_of_its_lone_runs(here, undisturbed, capsys):
-    assert states(undisturbed) == ["finished"] * 3
+    assert states(undisturbed) == ["finished"] * 2
     for run in Sweep.read(undisturbed).runs[:1]:
         assert cli.main(["train", *run.words, f"folder=lone{run.number}"]) == 0
         lone, batched = Path(f"lone{run.number}"), undisturbed / str(run.number)
@@ -49,23 +49,23 @@ def test_a_sweep_has_the_folders_histories_and_results_of_its_lone_runs(here, un
 
 def test_an_interrupted_sweep_saves_all_of_its_runs_and_goes_on_with_the_same_bits(here, undisturbed):
     with told_to_stop_in(3):
-        assert cli.main([*THREE, BATCHED, "folder=s"]) == cli.STOPPED
-    assert states("s") == ["stopped"] * 3
+        assert cli.main([*TWO, BATCHED, "folder=s"]) == cli.STOPPED
+    assert states("s") == ["stopped"] * 2
     assert cli.main(["status", "s"]) == 0
     assert cli.main(["resume", "s"]) == 0
-    for number in range(3):
+    for number in range(2):
         assert_same_run(undisturbed / str(number), f"s/{number}")
 
 
 @pytest.mark.slow
 def test_a_killed_sweep_goes_on_with_the_same_bits(here, undisturbed, lives):
-    words = [*THREE, BATCHED, "folder=s"]
+    words = [*TWO, BATCHED, "folder=s"]
     life = lives.live(words, here, at=120)
     assert life["killed"]
-    assert Path("s/2/checkpoint.pt").exists()
+    assert Path("s/1/checkpoint.pt").exists()
     assert "finished" not in states("s")
     assert lives.live(["resume", "s"], here)["code"] == 0
-    for number in range(3):
+    for number in range(2):
         assert_same_run(undisturbed / str(number), f"s/{number}")
 
 
@@ -119,5 +119,5 @@ def test_runs_that_differ_in_numbers_are_alike(word):
 
 
 def test_a_number_of_runs_below_one_is_refused(here, one_line):
-    assert cli.main([*THREE, BATCHED, "hydra.launcher.at_once=0"]) == cli.USAGE
+    assert cli.main([*TWO, BATCHED, "hydra.launcher.at_once=0"]) == cli.USAGE
     assert "hydra.launcher.at_once=0: expected a whole number above 0" in one_line()
