@@ -16,6 +16,9 @@ from pinn_cli.derivatives.engines import Autograd, Taylor
 from pinn_cli.physics.points import trial_points
 from pinn_cli.physics.references import reference_of
 from pinn_cli.physics.references.cavity.reference import Cavity
+from pinn_cli.physics.references.circle.allen_cahn import AllenCahn
+from pinn_cli.physics.references.circle.kuramoto_sivashinsky import KuramotoSivashinsky
+from pinn_cli.physics.references.circle.reaction_diffusion import ReactionDiffusion
 from pinn_cli.physics.references.darcy import Darcy as Flow
 from pinn_cli.physics.unknowns import Unknown
 from pinn_cli.problems.boundary_layer import BoundaryLayer
@@ -26,6 +29,7 @@ from pinn_cli.problems.klein_gordon import KleinGordon
 from pinn_cli.problems.poisson_1d import Poisson1D
 from pinn_cli.training.model import Features, Model
 from pinn_cli.training.objective import Objective
+from tests.conftest import VARIED, each
 
 CONF = Path(__file__).parents[2] / "conf" / "problem"
 NAMES = sorted(path.stem for path in CONF.glob("*.yaml"))
@@ -45,6 +49,17 @@ SATISFIED |= {"darcy": 0.2, "darcy_streamfunction": 0.2, "darcy_smooth": 2e-2, "
               "heat_conductivity": 5e-3, "permeability": 2e-2}  # fmt: skip
 
 
+# In the place of solutions that take seconds. The slow tests have those of the problems.
+COARSE = {
+    "allen_cahn": ("allen_cahn.Spectral", partial(AllenCahn, modes=511, times=48, steps=512)),
+    "kuramoto_sivashinsky": (
+        "kuramoto_sivashinsky.Spectral", partial(KuramotoSivashinsky, modes=127, times=64, steps=1024)),
+    "reaction_diffusion": (
+        "reaction_diffusion.SOLUTIONS", {"converged": partial(ReactionDiffusion, modes=127, times=48, steps=512)}),
+    **dict.fromkeys(CAVITIES, ("lid_driven_cavity.Cavity", partial(Cavity, nodes=40))),
+}  # fmt: skip
+
+
 def settings(name):
     return yaml.safe_load((CONF / f"{name}.yaml").read_text())
 
@@ -55,11 +70,20 @@ def problem_called(name, **changes):
     return getattr(import_module(module), cls)(**keywords | changes)
 
 
-@pytest.fixture(params=NAMES)
-def name(request, monkeypatch):
+@pytest.fixture
+def few(monkeypatch):
+    """Residuals are evaluated at few points, and flows through a medium are solved on few nodes."""
     monkeypatch.setattr("pinn_cli.configuration.check.POINTS", 256)
     for flow in FLOWS:
         monkeypatch.setattr(f"pinn_cli.problems.{flow}.Reference", partial(Flow, nodes=81))
+
+
+@pytest.fixture(params=NAMES)
+def name(request, few, monkeypatch):
+    """Each problem, with a reference that is solved fast."""
+    if request.param in COARSE:
+        place, solver = COARSE[request.param]
+        monkeypatch.setattr(f"pinn_cli.problems.{place}", solver)
     return request.param
 
 
@@ -80,7 +104,22 @@ def test_dimensions_agree(name):
     assert {v.shape for v in reference(X).values()} == {X.shape[:1]}
 
 
+@pytest.mark.parametrize(
+    "name",
+    [name for name in NAMES if name not in CAVITIES],
+    indirect=True,  # these need all of their nodes
+)
 def test_the_solution_satisfies_every_constraint(name):
+    check_solution(name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", COARSE)
+def test_the_solution_of_the_resolution_of_the_problem_satisfies_every_constraint(name, few):
+    check_solution(name)
+
+
+def check_solution(name):
     problem = problem_called(name)
     report = check(problem)
     assert report.ok, report.findings
@@ -89,12 +128,14 @@ def test_the_solution_satisfies_every_constraint(name):
         assert found.engine == ("taylor" if hasattr(problem, "exact") else "autograd")
 
 
-# Other coefficients of these take a new solution by collocation.
-OTHERS = [pytest.param(n, marks=pytest.mark.slow if n in (*SPECTRAL, *CAVITIES[1:]) else ()) for n in NAMES]
+# Of every kind, and those whose sources or values at the boundary are long formulas. Others take seconds.
+FAST = (*VARIED, "lid_driven_cavity", "convection", "darcy_smooth", "helmholtz", "klein_gordon", "nls", "kdv",
+        "plane_elasticity", "poisson_5d", "heat_rod", "reaction", "outflow_layer", "oscillator")  # fmt: skip
+OTHERS = each(NAMES, [name for name in FAST if name not in SPECTRAL])
 
 
-@pytest.mark.parametrize("name", OTHERS, indirect=True)
-def test_the_solution_satisfies_every_constraint_for_other_coefficients_too(name, monkeypatch):
+@pytest.mark.parametrize("name", OTHERS)
+def test_the_solution_satisfies_every_constraint_for_other_coefficients_too(name, few, monkeypatch):
     """Sources and boundary values follow the coefficients. The flow of a cavity is solved on fewer nodes."""
     monkeypatch.setattr("pinn_cli.problems.lid_driven_cavity.Cavity", partial(Cavity, nodes=40))
     numbers = {k: v for k, v in settings(name).items() if isinstance(v, int | float)}
@@ -130,7 +171,8 @@ def test_the_objective_reads_the_same_symbols_with_either_engine(name):
             assert torch.allclose(objective.residual(c.name, X), r, rtol=1e-9, atol=1e-9), (c.name, engine)
 
 
-def test_the_reference_is_as_accurate_as_its_tolerance_allows(name):
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in COARSE else ()) for n in NAMES])
+def test_the_reference_is_as_accurate_as_its_tolerance_allows(name, few):
     reference = reference_of(problem_called(name))
     assert 0 < reference.error <= ERRORS.get(name, 1e-13)
     assert tolerance(reference) <= 10**5 * ERRORS.get(name, 1e-13)

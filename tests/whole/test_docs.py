@@ -75,6 +75,33 @@ def workshop(tmp_path_factory):
             del sys.modules[name]
 
 
+def make(job):
+    """Every part of a run that is typed with these words."""
+    config = compose(job)
+    config.device = "cpu"
+    assemble(config, [word.partition("=")[0] for word in job])
+
+
+def with_each_value(jobs):
+    """As few of the runs of a sweep as have every value once; one seed serves for all."""
+    chosen, known = [], set()
+    for job in jobs:
+        words = {word for word in job if not word.startswith("seed=")}
+        if not chosen or not words <= known:
+            chosen.append(job)
+            known |= words
+    return chosen
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [command for command in commands() if command.startswith("pinn train -m ")])
+def test_every_run_of_every_sweep_can_be_typed(command, workshop):
+    overrides = [word for word in shlex.split(command)[3:] if "=" in word and not word.startswith("hydra")]
+    jobs = [job for job, _ in combinations(overrides)]
+    for job in {tuple(word for word in job if not word.startswith("seed=")): job for job in jobs}.values():
+        make(job)
+
+
 @pytest.mark.parametrize("command", commands())
 def test_every_command_can_be_typed(command, workshop):
     name, *words = shlex.split(command)[1:]
@@ -82,11 +109,8 @@ def test_every_command_can_be_typed(command, workshop):
         overrides = [word for word in words if "=" in word and not word.startswith("hydra")]
         jobs = list(combinations(overrides)) if "-m" in words else [(overrides, None)]
         assert not [refused for _, refused in jobs if refused is not None]
-        seeds = {tuple(word for word in job if not word.startswith("seed=")): job for job, _ in jobs}
-        for job in seeds.values():  # one seed for all
-            config = compose(job)
-            config.device = "cpu"
-            assemble(config, [word.partition("=")[0] for word in job])
+        for job in with_each_value([job for job, _ in jobs]):
+            make(job)
     elif name == "list":
         assert not words or words[0] in ("runs", *KINDS)
     elif not name.startswith("-"):
@@ -143,7 +167,8 @@ def test_every_script_runs(script, workshop, monkeypatch):
 
 def test_the_diagnostic_of_the_guide_draws_its_figure(workshop):
     words = ["problem=fisher", "diagnostics=length", "stop.steps=1", "points.interior=16", "points.face=8"]
-    assert cli.main(["train", *words, "folder=looked"]) == 0
+    assert cli.main(["train", *words, "figures=off", "folder=looked"]) == 0
+    assert cli.main(["plot", "looked", "--only", "length"]) == 0
     assert (workshop / "looked" / "figures" / "length.png").exists()
 
 
@@ -203,6 +228,7 @@ def test_times_marked_2_in_the_readme_are_those_of_the_table_of_the_default():
     assert f"in {min(reached)} to {max(reached)} seconds" in " ".join(text.split())
 
 
+@pytest.mark.slow
 def test_the_first_equation_of_the_readme_is_learnt(workshop):
     few = ["points.interior=256", "points.face=32", "stop.steps=12", "figures=off", "device=cpu", "folder=learnt"]
     assert cli.main(["train", "problem=front", *few]) == 0
