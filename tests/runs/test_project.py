@@ -14,7 +14,7 @@ from pinn_cli.runs.load import Prediction
 from pinn_cli.runs.resume import resume
 from tests.conftest import refused
 
-SMALL = ["stop.steps=2", "points.interior=32", "points.face=8", "architecture.width=6", "figures=off"]
+SMALL = ["recipe=adam", "stop.steps=2", "points.interior=32", "points.face=8", "architecture.width=6", "figures=off"]
 
 
 def new_project(folder: Path, monkeypatch: pytest.MonkeyPatch, factor: float) -> Path:

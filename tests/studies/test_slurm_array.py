@@ -21,7 +21,7 @@ from pinn_cli.studies.launchers.slurm import array, script, settings
 from pinn_cli.studies.launchers.slurm import commands as slurm
 from tests.conftest import ROOT
 
-WORDS = ["train", "-m", "problem=helmholtz", "points.interior=32", "points.face=8", "stop.steps=2"]
+WORDS = ["train", "-m", "problem=helmholtz", "recipe=adam", "points.interior=32", "points.face=8", "stop.steps=2"]
 ARRAY = [*WORDS, "hydra/launcher=slurm_array"]
 
 
@@ -187,7 +187,7 @@ def test_every_run_is_a_command_that_can_be_typed_anywhere(here, submitted, caps
     sweep = array.Sweep.read("mine")
     assert sweep.jobs == ("17", "18")
     lines = (here / "mine" / "slurm" / "runs.txt").read_text().splitlines()
-    assert lines[1] == ("pinn train problem=helmholtz points.interior=32 points.face=8 stop.steps=2 seed=1 "
+    assert lines[1] == ("pinn train problem=helmholtz recipe=adam points.interior=32 points.face=8 stop.steps=2 seed=1 "
                         f"weights.wall=4 figures=off folder={here}/mine/2")  # fmt: skip
 
 
@@ -372,7 +372,7 @@ def task(here: Path, commands: list[str], **settings: int | list[str]) -> subpro
     launcher = array.SlurmArray(runs_per_task=len(commands), **settings)
     sweep = array.Sweep.planned(here, "pinn train -m", "slurm_array", [])
     text = script.text(launcher, sweep, here / "slurm")
-    return subprocess.run(["bash", "-c", text], capture_output=True, text=True, timeout=60,
+    return subprocess.run(["bash", "-c", text], capture_output=True, text=True, timeout=240,
                           env=os.environ | {"PYTHONPATH": str(ROOT)})  # fmt: skip
 
 
@@ -437,7 +437,7 @@ def test_a_signal_during_the_set_up_starts_no_run_and_is_no_failure(here):
     [
         ("USR1", "RUNNING", 0, "saved and requeued", "requeue 17\n"),
         ("TERM", "COMPLETING", 0, "saved; Slurm decides whether it goes on", ""),
-        ("TERM", "RUNNING", 0, "saved and requeued", "requeue 17\n"),
+        pytest.param("TERM", "RUNNING", 0, "saved and requeued", "requeue 17\n", marks=pytest.mark.slow),
         ("USR1", "RUNNING", 100, "requeued 100 times already", ""),
     ],
 )
@@ -454,7 +454,7 @@ def test_a_task_that_is_ended_is_requeued_unless_slurm_decides(here, monkeypatch
         (here / "slurm" / "ended.1").touch()
     (here / "asked").touch()
     to_script = f"read _ _ _ script _ </proc/$PPID/stat; kill -{signal} $script"
-    run = f"bash -c 'trap \"exit 3\" {signal}; {to_script}; sleep 9 >&- 2>&- & wait'"
+    run = f"bash -c 'trap \"exit 3\" {signal}; {to_script}; sleep 60 >&- 2>&- & wait'"
     done = task(here, [run])
     assert (done.returncode, says in done.stdout) == (3, True), done.stdout
     assert (here / "asked").read_text() == asked
