@@ -21,8 +21,7 @@ from pinn_cli.derivatives.fused_source import kept_size, source_for
 from pinn_cli.derivatives.jet import Jet
 
 WIDEST = 128  # features of a layer for which this is faster than large products
-TOLD: list[Callable] = []  # functions that the tracer of `torch.compile` knows
-TRACING: list[bool] = []  # blocks in which layers are one operation where they can
+TOLD: list[Callable] = []  # functions that the tracer of torch knows
 ASKING: list[list[str]] = []  # who wants to know what `obstacle` says of the layers that are evaluated
 OPERATIONS = library.Library("pinn", "FRAGMENT")
 OPERATIONS.define("layers(Tensor inputs, Tensor theta, str plan) -> (Tensor, Tensor)")
@@ -46,18 +45,8 @@ def dense_layers(X: Any, layers: Iterable[Any], activation: Callable[[Any], Any]
     return output(X)
 
 
-@contextmanager
-def one_operation() -> Iterator[None]:
-    """Let layers be one operation where they can, in a graph that is traced in the block."""
-    TRACING.append(True)
-    try:
-        yield
-    finally:
-        TRACING.pop()
-
-
 def tell_the_tracer() -> None:
-    """The same for the graphs of `torch.compile` from now on. It loads the compiler, which takes a second."""
+    """Let graphs that are compiled from now on have the operation. It loads the compiler, which takes a second."""
     TOLD[:] = torch.compiler.allow_in_graph(_in_graph), torch.compiler.assume_constant_result(_works)
 
 
@@ -90,7 +79,7 @@ def obstacle(X: Jet, layers: Sequence[Any], activation: Callable[[Any], Any]) ->
 
 def _can_be_one(X: Jet, layers: Sequence[Any], activation: Callable[[Any], Any]) -> bool:
     """Whether this is a graph in which the layers can be one operation."""
-    if not TRACING and not (TOLD and torch.compiler.is_dynamo_compiling()):
+    if not (TOLD and torch.compiler.is_dynamo_compiling()):
         return False
     return X.tape is None and X.ndim == 2 and not obstacle(X, layers, activation) and _works(_plan_of(X, layers))
 
@@ -127,7 +116,7 @@ class FusedLayers(torch.autograd.Function):
 
 
 def _in_graph(inputs: Tensor, theta: Tensor, plan: str) -> Tensor:
-    """The same as one node of the graph: `torch.compile` does not know functions with derivatives of their own here."""
+    """The same as one node of the graph: torch's tracer does not know functions with derivatives of their own here."""
     return FusedLayers.apply(inputs, theta, plan)[0]
 
 

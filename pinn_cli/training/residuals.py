@@ -116,8 +116,7 @@ class Residuals:
         groups = self.groups(batch)
         key = groups, self.rule
         if key not in self._steps:
-            names = [name for group in groups for name in group]
-            self._steps[key] = CompiledStep(WeightedLoss(self, groups), names, self.rule, self.compiling)
+            self._steps[key] = CompiledStep(WeightedLoss(self, groups), self.rule, self.compiling)
         return self._steps[key], [batch[names[0]] for names in groups]
 
     def at(self, names: Group, X: Tensor, tapes: Sequence[Tape] = ()) -> Batch:
