@@ -186,25 +186,21 @@ def first_objective(parts, new_models):
 
 THREE = ("adam", "lbfgs", "levenberg_marquardt")
 GATHERING = ("architecture=random_fourier_features", "architecture.width=9")  # `adapted` asks where they gather
-DRAWN = [(problem, SAMPLERS[k % 4 :: 4], k // 4) for k, problem in enumerate(PROBLEMS)]
 
 
-@pytest.mark.parametrize(("problem", "samplers", "first"), [
-    *DRAWN,
-    *(pytest.param(problem, SAMPLERS, k, marks=pytest.mark.slow) for k, problem in enumerate(PROBLEMS)),
-], ids=[f"{problem}-{some}" for some in ("quarter", "all") for problem in PROBLEMS])  # fmt: skip
+@pytest.mark.parametrize(("problem", "first"), [(problem, k) for k, problem in enumerate(PROBLEMS)], ids=PROBLEMS)
 @current()
-def test_every_sampler_draws_for_every_problem_and_three_optimizers(problem, samplers, first):
+def test_every_sampler_draws_for_every_problem_and_three_optimizers(problem, first):
     """Two draws, the second of new points where the sampler can: the losses are finite, the points in the domain.
 
     Adam takes a step on the first, quasi-Newton or Levenberg-Marquardt on the second: each problem and each sampler
-    comes up with both. All pairs of a problem and a sampler are slow together, the others are a quarter of them.
+    comes up with both.
     """
-    settings = {"corner_flow": len(samplers) == len(SAMPLERS)} if problem in FLOWS else {}
+    settings = {"corner_flow": False} if problem in FLOWS else {}
     parts, config = parts_of(problem, "architecture.depth=1", **settings), composed(*GATHERING)
     features = model_makers(config, Builder(), parts.device, parts.dtype, parts.scales)
     objectives = {makes: first_objective(parts, makes) for makes in (parts.new_models, features)}
-    for k, sampler in enumerate(samplers, first):
+    for k, sampler in enumerate(SAMPLERS, first):
         objective = objectives[features if sampler == "adapted" else parts.new_models]
         points = maker(sampler, parts.problem.domain.dimension)()
         adam, *others = [optimizer() for optimizer in optimizers()]
