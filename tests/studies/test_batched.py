@@ -60,7 +60,7 @@ def test_an_interrupted_sweep_saves_all_of_its_runs_and_goes_on_with_the_same_bi
 @pytest.mark.slow
 def test_a_killed_sweep_goes_on_with_the_same_bits(here, undisturbed, lives):
     words = [*TWO, BATCHED, "folder=s"]
-    life = lives.live(words, here, at=120)
+    life = lives.live(words, here, at=80)
     assert life["killed"]
     assert Path("s/1/checkpoint.pt").exists()
     assert "finished" not in states("s")
