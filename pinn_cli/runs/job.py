@@ -88,7 +88,7 @@ class Job:
         )
         if self.together is not None:
             self.together.gradients.compiled = self.compiled
-        if self.compiled:
+        if self.compiled and not all(phase.optimizer().least_squares for phase in self.parts.schedule):
             self.parts.notes.extend(plan.layer_by_layer(objective, self._runs))
         self.doubts = doubts(self.parts.problem, self.config.periodic)
         self.parts.notes.extend([*self.doubts, *plan.left_out(objective)])

@@ -8,6 +8,9 @@ import torch
 from pinn_cli.configuration import plan
 from pinn_cli.configuration.assemble import assemble, by_constraint
 from pinn_cli.configuration.compose import compose, read
+from pinn_cli.configuration.sources import Sources
+from pinn_cli.runs.job import Job
+from pinn_cli.training import compilation
 
 
 def planned(*words: str) -> str:
@@ -125,6 +128,23 @@ def test_the_plan_says_why_layers_are_compiled_one_by_one(words, reason):
     parts = assemble(request.config, request.typed, request.notes)
     notes = plan.layer_by_layer(plan.preview(parts), 1)
     assert [note.startswith(f"layers are compiled one by one: {reason}") for note in notes] == [True] * bool(reason)
+
+
+def test_the_network_of_an_unknown_field_does_not_speak_for_that_of_the_solution():
+    words = ["recipe=adam", "dtype=float32", "architecture=modified_mlp", "points.interior=20", "points.face=4"]
+    request = read(["problem=heat_conductivity", *words])
+    parts = assemble(request.config, request.typed, request.notes)
+    (note,) = plan.layer_by_layer(plan.preview(parts), 1)
+    assert "ModifiedMLP computes them in its own way;" in note
+
+
+@pytest.mark.parametrize(("recipe", "said"), [(["recipe=adam"], True), ([], False)])
+def test_only_a_plan_with_first_order_steps_speaks_of_compiled_layers(recipe, said, monkeypatch):
+    monkeypatch.setattr(compilation, "_failure", lambda: None)
+    words = ["dtype=float64", "compile=on", "points.interior=20", "points.face=4"]
+    config = read(["problem=helmholtz", *recipe, *words]).config
+    text = Job(config, "helmholtz", assemble(config), Sources()).plan()
+    assert ("layers are compiled one by one" in " ".join(text.split())) is said
 
 
 def test_the_plan_of_many_runs_says_that_they_share_a_computation():
