@@ -1,5 +1,6 @@
 """Fixtures and helpers that many test files share."""
 
+import gc
 import os
 import pickle
 import shutil
@@ -31,10 +32,19 @@ TINY = ["problem=helmholtz", "points.interior=16", "points.face=4", "architectur
         "figures=off", "compile=off", "threads=1"]  # fmt: skip
 # Problems of every kind: in one coordinate, with data and an unknown, of fourth order, a system, periodic, in time.
 VARIED = ("poisson_1d", "heat_inverse", "plate", "kovasznay", "kuramoto_sivashinsky", "wave")
+OWN_FILES = "hydra.searchpath=[file://"  # begins the word that names folders of one's own, ./conf
 PINN = [sys.executable, "-m", "pinn_cli.cli"]
 # On a machine with other work any example may take long. Hypothesis would call that a failure.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
+
+
+def files_of(path: list[str]) -> Iterator[tuple[str, str]]:
+    """The name and the text of every file in the folders of one's own that this word names, if there is one."""
+    for word in path:
+        folder = Path(word.removeprefix(OWN_FILES).removesuffix("]"))
+        for file in sorted(folder.rglob("*.yaml")):
+            yield str(file.relative_to(folder)), file.read_text(errors="replace")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -42,22 +52,30 @@ def _each_configuration_is_composed_once() -> Iterator[None]:
     """Hydra takes a third of a second for the parts that words choose, half of a small run; a copy takes 1 ms.
 
     Settings are then placed into the copy by the function of Hydra that places them. Words with a reference, which may
-    be to the environment, and words in a folder with its own `conf/` are always composed.
+    be to the environment, are always composed, and all words where a file of one's own may choose others by one.
     """
     hydra_compose, composed = compose.hydra_compose, {}
-    is_group = cache(lambda key: GlobalHydra.instance().config_loader().repository.group_exists(key))
+
+    @cache
+    def is_group(key: str, own: tuple) -> bool:
+        return GlobalHydra.instance().config_loader().repository.group_exists(key)
 
     def once(name: str, words: list[str], **more: Any) -> Any:
-        if any("$" in word or word.lstrip("+~").startswith("hydra") for word in words):
-            return hydra_compose(name, words, **more)
+        path = [word for word in words if word.startswith(OWN_FILES)]
+        words = [word for word in words if word not in path]
+        own = tuple(files_of(path))
+        chooses = any("$" in text and "defaults" in text for _, text in own)
+        if chooses or any("$" in word or word.lstrip("+~").startswith("hydra") for word in words):
+            return hydra_compose(name, [*words, *path], **more)
         overrides = OverridesParser.create(GlobalHydra.instance().config_loader()).parse_overrides(words)
         if any(override.is_sweep_override() for override in overrides):
-            return hydra_compose(name, words, **more)
-        values = [one for one in overrides if not is_group(one.key_or_group) or isinstance(one.value(), dict)]
+            return hydra_compose(name, [*words, *path], **more)
+        values = [one for one in overrides if not is_group(one.key_or_group, own) or isinstance(one.value(), dict)]
         chosen = tuple(override.input_line for override in overrides if override not in values)
-        if (name, *chosen) not in composed:
-            composed[name, *chosen] = pickle.dumps(hydra_compose(name, list(chosen), **more))
-        config = pickle.loads(composed[name, *chosen])
+        key = (name, own, *chosen)
+        if key not in composed:
+            composed[key] = pickle.dumps(hydra_compose(name, [*chosen, *path], **more))
+        config = pickle.loads(composed[key])
         ConfigLoaderImpl._apply_overrides_to_config(values, config)
         return config
 
@@ -83,6 +101,13 @@ def _each_file_of_a_package_is_read_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ConfigRepository, "load_config", once)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _what_is_imported_is_never_garbage() -> None:
+    """Python looks through all objects for garbage now and then, most of which are those of modules and of tests."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

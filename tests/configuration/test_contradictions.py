@@ -9,7 +9,7 @@ import pytest
 from pinn_cli import load
 from pinn_cli.cli import main
 from pinn_cli.records.results import Results
-from tests.conftest import TINY
+from tests.conftest import TINY, each
 
 SMALL = ["problem=mine", *TINY[1:]]
 HEAD = """
@@ -232,7 +232,7 @@ REFERENCES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", REFERENCES)
+@pytest.mark.parametrize("case", each(REFERENCES, ["some outside"]))
 def test_what_a_reference_covers_is_said(case, mine, capsys):
     table, said = REFERENCES[case]
     mine(RISE + WALLS + TABLE)

@@ -357,10 +357,11 @@ def test_diagnostics_do_not_change_a_run(words, here):
     assert "alignment" not in Results(Path("plain/results.h5")).read_history()
 
 
-def test_a_run_is_the_same_without_diagnostics_and_a_stopped_one_has_the_records_of_a_whole_one(here):
-    words = [*SMALL, "recipe=adam", "stop.steps=6"]
+def test_a_run_is_the_same_without_diagnostics_and_a_stopped_one_has_the_records_of_a_whole_one(here, capsys):
+    """And when it has finished, it can be diagnosed again."""
+    words = [*SMALL, "recipe=adam", "weighting=lr_annealing", "weighting.lr_annealing.every=1", "stop.steps=5"]
     assert cli.main(["train", *words, "folder=plain"]) == 0
-    words += DIAGNOSED
+    words += [*DIAGNOSED, "diagnostics.ntk_spectrum.points=5"]
     assert cli.main(["train", *words, "folder=whole"]) == 0
     same("plain", "whole")
     with told_to_stop_in(4):
@@ -369,6 +370,7 @@ def test_a_run_is_the_same_without_diagnostics_and_a_stopped_one_has_the_records
     assert stopped["gradient_histograms/step"].tolist() == [1, 3]  # a stop alone takes no record
     assert cli.main(["resume", "parts"]) == 0
     assert_same_run("whole", "parts")
+    diagnosing_gives_the_records_of_the_last_step("whole", 5, capsys)
 
 
 def test_records_after_the_checkpoint_are_removed_like_rows(tmp_path):
@@ -443,6 +445,7 @@ def test_compare_ignores_the_settings_of_diagnostics(here, capsys):
 # --- figures ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_single_records_of_large_networks_are_drawn_too(here):
     words = [*SMALL, *DIAGNOSED, "diagnostics.hessian_spectrum.dense_below=0", "stop.steps=1", "folder=a"]
     assert cli.main(["train", *words]) == 0
@@ -472,30 +475,29 @@ def test_density_curves_have_area_one_and_the_width_of_their_histogram():
 # --- pinn diagnose ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        "recipe=adam weighting=lr_annealing weighting.lr_annealing.every=1",
-        pytest.param("recipe=accurate weights.wall=7", marks=pytest.mark.slow),
-    ],
-)
-def test_diagnosing_a_finished_run_gives_the_records_of_its_last_step(words, here, capsys):
+def diagnosing_gives_the_records_of_the_last_step(folder, step, capsys):
     """Points, weights and parameters come from the file; the records replace those of the run."""
-    assert cli.main(["train", *SMALL, *words.split(), *DIAGNOSED, "diagnostics.ntk_spectrum.points=5",
-                     "stop.steps=4", "folder=a"]) == 0  # fmt: skip
-    results = Results(Path("a/results.h5"))
+    results = Results(Path(folder, "results.h5"))
     before = results.read("diagnostics")
-    assert cli.main(["diagnose", "a"]) == 0
+    capsys.readouterr()
+    assert cli.main(["diagnose", folder]) == 0
     out = capsys.readouterr().out
-    assert "hessian_spectrum, step 4\n" in out
+    assert f"hessian_spectrum, step {step}\n" in out
     assert f"{before['hessian_spectrum/largest/wall'][-1]:.2e}" in out
     after = results.read("diagnostics")
     assert after.keys() == before.keys()
     for name, values in before.items():
         if values.dtype.kind == "f":
             np.testing.assert_allclose(after[name], values, rtol=1e-6, atol=1e-9 * np.abs(values).max())
-    names = [path.stem for path in figures.write("a", list(DIAGNOSTICS), resolution=40)]
+    names = [path.stem for path in figures.write(folder, list(DIAGNOSTICS), resolution=40)]
     assert names == list(DIAGNOSTICS)
+
+
+@pytest.mark.slow  # a run with Adam is diagnosed above
+def test_diagnosing_a_finished_run_gives_the_records_of_its_last_step(here, capsys):
+    assert cli.main(["train", *SMALL, "recipe=accurate", "weights.wall=7", *DIAGNOSED,
+                     "diagnostics.ntk_spectrum.points=5", "stop.steps=4", "folder=a"]) == 0  # fmt: skip
+    diagnosing_gives_the_records_of_the_last_step("a", 4, capsys)
 
 
 @pytest.fixture(scope="module")

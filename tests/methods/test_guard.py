@@ -32,6 +32,7 @@ def error(objective):
     return Comparison(reference, X).errors(objective.evaluate)["u"].relative_l2
 
 
+@pytest.mark.slow  # a hundred steps
 @pytest.mark.parametrize(("words", "steps", "cured"), [
     (["sampler=[sobol]", *RAW], 100, False), pytest.param(RAW, 160, True, marks=pytest.mark.slow)
 ])  # fmt: skip

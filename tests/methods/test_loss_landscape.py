@@ -106,8 +106,10 @@ def moved(objective, step):
     return float(view.loss()), {n: float((view.weights[n] * r**2).mean()) for n, r in view.residuals().items()}
 
 
-@pytest.mark.parametrize("engine", [Taylor, Autograd])
-@pytest.mark.parametrize("directions", ["hessian", "filter"])
+@pytest.mark.parametrize(("directions", "engine"), [
+    ("hessian", Taylor), ("filter", Autograd),
+    *(pytest.param(*pair, marks=pytest.mark.slow) for pair in (("hessian", Autograd), ("filter", Taylor))),
+])  # fmt: skip
 def test_every_node_of_the_landscape_is_the_loss_at_shifted_parameters(engine, directions):
     """Weights of both kinds, an unknown coefficient, a periodic pair, data."""
     objective = objective_of("mlp", engine, by_hand)
@@ -180,6 +182,7 @@ def picture(tmp_path, values, e1=(-1.0, 0.0, 1.0)):
     return [path.stem for path in figures.write(tmp_path / "run", ["loss_landscape"], resolution=40)]
 
 
+@pytest.mark.slow  # five figures
 @pytest.mark.filterwarnings("error")
 def test_flat_steep_and_broken_landscapes_are_drawn(tmp_path):
     spike = np.full((3, 3), 1.0)

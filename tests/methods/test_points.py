@@ -202,6 +202,7 @@ def test_points_are_recorded_at_the_first_step_at_draws_and_at_the_last(here):
     assert Results(Path("b/results.h5")).read("diagnostics/points/step")[""].tolist() == [1, 4, 8]  # spans of 4 steps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [3, pytest.param(4, marks=pytest.mark.slow)])
 def test_a_run_stopped_at_a_draw_has_the_records_of_a_whole_one(here, step):
     words = [*MOVING, *LOOKED, "diagnostics.points.every=1"]

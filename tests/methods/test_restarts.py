@@ -90,6 +90,7 @@ def test_after_a_stall_at_which_a_sampler_had_other_points_the_stage_goes_on():
     assert said == [None, None, STALLED, None, None, STALLED]
 
 
+@pytest.mark.slow
 def test_a_resumed_run_draws_adaptive_points_at_the_same_stalls(here):
     """The loss of the last step decides; Adam has not evaluated that after it, which would be a stall too early."""
     words = ["train", *TINY, "recipe=adam", "optimizer.adam.lr=0.2", "sampler=[uniform,adaptive_residual]",
@@ -160,6 +161,7 @@ def test_the_share_of_a_window_is_that_of_all_its_parts(order, here):
     assert [list(history["stage"]).count(k) for k in range(len(stages))] == [3, 3, 3, 1, 3, 2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "order", ["continuation,restarts", pytest.param("restarts,continuation", marks=pytest.mark.slow)]
 )

@@ -387,8 +387,11 @@ def test_a_prediction_from_the_file_is_the_solution_that_was_trained(run) -> Non
             marks=pytest.mark.slow,
         ),
         pytest.param(f"optimizer=[adam,lbfgs] optimizer.adam.steps=1 {MARCH}.steps=1", marks=pytest.mark.slow),
-        f"strategy=[time_marching,continuation] {' '.join(CURRICULUM)} strategy.continuation.steps=1 {MARCH}.steps=1 "
-        f"{MARCH}.windows=2",
+        pytest.param(
+            f"strategy=[time_marching,continuation] {' '.join(CURRICULUM)} strategy.continuation.steps=1 "
+            f"{MARCH}.steps=1 {MARCH}.windows=2",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             f"strategy=[continuation,time_marching] {' '.join(CURRICULUM)} {MARCH}.steps=1", marks=pytest.mark.slow
         ),

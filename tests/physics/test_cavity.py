@@ -214,11 +214,11 @@ def test_the_same_measurements_give_the_same_search_whatever_the_true_reynolds_n
     """The ansatz, the units and the equations do not know the truth, so they cannot tell it."""
     monkeypatch.setattr("pinn_cli.problems.lid_driven_cavity.Cavity", partial(Cavity, nodes=32))
     (tmp_path / "lines.csv").write_text("x,y,u,v\n0.5,0.25,-0.14,\n0.5,0.75,0.01,\n0.25,0.5,,0.18\n0.75,0.5,,-0.18\n")
-    small = [f"problem.data={tmp_path}/lines.csv", "architecture.width=60", "architecture.frequency=8",
-             "points.interior=150", "points.face=20"]  # fmt: skip
+    small = [f"problem.data={tmp_path}/lines.csv", "architecture.width=30", "architecture.frequency=4",
+             "points.interior=60", "points.face=10"]  # fmt: skip
     for weight in (0, 100):
         words = [*small, f"weights.data={weight}"]
-        assert search(60.0, 3, *words) == search(100.0, 3, *words)
+        assert search(60.0, 2, *words) == search(100.0, 2, *words)
 
 
 @pytest.mark.slow

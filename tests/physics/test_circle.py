@@ -232,6 +232,7 @@ def test_time_differencing_is_of_order_four():
     assert [np.log2(a / b) for a, b in pairwise(errors)] == pytest.approx([4, 4], abs=0.3)
 
 
+@pytest.mark.slow
 def test_reaction_with_diffusion_is_solved_to_one_part_in_ten_thousand_million():
     coarse, fine = Converged(3.0, 5.0, modes=63, times=32, steps=256), Converged(3.0, 5.0)
     assert distance(coarse, fine) < coarse.error < 1e-6

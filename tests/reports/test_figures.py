@@ -27,7 +27,7 @@ from tests.run_files import write_run
 @pytest.mark.parametrize(
     ("coordinates", "nodes", "names"),
     [
-        ("x", 50, ["solution", "losses"]),
+        pytest.param("x", 50, ["solution", "losses"], marks=pytest.mark.slow),
         pytest.param("xy", 20, ["solution", "collocation", "losses"], marks=pytest.mark.slow),
         ("xt", 20, ["solution", "collocation", "losses"]),
         pytest.param("xyz", 8, ["solution", "losses"], marks=pytest.mark.slow),
@@ -268,8 +268,8 @@ def test_colours_are_distinct() -> None:
 
 
 @pytest.mark.parametrize(("coordinates", "reference"), [
-    ("x", True), ("xt", False), ("xyt", True),
-    *(pytest.param(*pair, marks=pytest.mark.slow) for pair in (("x", False), ("xt", True), ("xyt", False))),
+    ("x", True), ("xt", False),
+    *(pytest.param(*pair, marks=pytest.mark.slow) for pair in (("x", False), ("xt", True), ("xyt", True), ("xyt", False))),
 ])  # fmt: skip
 def test_the_estimated_error_is_drawn_beside_the_true_one(tmp_path: Path, coordinates: str, reference: bool) -> None:
     results = write_run(tmp_path / "run", coordinates, 8, reference=reference)

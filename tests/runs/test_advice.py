@@ -16,7 +16,7 @@ STALLED = ["optimizer=[ssbroyden]", "optimizer.ssbroyden.loss_tolerance=1e9", "s
     ("words", "expected"),
     [
         (["stop.steps=1"], "train longer: type a larger stop.steps"),
-        (["stop.steps=null", "stop.seconds=0.001"], "train longer: type a larger stop.seconds"),
+        pytest.param(["stop.steps=null", "stop.seconds=0.001"], "train longer: type a larger stop.seconds", marks=pytest.mark.slow),
         (["stop.loss=1e9"], "train longer: type a smaller stop.loss"),
         pytest.param(["stop.error=1e9"], "train longer: type a smaller stop.error", marks=pytest.mark.slow),
         (["stop.plateau=1", "optimizer=[sgd]", "optimizer.sgd.lr=1e-300"], "train longer: type a larger stop.plateau"),

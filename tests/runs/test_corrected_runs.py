@@ -84,12 +84,14 @@ def test_imposed_values_still_hold_exactly(here):
     assert column("unexplained")[-1] < 0.1
 
 
+@pytest.mark.slow
 def test_unknowns_are_corrected_too(here):
     assert main(["train", "problem=heat_inverse", *TINY, "folder=run"]) == 0
     assert column("unexplained")[-1] < 1
     assert load(here / "run").unknowns
 
 
+@pytest.mark.slow
 def test_every_window_in_time_is_corrected_before_the_next(here):
     windows = ["strategy=[time_marching,correction]", "strategy.time_marching.windows=2", "stop.steps=60",
                "architecture.width=4", "points.interior=48", "strategy.correction.features=20",

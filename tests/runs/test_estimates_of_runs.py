@@ -74,6 +74,7 @@ def test_the_error_of_an_unknown_is_absolute_and_relative_only_where_it_can_be()
     ]
 
 
+@pytest.mark.slow  # one that others follow is judged below
 def test_windows_in_time_have_one_estimate():
     results = trained("problem=burgers", "strategy=time_marching", "strategy.time_marching.windows=2", "stop.steps=4")
     estimate = results.read("error_estimate")
@@ -87,6 +88,7 @@ def test_an_unknown_coefficient_has_an_estimated_error():
     assert any(line.startswith("estimated error kappa") for line in estimate["lines"])
 
 
+@pytest.mark.slow
 def test_the_estimate_is_that_of_the_problem_of_the_run_not_of_its_last_stage():
     results = trained("problem=convection", "strategy=regression", "stop.steps=2")
     assert results.read("error_estimate")["error/u"] > 0

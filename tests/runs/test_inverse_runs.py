@@ -1,6 +1,10 @@
 """A run with an unknown coefficient: what it says of its uncertainty, in every place where it says it."""
 
 import json
+import shutil
+from contextlib import chdir, redirect_stdout
+from io import StringIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,11 +22,18 @@ WORDS = ["problem=heat_inverse", "problem.data={points: 30, noise: 0.01, seed: 1
          "folder=run"]  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The run in the folder `run`, and what it has printed."""
+    with chdir(tmp_path_factory.mktemp("trained")), redirect_stdout(StringIO()) as printed:
+        assert main(["train", *WORDS]) == 0
+        return Path("run").resolve(), printed.getvalue()
+
+
 @pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
+def run(trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert main(["train", *WORDS]) == 0
-    return tmp_path / "run", capsys.readouterr().out
+    return Path(shutil.copytree(trained[0], tmp_path / "run")), trained[1]
 
 
 def test_the_uncertainty_is_in_the_summary_the_file_show_and_compare(run, capsys):

@@ -95,25 +95,19 @@ def is_there(pid: int) -> bool:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the other process in /proc")
-def test_a_stop_and_a_kill_of_one_process_end_both_and_any_number_goes_on(started):
+@pytest.mark.parametrize("killed_too", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_stop_and_a_kill_of_one_process_end_both_and_any_number_goes_on(started, killed_too):
     stopped = started("train", *WORDS, "processes=2")
     os.kill(other(stopped), signal.SIGTERM)
-    code, error, first = ended(stopped)
+    code, error, saved = ended(stopped)
     assert (code, error) == (STOPPED, "")
     assert Results(Path("run/results.h5")).read_attributes()["reason"].startswith("interrupted")
+    begun = [saved]
+    if killed_too:
+        begun.append(after_a_kill(started("resume", "run")))
+        assert begun[1] > begun[0] + 1  # the step before the kill, and not the first one, which is always saved
 
-    killed = started("resume", "run")
-    os.kill(other(killed), signal.SIGKILL)
-    begun = time.monotonic()
-    code, error, second = ended(killed)
-    assert code == FAILED
-    assert error.startswith("pinn: process 1 of 2, counted from 0, has ended (SIGKILL")
-    assert error.endswith("; pinn resume run continues from the last save\n")
-    assert time.monotonic() - begun < 60
-    assert Results(Path("run/results.h5")).read_attributes()["status"] == "failed"
-    assert second > first + 1  # the step before the kill, and not the first one after the resume, which is always saved
-
-    last = 20 * (second // 20 + 2)
+    last = 20 * (begun[-1] // 20 + 2)
     assert cli.main(["resume", "run", "processes=1", f"stop.steps={last}"]) == 0
     words = [word for word in WORDS if not word.startswith(("folder", "stop"))]
     assert cli.main(["train", *words, "folder=whole", f"stop.steps={last}"]) == 0
@@ -121,7 +115,20 @@ def test_a_stop_and_a_kill_of_one_process_end_both_and_any_number_goes_on(starte
     assert list(pieces["step"]) == list(whole["step"])
     np.testing.assert_allclose(pieces["loss/total"], whole["loss/total"], rtol=1e-7)
     lives = [json.loads(text)["step"] for text in Results(Path("run/results.h5")).read("resumed")[""]]
-    assert lives == [first, second]
+    assert lives == begun
+
+
+def after_a_kill(command: subprocess.Popen[str]) -> int:
+    """Kill the other process of a command, which then ends with one line; the step that it has saved."""
+    os.kill(other(command), signal.SIGKILL)
+    begun = time.monotonic()
+    code, error, step = ended(command)
+    assert code == FAILED
+    assert error.startswith("pinn: process 1 of 2, counted from 0, has ended (SIGKILL")
+    assert error.endswith("; pinn resume run continues from the last save\n")
+    assert time.monotonic() - begun < 60
+    assert Results(Path("run/results.h5")).read_attributes()["status"] == "failed"
+    return step
 
 
 @pytest.mark.slow

@@ -85,6 +85,7 @@ def test_a_run_keeps_its_text_after_the_module_was_edited(own_folder: Path, monk
         resume(run, {"stop.steps": 4})
 
 
+@pytest.mark.slow
 def test_modules_of_another_user_are_not_imported_from_afar(own_folder: Path, monkeypatch) -> None:
     run = new_project(own_folder / "one", monkeypatch, 1.0)
     monkeypatch.chdir(own_folder)

@@ -8,6 +8,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from contextlib import chdir
 from pathlib import Path
 
 import h5py
@@ -65,8 +66,7 @@ def measured():
 """
 
 
-@pytest.fixture
-def project(own_folder: Path) -> Path:
+def write_project() -> None:
     """A problem with a base class, a helper module beside its package, a relative import, and a table."""
     for name, text in {
         "conf/problem/bend.yaml": "# b\n_target_: problems.bend.Bend\n", "problems/__init__.py": "",
@@ -75,13 +75,32 @@ def project(own_folder: Path) -> Path:
     }.items():  # fmt: skip
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_text(text)
-    return own_folder
 
 
 @pytest.fixture
-def run(project: Path) -> Path:
-    """A run of it, in the folder `run`."""
-    assert cli.main(["train", *SMALL, "folder=run"]) == 0
+def project(own_folder: Path) -> Path:
+    write_project()
+    return own_folder
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project with a run of it."""
+    place = tmp_path_factory.mktemp("trained")
+    with chdir(place), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", [entry for entry in sys.path if Path(entry).resolve() != ROOT])
+        write_project()
+        assert cli.main(["train", *SMALL, "folder=run"]) == 0
+    for name in [name for name in sys.modules if name.partition(".")[0] == "problems"]:
+        del sys.modules[name]
+    return place
+
+
+@pytest.fixture
+def run(trained: Path, own_folder: Path) -> Path:
+    """The project in a folder of its own, with the run in its folder `run`."""
+    shutil.copytree(trained, own_folder, dirs_exist_ok=True)
+    Results(own_folder / "run" / "results.h5").attributes(project=str(own_folder))
     return Path("run")
 
 

@@ -125,11 +125,13 @@ def test_features_that_gather_at_the_faces_need_inputs_with_faces_at_both_ends_o
     assert re.search(message, refusal := one_line()), refusal
 
 
+@pytest.mark.slow
 def test_a_periodic_input_has_its_features_on_the_circle():
     assert error(trained("problem=convection", "problem.beta=1", "periodic=[x]", "architecture.width=300",
                          "points.interior=600", "points.face=100")) < 2e-3  # fmt: skip
 
 
+@pytest.mark.slow  # every kind of network is loaded by one function
 def test_a_loaded_run_gives_the_stored_fields(here):
     assert main(["train", "problem=wave", *TINY, "folder=run"]) == 0
     results = Results(here / "run/results.h5")
@@ -157,25 +159,21 @@ def test_a_resumed_run_has_the_same_bits():
 FEW_POINTS = ["train", "problem=wave", *RECIPE, "architecture.width=100", "points.interior=40", "points.face=15"]
 
 
-def test_a_run_with_too_few_points_gets_more_although_its_optimizer_has_stopped(capsys):
-    assert main([*FEW_POINTS, "sampler=[sobol]", "folder=few"]) == 0
-    assert main([*FEW_POINTS, "folder=more"]) == 0
+def test_a_run_with_too_few_points_gets_more_although_its_optimizer_has_stopped_and_a_resumed_one_gets_the_same():
+    run = [*FEW_POINTS, "record.every=1"]
+    assert main([*run, "sampler=[sobol]", "folder=few"]) == 0
+    assert main([*run, "folder=more"]) == 0
     few, more = (Results(f"{name}/results.h5") for name in ("few", "more"))
     assert few.read_history()["step"][-1] < more.read_history()["step"][-1] < 40
     assert len(more.read("collocation")["pde"]) > 40
     assert more.read("error")["u"] < 0.05 * few.read("error")["u"]
-
-
-@pytest.mark.parametrize("step", each([1, 2], [2]))
-def test_a_resumed_run_gets_the_same_points(step):
-    run = [*FEW_POINTS, "record.every=1"]
-    assert main([*run, "folder=whole"]) == 0
-    with told_to_stop_in(step):
+    with told_to_stop_in(2):
         assert main([*run, "folder=parts"]) == STOPPED
     assert main(["resume", "parts"]) == 0
-    assert_same_run("whole", "parts")
+    assert_same_run("more", "parts")
 
 
+@pytest.mark.slow  # those below are accurate too
 def test_windows_in_time_have_features_of_their_own():
     windows = ["strategy=time_marching", "strategy.time_marching.windows=3"]
     assert main(["train", "problem=wave", *TINY, *windows, "folder=run"]) == 0
@@ -225,6 +223,7 @@ def test_adapted_features_become_narrower_as_a_front_becomes_steeper_and_their_e
     assert steepest[2] > 1.5 * steepest[0], steepest
 
 
+@pytest.mark.slow
 def test_a_resumed_run_of_adapted_features_has_the_same_bits():
     small = ["architecture.width=20", "architecture.degree=2", "points.interior=120", f"{MARCH}.windows=3"]
     run = ["train", "problem=burgers", "problem.nu=0.1", *ADAPTED, *small, "record.every=1"]

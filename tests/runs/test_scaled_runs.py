@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("here")
 @pytest.mark.parametrize(
     "how",
     [
-        ["strategy=time_marching", "strategy.time_marching.windows=2"],
+        pytest.param(["strategy=time_marching", "strategy.time_marching.windows=2"], marks=pytest.mark.slow),
         ["constraints=exact"],
         pytest.param([], marks=pytest.mark.slow),
         pytest.param(["dtype=float32"], marks=pytest.mark.slow),

@@ -11,6 +11,7 @@ from pinn_cli.basics.errors import UsageError
 from pinn_cli.records.results import Results
 from pinn_cli.records.summary import summary
 from pinn_cli.training.recorder import Recorder
+from tests.conftest import each
 from tests.run_files import assert_same_run
 
 FAMILIES = ["convection_family", "helmholtz_family", "reaction_family", "burgers_family", "darcy", "darcy_smooth",
@@ -36,7 +37,7 @@ def in_own_folder(own_folder: Path) -> None:
     """Every test has a working directory of its own."""
 
 
-@pytest.fixture(scope="module", params=WAYS)
+@pytest.fixture(scope="module", params=each(WAYS, ["constrained"]))
 def whole(request, tmp_path_factory):
     """Four steps at once, and which way they were trained."""
     with chdir(tmp_path_factory.mktemp("trained")):
@@ -147,8 +148,10 @@ def test_a_prediction_has_the_error_that_the_results_tell(whole):
         (["diagnostics=[ntk_spectrum]"], "diagnostics=ntk_spectrum: it looks at one solution"),
         (["weighting=[causal]"], "a point has no weight of its own"),
         (["architecture.points=100"], "architecture.points=100: expected names and values, e.g. {name: value}"),
-        (["architecture.backward=none"], "architecture.backward=none: expected one of implicit, implicit_gn, unroll"),
-        (["architecture.every=often"], "architecture.every=often: expected int or null"),
+        pytest.param(["architecture.backward=none"], "architecture.backward=none: expected one of implicit, implicit_gn, "
+                     "unroll", marks=pytest.mark.slow),
+        pytest.param(["architecture.every=often"], "architecture.every=often: expected int or null",
+                     marks=pytest.mark.slow),
         (["architecture.functions=70"], "70 coefficients and 60 equations; type more architecture.points, or fewer"),
         (["strategy=[continuation]", "strategy.continuation.coefficient=beta", "strategy.continuation.through=[5]"],
          "trains other problems on the way; type strategy=[]"),
@@ -244,6 +247,7 @@ def test_an_ordinary_problem_is_a_family_of_one(capsys):
     np.testing.assert_allclose(np.load("u.npz")["u"], u(x=np.load("u.npz")["x"]))
 
 
+@pytest.mark.slow
 def test_random_functions_that_are_not_trained_solve_a_linear_problem_in_one_step():
     assert cli.main([*ONE, *RANDOM, "stop.steps=1", "folder=one"]) == 0
     first = float(Results(Path("one/results.h5")).read("error")["u"])

@@ -69,6 +69,7 @@ def test_a_killed_sweep_goes_on_with_the_same_bits(here, undisturbed, lives):
         assert_same_run(undisturbed / str(number), f"s/{number}")
 
 
+@pytest.mark.slow
 def test_a_run_that_stops_or_fails_leaves_the_others(here, capsys):
     words = [*ADAM, "optimizer.adam.lr=1e-3,1e200", "stop.steps=3,5"]
     assert cli.main(["train", "-m", *words, BATCHED, "folder=s"]) == cli.FAILED
@@ -79,6 +80,7 @@ def test_a_run_that_stops_or_fails_leaves_the_others(here, capsys):
     assert [Results(f"s/{number}/results.h5").read_attributes()["steps"] for number in (0, 1)] == [3, 5]
 
 
+@pytest.mark.slow
 def test_runs_that_cannot_be_trained_together_go_one_by_one(here, capsys):
     words = ["train", "-m", *TINY, "recipe=adam", "seed=0,1", "stop.steps=1", BATCHED, "folder=s"]
     assert cli.main([*words, "optimizer=adam,lbfgs"]) == 0

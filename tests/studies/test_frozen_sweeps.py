@@ -98,6 +98,7 @@ def test_editing_a_file_while_a_sweep_runs_changes_nothing(project: Path, monkey
     assert cli.main(SWEEP) == 0
 
 
+@pytest.mark.slow
 def test_processes_of_a_pool_train_the_frozen_text(project: Path, monkeypatch) -> None:
     """The files are edited as soon as the sweep has written its copy."""
     from pinn_cli.studies.launchers import pool

@@ -215,6 +215,7 @@ def test_a_quick_table_has_its_own_folder_and_says_that_it_is_quick(tiny, capsys
     assert not (RUNS / "table.md").exists()
 
 
+@pytest.mark.slow  # an interrupted run is resumed below
 def test_ctrl_c_stops_a_table_and_the_same_command_resumes_it(tiny, capsys):
     tiny(steps=6)
     words = ("mine/tiny", "--only", "2x8_plain", "--launcher", "basic")
@@ -282,6 +283,7 @@ def test_a_run_with_other_settings_is_refused(measured, capsys):
     assert stamps() == before
 
 
+@pytest.mark.slow
 def test_words_that_follow_the_seed_are_no_other_settings(here):
     write_table(here, seeds=2, more="'problem.k=${seed}'")
     assert reproduce("mine/tiny", "--only", "2x8_plain", "--launcher", "basic") == 0

@@ -39,6 +39,7 @@ def test_the_profile_of_a_linear_problem_is_a_parabola_with_the_gauss_newton_int
     assert len(found.lines()) == 1
 
 
+@pytest.mark.slow  # below too
 def test_with_an_estimated_noise_the_threshold_is_that_of_student():
     known, found = profile_of(fitted(with_data(sigma=None, count=12), steps=1), "a")
     assert found.threshold == pytest.approx(known.quantile**2)
@@ -81,6 +82,7 @@ def test_a_lopsided_interval_is_that_of_the_exact_solution_and_is_said_to_differ
     assert any("differ" in line and "from Gauss-Newton: the posterior is not normal" in line for line in found.lines())
 
 
+@pytest.mark.slow  # far from it below too
 def test_a_run_that_ended_too_early_is_profiled_around_the_best_fit_and_is_said():
     objective, k, D = decay([0.30, 0.22, 0.15], [0.6, 0.8, 1.0], 0.12, 0.3)
     known, found = profile_of(objective, "k")
@@ -140,6 +142,7 @@ def test_the_noise_is_estimated_anew_at_the_best_fit():
     early.shift(torch.full((early.columns[-1].stop,), 0.5, dtype=torch.float64))
     known, found = profile_of(early, "a")
     assert known.noise["measured_u"].sigma > 3 * settled.noise["measured_u"].sigma
+    assert found.threshold == pytest.approx(settled.quantile**2)
     assert found.interval == pytest.approx(settled.intervals["a"], rel=0.02)
     assert found.lines()[1].startswith("training has not settled: the best fit has other residuals of the measurements")
 

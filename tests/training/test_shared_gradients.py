@@ -111,7 +111,7 @@ def shared() -> SharedGradients:
     return SharedGradients(False, pytest.fail, at_once=3)
 
 
-@pytest.mark.parametrize("weighting", each(WEIGHTINGS, ["lr_annealing", "lr_annealing_code", "[causal,grad_norm]"]))
+@pytest.mark.parametrize("weighting", each(WEIGHTINGS, ["[causal,grad_norm]"]))
 def test_every_first_order_optimizer_with_every_weighting(weighting, shared):
     """Optimizers stay those of each run, so runs with several may share their gradients.
 
@@ -134,6 +134,7 @@ def test_runs_with_other_rates_weights_coefficients_and_limits():
     compare([config_of(*words, **settings) for settings in own], SharedGradients(False, pytest.fail, at_once=2))
 
 
+@pytest.mark.slow
 def test_networks_with_random_features_and_points_drawn_by_residuals():
     words = [word for word in BASE if not word.startswith("architecture.depth")]
     words += ["architecture=fourier", "sampler=[uniform,importance]", "optimizer=adam"]
@@ -178,7 +179,7 @@ LINE = [word.replace("depth=2", "depth=1") for word in BASE[1:]]
 LINE += ["problem=poisson_1d", "weighting=grad_norm", "weighting.grad_norm.every=1"]
 
 
-@pytest.mark.parametrize("kind", [Rooted, Hidden])
+@pytest.mark.parametrize("kind", [Hidden, pytest.param(Rooted, marks=pytest.mark.slow)])
 def test_runs_share_gradients_where_coefficients_are_equal_if_they_are_no_tensors(kind):
     problems = [kind(k) for k in (1.0, 4.0, 1.0)]
     configs = [config_of(*LINE, seed=seed) for seed in range(3)]

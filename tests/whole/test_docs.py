@@ -102,7 +102,21 @@ def test_every_run_of_every_sweep_can_be_typed(command, workshop):
         make(job)
 
 
-@pytest.mark.parametrize("command", commands())
+def and_slow_ones(found):
+    """The commands as parameters; those whose choices and keys have all been in commands before are slow."""
+    parameters, known = [], set()
+    for command in found:
+        words = set()
+        for word in shlex.split(command):
+            key, _, value = word.partition("=")
+            each = value.split(",") if "[" not in value else [value]
+            words |= {key} if "." in key or key in ("seed", "threads", "folder") else {f"{key}={v}" for v in each}
+        parameters.append(pytest.param(command, marks=pytest.mark.slow if words <= known else ()))
+        known |= words
+    return parameters
+
+
+@pytest.mark.parametrize("command", and_slow_ones(commands()))
 def test_every_command_can_be_typed(command, workshop):
     name, *words = shlex.split(command)[1:]
     if name in ("train", "check"):

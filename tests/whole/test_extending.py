@@ -8,6 +8,7 @@ import pytest
 from pinn_cli.cli import main
 from pinn_cli.configuration.catalogue import plural
 from pinn_cli.records.results import Results
+from tests.conftest import each
 
 # The files that a part needs, as a user writes them, and the words that choose it.
 PROBLEM = {
@@ -191,8 +192,9 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("kind", CASES)
+@pytest.mark.parametrize("kind", each(CASES, ["problem", "diagnostics"]))
 def test_a_part_is_added_in_two_files_and_a_diagnostic_with_its_figure_in_three(kind, own_folder, capsys):
+    """The files of the guide, which test_docs trains, are of every kind."""
     files, count, words, holds = CASES[kind]
     add(files)
     assert len(list(own_folder.rglob("*.*"))) == count
