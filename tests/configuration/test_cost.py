@@ -188,7 +188,8 @@ def test_counting_memory_does_not_import_the_compiler_of_torch():
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="only Linux says what a process holds")
-@pytest.mark.parametrize("steps", [STEPS, pytest.param(LARGER_STEPS, marks=pytest.mark.slow)], ids=["small", "large"])
+@pytest.mark.slow
+@pytest.mark.parametrize("steps", [STEPS, LARGER_STEPS], ids=["small", "large"])
 def test_the_memory_of_a_step_is_known_within_a_factor_of_two(steps):
     """What is freed goes back to the system at once (the two variables), so that the peak is what was alive."""
     freed = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "0", "OMP_NUM_THREADS": "1"}

@@ -78,6 +78,7 @@ def test_a_disk_that_fills_up_at_any_operation(lives, disk):
         print(line)
 
 
+@pytest.mark.slow  # one that fills up does too
 def test_a_run_on_a_full_disk_ends_with_one_line(lives, disk, operations):
     fill_disk(disk / "ballast")
     life = lives.live([*RUN, f"folder={disk}/none"], disk)

@@ -147,6 +147,7 @@ def test_the_problem_itself_follows_once_steps_become_too_small() -> None:
     assert seen == [1, *(1 + 2.0**-k for k in range(7)), 4]
 
 
+@pytest.mark.slow
 def test_an_inner_strategy_sees_the_loss_of_its_stages(here) -> None:
     made = ["problem=wave", "strategy=[time_marching,continuation]", "strategy.time_marching.windows=2", *SMALL]
     made += ["strategy.continuation.coefficient=c", "strategy.continuation.steps=1", "strategy.time_marching.steps=1"]

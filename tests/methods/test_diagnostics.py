@@ -245,7 +245,7 @@ def test_alignment_compares_the_gradients_of_the_constraints():
     assert record["score"] == pytest.approx(cosine)
 
 
-@pytest.mark.parametrize("problem", each(catalogue.options("problem")))
+@pytest.mark.parametrize("problem", each(catalogue.options("problem"), ("heat_inverse", "kovasznay", "plate")))
 def test_every_problem_has_finite_records_of_every_diagnostic(problem):
     words = [f"problem={problem}", "points.interior=7", "points.face=2", "architecture.width=5", "device=cpu"]
     objective = plan.preview(assemble(compose([*words, "architecture.depth=2"])))
@@ -282,12 +282,12 @@ def test_a_wrong_setting_is_refused_in_one_line(words, message):
 
 
 def test_diagnostics_change_nothing_of_the_objective():
-    objective = objective_of("mlp", weighting=by_hand)
+    objective, other = (objective_of("mlp", weighting=by_hand) for _ in range(2))
     for name in DIAGNOSTICS:
-        changes_nothing(name, objective)
+        changes_nothing(name, objective, other)
 
 
-def changes_nothing(name, objective):
+def changes_nothing(name, objective, other):
     loss = objective.loss()
     state = objective.model.state_dict()
     before = {key: value.clone() for key, value in state.items()}, {n: X.clone() for n, X in objective.batch.items()}
@@ -301,7 +301,7 @@ def changes_nothing(name, objective):
     assert all(p.grad is None for p in objective.parameters)
     assert list(map(id, objective.parameters)) == list(map(id, objective.model.parameters()))
     objective.flat(torch.autograd.grad(loss, objective.parameters))  # its own graph is still whole
-    eager = DIAGNOSTICS[name](snapshot(objective_of("mlp", weighting=by_hand)))
+    eager = DIAGNOSTICS[name](snapshot(other))
     for key, value in eager.items():
         np.testing.assert_allclose(record[key], value, rtol=1e-7, atol=1e-7)
 
@@ -433,6 +433,7 @@ def test_a_record_is_taken_once(tmp_path):
     assert len(asked) == 2
 
 
+@pytest.mark.slow
 def test_compare_ignores_the_settings_of_diagnostics(here, capsys):
     assert cli.main(["train", *SMALL, "stop.steps=1", "folder=a"]) == 0
     looked = ["diagnostics=[ntk_spectrum]", "diagnostics.ntk_spectrum.every=2"]
@@ -508,6 +509,7 @@ def without(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_run_without_diagnostics_can_be_diagnosed_later(without, monkeypatch):
     monkeypatch.chdir(without)
     assert cli.main(["diagnose", "a", "ntk_spectrum", "ntk_spectrum.points=3"]) == 0

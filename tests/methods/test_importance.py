@@ -179,9 +179,10 @@ WORDS = [*TINY, "sampler=[uniform,importance]", "sampler.uniform.every=null", "s
 
 
 @pytest.mark.parametrize("words", [
-    pytest.param(["optimizer=lbfgs"], marks=pytest.mark.slow),
-    ["optimizer=levenberg_marquardt", "sampler=[uniform,importance,held_out]", "sampler.held_out.every=2",
-     "sampler.held_out.ratio=0.5"],
+    ["optimizer=lbfgs"],
+    pytest.param(
+        ["optimizer=levenberg_marquardt", "sampler=[uniform,importance,held_out]", "sampler.held_out.every=2",
+         "sampler.held_out.ratio=0.5"], marks=pytest.mark.slow),
     pytest.param(
         ["recipe=adam", "weighting=[grad_norm,causal]", "problem=wave", "weighting.grad_norm.every=2",
          "diagnostics=[ntk_spectrum,gradient_histograms]", "sampler=[uniform,importance]"], marks=pytest.mark.slow),

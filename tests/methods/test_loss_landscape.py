@@ -194,6 +194,7 @@ def test_flat_steep_and_broken_landscapes_are_drawn(tmp_path):
     assert picture(tmp_path / "lost", np.full((3, 3), np.nan)) == []
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_diagnosed_again_with_other_settings(here, capsys):
     words = ["diagnostics=loss_landscape", "diagnostics.loss_landscape.n=5", "stop.steps=2", "record.every=1"]
     assert cli.main(["train", *SMALL, *words, "folder=a"]) == 0

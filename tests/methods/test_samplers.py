@@ -275,6 +275,7 @@ def errors(make, counts, seeds=48) -> torch.Tensor:
     return torch.tensor([[error(n, seed) for seed in range(seeds)] for n in counts]).square().mean(1).sqrt()
 
 
+@pytest.mark.slow
 def test_sobol_points_beat_uniform_ones_at_their_rate():
     counts = [2**k for k in range(6, 13)]
     rates, last = {}, {}

@@ -153,7 +153,8 @@ def test_a_schedule_is_trained_in_every_window() -> None:
     ("settings", "steps"),
     [
         ([f"{MARCH}.windows=5", "stop.steps=12"], [4, 2, 2, 2, 2]),
-        ([f"{MARCH}.windows=2", "optimizer=[adam,lbfgs]", "optimizer.adam.steps=2", "stop.steps=13"], [2, 6, 2, 3]),
+        pytest.param([f"{MARCH}.windows=2", "optimizer=[adam,lbfgs]", "optimizer.adam.steps=2", "stop.steps=13"],
+                     [2, 6, 2, 3], marks=pytest.mark.slow),
         pytest.param([f"{MARCH}.windows=3", "stop.steps=2"], [1, 1], marks=pytest.mark.slow),  # each may take one step
         pytest.param([f"{MARCH}.windows=3", f"{MARCH}.steps=2", "stop.steps=5"], [2, 2, 1], marks=pytest.mark.slow),
         pytest.param([f"{MARCH}.windows=1", "stop.steps=3"], [3], marks=pytest.mark.slow),
@@ -500,6 +501,7 @@ def test_walls_are_exact_in_every_window_and_seams_are_penalties(here) -> None:
     assert "loss/wall" not in history
 
 
+@pytest.mark.slow
 def test_diagnostics_see_one_window_during_the_run_and_the_whole_solution_afterwards(here, capsys) -> None:
     made = ["recipe=adam", f"{MARCH}.windows=2", f"{MARCH}.steps=2", "diagnostics=[gradient_alignment]", *QUICK]
     assert cli.main(["train", *words("wave", *made, "folder=run")]) == 0

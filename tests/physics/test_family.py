@@ -25,6 +25,7 @@ FIELD = GaussianField(BOX, sigma=2.0, tau=3.0, gamma=2.5, ends="neumann", modes=
 # --- Distributions ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ends", each(["periodic", "neumann", "dirichlet"], ("periodic",)))
 def test_a_gaussian_field_has_the_covariance_of_its_law(ends):
     """E f(x) f(y) over 4000 draws, against sum_k sigma^2 (lambda_k + tau^2)^-gamma e_k(x) e_k(y) written out."""

@@ -185,7 +185,7 @@ WRITER = """
 
 def test_kill_9_at_random_moments_loses_no_recorded_row(tmp_path: Path) -> None:
     results, moments, recorded = fresh(tmp_path), random.Random(0), 0
-    for _ in range(6):
+    for _ in range(4):
         writer = python(WRITER, results.path)
         assert writer.stdout is not None
         writer.stdout.readline()
@@ -234,7 +234,7 @@ FILLER = """
 """
 
 
-@pytest.mark.parametrize("mode", ["checked", "unchecked"])
+@pytest.mark.parametrize("mode", [pytest.param("checked", marks=pytest.mark.slow), "unchecked"])
 def test_a_full_disk_loses_no_recorded_row(disk: Path, mode: str) -> None:
     """The check finds the disk full before a write; without it the write fails and the process leaves with one line."""
     results = fresh(disk)

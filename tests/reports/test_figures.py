@@ -31,7 +31,7 @@ from tests.run_files import write_run
         pytest.param("xy", 20, ["solution", "collocation", "losses"], marks=pytest.mark.slow),
         ("xt", 20, ["solution", "collocation", "losses"]),
         pytest.param("xyz", 8, ["solution", "losses"], marks=pytest.mark.slow),
-        ("xyzt", 5, ["solution", "losses"]),
+        pytest.param("xyzt", 5, ["solution", "losses"], marks=pytest.mark.slow),
     ],
 )
 def test_every_dimension_is_drawn(tmp_path: Path, coordinates: str, nodes: int, names: list[str]) -> None:
@@ -269,7 +269,8 @@ def test_colours_are_distinct() -> None:
 
 @pytest.mark.parametrize(("coordinates", "reference"), [
     ("x", True), ("xt", False),
-    *(pytest.param(*pair, marks=pytest.mark.slow) for pair in (("x", False), ("xt", True), ("xyt", True), ("xyt", False))),
+    *(pytest.param(*pair, marks=pytest.mark.slow)
+      for pair in (("x", False), ("xt", True), ("xyt", True), ("xyt", False))),
 ])  # fmt: skip
 def test_the_estimated_error_is_drawn_beside_the_true_one(tmp_path: Path, coordinates: str, reference: bool) -> None:
     results = write_run(tmp_path / "run", coordinates, 8, reference=reference)

@@ -16,10 +16,12 @@ STALLED = ["optimizer=[ssbroyden]", "optimizer.ssbroyden.loss_tolerance=1e9", "s
     ("words", "expected"),
     [
         (["stop.steps=1"], "train longer: type a larger stop.steps"),
-        pytest.param(["stop.steps=null", "stop.seconds=0.001"], "train longer: type a larger stop.seconds", marks=pytest.mark.slow),
-        (["stop.loss=1e9"], "train longer: type a smaller stop.loss"),
+        pytest.param(["stop.steps=null", "stop.seconds=0.001"], "train longer: type a larger stop.seconds",
+                     marks=pytest.mark.slow),
+        pytest.param(["stop.loss=1e9"], "train longer: type a smaller stop.loss", marks=pytest.mark.slow),
         pytest.param(["stop.error=1e9"], "train longer: type a smaller stop.error", marks=pytest.mark.slow),
-        (["stop.plateau=1", "optimizer=[sgd]", "optimizer.sgd.lr=1e-300"], "train longer: type a larger stop.plateau"),
+        pytest.param(["stop.plateau=1", "optimizer=[sgd]", "optimizer.sgd.lr=1e-300"],
+                     "train longer: type a larger stop.plateau", marks=pytest.mark.slow),
         (
             ["optimizer.levenberg_marquardt.steps=1"],
             "train longer: type more steps for the stage levenberg_marquardt",
@@ -32,9 +34,10 @@ STALLED = ["optimizer=[ssbroyden]", "optimizer.ssbroyden.loss_tolerance=1e9", "s
             STALLED, "more steps change nothing: try a larger architecture.width, or another seed",
             marks=pytest.mark.slow,
         ),
-        (
+        pytest.param(
             [*STALLED, "dtype=float32"],
             "more steps change nothing: try dtype=float64, a larger architecture.width, or another seed",
+            marks=pytest.mark.slow,
         ),
         (
             [*STALLED, "optimizer=[adam,ssbroyden]", "optimizer.adam.steps=1"],
@@ -56,12 +59,16 @@ FEATURES = ["recipe=random_features", "architecture.width=20", "points.interior=
 @pytest.mark.parametrize(
     ("words", "ways"),
     [
-        (["problem=helmholtz"], ["architecture.frequency for the finest wave", "random_gaussians sampler=[graded"]),
+        pytest.param(["problem=helmholtz"],
+                     ["architecture.frequency for the finest wave", "random_gaussians sampler=[graded"],
+                     marks=pytest.mark.slow),
         (["problem=wave"], ["architecture.frequency for the finest wave", "windows in time: strategy=[time_marching]"]),
-        (["problem=wave", "architecture=random_features"], ["a larger architecture.scale", "windows in time"]),
+        pytest.param(["problem=wave", "architecture=random_features"],
+                     ["a larger architecture.scale", "windows in time"],
+                     marks=pytest.mark.slow),
         (["problem=boundary_layer", "architecture=random_gaussians"], ["a smaller architecture.finest"]),
     ],
-)
+)  # fmt: skip
 def test_random_features_that_cannot_express_the_solution_are_told_which_can(here, capsys, words, ways):
     assert main(["train", *words, *FEATURES]) == 0
     guard = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("guard"))

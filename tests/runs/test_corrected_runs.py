@@ -40,6 +40,7 @@ def test_a_correction_lowers_the_error_and_tells_what_is_left(capsys):
     assert "of the residual there is unexplained" in capsys.readouterr().out
 
 
+@pytest.mark.slow  # imposed values are loaded below
 def test_a_loaded_run_gives_the_stored_fields(here):
     assert main(["train", "problem=wave", *TINY, "folder=run"]) == 0
     u, stored = load(here / "run"), Results(here / "run/results.h5").read("fields")

@@ -86,6 +86,7 @@ def test_of_several_unknowns_the_worst_counts(tmp_path):
     assert value(results, quantities["floors"]) == 2.0
 
 
+@pytest.mark.slow
 def test_a_profile_is_printed_and_kept_beside_the_stated_interval(run, capsys):
     folder, _ = run
     assert main(["diagnose", "run", "--profile", "kappa"]) == 0

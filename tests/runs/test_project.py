@@ -57,6 +57,7 @@ def test_a_run_of_ones_own_problem_works_from_any_folder(own_folder: Path, monke
     assert main(["resume", "run", "stop.steps=4"]) == 0
 
 
+@pytest.mark.slow  # two texts of one module are loaded in test_provenance
 def test_modules_of_one_name_in_two_projects_are_not_confused(own_folder: Path, monkeypatch) -> None:
     runs = [new_project(own_folder / f"project{factor}", monkeypatch, factor) for factor in (2.0, 3.0)]
     first = load(runs[0])

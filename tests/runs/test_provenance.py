@@ -138,6 +138,7 @@ def test_every_own_module_and_data_file_is_recorded(run: Path) -> None:
     assert source("other") != source(run)
 
 
+@pytest.mark.slow  # such a run is resumed and loaded below
 def test_what_no_file_says_is_told_apart_by_the_inputs_of_the_problem(project: Path, monkeypatch) -> None:
     edit("problems/base.py", "self.domain = Box", "import os; self.e = float(os.environ['E']); self.domain = Box")
     inputs = []
@@ -285,6 +286,7 @@ def test_a_data_file_that_has_changed_or_is_gone_is_said_when_a_run_is_loaded(ru
         resume(run, {"stop.steps": 5})
 
 
+@pytest.mark.slow
 def test_a_function_that_imports_when_it_is_called_gets_the_recorded_module(run: Path) -> None:
     edit("problems/base.py", "return -1 * u_x", "from helper import SLOPE; return -SLOPE * u_x")
     assert cli.main(["train", *SMALL, "folder=lazy"]) == 0

@@ -14,7 +14,6 @@ from pinn_cli.methods.optimizers.newton import Newton
 from pinn_cli.records.results import Results
 from pinn_cli.training.error_estimate import Estimate, estimate
 from pinn_cli.training.verdict import judge
-from tests.conftest import each
 from tests.run_files import assert_same_run, told_to_stop_in
 
 RECIPE = ["recipe=random_features", "figures=off"]
@@ -39,7 +38,9 @@ def error(objective) -> float:
     return float((objective.model(X).detach()[:, 0] - exact).norm() / exact.norm())
 
 
-@pytest.mark.parametrize(("problem", "bound"), [("wave", 5e-6), ("plate", 2e-4), ("klein_gordon", 2e-3)])
+@pytest.mark.parametrize(("problem", "bound"), [
+    ("wave", 5e-6), ("plate", 2e-4), pytest.param("klein_gordon", 2e-3, marks=pytest.mark.slow)
+])  # fmt: skip
 def test_few_features_reach_many_digits(problem, bound):
     small = ["architecture.width=300", "points.interior=600", "points.face=100"]
     assert error(trained(f"problem={problem}", *small)) < bound
@@ -58,7 +59,8 @@ def estimated(objective):
                                    pytest.param(["problem=klein_gordon"], marks=pytest.mark.slow),
                                    pytest.param(["problem=helmholtz", "problem.a2=1"], marks=pytest.mark.slow),
                                    pytest.param(["problem=convection", "problem.beta=5"], marks=pytest.mark.slow),
-                                   ["problem=klein_gordon", "architecture=random_features"]])  # fmt: skip
+                                   pytest.param(["problem=klein_gordon", "architecture=random_features"],
+                                                marks=pytest.mark.slow)])  # fmt: skip
 def test_the_estimated_error_is_right_within_a_factor_of_3_although_no_feature_explains_the_residual(words):
     objective = trained(*words, "architecture.width=400", "points.interior=800", "points.face=100")
     made, trusted = estimated(objective)
@@ -100,16 +102,20 @@ def test_two_solutions_that_leave_the_same_residual_are_told_so():
     assert Estimate({"u": 1e-9}, 0.9, common=0.3).trust() == "90 % of the residual explained"
 
 
-@pytest.mark.parametrize("how", [["units=raw"], ["scaling=none"], ["scaling=standard"], ["constraints=exact"],
-                                 ["derivatives=autograd"],
-                                 ["architecture=random_features", "architecture.activation=tanh"]])  # fmt: skip
+OTHER_SETTINGS = [["constraints=exact"], ["derivatives=autograd"],
+                  *(pytest.param(how, marks=pytest.mark.slow) for how in (
+                      ["units=raw"], ["scaling=none"], ["scaling=standard"],
+                      ["architecture=random_features", "architecture.activation=tanh"]))]  # fmt: skip
+
+
+@pytest.mark.parametrize("how", OTHER_SETTINGS)
 def test_other_settings_reach_the_solution_too(how):
     assert error(trained("problem=poisson_1d", "architecture.width=80", "points.interior=160", *how)) < 1e-5
 
 
 @pytest.mark.parametrize("network", [
     ["recipe=random_features", "architecture=random_gaussians"],
-    ["recipe=random_features", "architecture.finer=7"],
+    pytest.param(["recipe=random_features", "architecture.finer=7"], marks=pytest.mark.slow),
     ["recipe=adapted_features_in_time"],
 ])  # fmt: skip
 @pytest.mark.parametrize(("word", "message"), [
@@ -179,6 +185,7 @@ def test_windows_in_time_have_features_of_their_own():
     assert main(["train", "problem=wave", *TINY, *windows, "folder=run"]) == 0
 
 
+@pytest.mark.slow
 def test_the_recipe_of_windows_solves_a_nonlinear_equation_with_few_features():
     small = ["architecture.width=150", "points.interior=320", "points.face=64", "strategy.time_marching.windows=5"]
     run = ["train", "problem=reaction", "recipe=random_features_in_time", *small, "figures=off", "folder=run"]
@@ -212,6 +219,7 @@ ADAPTED = ["recipe=adapted_features_in_time", "architecture.width=40", "architec
            "points.face=80", "figures=off"]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_adapted_features_become_narrower_as_a_front_becomes_steeper_and_their_error_is_estimated():
     more = ["architecture.width=60", "points.interior=600", f"{MARCH}.windows=5"]
     assert main(["train", "problem=burgers", "problem.nu=0.03", *ADAPTED, *more, "folder=run"]) == 0
@@ -259,8 +267,3 @@ def test_bumps_and_points_that_are_graded_resolve_a_layer_of_unknown_width():
     """The layer is 1e-3 of the domain; 300 uniform points would have none inside it."""
     layer = ["problem=boundary_layer", "problem.eps=1e-3", "architecture=random_gaussians", "sampler=[graded,held_out]"]
     assert error(trained(*layer, "architecture.width=400", "points.interior=1000")) < 1e-6
-
-
-def test_few_waves_reach_many_digits():
-    small = ["architecture.width=300", "points.interior=600", "points.face=100"]
-    assert error(trained("problem=wave", *small)) < 5e-6

@@ -212,7 +212,7 @@ def test_a_checkpoint_that_is_damaged_gets_one_line(mine: Path, capsys) -> None:
     ("recipe", "table", "name", "value"),
     [
         ("accurate", "optimizer", "damping", []),
-        pytest.param("accurate", "optimizer", "damping", -1.0, marks=pytest.mark.slow),  # nothing lifts it to the ceiling
+        pytest.param("accurate", "optimizer", "damping", -1.0, marks=pytest.mark.slow),  # no factor lifts it
         pytest.param("accurate", "optimizer", "growth", 0.5, marks=pytest.mark.slow),
         ("accurate", "sampler", "ratios", {"pde": None}),
         ("adam", "optimizer", "steps", "many"),

@@ -37,8 +37,8 @@ def test_a_loaded_run_gives_kelvin(how, here):
 
 
 @pytest.mark.parametrize("how", [pytest.param([], marks=pytest.mark.slow),
-                                 ["strategy=time_marching", "strategy.time_marching.windows=2",
-                                  "strategy.time_marching.steps=3"]])  # fmt: skip
+                                 pytest.param(["strategy=time_marching", "strategy.time_marching.windows=2",
+                                               "strategy.time_marching.steps=3"], marks=pytest.mark.slow)])  # fmt: skip
 def test_a_resumed_run_has_the_same_bits(how):
     run = [*ROD, *how, "record.every=1"]
     assert main([*run, "stop.steps=6", "folder=whole"]) == 0

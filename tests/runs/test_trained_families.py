@@ -20,8 +20,8 @@ SMALL = ["dtype=float64", "optimizer=adam", "sampler=[uniform]", "sampler.unifor
          "points.interior=24", "points.face=8", "architecture.functions=5", "architecture.instances=2",
          "architecture.validation=1", "architecture.test=2", "architecture.basis.width=6",
          "architecture.basis.depth=1", "figures=off", "threads=1", "record.every=1"]  # fmt: skip
-# A nonlinear equation, whose functions are found by Newton steps, and a linear one.
-FAST = [("reaction_family", "constrained"), ("helmholtz_family", "deeponet")]
+# A nonlinear equation, whose functions are found by Newton steps. Recipes train the other way in test_start.
+FAST = [("reaction_family", "constrained")]
 WAYS = {
     "constrained": ["architecture=constrained", "architecture.points.interior=40", "architecture.points.face=10"],
     "deeponet": ["architecture=deeponet", "architecture.branch_width=8", "architecture.sensors=9"],
@@ -87,6 +87,7 @@ class Killed(BaseException):
     """The end of a process: nobody catches it, and nothing is written any more."""
 
 
+@pytest.mark.slow
 def test_a_killed_run_over_a_family_resumes_to_the_same_bits(whole, monkeypatch):
     folder, way = whole
     after_step = Recorder.after_step
@@ -148,8 +149,9 @@ def test_a_prediction_has_the_error_that_the_results_tell(whole):
         (["diagnostics=[ntk_spectrum]"], "diagnostics=ntk_spectrum: it looks at one solution"),
         (["weighting=[causal]"], "a point has no weight of its own"),
         (["architecture.points=100"], "architecture.points=100: expected names and values, e.g. {name: value}"),
-        pytest.param(["architecture.backward=none"], "architecture.backward=none: expected one of implicit, implicit_gn, "
-                     "unroll", marks=pytest.mark.slow),
+        pytest.param(["architecture.backward=none"],
+                     "architecture.backward=none: expected one of implicit, implicit_gn, unroll",
+                     marks=pytest.mark.slow),
         pytest.param(["architecture.every=often"], "architecture.every=often: expected int or null",
                      marks=pytest.mark.slow),
         (["architecture.functions=70"], "70 coefficients and 60 equations; type more architecture.points, or fewer"),
@@ -166,6 +168,7 @@ def test_what_needs_one_solution_is_refused_in_one_line(more, says, capsys):
     assert not Path("outputs").exists()
 
 
+@pytest.mark.slow  # nor has an ordinary problem, below
 def test_a_network_of_one_problem_has_no_other_instance(here):
     small = ["points.interior=16", "points.face=8", "architecture.width=4", "figures=off", "compile=off"]
     assert cli.main(["train", "problem=convection_family", *small, "stop.steps=1", "folder=one"]) == 0
@@ -173,6 +176,7 @@ def test_a_network_of_one_problem_has_no_other_instance(here):
         load("one", instance=3)
 
 
+@pytest.mark.slow
 def test_a_deeponet_trains_in_single_precision():
     assert cli.main(words("convection_family", "deeponet", "dtype=float32", "stop.steps=2", "folder=single")) == 0
     assert np.isfinite(Results(Path("single/results.h5")).read_history()["loss/total"]).all()

@@ -80,7 +80,7 @@ def test_every_launcher_gives_the_same_bits_after_a_kill_a_cancel_and_a_resume(h
     assert Results(run.folder / "results.h5").read_attributes()["command"] == run.command  # not the sweep's
 
 
-@pytest.mark.parametrize("launcher", each(JOBS, ["dask"]))
+@pytest.mark.parametrize("launcher", each(JOBS, []))
 def test_a_launcher_gives_the_bits_of_a_run_here(here, launcher, capfd):
     """What is quick of the test above."""
     words = ["train", "-m", *TRAIN, "stop.steps=2", "seed=3"]
@@ -191,21 +191,33 @@ def test_the_other_runs_start_when_the_first_ends_without_a_step():
 # ---- a launcher of one's own, and the clusters of Dask
 
 
-def test_the_launcher_of_the_page_needs_one_file_and_one_yaml(here, capsys):
+def as_on_the_page(here: Path) -> list[str]:
+    """A sweep with the launcher whose files the page shows."""
     page = (ROOT / "docs" / "clusters.md").read_text()
     for name, text in re.findall(r"^`(my_launcher\.py|conf\S+nice\.yaml)`:\n\n```\w+\n(.*?)^```", page, re.M | re.S):
         (here / name).parent.mkdir(parents=True, exist_ok=True)
         (here / name).write_text(text)
-    words = ["train", "-m", *TRAIN, "stop.steps=1", "folder=s", "hydra/launcher=nice"]
+    return ["train", "-m", *TRAIN, "stop.steps=1", "folder=s", "hydra/launcher=nice"]
+
+
+def test_the_launcher_of_the_page_needs_one_file_and_one_yaml(here, capsys):
+    words = as_on_the_page(here)
     assert cli.main([*words, "seed=0,1", "--dry-run", "hydra.launcher.jobs=1"]) == 0
     assert "\n2 runs, 1 at a time, niceness 19\n" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_launcher_of_the_page_carries_out_runs(here, capsys):
+    words = as_on_the_page(here)
     assert cli.main([*words, "seed=0"]) == 0
     assert ends("s") == ["finished"]
     assert cli.main(["resume", "s"]) == 0
     assert "nothing is left to do" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("cluster", "first"), [("PBSCluster", "#PBS -q gpu"), ("SGECluster", "#$ -q gpu")])
+@pytest.mark.parametrize(("cluster", "first"), [
+    ("PBSCluster", "#PBS -q gpu"), pytest.param("SGECluster", "#$ -q gpu", marks=pytest.mark.slow)
+])
 def test_a_dry_run_shows_the_job_script_of_dask_jobqueue(here, capsys, cluster, first):
     import dask_jobqueue
     from distributed.core import Status

@@ -438,7 +438,7 @@ def test_a_signal_during_the_set_up_starts_no_run_and_is_no_failure(here):
         ("USR1", "RUNNING", 0, "saved and requeued", "requeue 17\n"),
         ("TERM", "COMPLETING", 0, "saved; Slurm decides whether it goes on", ""),
         pytest.param("TERM", "RUNNING", 0, "saved and requeued", "requeue 17\n", marks=pytest.mark.slow),
-        ("USR1", "RUNNING", 100, "requeued 100 times already", ""),
+        pytest.param("USR1", "RUNNING", 100, "requeued 100 times already", "", marks=pytest.mark.slow),
     ],
 )
 def test_a_task_that_is_ended_is_requeued_unless_slurm_decides(here, monkeypatch, signal, queue, lives, says, asked):

@@ -135,6 +135,7 @@ def test_a_run_that_another_process_writes_gets_no_note_and_is_tried_again(here:
     assert told() == [("stopped", "interrupted (SIGTERM)")]
 
 
+@pytest.mark.slow  # test_locks has requeued jobs
 def test_a_requeued_run_waits_for_its_earlier_process_and_continues(monkeypatch, capsys) -> None:
     assert main([*TRAIN, "stop.steps=2", "folder=first"]) == 0
     Results("first/results.h5").attributes(status="running")
@@ -153,12 +154,14 @@ def test_a_requeued_run_waits_for_its_earlier_process_and_continues(monkeypatch,
     assert "resume   run from step 2" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_folder_null_is_a_new_folder() -> None:
     assert main([*TRAIN, "-m", "seed=0", "folder=null"]) == 0
     assert [path.name for path in Path().iterdir()] == ["outputs"]
     assert find_sweep().runs[0].folder.parent.parent == Path("outputs/sweeps")
 
 
+@pytest.mark.slow
 def test_a_sweep_continues_a_run_that_a_resume_has_changed(capsys) -> None:
     assert main(SWEEP) == 0
     assert main(["resume", "s/0", "stop.steps=3"]) == 0

@@ -112,6 +112,7 @@ with Console() as console:
 """
 
 
+@pytest.mark.slow  # the lines above are plain
 def test_a_pipe_gets_only_plain_characters() -> None:
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     run = subprocess.run([sys.executable, "-c", SCRIPT], cwd=ROOT, capture_output=True, env=environment, check=True)

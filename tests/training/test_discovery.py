@@ -207,6 +207,7 @@ def test_a_coefficient_that_still_changes_is_not_claimed(tmp_path, monkeypatch):
     assert verdict(result).startswith("not settled")
 
 
+@pytest.mark.slow
 def test_data_that_no_term_explains_give_no_equation(tmp_path):
     _, library, result = found_in(tmp_path, lambda x, t: torch.sin(5 * t) * torch.cos(x) + t * t * x, "u_x,u*u_x")
     assert not result.decided
@@ -230,6 +231,7 @@ def test_a_term_that_is_not_finite_at_the_measured_values_is_refused(tmp_path):
         found_in(tmp_path, heat, "u,log(u)", count=60)
 
 
+@pytest.mark.slow
 def test_two_equations_that_explain_the_same_data_are_both_named(tmp_path):
     _, _, result = found_in(tmp_path, lambda x, t: torch.exp(-t) * torch.sin(x), "u,u_xx")
     named = [set(one.coefficients) for one in (result.equation, *result.others)]

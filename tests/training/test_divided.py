@@ -19,6 +19,7 @@ from tests.objectives import objective_of
 Found = dict[str, dict[str, Any]]
 REST = [name for name in PRODUCTS if name not in EACH]
 ALIKE = ("more residuals than parameters", "measurements and an unknown", "momentum", "windows in time")
+FAST = [*EACH, *(name for name in OTHERS if name not in ALIKE)]
 
 
 def both(names: Sequence[str]) -> tuple[Found, Found]:
@@ -44,7 +45,7 @@ def both(names: Sequence[str]) -> tuple[Found, Found]:
 @pytest.mark.parametrize(
     "names",
     [
-        pytest.param([*EACH, *(name for name in OTHERS if name not in ALIKE)], id="each optimizer, problem and weighting"),
+        pytest.param(FAST, id="each optimizer, problem and weighting, and special cases"),
         pytest.param([*REST, *ALIKE], id="the other combinations", marks=pytest.mark.slow),
     ],
 )

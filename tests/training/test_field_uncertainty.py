@@ -123,6 +123,7 @@ def test_the_band_of_a_linear_problem_is_that_of_regression_with_a_normal_prior(
     assert found.ahead < 0.1
 
 
+@pytest.mark.slow
 def test_the_band_covers_the_truth_as_often_as_it_says():
     """40 draws of the noise. Two standard errors hold 95 % of a normal variable, at each point of the grid; in a draw
     the points are correlated, which leaves about 160 independent numbers: 0.9 or more at 99.8 %."""

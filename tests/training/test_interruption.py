@@ -52,7 +52,7 @@ WORDS = [*TINY, "stop.steps=6", "record.every=1", "sampler.held_out.every=2"]
     ("optimizer", "call"),
     [
         ("levenberg_marquardt", 5),
-        ("lbfgs", 0),
+        pytest.param("lbfgs", 0, marks=pytest.mark.slow),
         pytest.param("levenberg_marquardt", 0, marks=pytest.mark.slow),
         pytest.param("lbfgs", 5, marks=pytest.mark.slow),
     ],

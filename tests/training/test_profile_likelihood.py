@@ -65,10 +65,8 @@ def decay(values, times, sigma, unknown, degree=9, weight=1e5):
     return objective, k, Q - Q.min()
 
 
-@pytest.mark.parametrize(
-    "unknown",
-    [pytest.param(1.9, id="free"), pytest.param(Unknown(1.9, high=20), marks=pytest.mark.slow, id="below 20")],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("unknown", [pytest.param(1.9, id="free"), pytest.param(Unknown(1.9, high=20), id="below 20")])
 def test_a_lopsided_interval_is_that_of_the_exact_solution_and_is_said_to_differ_from_gauss_newton(unknown):
     objective, k, D = decay([0.30, 0.22, 0.15], [0.6, 0.8, 1.0], 0.12, unknown)
     known, found = profile_of(objective, "k")

@@ -125,6 +125,7 @@ def test_every_first_order_optimizer_with_every_weighting(weighting, shared):
     compare(configs, shared)
 
 
+@pytest.mark.slow
 def test_runs_with_other_rates_weights_coefficients_and_limits():
     words = ["problem=helmholtz", *BASE[1:], "weighting=lr_annealing_code"]
     own = [

@@ -132,6 +132,7 @@ def test_the_posterior_with_a_soft_equation_is_that_of_a_gaussian_with_correlate
     assert all(found.standard_errors[n] > 1.05 * found.floor[n] for n in found.names)  # a soft equation costs something
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_truth_as_often_as_it_says():
     """40 noise seeds with an estimated sigma: the number of hits is binomial with p = 0.95, at least 34 at 99.6 %."""
     hits, scores, noise = 0, [], []

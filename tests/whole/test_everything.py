@@ -143,7 +143,7 @@ def test_every_architecture_with_every_weighting_is_compiled_to_the_same_numbers
                 torch.testing.assert_close(one, other, rtol=1e-7, atol=1e-9)
 
 
-@pytest.mark.parametrize(("problem", "optimizer"), pairs(OPTIMIZERS))
+@pytest.mark.parametrize(("problem", "optimizer"), pairs(OPTIMIZERS, KINDS))
 def test_every_optimizer_takes_steps_on_every_problem(problem, optimizer):
     """Five steps: the loss stays finite, and the methods that never accept a larger loss lower it."""
     parts = parts_of(problem, f"optimizer={optimizer}")
