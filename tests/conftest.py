@@ -43,7 +43,7 @@ def files_of(path: list[str]) -> Iterator[tuple[str, str]]:
     """The name and the text of every file in the folders of one's own that this word names, if there is one."""
     for word in path:
         folder = Path(word.removeprefix(OWN_FILES).removesuffix("]"))
-        for file in sorted(folder.rglob("*.yaml")):
+        for file in sorted(file for file in folder.rglob("*.yaml") if file.is_file()):
             yield str(file.relative_to(folder)), file.read_text(errors="replace")
 
 
@@ -57,7 +57,7 @@ def _each_configuration_is_composed_once() -> Iterator[None]:
     hydra_compose, composed = compose.hydra_compose, {}
 
     @cache
-    def is_group(key: str, own: tuple) -> bool:
+    def is_group(key: str, own: tuple[tuple[str, str], ...]) -> bool:
         return GlobalHydra.instance().config_loader().repository.group_exists(key)
 
     def once(name: str, words: list[str], **more: Any) -> Any:

@@ -221,9 +221,8 @@ def test_the_same_measurements_give_the_same_search_whatever_the_true_reynolds_n
     (tmp_path / "lines.csv").write_text("x,y,u,v\n0.5,0.25,-0.14,\n0.5,0.75,0.01,\n0.25,0.5,,0.18\n0.75,0.5,,-0.18\n")
     small = [f"problem.data={tmp_path}/lines.csv", "architecture.width=30", "architecture.frequency=4",
              "points.interior=60", "points.face=10"]  # fmt: skip
-    for weight in (0, 100):
-        words = [*small, f"weights.data={weight}"]
-        assert search(60.0, 2, *words) == search(100.0, 2, *words)
+    words = [*small, "weights.data=100"]
+    assert search(60.0, 2, *words) == search(100.0, 2, *words)
 
 
 @pytest.mark.slow
