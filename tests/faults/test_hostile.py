@@ -447,7 +447,7 @@ def test_a_published_table_with_an_empty_quick_part_gets_one_line(own, capsys, o
 @pytest.mark.parametrize(
     ("launcher", "setting"),
     [
-        ("slurm_array", "setup=['touch HARMED']"),
+        pytest.param("slurm_array", "setup=['touch HARMED']", marks=pytest.mark.slow),
         ("dask", "options={_target_: pinn_cli.studies.launchers.pool.Process, environment: {}, command: "
                  "{_target_: pinn_cli.studies.launchers.pool.Command, folder: x, words: [touch, HARMED]}}"),
     ],

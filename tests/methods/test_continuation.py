@@ -194,6 +194,7 @@ def test_a_stage_trains_and_measures_like_a_run_of_its_own_problem(here) -> None
         assert way[name][2] != alone[name][2]
 
 
+@pytest.mark.slow
 def test_a_limit_reached_in_one_stage_does_not_end_the_next(here) -> None:
     for rule in ("error", "loss"):
         more = ["strategy.continuation.steps=5", "figures=off", f"stop.{rule}=1000000", f"folder={rule}"]

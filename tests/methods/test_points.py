@@ -195,6 +195,7 @@ def test_records_are_taken_right_before_and_right_after_a_draw(here):
     assert moved == [step in (4, 7) for step in records["points/step"][1:]]
 
 
+@pytest.mark.slow  # records are taken around draws below
 def test_points_are_recorded_at_the_first_step_at_draws_and_at_the_last(here):
     assert cli.main(["train", *MOVING, *LOOKED, "folder=a"]) == 0
     assert Results(Path("a/results.h5")).read("diagnostics/points/step")[""].tolist() == [1, 4, 7, 8]

@@ -160,6 +160,7 @@ def test_the_largest_estimated_error_counts_and_none_is_infinite():
     assert largest(Estimate({"u": 1e-9, "v": float("nan")})) == largest(Estimate(why="none")) == float("inf")
 
 
+@pytest.mark.slow
 def test_estimates_do_not_change_the_training():
     words = ["recipe=adam", "stop.steps=9", "record.every=1", "sampler=[uniform]"]
     plain = trained(*words)

@@ -136,6 +136,7 @@ def test_a_file_that_is_missing_when_a_run_starts_is_a_failure_that_is_tried_aga
     assert [entry["state"] for entry in states(Sweep.read("s"))] == ["finished", "finished"]
 
 
+@pytest.mark.slow  # a missing file is above
 def test_a_table_that_is_missing_when_a_run_starts_is_tried_again(project: Path) -> None:
     text = PROBLEM.replace("        x, u = map", "        from pinn_cli.physics.references.table import read_table\n"
                            "        return dict(read_table('/' + 'nowhere/u.csv'))\n        x, u = map")  # fmt: skip
