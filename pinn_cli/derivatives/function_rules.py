@@ -14,6 +14,8 @@ F, T = torch.nn.functional, torch.Tensor
 
 def _tanh(z: Tensor, order: int) -> list[Tensor]:
     a = torch.tanh(z)
+    if order == 0:
+        return [a]
     f1 = 1 - a * a
     higher = (lambda: f1, lambda: -2 * a * f1, lambda: f1 * (6 * a * a - 2), lambda: 8 * a * f1 * (2 - 3 * a * a))
     return [a, *(f() for f in higher[:order])]
@@ -35,6 +37,8 @@ def _exp(z: Tensor, order: int) -> list[Tensor]:
 
 def _sigmoid(z: Tensor, order: int) -> list[Tensor]:
     s = torch.sigmoid(z)
+    if order == 0:
+        return [s]
     s1 = s * (1 - s)
     higher = (lambda: s1, lambda: s1 * (1 - 2 * s), lambda: s1 * (1 - 6 * s1), lambda: s1 * (1 - 2 * s) * (1 - 12 * s1))
     return [s, *(f() for f in higher[:order])]

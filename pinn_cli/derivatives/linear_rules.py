@@ -16,16 +16,17 @@ FEW = 64  # features per output above which a layer has few outputs
 def linear(a: Jet, weight: Tensor, bias: Tensor | None = None) -> Jet:
     """Z_s = A_s W^T (+ b for the value). One GEMM for all full streams, and a small one for those of a single row.
 
-    Few outputs of many features are one product per stream: to place the streams side by side would take longer.
+    To place the streams side by side would take longer where there is one, and where the layer has few outputs of many
+    features: each is a product of its own.
     """
     n = len(a)
     full = [i for i, s in enumerate(a.streams) if s is not None and len(s) == n]
     rows = [i for i, s in enumerate(a.streams) if s is not None and len(s) != n]
     streams: list[Tensor | None] = [None] * len(a.streams)
-    few = len(weight) * FEW < weight.shape[1]
-    for i in full if few else ():
+    apart = len(full) == 1 or len(weight) * FEW < weight.shape[1]
+    for i in full if apart else ():
         streams[i] = torch.nn.functional.linear(a.streams[i], weight)  # type: ignore[arg-type]
-    for group in filter(None, (() if few else full, rows)):
+    for group in filter(None, (() if apart else full, rows)):
         stacked = torch.stack([s for i in group if (s := a.streams[i]) is not None])
         for i, z in zip(group, torch.nn.functional.linear(stacked, weight), strict=True):
             streams[i] = z
