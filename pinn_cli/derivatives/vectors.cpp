@@ -7,16 +7,16 @@ static inline long thread() { return omp_get_thread_num(); }
 static inline long thread() { return 0; }
 #endif
 
-// BLOCK: vectors of a block of a product. SQUARE: rows and columns of a block of slopes. Their sums stay in registers.
+// Blocks of five rows, whose sums stay in registers. BLOCK: vectors of a product. ACROSS: columns of slopes.
 #if defined(__AVX512F__)
 #define BYTES 64
-constexpr int BLOCK = 4, SQUARE = 5;
+constexpr int BLOCK = 4, ACROSS = 5;
 #elif defined(__AVX__)
 #define BYTES 32
-constexpr int BLOCK = 2, SQUARE = 3;
+constexpr int BLOCK = 2, ACROSS = 2;
 #else
 #define BYTES 16
-constexpr int BLOCK = 2, SQUARE = 3;
+constexpr int BLOCK = 2, ACROSS = 2;
 #endif
 
 constexpr int LANES = BYTES / 4;
