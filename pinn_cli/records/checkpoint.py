@@ -79,10 +79,21 @@ def _read(file: IO[bytes], device: str | torch.device) -> Any:
     return torch.load(file, map_location=device, weights_only=True)
 
 
+def _compact(value: Any, copies: dict[int, Tensor]) -> Any:
+    """The same with a copy of each tensor that is a part of a larger one, which torch would write as a whole."""
+    if isinstance(value, Tensor) and value.untyped_storage().nbytes() > value.nbytes:
+        return copies.setdefault(id(value), value.clone())
+    if type(value) is dict:
+        return {key: _compact(each, copies) for key, each in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_compact(each, copies) for each in value)
+    return value
+
+
 def _pack(state: dict[str, Any]) -> bytes:
     """The bytes of the file. Raises TypeError for a state that `load` would refuse, before it is written."""
     buffer = io.BytesIO()
-    torch.save(state, buffer)
+    torch.save(_compact(state, {}), buffer)
     try:
         _read(buffer, "cpu")
     except Exception as error:

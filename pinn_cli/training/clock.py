@@ -3,8 +3,8 @@
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 COMPILATION = "compilation"  # the phase that does not count as training
@@ -36,7 +36,8 @@ class Clock:
         self._began: float | None = None
         self._ended: float | None = None
         self._left_out = 0.0
-        self._inner: list[float] = []
+        self._inner: list[float] = []  # seconds of the phases inside each of those that are under way
+        self._each: dict[str, Phase] = {}
 
     def go_on(self, seconds: float, phases: Mapping[str, float]) -> None:
         """Add the duration and the phases before a resume."""
@@ -71,16 +72,36 @@ class Clock:
         """All of them, as the results file keeps them."""
         return {**self.phases, "duration": self.seconds, "process": self.total_seconds}
 
-    @contextmanager
-    def __call__(self, phase: str) -> Iterator[None]:
-        start = time.monotonic()
+    def __call__(self, phase: str) -> AbstractContextManager[None]:
+        """A block whose seconds are those of a phase."""
+        if phase not in self._each:
+            self._each[phase] = Phase(self, phase)
+        return self._each[phase]
+
+    def enter(self) -> float:
+        """Begin a phase; the time."""
         self._inner.append(0.0)
-        try:
-            yield
-        finally:
-            elapsed, inner = time.monotonic() - start, self._inner.pop()
-            self.phases[phase] += elapsed - inner
-            if self._inner:
-                self._inner[-1] += elapsed
-            if phase == COMPILATION and self._began is not None:
-                self._left_out += elapsed
+        return time.monotonic()
+
+    def leave(self, phase: str, start: float) -> None:
+        """End a phase that began at `start`."""
+        elapsed, inner = time.monotonic() - start, self._inner.pop()
+        self.phases[phase] += elapsed - inner
+        if self._inner:
+            self._inner[-1] += elapsed
+        if phase == COMPILATION and self._began is not None:
+            self._left_out += elapsed
+
+
+class Phase(AbstractContextManager[None]):
+    """The blocks of a phase of a clock. It is entered several times in each step, so it costs a microsecond."""
+
+    def __init__(self, clock: Clock, name: str) -> None:
+        self.clock, self.name = clock, name
+        self._starts: list[float] = []
+
+    def __enter__(self) -> None:
+        self._starts.append(self.clock.enter())
+
+    def __exit__(self, *_: object) -> None:
+        self.clock.leave(self.name, self._starts.pop())

@@ -30,7 +30,7 @@ class Observer(Protocol):
     """What the loop calls to keep and show a run (`recorder.py`)."""
 
     def say(self, text: str) -> None: ...
-    def before_draw(self, run: "Run", objective: Objective) -> None: ...
+    def before_draw(self, run: "Run", objective: Objective, points: Batch) -> None: ...
     def after_step(self, run: "Run", stage: Stage, objective: Objective, last: bool) -> None: ...
     def after_stage(self, run: "Run", stage: Stage, objective: Objective) -> None: ...
     def save(self, run: "Run", stage: Stage, objective: Objective) -> None: ...
@@ -257,8 +257,7 @@ def step(run: Run, stage: Stage, objective: Objective, observer: Observer) -> Go
     number = run.progress.stage_step
     with run.clock("sampling"):
         points = stage.sampler.draw(number, stage.problem, objective)
-    if objective.batch and not objective.is_at(points):
-        observer.before_draw(run, objective)
+    observer.before_draw(run, objective, points)
     objective.begin(points, stage.sampler.factors(), number)
     yield
     with run.clock("training"):
@@ -267,9 +266,10 @@ def step(run: Run, stage: Stage, objective: Objective, observer: Observer) -> Go
     with run.clock("training"):
         stage.report.become(stage.optimizer.step(objective))
         run.progress.advance(_finite(stage, objective, run.progress))
-    with run.clock("sampling"):
-        if stage.report.stop and stage.sampler.refine(stage.problem, objective):
-            stage.report.stop = None  # the next step has more points
+    if stage.report.stop:
+        with run.clock("sampling"):
+            if stage.sampler.refine(stage.problem, objective):
+                stage.report.stop = None  # the next step has more points
     yield
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from pinn_cli.basics.errors import TrainingError
-from pinn_cli.methods.contracts import Stage, Weighting
+from pinn_cli.methods.contracts import Batch, Stage, Weighting
 from pinn_cli.physics.problem import Problem
 from pinn_cli.physics.references import Reference, reference_of
 from pinn_cli.records import checkpoint
@@ -58,9 +58,10 @@ class Recorder:
         """Show a notice."""
         self.console.plan(text)
 
-    def before_draw(self, run: Run, objective: Objective) -> None:
-        """Take the records of diagnostics that look at the network right before its points change."""
-        if self.diagnostics is not None:
+    def before_draw(self, run: Run, objective: Objective, points: Batch) -> None:
+        """Take the records of diagnostics that look at the network right before its points change to these."""
+        if self._diagnosing and objective.batch and not objective.is_at(points):
+            assert self.diagnostics is not None
             with run.clock("diagnostics"):
                 self.diagnostics.take_before_draw(objective, run.progress.step)
 
@@ -108,10 +109,15 @@ class Recorder:
                 self.diagnostics.flush(self.rows, groups)
         self.rows, self._recorded, self._flushed = [], self.stages, time.monotonic()
 
+    @property
+    def _diagnosing(self) -> bool:
+        return self.diagnostics is not None and bool(self.diagnostics.diagnostics)
+
     def _diagnose(self, run: Run, objective: Objective, ends: bool) -> dict[str, float]:
         """Take the records of the diagnostics that are due; return their columns of the history."""
-        if self.diagnostics is None:
+        if not self._diagnosing:
             return {}
+        assert self.diagnostics is not None
         with run.clock("diagnostics"):
             return self.diagnostics.take(objective, run.progress.step, ends)
 

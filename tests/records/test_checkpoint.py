@@ -40,6 +40,15 @@ def test_a_checkpoint_is_loaded_bit_for_bit(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["checkpoint.pt"]
 
 
+def test_a_part_of_a_tensor_is_saved_without_the_rest(tmp_path: Path) -> None:
+    whole = torch.randn(64, 1000)
+    checkpoint.save(tmp_path / "checkpoint.pt", {"sampler": {"tensors": [whole[3], whole[4]]}, "again": (whole[3],)})
+    loaded = checkpoint.load(tmp_path / "checkpoint.pt")
+    assert torch.equal(torch.stack(loaded["sampler"]["tensors"]), whole[3:5])
+    assert torch.equal(loaded["again"][0], whole[3])
+    assert (tmp_path / "checkpoint.pt").stat().st_size < 20_000
+
+
 @pytest.mark.parametrize("fraction", [0.0, 0.1, 0.5, 0.9, 0.999])
 def test_a_truncated_file_gets_one_clear_line(tmp_path: Path, fraction: float) -> None:
     path = tmp_path / "checkpoint.pt"

@@ -54,6 +54,8 @@ class Adam(GradientSteps):
         self.betas, self.eps = betas, eps
         self.in_force = Rule(*betas, eps)
         self.moments: list[Tensor] = []  # m and v (P,)
+        self.numbers = torch.zeros(Rule.numbers, device="cpu")  # of the rule
+        self.written = self.numbers.numpy()  # the same memory: to write there takes a tenth of making a tensor
         self.start = self._state()
         self.of: list[nn.Parameter] | None = None  # what it moves; None: the parameters of the next step
 
@@ -63,19 +65,20 @@ class Adam(GradientSteps):
         return Rule(*self.betas, self.eps, each if own else ())
 
     def begin(self, objective: Objective) -> None:
-        if self.of is not None and same(self.of, objective.parameters):
+        if self.of is objective.parameters or (self.of is not None and same(self.of, objective.parameters)):
             return
         if self.of is not None:
             self._restore(self.start)
-        self.of, self.in_force = list(objective.parameters), self.rule(objective)
+        self.of, self.in_force = objective.parameters, self.rule(objective)
         like = objective.flat([p.detach() for p in self.of])
         self.moments = [m.to(like) for m in self.moments] or [torch.zeros_like(like), torch.zeros_like(like)]
+        self.numbers = torch.zeros(Rule.numbers, dtype=like.dtype, device="cpu")
+        self.written = self.numbers.numpy()
 
     def move(self, objective: Objective, share: float) -> Tensor:
-        n, (b1, b2), like = self.steps + 1, self.betas, self.moments[0]
-        numbers = torch.tensor(
-            [self.lr * share / (1 - b1**n), math.sqrt(1 - b2**n)], dtype=like.dtype, device=like.device
-        )
+        n, (b1, b2), device = self.steps + 1, self.betas, self.moments[0].device
+        self.written[0], self.written[1] = self.lr * share / (1 - b1**n), math.sqrt(1 - b2**n)
+        numbers = self.numbers if device.type == "cpu" else self.numbers.to(device)
         return objective.descend(self.in_force, numbers, self.moments)
 
     def workspace(self, parameters: int, rows: int, itemsize: int) -> float:

@@ -28,6 +28,7 @@ class Rounds(Sampler):
         self.stage, self.round, self.since = 0, -1, 0
         self.batch: Batch = {}
         self.draws: list[Draw] = []
+        self._drawn: dict[str, int] = {}  # which draw has the points of a constraint
         self.measured: dict[Draw, Tensor] = {}
 
     @abstractmethod
@@ -45,8 +46,10 @@ class Rounds(Sampler):
         if not self.draws:
             imposed = {c.name for c in problem.constraints()} - objective.constraints.keys()
             self.draws = plan(problem, self.points, imposed)
-        shared = {draw: self._points(problem, draw, objective) for draw in self.draws}
-        return {name: shared[draw] for name in objective.constraints for draw in self.draws if name in draw.names}
+            owners = {name: which for which, draw in enumerate(self.draws) for name in draw.names}
+            self._drawn = {name: owners[name] for name in objective.constraints if name in owners}
+        points = [self._points(problem, draw, objective) for draw in self.draws]
+        return {name: points[which] for name, which in self._drawn.items()}
 
     def _points(self, problem: Problem, draw: Draw, objective: Objective) -> Tensor:
         if draw.count is None:

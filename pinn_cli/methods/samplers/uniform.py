@@ -1,6 +1,6 @@
 """Independent uniform points."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -23,7 +23,7 @@ class Uniform(Rounds):
 
     def __init__(self, points: Mapping[str, Count], seed: int = 0, every: int | None = 1) -> None:
         super().__init__(points, seed, every)
-        self._ahead: dict[Draw, tuple[int, Tensor]] = {}  # the last block (rounds, N, D) of each draw, and its number
+        self._ahead: dict[Draw, tuple[int, Sequence[Tensor]]] = {}  # the rounds of the last block, and its number
 
     def unit(self, count: int, free: Free, seed: int, objective: Objective) -> Tensor:
         """Uniform points of the unit cube (count, D)."""
@@ -41,8 +41,11 @@ class Uniform(Rounds):
             return super()._points(problem, draw, objective)
         rounds = max(1, min(ROUNDS, NUMBERS // (draw.rows * len(problem.coordinates))))
         block, place = divmod(self.round, rounds)
-        if draw not in self._ahead or self._ahead[draw][0] != block:
+        number, X = self._ahead.get(draw, (-1, ()))
+        if number != block:
             seed = seed_for(self.seed, "points", draw.region, draw.rows, self.stage, "block", block)
             unit = self.unit(rounds * draw.rows, (), seed, objective)  # the rows are dealt out to the parts in turn
-            self._ahead[draw] = block, problem.domain.sample(draw.region, unit).unflatten(0, (rounds, draw.rows))
-        return self._ahead[draw][1][place].to(objective.device, objective.dtype).clone()  # alone in a checkpoint
+            points = problem.domain.sample(draw.region, unit).to(objective.device, objective.dtype)
+            X = points.unflatten(0, (rounds, draw.rows)).unbind()
+            self._ahead[draw] = block, X
+        return X[place]
