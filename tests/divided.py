@@ -9,6 +9,7 @@ from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, distributed
 
@@ -114,11 +115,9 @@ def _least_squares(objective: Objective) -> dict[str, Tensor]:
 @contextmanager
 def _uncompiled() -> Any:
     """Let torch leave graphs as they are: a compilation takes half a minute, and changes no number."""
-    compile, torch.compile = torch.compile, lambda graph, **settings: graph  # type: ignore[assignment]
-    try:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(torch._inductor, "compile", lambda graph, tensors, **_: graph)
         yield
-    finally:
-        torch.compile = compile  # type: ignore[assignment]
 
 
 def everything(ranks: Ranks, names: Sequence[str]) -> dict[str, dict[str, Any]]:

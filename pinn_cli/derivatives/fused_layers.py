@@ -1,4 +1,4 @@
-"""Dense layers with tanh between as one operation of a compiled step in float32 on the CPU.
+"""Dense layers with tanh between as one operation, in float32 on the CPU: of a compiled step, and of values beside it.
 
 Layer by layer, the compiler of torch calls a library for each product, and streams go to memory and back in between.
 Here one function in C++ takes tiles of points through all layers and back (`fused_layers.cpp`). It has the numbers of
@@ -21,8 +21,11 @@ from pinn_cli.derivatives.fused_source import kept_size, source_for
 from pinn_cli.derivatives.jet import Jet
 
 WIDEST = 128  # features of a layer for which this is faster than large products
-TOLD: list[Callable] = []  # functions that the tracer of torch knows
+TOLD: list[Callable] = []  # functions that the tracer of `torch.compile` knows
+TRACING: list[bool] = []  # blocks in which layers are one operation where they can
+PARTS: list[tuple[Tensor, list[Tensor]]] = []  # a vector, and the parameters that are its parts in turn
 ASKING: list[list[str]] = []  # who wants to know what `obstacle` says of the layers that are evaluated
+BESIDE: list[bool] = []  # whether layers that are evaluated without gradients are one operation, too
 OPERATIONS = library.Library("pinn", "FRAGMENT")
 OPERATIONS.define("layers(Tensor inputs, Tensor theta, str plan) -> (Tensor, Tensor)")
 OPERATIONS.define(
@@ -36,7 +39,7 @@ def dense_layers(X: Any, layers: Iterable[Any], activation: Callable[[Any], Any]
     if ASKING and isinstance(X, Jet):
         ASKING[-1].append(obstacle(X, layers, activation))
     if isinstance(X, Jet) and _can_be_one(X, layers, activation):
-        theta = torch.cat([p.reshape(-1) for layer in layers for p in (layer.weight, layer.bias)])
+        theta = _as_vector([p for layer in layers for p in (layer.weight, layer.bias)])
         out = _in_graph(_all_full(X), theta, _plan_of(X, layers))
         return Jet([s.t() for s in out.unbind()], X.algebra)
     *hidden, output = layers
@@ -45,9 +48,39 @@ def dense_layers(X: Any, layers: Iterable[Any], activation: Callable[[Any], Any]
     return output(X)
 
 
+@contextmanager
+def one_operation() -> Iterator[None]:
+    """Let layers be one operation where they can, in a graph that is traced in the block."""
+    TRACING.append(True)
+    try:
+        yield
+    finally:
+        TRACING.pop()
+
+
+@contextmanager
+def parts_of(theta: Tensor, parameters: list[Tensor]) -> Iterator[None]:
+    """Let layers in the block know that their parameters are parts of one vector, in this order."""
+    PARTS.append((theta, parameters))
+    try:
+        yield
+    finally:
+        PARTS.pop()
+
+
 def tell_the_tracer() -> None:
-    """Let graphs that are compiled from now on have the operation. It loads the compiler, which takes a second."""
+    """The same for the graphs of `torch.compile` from now on. It loads the compiler, which takes a second."""
     TOLD[:] = torch.compiler.allow_in_graph(_in_graph), torch.compiler.assume_constant_result(_works)
+
+
+@contextmanager
+def beside_a_graph(compiled: bool) -> Iterator[None]:
+    """If the step is `compiled`, let layers that are evaluated without gradients in the block be one operation, too."""
+    BESIDE.append(compiled)
+    try:
+        yield
+    finally:
+        BESIDE.pop()
 
 
 @contextmanager
@@ -78,10 +111,22 @@ def obstacle(X: Jet, layers: Sequence[Any], activation: Callable[[Any], Any]) ->
 
 
 def _can_be_one(X: Jet, layers: Sequence[Any], activation: Callable[[Any], Any]) -> bool:
-    """Whether this is a graph in which the layers can be one operation."""
-    if not (TOLD and torch.compiler.is_dynamo_compiling()):
+    """Whether the layers can be one operation here."""
+    in_graph = TRACING or (TOLD and torch.compiler.is_dynamo_compiling())
+    if not (in_graph or (BESIDE and BESIDE[-1] and not torch.is_grad_enabled())):
         return False
     return X.tape is None and X.ndim == 2 and not obstacle(X, layers, activation) and _works(_plan_of(X, layers))
+
+
+def _as_vector(parameters: list[Tensor]) -> Tensor:
+    """The parameters one after another: a part of the vector whose parts they are, or a copy."""
+    whole, parts = PARTS[-1] if PARTS else (parameters[0], [])
+    start = next((i for i, part in enumerate(parts) if part is parameters[0]), len(parts))
+    some = parts[start : start + len(parameters)]
+    if len(some) == len(parameters) and all(a is b for a, b in zip(some, parameters, strict=True)):
+        begin, count = sum(part.numel() for part in parts[:start]), sum(part.numel() for part in some)
+        return whole if count == whole.numel() else whole.narrow(0, begin, count)
+    return torch.cat([p.reshape(-1) for p in parameters])
 
 
 def _all_full(X: Jet) -> Tensor:
@@ -116,7 +161,7 @@ class FusedLayers(torch.autograd.Function):
 
 
 def _in_graph(inputs: Tensor, theta: Tensor, plan: str) -> Tensor:
-    """The same as one node of the graph: torch's tracer does not know functions with derivatives of their own here."""
+    """The same as one node of the graph: `torch.compile` does not know functions with derivatives of their own here."""
     return FusedLayers.apply(inputs, theta, plan)[0]
 
 

@@ -1,130 +1,223 @@
 """A first-order step as one compiled graph: residuals, loss, gradient, and what an optimizer makes of the gradient.
 
-Before each call of a compiled function torch checks that nothing has changed for which it was compiled, and looks its
-code up. For a small network that takes longer than the arithmetic of the step, so it is left out here, and this module
-answers for what may change:
+The step is traced as a graph of tensor operations, and the compiler gets this graph. By `torch.compile` it would take
+longer to write down on what a step depends than to compile it, and each call would check that nothing has changed and
+look the code up, which for a small network takes as long as the arithmetic. So this module answers for what may change:
 
     parameters, points, weights and the state of the optimizer     arguments of the graph, read at each call
-    shapes, strides and precisions of points and weights           compared at each call (`Layout`)
+    buffers of the model, as the scales of its inputs              the same
+    shapes, strides and precisions of all of these                 compared at each call (`Layout`)
     which parameters are trained                                   a `CompiledStep` belongs to one list of them
     equations, coefficients, units, the parts of the network       the same for as long as `Residuals.serves` says so
 
-Where the number of points changes, the graph for any number is one that torch checks.
+The trained parameters are parts of one vector theta (P,), so that the step of an optimizer is one operation on it.
+Where the number of points changes, the graph for any number is one of `torch.compile`, with its checks.
+
+A compiler has faults, and a wrong gradient may still lower the loss. So what a graph gives is compared with the same
+step without a compiler before it is used.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from types import CodeType, FunctionType
+from math import isfinite
+from types import FunctionType
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import increment_version
 from torch.func import functional_call, grad_and_value
+from torch.fx.experimental.proxy_tensor import make_fx
 
+from pinn_cli.basics.errors import TrainingError
+from pinn_cli.derivatives.fused_layers import one_operation, parts_of
 from pinn_cli.methods.contracts import Batch, Rule
 
-Gradient = tuple[Mapping[str, Tensor], tuple[Tensor, Batch]]  # by parameter; the loss and r (N,) by constraint
+Parts = tuple[Tensor, Tensor, Batch]  # the gradient (P,), the loss, and r (N,) by constraint
 Layout = tuple[tuple[Any, ...], ...]  # of tensors: shape, strides, precision, device, and which of them are the same
-Parts = tuple[Any, Tensor, Batch]  # the gradient (by parameter, or as one vector), the loss, and r (N,) by constraint
-UNCHECKED: dict[str, Any] = {"guard_filter_fn": torch.compiler.skip_all_guards_unsafe, "size_asserts": False}
+Graph = Callable[..., Sequence[Tensor]]  # of all tensors that a step reads
+# By how much a compiled result may differ: of the largest entry for the parameters of a layer, and for all of them.
+TOLERANCE = {torch.float32: (1e-2, 1e-4), torch.float64: (1e-6, 1e-8)}
+UNCHECKED: dict[str, Any] = {"size_asserts": False}  # that `Layout` has compared
 
 
 class CompiledStep:
     """The gradient of a weighted loss, and with a `rule` the step of an optimizer, as one graph.
 
     `loss` is a module, so that its trained parameters can be arguments: (points, weights) -> the loss, and r (N,) by
-    constraint. `compiling` is entered while it is compiled, at its first call.
+    constraint, in the order of `names`. `compiling` is entered while it is compiled, at its first call.
     """
 
     def __init__(
-        self, loss: nn.Module, rule: Rule | None, compiling: Callable[[], AbstractContextManager[None]]
+        self,
+        loss: nn.Module,
+        names: Sequence[str],
+        rule: Rule | None,
+        compiling: Callable[[], AbstractContextManager[None]],
     ) -> None:
-        self.loss, self.rule, self.compiling = loss, rule, compiling
+        self.loss, self.names, self.rule, self.compiling = loss, names, rule, compiling
         self.parameters = {name: p for name, p in loss.named_parameters() if p.requires_grad}
-        self._graphs: dict[Layout, Callable[..., Parts]] = {}
+        owners = {f"{path}.{name}": (m, name) for path, m in loss.named_modules() for name in m._buffers}
+        self.buffers = {name: owners[name] for name, _ in loss.named_buffers()}
+        self._trained = list(self.parameters.values())
+        self._graphs: dict[Layout, Graph] = {}
         self._kinds: set[Layout] = set()  # layouts with a graph, without the sizes
-        self._checked: Callable[..., Parts] | None = None  # for layouts that differ from these in their sizes only
-        like = next(iter(self.parameters.values())).detach()
-        P = sum(p.numel() for p in self.parameters.values())
+        self._checked: Graph | None = None  # for layouts that differ from these in their sizes only
+        self._theta, self._places = torch.zeros(0, device="cpu"), list[int]()  # and where its parts are
+        like, P = next(iter(self.parameters.values())).detach(), sum(p.numel() for p in self.parameters.values())
         memory, numbers = (0, 0) if rule is None else (rule.memory, rule.numbers)
         self._unused = like.new_ones(numbers), [like.new_zeros(P) for _ in range(memory)]  # where nothing is to move
+        self._others: tuple[list[Tensor], Layout] = [], ()  # the arguments of the last call besides points
+        self._last: tuple[Layout, Graph | None] = (), None
 
-    def gradient(self, points: list[Tensor], weights: Batch) -> Gradient:
-        """The gradient by trained parameter of loss = sum_k mean(w_k r_k^2), the loss, and r (N,)."""
-        if self.rule is None:
-            gradient, loss, r = self._call(self._theta(), points, weights, *self._unused)
-            return dict(zip(self.parameters, gradient, strict=True)), (loss, r)
-        copies = [p.clone() for p in self._theta()]  # the graph moves these, and a state that nobody reads
-        gradient, loss, r = self._call(copies, points, weights, *self._unused)
-        parts = gradient.split([p.numel() for p in copies])
-        return {n: g.view_as(p) for (n, p), g in zip(self.parameters.items(), parts, strict=True)}, (loss, r)
+    def gradient(self, points: list[Tensor], weights: Batch) -> Parts:
+        """The gradient (P,) of loss = sum_k mean(w_k r_k^2), the loss, and r (N,)."""
+        theta = self.theta if self.rule is None else self.theta.clone()  # the graph moves it, and an unread state
+        return self._call(theta, points, weights, *self._unused)
 
     def move(self, points: list[Tensor], weights: Batch, numbers: Tensor, state: list[Tensor]) -> tuple[Tensor, Batch]:
         """Move parameters and state by the rule; the loss before, and r (N,) there."""
-        _, loss, r = self._call(self._theta(), points, weights, numbers, state)
-        increment_version(list(self.parameters.values()))  # a graph does not tell, and kept values rely on it
+        _, loss, r = self._call(self.theta, points, weights, numbers, state)
+        increment_version(self._trained)  # a graph does not tell, and kept values rely on it
         return loss, r
 
-    def _theta(self) -> list[Tensor]:
-        """The parameters as arguments; torch 2.13 loses what a graph writes into float64 tensors without dimensions."""
-        return [p.detach() if p.ndim else p.detach().view(1) for p in self.parameters.values()]
+    @property
+    def theta(self) -> Tensor:
+        """The trained parameters as one vector (P,), whose parts they are from the first call on."""
+        if [p.data_ptr() for p in self._trained] != self._places:
+            self._theta = as_one_vector(self._trained)
+            self._places = [p.data_ptr() for p in self._trained]
+        return self._theta
 
-    def _call(
-        self, theta: list[Tensor], points: list[Tensor], weights: Batch, numbers: Tensor, state: list[Tensor]
-    ) -> Parts:
-        layout = layout_of([*points, *weights.values(), numbers, *state])
-        graph = self._graphs.get(layout)
-        if graph is not None:
-            return graph(theta, points, weights, numbers, state)
+    def _call(self, theta: Tensor, points: list[Tensor], weights: Batch, numbers: Tensor, state: list[Tensor]) -> Parts:
+        fixed = [cast(Tensor, module._buffers[name]) for module, name in self.buffers.values()]
+        others = [*fixed, *weights.values(), numbers, *state]
+        layout, graph = layout_of(points) + self._layout_of_others(others), self._last[1]
+        if graph is None or layout != self._last[0]:
+            graph = self._graphs.get(layout) or self._compiled(layout, theta, points, fixed, weights, numbers, state)
+            self._last = layout, graph
+        gradient, loss, *r = graph(theta, *points, *others)
+        return gradient, loss, dict(zip(self.names, r, strict=True))
+
+    def _layout_of_others(self, others: list[Tensor]) -> Layout:
+        """That of all arguments but the points: they are mostly the tensors of the last call."""
+        before, _ = self._others
+        if len(others) != len(before) or any(a is not b for a, b in zip(others, before, strict=True)):
+            self._others = others, layout_of(others)
+        return self._others[1]
+
+    def _compiled(
+        self,
+        layout: Layout,
+        theta: Tensor,
+        points: list[Tensor],
+        fixed: list[Tensor],
+        weights: Batch,
+        numbers: Tensor,
+        state: list[Tensor],
+    ) -> Graph:
         kind = tuple((len(shape), *rest) for shape, _, *rest in layout)
-        again = kind in self._kinds
-        if again and self._checked is not None:
-            return self._checked(theta, points, weights, numbers, state)
-        self._kinds.add(kind)
+        if kind in self._kinds and self._checked is not None:
+            return self._checked
         from pinn_cli.training.compiler_options import OPTIONS  # with the compiler, which takes a second to load
 
+        function = self._function(len(points), len(fixed), list(weights))
+        tensors = [theta, *points, *fixed, *weights.values(), numbers, *state]
         with self.compiling():
-            if not again:
-                function = _alone(self._function())
-                graph = torch.compile(function, fullgraph=True, options=OPTIONS | UNCHECKED)
-                self._graphs[layout] = graph
-                parts = graph(theta, points, weights, numbers, state)
-                self._graphs[layout] = _without_lookup(function, graph)
-                return parts
-            self._checked = torch.compile(_alone(self._function()), fullgraph=True, options=OPTIONS)
+            if kind not in self._kinds:
+                self._kinds.add(kind)
+                self._graphs[layout] = graph = unchecked(function, tensors, OPTIONS)
+                self._examine(graph, function, tensors)
+                return graph
+            self._checked = graph = torch.compile(_alone(function), fullgraph=True, options=OPTIONS)
             points = [_of_any_number(X) for X in points]
             weights = {name: _of_any_number(w) if w.ndim else w for name, w in weights.items()}
-            return self._checked(theta, points, weights, numbers, state)
+            self._examine(graph, function, [theta, *points, *fixed, *weights.values(), numbers, *state])
+            return graph
 
-    def _function(self) -> FunctionType:
+    def _examine(self, graph: Graph, function: FunctionType, tensors: list[Tensor]) -> None:
+        """Raise TrainingError if a graph does not give what the step gives without a compiler; nothing moves."""
+        plain, compiled = (self._tried(step, tensors) for step in (function, graph))
+        own, whole = TOLERANCE[tensors[0].dtype]
+        for kind, parts in plain.items():
+            largest = {name: float(part.abs().max()) for name, part in parts.items()}
+            for name, part in parts.items():
+                allowed = own * largest[name] + whole * max(largest.values())
+                if isfinite(allowed) and not float((compiled[kind][name] - part).abs().max()) <= allowed:
+                    raise TrainingError(
+                        f"the compiler of torch {torch.__version__} has made a wrong step of this problem: {kind} "
+                        f"`{name}` is not that of the same step without a compiler; type compile=off"
+                    )
+
+    def _tried(self, step: Callable[..., Sequence[Tensor]], tensors: list[Tensor]) -> dict[str, Batch]:
+        """The results of a step by kind and name; it moves copies of the parameters and of the state."""
+        end = len(tensors) - (0 if self.rule is None else self.rule.memory)
+        gradient, loss, *r = step(tensors[0].clone(), *tensors[1:end], *(state.clone() for state in tensors[end:]))
+        parts = gradient.split([p.numel() for p in self._trained])
+        return {
+            "the gradient of": dict(zip(self.parameters, parts, strict=True)),
+            "the residual": dict(zip(self.names, r, strict=True)),
+            "the": {"loss": loss},
+        }
+
+    def _function(self, points: int, fixed: int, weighted: list[str]) -> FunctionType:
         """The step as a function of all tensors that it reads; with a rule it moves the parameters and the state."""
-        loss, rule, shapes = self.loss, self.rule, {name: p.shape for name, p in self.parameters.items()}
+        loss, rule, buffers = self.loss, self.rule, list(self.buffers)
+        shapes = {name: p.shape for name, p in self.parameters.items()}
+        counts = [p.numel() for p in self.parameters.values()]
 
-        def value(theta: Mapping[str, Tensor], points: list[Tensor], weights: Batch) -> tuple[Tensor, Batch]:
-            return functional_call(loss, dict(theta), (points, weights))
+        def value(theta: Tensor, others: Batch, X: list[Tensor], weights: Batch) -> tuple[Tensor, Batch]:
+            each = zip(shapes.items(), theta.split(counts), strict=True)
+            named = {name: part.view(shape) for (name, shape), part in each}
+            with parts_of(theta, list(named.values())):
+                return functional_call(loss, {**named, **others}, (X, weights))
 
-        def gradient(
-            theta: list[Tensor], points: list[Tensor], weights: Batch, numbers: Tensor, state: list[Tensor]
-        ) -> Parts:
-            named = {name: p.view(shape) for (name, shape), p in zip(shapes.items(), theta, strict=True)}
-            slopes, (total, r) = grad_and_value(value, has_aux=True)(named, points, weights)
-            return list(slopes.values()), total, r
+        def step(theta: Tensor, *tensors: Tensor) -> list[Tensor]:
+            left = list(tensors)
+            X, known, w = (_first(left, n) for n in (points, fixed, len(weighted)))
+            others, weights = dict(zip(buffers, known, strict=True)), dict(zip(weighted, w, strict=True))
+            gradient, (total, r) = grad_and_value(value, has_aux=True)(theta, others, X, weights)
+            if rule is not None:
+                numbers, *state = left
+                change, *new = rule(gradient, numbers, *state)
+                theta.add_(change)
+                for old, now in zip(state, new, strict=True):
+                    old.copy_(now)
+            return [gradient, total, *r.values()]
 
-        def moving(
-            theta: list[Tensor], points: list[Tensor], weights: Batch, numbers: Tensor, state: list[Tensor]
-        ) -> Parts:
-            assert rule is not None
-            slopes, total, r = gradient(theta, points, weights, numbers, state)
-            flat = torch.cat([g.reshape(-1) for g in slopes])
-            step, *new = rule(flat, numbers, *state)
-            for p, change in zip(theta, step.split([p.numel() for p in theta]), strict=True):
-                p.add_(change.view_as(p))
-            for old, value_ in zip(state, new, strict=True):
-                old.copy_(value_)
-            return flat, total, r
+        return cast(FunctionType, step)
 
-        return cast(FunctionType, gradient if rule is None else moving)
+
+def as_one_vector(parameters: Sequence[nn.Parameter]) -> Tensor:
+    """A vector (P,) whose parts the parameters are: the one whose parts they are already, or a new one."""
+    first, end = parameters[0].detach(), 0
+    for p in parameters:
+        beside = p.is_contiguous() and p.data_ptr() == first.data_ptr() + end * p.element_size()
+        if not beside or p.untyped_storage().data_ptr() != first.untyped_storage().data_ptr():
+            break
+        end += p.numel()
+    else:
+        return first.as_strided((end,), (1,))
+    theta = torch.cat([p.detach().reshape(-1) for p in parameters])
+    for p, part in zip(parameters, theta.split([p.numel() for p in parameters]), strict=True):
+        p.data = part.view(p.shape)
+    return theta
+
+
+def _first(tensors: list[Tensor], count: int) -> list[Tensor]:
+    """Take so many from the front."""
+    taken, tensors[:] = tensors[:count], tensors[count:]
+    return taken
+
+
+def unchecked(function: FunctionType, tensors: list[Tensor], options: dict[str, Any]) -> Graph:
+    """The function as one compiled graph for tensors of this layout, which it does not check.
+
+    It is traced with tensors that have no numbers, so that a residual that asks for one raises an error.
+    """
+    with one_operation():
+        graph = make_fx(function, tracing_mode="fake", _allow_non_fake_inputs=True)(*tensors)
+    return cast(Graph, torch._inductor.compile(graph, tensors, options=options | UNCHECKED))
 
 
 def _of_any_number(X: Tensor) -> Tensor:
@@ -142,14 +235,5 @@ def layout_of(tensors: Sequence[Tensor]) -> Layout:
 
 def _alone(function: FunctionType) -> FunctionType:
     """The function with a code object of its own: graphs are kept, looked up and limited in number by code object."""
-    return _with_code(function, function.__code__.replace())
-
-
-def _with_code(function: FunctionType, code: CodeType) -> FunctionType:
-    return FunctionType(code, function.__globals__, function.__name__, function.__defaults__, function.__closure__)
-
-
-def _without_lookup(function: FunctionType, graph: Callable[..., Parts]) -> Callable[..., Parts]:
-    """The code that torch has made of a function, to be called by itself; the graph as it is if it has made several."""
-    entries = torch._dynamo.eval_frame._debug_get_cache_entry_list(function.__code__)
-    return _with_code(function, entries[0].code) if len(entries) == 1 else graph
+    code, closure = function.__code__.replace(), function.__closure__
+    return FunctionType(code, function.__globals__, function.__name__, function.__defaults__, closure)

@@ -111,6 +111,7 @@ class Objective:
         self.ranks: Ranks = ALONE  # the processes that compute these views together
         self.begun = self.step = 0  # how often a step has begun, and the number of the last one
         self.shared: Shared | None = None  # computes the gradients of this objective together with those of others
+        self._numbers: dict[str, tuple[float, Tensor]] = {}  # the last weights that are numbers, as tensors
         self.latest: Batch = {}  # residuals of the last loss or vector, detached
         self.untaped: dict[str, list[int]] = {}  # parameters, by position, that the tape of a constraint misses
         self._weights: dict[str, float | Tensor] | None = None
@@ -251,9 +252,10 @@ class Objective:
     @property
     def weights(self) -> dict[str, float | Tensor]:
         if self._weights is None:
+            if not getattr(self.weighting, "of_residuals", True):
+                return self._weigh({})
             with torch.no_grad():
-                read = getattr(self.weighting, "of_residuals", True)
-                return self._freeze(self.residuals()) if read else self._weigh({})
+                return self._freeze(self.residuals())
         return self._weights
 
     def _freeze(self, residuals: Batch) -> dict[str, float | Tensor]:
@@ -290,7 +292,6 @@ class Objective:
         loss, gradient, self.latest = self._in_one_graph(None)
         return loss, gradient
 
-    @torch.no_grad()
     def descend(self, rule: Rule, numbers: Tensor, state: list[Tensor]) -> Tensor:
         if self.at.compiling is not None and self.shared is None and self.ranks.size == 1:
             step, points = self.at.compiled_step(self.batch)
@@ -298,12 +299,12 @@ class Objective:
                 self.check()
                 loss, self.latest = step.move(points, self._tensors(self.weights, self.batch), numbers, state)
                 return loss
-        with torch.enable_grad():
-            loss, gradient = self.differentiated()
-        change, *new = rule(self.flat(gradient), numbers, *state)
-        self.shift(change)
-        for old, now in zip(state, new, strict=True):
-            old.copy_(now)
+        loss, gradient = self.differentiated()
+        with torch.no_grad():
+            change, *new = rule(self.flat(gradient), numbers, *state)
+            self.shift(change)
+            for old, now in zip(state, new, strict=True):
+                old.copy_(now)
         return loss
 
     @property
@@ -330,9 +331,10 @@ class Objective:
         w = self._tensors(self.weights_for(term), own)
         if self.ranks.size > 1:
             w = {name: self._own_part(name, of) for name, of in w.items()}
-        gradient, (loss, residuals) = self.at.differentiated(own, w)
-        loss, *summed = self._summed([loss, *gradient.values()])
-        return loss, summed, self._joined(residuals)
+        gradient, loss, residuals = self.at.differentiated(own, w)
+        loss, gradient = self._summed([loss, gradient])
+        parts = [gradient[columns].view_as(p) for p, columns in zip(self.parameters, self.columns, strict=True)]
+        return loss, parts, self._joined(residuals)
 
     def _own_part(self, name: str, w: Tensor) -> Tensor:
         """The weight with which a mean over the points of this process is its part of the mean over all points."""
@@ -342,8 +344,15 @@ class Objective:
 
     def _tensors(self, weights: Weights, batch: Batch) -> Batch:
         """Weights of the constraints of a batch as arguments of a graph."""
-        dtype, device = self.dtype, self.device
-        return {name: torch.as_tensor(weights[name], dtype=dtype, device=device) for name in batch}
+        return {name: self._tensor(name, weights[name]) for name in batch}
+
+    def _tensor(self, name: str, weight: float | Tensor) -> Tensor:
+        """A weight as a tensor; of a number that has not changed, the same tensor as before."""
+        if isinstance(weight, Tensor):
+            return weight.to(self.device, self.dtype)
+        if name not in self._numbers or self._numbers[name][0] != weight:
+            self._numbers[name] = weight, torch.tensor(weight, dtype=self.dtype, device=self.device)
+        return self._numbers[name][1]
 
     def _gradient(self, of: Tensor, retain: bool = False) -> list[Tensor]:
         if not of.requires_grad and self.ranks.size > 1:  # this process has no point of it

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from pinn_cli.derivatives import Tape
+from pinn_cli.derivatives.fused_layers import beside_a_graph
 from pinn_cli.derivatives.keys import Key
 from pinn_cli.methods.contracts import Batch, Rule
 from pinn_cli.physics.points import trial_points
@@ -19,7 +20,7 @@ from pinn_cli.physics.problem import Problem
 from pinn_cli.physics.symbols import Place, Symbol
 from pinn_cli.physics.terms import Scales, at_rest, coupled, relative_size, scales_of, terms_of
 from pinn_cli.physics.unknowns import at_points, values_of
-from pinn_cli.training.compiled_step import CompiledStep, Gradient
+from pinn_cli.training.compiled_step import CompiledStep, Parts
 from pinn_cli.training.kept_features import KeptFeatures
 
 Derivatives = Callable[..., Mapping[Key, Tensor]]  # (model, X (N, D), tape or None) -> values (N, F) by derivative
@@ -102,8 +103,8 @@ class Residuals:
             out |= self.at(names, batch[names[0]])
         return {name: out[name] for name in self.constraints if name in out}
 
-    def differentiated(self, batch: Batch, weights: Batch) -> Gradient:
-        """The gradient by trained parameter of loss = sum_k mean(w_k r_k^2), the loss, and r (N,): one compiled graph.
+    def differentiated(self, batch: Batch, weights: Batch) -> Parts:
+        """The gradient (P,) of loss = sum_k mean(w_k r_k^2), the loss, and r (N,): one compiled graph.
 
         w_k is a number, or one per point (N,).
         """
@@ -116,7 +117,8 @@ class Residuals:
         groups = self.groups(batch)
         key = groups, self.rule
         if key not in self._steps:
-            self._steps[key] = CompiledStep(WeightedLoss(self, groups), self.rule, self.compiling)
+            names = [name for group in groups for name in group]
+            self._steps[key] = CompiledStep(WeightedLoss(self, groups), names, self.rule, self.compiling)
         return self._steps[key], [batch[names[0]] for names in groups]
 
     def at(self, names: Group, X: Tensor, tapes: Sequence[Tape] = ()) -> Batch:
@@ -235,10 +237,11 @@ class Residuals:
 
     def _values(self, derivatives: Derivatives, X: Tensor, tape: Tape | None) -> Mapping[Key, Tensor]:
         """The derivatives at X; without gradients some points at a time, so that memory is bounded."""
-        if torch.is_grad_enabled() or tape is not None or len(X) <= AT_ONCE:
+        if torch.is_grad_enabled() or tape is not None:
             return derivatives(self.function, X, tape)
-        parts = [derivatives(self.function, some, None) for some in X.split(AT_ONCE)]
-        return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
+        with beside_a_graph(self.compiling is not None):
+            parts = [derivatives(self.function, some, None) for some in X.split(AT_ONCE)]
+        return parts[0] if len(parts) == 1 else {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
 
     def _coefficients(self, X: Tensor, tape: Tape | None) -> dict[str, Tensor]:
         found = at_points(self.model, len(X), tape, self.given)

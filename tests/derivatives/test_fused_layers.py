@@ -115,6 +115,30 @@ def test_a_compiled_graph_has_the_operation_where_it_can_and_serves_any_number_o
     assert ("pinn.layers.default" in targets) == ("pinn.layers_backward.default" in targets) == fused
 
 
+def test_values_beside_a_compiled_step_are_one_operation_and_gradients_there_are_not(monkeypatch):
+    torch.manual_seed(0)
+    network, engine, X, made = MLP(2, 1, width=12, depth=2), Taylor([(0, 0)]), torch.rand(50, 2), []
+    inner = fused_layers._in_graph
+    monkeypatch.setattr(fused_layers, "_in_graph", lambda *parts: made.append(1) or inner(*parts))
+    expected = engine(network, X)[0, 0].detach()
+    for compiled, gradients, count in ((False, False, 0), (True, True, 0), (True, False, 1)):
+        with fused_layers.beside_a_graph(compiled), torch.set_grad_enabled(gradients):
+            torch.testing.assert_close(engine(network, X)[0, 0], expected, rtol=1e-5, atol=1e-6)
+        assert len(made) == count
+
+
+def test_layers_take_their_part_of_the_vector_of_all_parameters_where_it_is_one():
+    theta = torch.arange(10.0)
+    parts = list(theta.split([1, 4, 2, 3]))
+    with fused_layers.parts_of(theta, parts):
+        part = fused_layers._as_vector(parts[1:3])
+        assert torch.equal(part, theta[1:7])
+        assert part.data_ptr() == theta[1:].data_ptr()
+        assert fused_layers._as_vector(parts) is theta
+        for others in ([parts[2], parts[1]], [parts[3], torch.ones(2)], [torch.ones(2)]):
+            assert torch.equal(fused_layers._as_vector(others), torch.cat(others))
+
+
 def test_a_source_that_the_compiler_refuses_leaves_the_layers_one_by_one(monkeypatch):
     monkeypatch.setattr(fused_layers, "_kernel", lambda plan: fused_layers.Kernel("([1, 1], [[], 'no plan'])"))
     assert fused_layers._works(repr(([2, 3, 1], [[]]))) is False

@@ -1,6 +1,6 @@
 """A compiled step has the numbers of an eager one, whatever changes from one call to the next.
 
-The compiler in these tests is `aot_eager`: all of torch but the translation to C++, which takes most of the time.
+Graphs are traced in these tests, and not translated to C++, which takes most of the time.
 """
 
 from contextlib import nullcontext
@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pinn_cli import cli
-from pinn_cli.basics.errors import FINISHED
+from pinn_cli.basics.errors import FINISHED, TrainingError
 from pinn_cli.derivatives.engines import Taylor
 from pinn_cli.methods.architectures.mlp import MLP
 from pinn_cli.methods.optimizers.adam import Adam
@@ -20,7 +20,7 @@ from pinn_cli.physics.problem import Problem, on
 from pinn_cli.physics.unknowns import Unknown
 from pinn_cli.records.results import Results
 from pinn_cli.training import compilation
-from pinn_cli.training.compiled_step import layout_of
+from pinn_cli.training.compiled_step import as_one_vector, layout_of
 from pinn_cli.training.model import Features, Model
 from pinn_cli.training.objective import Objective
 from tests.conftest import SMALL
@@ -28,14 +28,19 @@ from tests.conftest import SMALL
 
 @pytest.fixture(autouse=True)
 def made(monkeypatch):
-    """The functions that were compiled: whether torch checks each before its calls."""
+    """The graphs that were compiled: whether torch checks each before its calls."""
     compiled, inner = [], torch.compile
 
-    def counted(function, **options):
-        compiled.append("guard_filter_fn" not in options["options"])
+    def checked(function, **options):
+        compiled.append(True)
         return inner(function, **options, backend="aot_eager")
 
-    monkeypatch.setattr(torch, "compile", counted)
+    def traced(graph, tensors, options):
+        compiled.append(False)
+        return graph
+
+    monkeypatch.setattr(torch, "compile", checked)
+    monkeypatch.setattr(torch._inductor, "compile", traced)
     return compiled
 
 
@@ -145,6 +150,39 @@ def test_another_number_of_points_has_a_graph_for_any_number(made):
             objective.begin({name: interior.get(name, at) for name, at in first.items()})
         assert_same_steps(pair, optimizers, 1)
     assert made == [False, True]
+
+
+def test_a_graph_that_is_wrong_is_found_before_it_is_used(monkeypatch):
+    """By a tenth in the gradient of one bias, as torch 2.13 has made it."""
+
+    def wrong(graph, tensors, options):
+        def step(*tensors):
+            gradient, *others = graph(*tensors)
+            gradient[5:10] *= 1.1
+            return [gradient, *others]
+
+        return step
+
+    monkeypatch.setattr(torch._inductor, "compile", wrong)
+    objective = objective_of(True)
+    theta = objective.flat(objective.parameters).detach().clone()
+    with pytest.raises(TrainingError, match=r"the gradient of `model\.network.*bias` is not that .* compile=off$"):
+        objective.differentiated()
+    assert torch.equal(objective.flat(objective.parameters).detach(), theta)
+
+
+def test_parameters_are_parts_of_one_vector_with_the_same_numbers():
+    parameters = [torch.nn.Parameter(torch.randn(shape)) for shape in ((2, 3), (3,), ())]
+    before = [p.detach().clone() for p in parameters]
+    theta = as_one_vector(parameters)
+    assert all(map(torch.equal, parameters, before))
+    theta.mul_(2)
+    assert all(torch.equal(p, 2 * q) for p, q in zip(parameters, before, strict=True))
+    assert as_one_vector(parameters).data_ptr() == theta.data_ptr(), "not moved again"
+    assert len(as_one_vector(parameters[1:])) == 4, "also of some of them"
+    assert parameters[1].data_ptr() == theta[6:].data_ptr()
+    other = as_one_vector([parameters[2], parameters[0]])
+    assert torch.equal(other, torch.cat([2 * before[2].reshape(1), 2 * before[0].flatten()]))
 
 
 @pytest.mark.slow
