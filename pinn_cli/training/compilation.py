@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from pinn_cli.methods.contracts import Optimizer
+from pinn_cli.training.compiled_step import unchecked
 from pinn_cli.training.residuals import Engine
 
 LONG = 5000  # steps after which a compilation of half a minute has paid for itself
@@ -44,12 +45,12 @@ def advice(error: Exception) -> str | None:
 def _failure() -> str | None:
     """Why a tiny function cannot be compiled on this machine; None if it can."""
 
-    def probe(x: Tensor) -> Tensor:
-        return torch.tanh(x) * 2
+    def probe(x: Tensor) -> list[Tensor]:
+        return [torch.tanh(x) * 2]
 
     try:
-        with torch.device("cpu"):
-            torch.compile(probe, fullgraph=True)(torch.ones(3))
+        one = torch.ones(3, device="cpu")
+        unchecked(probe, [one], {})(one)
     except Exception as error:  # the compiler, its driver and the loader each have errors of their own
         return str(error).strip().splitlines()[0][:120]
     return None

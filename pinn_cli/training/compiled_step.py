@@ -27,7 +27,6 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import increment_version
 from torch.func import functional_call, grad_and_value
-from torch.fx.experimental.proxy_tensor import make_fx
 
 from pinn_cli.basics.errors import TrainingError
 from pinn_cli.derivatives.fused_layers import one_operation, parts_of
@@ -210,14 +209,21 @@ def _first(tensors: list[Tensor], count: int) -> list[Tensor]:
     return taken
 
 
-def unchecked(function: FunctionType, tensors: list[Tensor], options: dict[str, Any]) -> Graph:
+def unchecked(function: Callable[..., Sequence[Tensor]], tensors: list[Tensor], options: dict[str, Any]) -> Graph:
     """The function as one compiled graph for tensors of this layout, which it does not check.
 
-    It is traced with tensors that have no numbers, so that a residual that asks for one raises an error.
+    It is traced with tensors that have no numbers, so that a residual that asks for one raises an error. torch keeps
+    what it has compiled, for later runs with an equal graph, only in such a context for tracing.
     """
+    from torch._guards import TracingContext, tracing  # these take a second to load
+    from torch._subclasses import FakeTensorMode
+    from torch.fx.experimental.proxy_tensor import make_fx
+    from torch.fx.experimental.symbolic_shapes import ShapeEnv
+
     with one_operation():
         graph = make_fx(function, tracing_mode="fake", _allow_non_fake_inputs=True)(*tensors)
-    return cast(Graph, torch._inductor.compile(graph, tensors, options=options | UNCHECKED))
+    with tracing(TracingContext(FakeTensorMode(shape_env=ShapeEnv(), static_shapes=True))):
+        return cast(Graph, torch._inductor.compile(graph, tensors, options=options | UNCHECKED))
 
 
 def _of_any_number(X: Tensor) -> Tensor:
