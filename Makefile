@@ -12,7 +12,7 @@ demo: $(VENV)/.installed
 	$(BIN)/pinn train problem=helmholtz
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m compileall -q pinn_cli problems tests  # the processes of the tests need not do it again
+	$(BIN)/python -m compileall -q pinn_cli problems  # the processes of the tests need not do it again
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow and not slurm" -q
 
 test-slow: $(VENV)/.installed-test

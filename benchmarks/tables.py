@@ -218,6 +218,13 @@ def step_time(report: dict[str, Any]) -> str:
     return f"{table}\n\n{_machine(report['machine'])}"
 
 
+def fused_layers(report: dict[str, Any]) -> str:
+    """A step with its layers one by one and as one operation."""
+    columns = ("layer by layer (ms)", "one operation (ms)", "ratio", "products alone (ms)")
+    rows = [[name, *(f"{m[c]:.3g}" for c in columns)] for name, m in report.items() if "ratio" in m]
+    return f"{_table(['Helmholtz, four hidden layers', *columns], rows)}\n\n{_machine(report['machine'])}"
+
+
 def least_squares_time(report: dict[str, Any]) -> str:
     """The whole loop of a least-squares run beside its linear algebra."""
     columns = ("parameters", "rows", "loop (ms)", "GEMM + Cholesky (ms)", "ratio", "half (ms)", "ratio to the half")
@@ -491,6 +498,7 @@ BLOCKS: dict[str, Source] = {
     "scale": (("default/scale.json",), scale, "pinn reproduce default/scale"),
     "lid-driven-cavity": (("default/cavity.json",), lid_driven_cavity, "pinn reproduce default/cavity"),
     "step-time": (("step_time.json",), step_time, "python benchmarks/step_time.py"),
+    "fused-layers": (("fused_layers.json",), fused_layers, "python benchmarks/fused_layers.py"),
     "growth": (("growth.json",), growth, "python benchmarks/growth.py"),
     "peers": (("peers.json",), peers, "make bench"),
     "least-squares-time": (("least_squares_time.json",), least_squares_time, "python benchmarks/least_squares_time.py"),

@@ -171,8 +171,9 @@ class Kernel:
     def __init__(self, plan: str) -> None:
         from torch._inductor.codecache import CppCodeCache  # with the compiler, which takes a second to load
 
-        self.sizes, compositions = literal_eval(plan)
-        compiled = CppCodeCache.load(source_for(self.sizes, compositions), extra_flags=("-ffp-contract=fast",))
+        sizes, compositions = literal_eval(plan)
+        self.hidden, self.outputs = sum(sizes[1:-1]), sizes[-1]
+        compiled = CppCodeCache.load(source_for(sizes, compositions), extra_flags=("-ffp-contract=fast",))
         pointer, number = ctypes.c_void_p, ctypes.c_long
         self.forward, self.backward = compiled.forward, compiled.backward
         self.forward.argtypes, self.forward.restype = [*[pointer] * 4, *[number] * 2], None
@@ -193,11 +194,11 @@ def _works(plan: str) -> bool:
 
 @library.impl(OPERATIONS, "layers", "CPU")
 def _forward(inputs: Tensor, theta: Tensor, plan: str) -> tuple[Tensor, Tensor]:
-    inputs, theta = inputs.contiguous(), theta.contiguous()
-    out, saved = _results(inputs, theta, plan)
-    _kernel(plan).forward(
-        theta.data_ptr(), inputs.data_ptr(), out.data_ptr(), saved.data_ptr(), inputs.shape[2], torch.get_num_threads()
-    )
+    inputs, theta, kernel = inputs.contiguous(), theta.contiguous(), _kernel(plan)
+    S, _, N = inputs.shape
+    out, saved = inputs.new_empty(S, kernel.outputs, N), inputs.new_empty(kept_size(S, N, kernel.hidden))
+    threads = torch.get_num_threads()
+    kernel.forward(theta.data_ptr(), inputs.data_ptr(), out.data_ptr(), saved.data_ptr(), N, threads)
     return out, saved
 
 
@@ -206,20 +207,20 @@ def _backward(
     g: Tensor, inputs: Tensor, theta: Tensor, saved: Tensor, plan: str, of_inputs: bool
 ) -> tuple[Tensor, Tensor]:
     g, inputs, theta, threads = g.contiguous(), inputs.contiguous(), theta.contiguous(), torch.get_num_threads()
-    gradient, back = theta.new_empty(threads, len(theta)), torch.empty_like(inputs) if of_inputs else theta.new_empty(0)
+    gradient = torch.empty_like(theta) if threads == 1 else theta.new_empty(threads, theta.numel())
+    back = torch.empty_like(inputs) if of_inputs else theta.new_empty(0)
     _kernel(plan).backward(
         theta.data_ptr(), g.data_ptr(), inputs.data_ptr(), saved.data_ptr(), gradient.data_ptr(),
         back.data_ptr() if of_inputs else None, inputs.shape[2], threads,
     )  # fmt: skip
-    return gradient[0] if threads == 1 else gradient.sum(0), back
+    return gradient if threads == 1 else gradient.sum(0), back
 
 
 @library.register_fake("pinn::layers", lib=OPERATIONS)
 def _results(inputs: Tensor, theta: Tensor, plan: str) -> tuple[Tensor, Tensor]:
     """The outputs (S, F, N); what enters and leaves tanh."""
-    S, _, N = inputs.shape
-    _, *hidden, F = _kernel(plan).sizes
-    return inputs.new_empty(S, F, N), inputs.new_empty(kept_size(S, N, sum(hidden)))
+    kernel, (S, _, N) = _kernel(plan), inputs.shape
+    return inputs.new_empty(S, kernel.outputs, N), inputs.new_empty(kept_size(S, N, kernel.hidden))
 
 
 @library.register_fake("pinn::layers_backward", lib=OPERATIONS)

@@ -223,7 +223,7 @@ def unchecked(function: Callable[..., Sequence[Tensor]], tensors: list[Tensor], 
     with one_operation():
         graph = make_fx(function, tracing_mode="fake", _allow_non_fake_inputs=True)(*tensors)
     with tracing(TracingContext(FakeTensorMode(shape_env=ShapeEnv(), static_shapes=True))):
-        return cast(Graph, torch._inductor.compile(graph, tensors, options=options | UNCHECKED))
+        return cast(Graph, torch._inductor.compile(graph, [*tensors], options=options | UNCHECKED))
 
 
 def _of_any_number(X: Tensor) -> Tensor:
