@@ -17,9 +17,11 @@ A compiler has faults, and a wrong gradient may still lower the loss. So what a 
 step without a compiler before it is used.
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from math import isfinite
+from pathlib import Path
+from traceback import extract_tb
 from types import FunctionType
 from typing import Any, cast
 
@@ -28,7 +30,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import increment_version
 from torch.func import functional_call, grad_and_value
 
-from pinn_cli.basics.errors import TrainingError
+from pinn_cli.basics.errors import TrainingError, UsageError
 from pinn_cli.derivatives.fused_layers import one_operation, parts_of
 from pinn_cli.methods.contracts import Batch, Rule
 
@@ -36,7 +38,8 @@ Parts = tuple[Tensor, Tensor, Batch]  # the gradient (P,), the loss, and r (N,) 
 Layout = tuple[tuple[Any, ...], ...]  # of tensors: shape, strides, precision, device, and which of them are the same
 Graph = Callable[..., Sequence[Tensor]]  # of all tensors that a step reads
 # By how much a compiled result may differ: of the largest entry for the parameters of a layer, and for all of them.
-TOLERANCE = {torch.float32: (1e-2, 1e-4), torch.float64: (1e-6, 1e-8)}
+TOLERANCE = {torch.float32: (3e-2, 1e-3), torch.float64: (1e-6, 1e-8)}
+OF_OTHERS = str(Path(torch.__file__).parent), str(Path(__file__).parents[1])  # code that no user has written
 UNCHECKED: dict[str, Any] = {"size_asserts": False}  # that `Layout` has compared
 
 
@@ -149,11 +152,17 @@ class CompiledStep:
                     )
 
     def _tried(self, step: Callable[..., Sequence[Tensor]], tensors: list[Tensor]) -> dict[str, Batch]:
-        """The results of a step by kind and name; it moves copies of the parameters and of the state."""
-        end = len(tensors) - (0 if self.rule is None else self.rule.memory)
-        gradient, loss, *r = step(tensors[0].clone(), *tensors[1:end], *(state.clone() for state in tensors[end:]))
+        """The results of a step by kind and name; it moves copies of the parameters and of the state.
+
+        It begins beside the parameters: at a minimum the gradient would be what rounding leaves of larger numbers.
+        """
+        theta, end = tensors[0], len(tensors) - (0 if self.rule is None else self.rule.memory)
+        beside = theta * (1 + 0.1 * torch.arange(len(theta), dtype=theta.dtype, device=theta.device).cos())
+        state = [old.clone() for old in tensors[end:]]
+        gradient, loss, *r = step(beside, *tensors[1:end], *state)
         parts = gradient.split([p.numel() for p in self._trained])
         return {
+            "the state": {str(number): new for number, new in enumerate(state)},
             "the gradient of": dict(zip(self.parameters, parts, strict=True)),
             "the residual": dict(zip(self.names, r, strict=True)),
             "the": {"loss": loss},
@@ -220,10 +229,28 @@ def unchecked(function: Callable[..., Sequence[Tensor]], tensors: list[Tensor], 
     from torch.fx.experimental.proxy_tensor import make_fx
     from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
-    with one_operation():
+    with one_operation(), _in_one_line():
         graph = make_fx(function, tracing_mode="fake", _allow_non_fake_inputs=True)(*tensors)
     with tracing(TracingContext(FakeTensorMode(shape_env=ShapeEnv(), static_shapes=True))):
         return cast(Graph, torch._inductor.compile(graph, [*tensors], options=options | UNCHECKED))
+
+
+@contextmanager
+def _in_one_line() -> Iterator[None]:
+    """What a graph cannot have, in the code of a problem, becomes a UsageError of one line, which names the place."""
+    try:
+        yield
+    except (UsageError, TrainingError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        own = [frame for frame in extract_tb(error.__traceback__) if not frame.filename.startswith(OF_OTHERS)]
+        if not own:
+            raise
+        reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0][:160]}" if str(error).strip() else ""
+        raise UsageError(
+            f"line {own[-1].lineno} of {own[-1].filename} cannot be compiled (`{own[-1].line}`; {reason}): write a "
+            "choice by the values of a tensor as torch.where, or type compile=off"
+        ) from error
 
 
 def _of_any_number(X: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pinn_cli import cli
-from pinn_cli.basics.errors import FINISHED, TrainingError
+from pinn_cli.basics.errors import FINISHED, TrainingError, UsageError
 from pinn_cli.derivatives.engines import Taylor
 from pinn_cli.methods.architectures.mlp import MLP
 from pinn_cli.methods.optimizers.adam import Adam
@@ -20,7 +20,7 @@ from pinn_cli.physics.problem import Problem, on
 from pinn_cli.physics.unknowns import Unknown
 from pinn_cli.records.results import Results
 from pinn_cli.training import compilation
-from pinn_cli.training.compiled_step import as_one_vector, layout_of
+from pinn_cli.training.compiled_step import CompiledStep, as_one_vector, layout_of
 from pinn_cli.training.model import Features, Model
 from pinn_cli.training.objective import Objective
 from tests.conftest import SMALL
@@ -72,9 +72,9 @@ class Decay(Problem):
         return u - 0.5
 
 
-def objective_of(compiled, weighting=lambda batch, residuals: {}):
+def objective_of(compiled, weighting=lambda batch, residuals: {}, problem=None):
     torch.manual_seed(0)
-    problem = Decay()
+    problem = problem or Decay()
     model = Model(Features(problem.domain), MLP(inputs=1, outputs=1, width=5, depth=1), problem.unknowns).double()
     objective = Objective(problem, model, Taylor, weighting, {"start": 10.0})
     objective.at.compiling = nullcontext if compiled else None
@@ -169,6 +169,34 @@ def test_a_graph_that_is_wrong_is_found_before_it_is_used(monkeypatch):
     with pytest.raises(TrainingError, match=r"the gradient of `model\.network.*bias` is not that .* compile=off$"):
         objective.differentiated()
     assert torch.equal(objective.flat(objective.parameters).detach(), theta)
+
+
+def test_a_graph_is_compared_beside_the_parameters_and_moves_nothing(monkeypatch):
+    """At a minimum the gradient is what rounding leaves of larger numbers, in float32 perhaps to no digit."""
+    objective, tried, inner = objective_of(True), [], CompiledStep._tried
+    objective.at.rule = Adam(1e-2).rule(objective)
+    monkeypatch.setattr(CompiledStep, "_tried", lambda *parts: tried.append(inner(*parts)) or tried[-1])
+    theta = objective.flat(objective.parameters).detach().clone()
+    loss, _ = objective.differentiated()
+    plain, compiled = tried
+    torch.testing.assert_close(compiled, plain, rtol=1e-12, atol=1e-14)
+    assert abs(plain["the"]["loss"] - loss) > 1e-3 * loss
+    assert torch.equal(objective.flat(objective.parameters).detach(), theta)
+    assert plain["the state"]["0"].abs().max() > 0
+
+
+class Branch(Decay):
+    """A residual that looks at the numbers of a tensor."""
+
+    @on("interior")
+    def pde(self, u, u_x, k):
+        return u_x + k * u if u.max() > 0 else u_x
+
+
+def test_a_residual_that_chooses_by_values_gets_one_line():
+    objective = objective_of(True, problem=Branch())
+    with pytest.raises(UsageError, match=r"^line \d+ of .*test_compiled_step.py cannot be compiled .*torch.where, or"):
+        objective.differentiated()
 
 
 def test_parameters_are_parts_of_one_vector_with_the_same_numbers():
