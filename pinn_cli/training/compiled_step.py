@@ -127,14 +127,16 @@ class CompiledStep:
         tensors = [theta, *points, *fixed, *weights.values(), numbers, *state]
         with self.compiling():
             if kind not in self._kinds:
-                self._kinds.add(kind)
-                self._graphs[layout] = graph = unchecked(function, tensors, OPTIONS)
+                graph = unchecked(function, tensors, OPTIONS)
                 self._examine(graph, function, tensors)
+                self._graphs[layout] = graph
+                self._kinds.add(kind)
                 return graph
-            self._checked = graph = torch.compile(_alone(function), fullgraph=True, options=OPTIONS)
+            graph = torch.compile(_alone(function), fullgraph=True, options=OPTIONS)
             points = [_of_any_number(X) for X in points]
             weights = {name: _of_any_number(w) if w.ndim else w for name, w in weights.items()}
             self._examine(graph, function, [theta, *points, *fixed, *weights.values(), numbers, *state])
+            self._checked = graph
             return graph
 
     def _examine(self, graph: Graph, function: FunctionType, tensors: list[Tensor]) -> None:
