@@ -22,10 +22,9 @@ from pinn_cli.derivatives.jet import Jet
 
 WIDEST = 128  # features of a layer for which this is faster than large products
 TOLD: list[Callable] = []  # functions that the tracer of `torch.compile` knows
-TRACING: list[bool] = []  # blocks in which layers are one operation where they can
+ALLOWED: list[bool] = []  # of the blocks that are under way: whether layers are one operation where they can
 PARTS: list[tuple[Tensor, list[Tensor]]] = []  # a vector, and the parameters that are its parts in turn
 ASKING: list[list[str]] = []  # who wants to know what `obstacle` says of the layers that are evaluated
-BESIDE: list[bool] = []  # whether layers that are evaluated without gradients are one operation, too
 OPERATIONS = library.Library("pinn", "FRAGMENT")
 OPERATIONS.define("layers(Tensor inputs, Tensor theta, str plan) -> (Tensor, Tensor)")
 OPERATIONS.define(
@@ -49,13 +48,13 @@ def dense_layers(X: Any, layers: Iterable[Any], activation: Callable[[Any], Any]
 
 
 @contextmanager
-def one_operation() -> Iterator[None]:
-    """Let layers be one operation where they can, in a graph that is traced in the block."""
-    TRACING.append(True)
+def one_operation(allowed: bool = True) -> Iterator[None]:
+    """Let layers be one operation where they can: in a graph that is traced in the block, and for values there."""
+    ALLOWED.append(allowed)
     try:
         yield
     finally:
-        TRACING.pop()
+        ALLOWED.pop()
 
 
 @contextmanager
@@ -71,16 +70,6 @@ def parts_of(theta: Tensor, parameters: list[Tensor]) -> Iterator[None]:
 def tell_the_tracer() -> None:
     """The same for the graphs of `torch.compile` from now on. It loads the compiler, which takes a second."""
     TOLD[:] = torch.compiler.allow_in_graph(_in_graph), torch.compiler.assume_constant_result(_works)
-
-
-@contextmanager
-def beside_a_graph(compiled: bool) -> Iterator[None]:
-    """If the step is `compiled`, let layers that are evaluated without gradients in the block be one operation, too."""
-    BESIDE.append(compiled)
-    try:
-        yield
-    finally:
-        BESIDE.pop()
 
 
 @contextmanager
@@ -112,8 +101,7 @@ def obstacle(X: Jet, layers: Sequence[Any], activation: Callable[[Any], Any]) ->
 
 def _can_be_one(X: Jet, layers: Sequence[Any], activation: Callable[[Any], Any]) -> bool:
     """Whether the layers can be one operation here."""
-    in_graph = TRACING or (TOLD and torch.compiler.is_dynamo_compiling())
-    if not (in_graph or (BESIDE and BESIDE[-1] and not torch.is_grad_enabled())):
+    if not ((ALLOWED and ALLOWED[-1]) or (TOLD and torch.compiler.is_dynamo_compiling())):
         return False
     return X.tape is None and X.ndim == 2 and not obstacle(X, layers, activation) and _works(_plan_of(X, layers))
 

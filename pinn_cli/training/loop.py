@@ -85,7 +85,7 @@ class Run:
 
     @contextmanager
     def _compiling(self, observer: Observer) -> Iterator[None]:
-        observer.say("compiling the step, once: about half a minute, more for long formulas")
+        observer.say("compiling the step, once: 10 to 30 seconds, more for long formulas")
         before = self.clock.phases[COMPILATION]
         with self.clock(COMPILATION):
             yield

@@ -299,7 +299,8 @@ class Objective:
                 self.check()
                 loss, self.latest = step.move(points, self._tensors(self.weights, self.batch), numbers, state)
                 return loss
-        loss, gradient = self.differentiated()
+        with torch.enable_grad():
+            loss, gradient = self.differentiated()
         with torch.no_grad():
             change, *new = rule(self.flat(gradient), numbers, *state)
             self.shift(change)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from pinn_cli.derivatives import Tape
-from pinn_cli.derivatives.fused_layers import beside_a_graph
+from pinn_cli.derivatives.fused_layers import one_operation
 from pinn_cli.derivatives.keys import Key
 from pinn_cli.methods.contracts import Batch, Rule
 from pinn_cli.physics.points import trial_points
@@ -239,7 +239,7 @@ class Residuals:
         """The derivatives at X; without gradients some points at a time, so that memory is bounded."""
         if torch.is_grad_enabled() or tape is not None:
             return derivatives(self.function, X, tape)
-        with beside_a_graph(self.compiling is not None):
+        with one_operation(self.compiling is not None):
             parts = [derivatives(self.function, some, None) for some in X.split(AT_ONCE)]
         return parts[0] if len(parts) == 1 else {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
 

@@ -115,14 +115,14 @@ def test_a_compiled_graph_has_the_operation_where_it_can_and_serves_any_number_o
     assert ("pinn.layers.default" in targets) == ("pinn.layers_backward.default" in targets) == fused
 
 
-def test_values_beside_a_compiled_step_are_one_operation_and_gradients_there_are_not(monkeypatch):
+def test_values_are_one_operation_where_it_is_allowed(monkeypatch):
     torch.manual_seed(0)
     network, engine, X, made = MLP(2, 1, width=12, depth=2), Taylor([(0, 0)]), torch.rand(50, 2), []
     inner = fused_layers._in_graph
     monkeypatch.setattr(fused_layers, "_in_graph", lambda *parts: made.append(1) or inner(*parts))
     expected = engine(network, X)[0, 0].detach()
-    for compiled, gradients, count in ((False, False, 0), (True, True, 0), (True, False, 1)):
-        with fused_layers.beside_a_graph(compiled), torch.set_grad_enabled(gradients):
+    for allowed, count in ((False, 0), (True, 1)):
+        with fused_layers.one_operation(allowed), torch.no_grad():
             torch.testing.assert_close(engine(network, X)[0, 0], expected, rtol=1e-5, atol=1e-6)
         assert len(made) == count
 

@@ -142,7 +142,7 @@ def test_compilation_is_announced_and_does_not_count(here, capsys, monkeypatch) 
     words = ["recipe=adam", "compile=on", "stop.steps=2", "folder=a"]
     assert cli.main(["train", *SMALL, *words]) == FINISHED
     lines = capsys.readouterr().out.splitlines()
-    announced = lines.index("compiling the step, once: about half a minute, more for long formulas")
+    announced = lines.index("compiling the step, once: 10 to 30 seconds, more for long formulas")
     assert lines[announced + 1].startswith("compiled in 27:4")
     assert any(line.startswith("before ") and "compilation 27:4" in line for line in lines)
     timing = Results(here / "a" / "results.h5").read("timing")

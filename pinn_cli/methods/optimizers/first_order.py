@@ -30,7 +30,7 @@ class GradientSteps(Optimizer):
     endless = True
     by_one_gradient = True
     remedy = "a smaller learning rate, e.g. optimizer.{phase}.lr=1e-4"
-    cadence = 100  # a row of the history costs about as much as a step
+    cadence = 100  # a row of the history costs as much as some steps of a small network
 
     def __init__(self, lr: float, schedule: Schedule | None) -> None:
         if not 0 < lr < math.inf:
