@@ -43,11 +43,12 @@ class Function:
         gradient = torch.autograd.grad(loss, self.parameters, allow_unused=True, materialize_grads=True)
         return loss.detach(), list(gradient)
 
-    def descend(self, rule, numbers: Tensor, state: list[Tensor]) -> Tensor:
+    def descend(self, rule, numbers: Tensor, state: list[Tensor], ahead=()) -> list[Tensor]:
+        assert not ahead  # it has no points
         loss, gradient = self.differentiated()
-        change, *state[:] = rule(self.flat(gradient), numbers, *state)
+        change, *state[:] = rule(self.flat(gradient), numbers[0], *state)
         self.place(self.theta + change)
-        return loss
+        return [loss]
 
 
 @dataclass

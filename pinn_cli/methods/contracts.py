@@ -145,9 +145,11 @@ class Objective(Protocol):
     def differentiated(self) -> tuple[Tensor, list[Tensor]]:
         """|F|^2, and its gradient for each of `parameters`, all detached; one graph where the run is compiled."""
 
-    def descend(self, rule: Rule, numbers: Tensor, state: list[Tensor]) -> Tensor:
+    def descend(self, rule: Rule, numbers: Tensor, state: list[Tensor], ahead: Sequence[Batch] = ()) -> list[Tensor]:
         """theta <- theta + s and the state, in place, by (s, *state) = rule(gradient, numbers, *state); |F|^2 before.
 
+        At the points of this step, and then at those `ahead`, which are the next steps: each has its own row of
+        `numbers` (1 + steps ahead, K), its own |F|^2, and the weights of this step.
         Where the run is compiled, the rule that the optimizer has announced is part of the graph of the gradient.
         """
 
@@ -192,14 +194,15 @@ class Report:
     the stage anew: nothing is recorded at this end, since the stage goes on.
     """
 
-    values: Mapping[str, float | Tensor] = field(default_factory=dict)  # of this step, by name
+    values: Mapping[str, float | Tensor] = field(default_factory=dict)  # of this step, or the last of several
     stop: str | None = None  # why the optimizer cannot continue
     anew: bool = False  # another part of the stage follows at this stop
     reason: str = ""  # why the stage has ended, once it has
+    before: Sequence[float | Tensor] = ()  # of several steps: the losses of all but the last
 
     def become(self, other: "Report") -> None:
         """Copy the values and the stop of another report in place; strategies keep a reference to it."""
-        self.values, self.stop, self.anew = other.values, other.stop, other.anew
+        self.values, self.before, self.stop, self.anew = other.values, other.before, other.stop, other.anew
 
 
 class Weighting(ABC):
@@ -209,9 +212,11 @@ class Weighting(ABC):
     of_residuals: bool = True  # whether `__call__` reads the values of its residuals; without, they may be left out
 
     def __init_subclass__(cls) -> None:
-        """A class with a `__call__` of its own reads the residuals, unless it says otherwise itself."""
+        """A class with a `__call__` or an `update` of its own makes no promise that it does not make itself."""
         if "__call__" in vars(cls) and "of_residuals" not in vars(cls):
             cls.of_residuals = True
+        if {"__call__", "update"} & vars(cls).keys() and "unchanged" not in vars(cls):
+            cls.unchanged = Weighting.unchanged  # type: ignore[method-assign]
 
     @abstractmethod
     def __call__(self, batch: Batch, residuals: Batch) -> Weights:
@@ -226,6 +231,13 @@ class Weighting(ABC):
 
     def update(self, step: int, objective: Objective) -> None:  # noqa: B027  optional
         """Adapt before step number `step` of the stage, counted from 0."""
+
+    def unchanged(self, step: int) -> float:
+        """For how many steps, with number `step`, the factors are the same numbers at any points; at least 1.
+
+        `update` need not be called in between.
+        """
+        return 1
 
     def values(self) -> Mapping[str, float | Tensor]:
         """Columns for the history, by name."""
@@ -249,12 +261,25 @@ class Sampler(ABC):
     extra: float = 0.0  # points of the interior that it adds at once for each one asked for: for the memory
     candidates: float = 0.0  # fresh points per training point at which `draw` evaluates the residuals: for the memory
 
+    def __init_subclass__(cls) -> None:
+        """A class with a `draw` of its own has no points `ahead`, unless it says which."""
+        if "draw" in vars(cls) and "ahead" not in vars(cls):
+            cls.ahead = Sampler.ahead  # type: ignore[method-assign]
+
     @abstractmethod
     def draw(self, step: int, problem: Problem, objective: Objective) -> Batch:
         """Points (N, D) by constraint for step number `step` of the stage, counted from 0.
 
         Points that do not change must be the same tensors: optimizers restart their memory when points change.
         """
+
+    def ahead(self, step: int, most: int) -> list[Batch]:
+        """The points of the steps that follow number `step`, which were drawn last: as if `draw` were called for each.
+
+        At most so many, and none where a draw has to look at the objective. All have the shapes of `batch`, and the
+        same constraints share their points.
+        """
+        return []
 
     def factors(self) -> Batch:
         """How often each point of `batch` counts, by constraint (N,), detached; where a constraint is missing: once.
@@ -309,12 +334,18 @@ class Optimizer(ABC):
     endless: bool = False  # never reports a `stop`: its phase needs a number of steps if another phase follows
     least_squares: bool = False  # uses `linearise` and factors a matrix: the plan shows its size; not compiled
     by_one_gradient: bool = False  # a step asks for one gradient, before it moves: runs can share gradients
+    many: bool = False  # takes many steps that differ in their points alone at once (`stride`)
     output_layer_alone: bool = False  # trains the output layer and the unknowns only: strategy=correction adds to it
     at_once: int | None = None  # of a least-squares method: what it gives to `linearise`, for the memory
     # Ctrl-C may end a step inside a view of the objective. The step is then undone: `load_state_dict` gets what
     # `state_dict` returned before the step, so no step may change tensors of that state in place.
     interruptible: bool = False
     remedy: str = ""  # what to type if the loss is not finite, e.g. "optimizer.{phase}.lr=1e-4"; "" if nothing helps
+
+    def __init_subclass__(cls) -> None:
+        """A class with a `step` of its own takes one at a time, unless it says how it takes many."""
+        if "step" in vars(cls) and "stride" not in vars(cls):
+            cls.many = False
 
     def carry(self, keep: bool | str) -> None:  # noqa: B027  optional
         """What to take of a memory that belongs to the points, at the next step, whose points are others.
@@ -333,6 +364,10 @@ class Optimizer(ABC):
     @abstractmethod
     def step(self, objective: Objective) -> Report:
         """Take one step, and report the loss and why the optimizer cannot continue, if so."""
+
+    def stride(self, objective: Objective, ahead: Sequence[Batch]) -> Report:
+        """A step at the points of the objective, and then one at those of each batch `ahead`: for one with `many`."""
+        raise NotImplementedError
 
     def workspace(self, parameters: int, rows: int, itemsize: int) -> float:
         """Bytes that a step needs besides the residuals, their gradient and the rows of J, for P and M.

@@ -75,13 +75,29 @@ class CompiledStep:
     def gradient(self, points: list[Tensor], weights: Batch) -> Parts:
         """The gradient (P,) of loss = sum_k mean(w_k r_k^2), the loss, and r (N,)."""
         theta = self.theta if self.rule is None else self.theta.clone()  # the graph moves it, and an unread state
-        return self._call(theta, points, weights, *self._unused)
+        numbers, state = self._unused
+        graph, known = self._graph_for(theta, points, weights, numbers, state)
+        gradient, loss, *r = graph(theta, *points, *known, numbers, *state)
+        return gradient, loss, self._named(r)
 
-    def move(self, points: list[Tensor], weights: Batch, numbers: Tensor, state: list[Tensor]) -> tuple[Tensor, Batch]:
-        """Move parameters and state by the rule; the loss before, and r (N,) there."""
-        _, loss, r = self._call(self.theta, points, weights, numbers, state)
+    def move(
+        self, points: Sequence[list[Tensor]], weights: Batch, numbers: Tensor, state: list[Tensor]
+    ) -> tuple[list[Tensor], Batch]:
+        """Move parameters and state by the rule, with one row of `numbers` (k, K) at each of k lists of points.
+
+        The losses before each step, and r (N,) before the last.
+        """
+        theta, losses, r, shapes = self.theta, list[Tensor](), list[Tensor](), None
+        for X, row in zip(points, numbers.unbind(), strict=True):
+            if shapes != (shapes := [(of.shape, of.stride()) for of in X]):  # `ahead` of a sampler keeps all else
+                graph, known = self._graph_for(theta, X, weights, row, state)
+            _, loss, *r = graph(theta, *X, *known, row, *state)
+            losses.append(loss)
         increment_version(self._trained)  # a graph does not tell, and kept values rely on it
-        return loss, r
+        return losses, self._named(r)
+
+    def _named(self, r: list[Tensor]) -> Batch:
+        return dict(zip(self.names, r, strict=True))
 
     @property
     def theta(self) -> Tensor:
@@ -91,15 +107,17 @@ class CompiledStep:
             self._places = [p.data_ptr() for p in self._trained]
         return self._theta
 
-    def _call(self, theta: Tensor, points: list[Tensor], weights: Batch, numbers: Tensor, state: list[Tensor]) -> Parts:
+    def _graph_for(
+        self, theta: Tensor, points: list[Tensor], weights: Batch, numbers: Tensor, state: list[Tensor]
+    ) -> tuple[Graph, list[Tensor]]:
+        """The graph for arguments of this layout, and those that follow the points: buffers and weights."""
         fixed = [cast(Tensor, module._buffers[name]) for module, name in self.buffers.values()]
-        others = [*fixed, *weights.values(), numbers, *state]
-        layout, graph = layout_of(points) + self._layout_of_others(others), self._last[1]
+        known = [*fixed, *weights.values()]
+        layout, graph = layout_of(points) + self._layout_of_others([*known, *state]), self._last[1]
         if graph is None or layout != self._last[0]:
             graph = self._graphs.get(layout) or self._compiled(layout, theta, points, fixed, weights, numbers, state)
             self._last = layout, graph
-        gradient, loss, *r = graph(theta, *points, *others)
-        return gradient, loss, dict(zip(self.names, r, strict=True))
+        return graph, known
 
     def _layout_of_others(self, others: list[Tensor]) -> Layout:
         """That of all arguments but the points: they are mostly the tensors of the last call."""

@@ -1,9 +1,10 @@
 """The loop that trains the stages of a run."""
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from math import isfinite
+from math import inf, isfinite
 from typing import Any, Protocol
 
 import torch
@@ -25,12 +26,15 @@ from pinn_cli.training.residuals import Engine, Residuals
 from pinn_cli.training.shared_gradients import SharedGradients
 from pinn_cli.training.stopping import Progress, Stop, StopRules
 
+MOMENT, LONGEST = 0.1, 64  # seconds and steps, at most, in which nobody looks at a run
+
 
 class Observer(Protocol):
     """What the loop calls to keep and show a run (`recorder.py`)."""
 
     def say(self, text: str) -> None: ...
     def before_draw(self, run: "Run", objective: Objective, points: Batch) -> None: ...
+    def steps_left(self, run: "Run", stage: Stage) -> float: ...
     def after_step(self, run: "Run", stage: Stage, objective: Objective, last: bool) -> None: ...
     def after_stage(self, run: "Run", stage: Stage, objective: Objective) -> None: ...
     def save(self, run: "Run", stage: Stage, objective: Objective) -> None: ...
@@ -57,6 +61,7 @@ class Run:
     residuals: Residuals | None = None  # those of the stage before
     shared: SharedGradients | None = None  # of the runs that are trained together with this one
     ranks: Ranks = ALONE  # the processes that train this run
+    pace: float = inf  # seconds of a step, as the last ones took
 
     def objective(self, stage: Stage, observer: Observer) -> Objective:
         """The objective of a stage; a stage that the checkpoint has trained is restored."""
@@ -113,6 +118,19 @@ class Run:
         if told and not self.interruption:
             self.interruption.reason = "another process of the run was told to stop"  # all stop after the next step
         return stop
+
+    def stride(self, stage: Stage, objective: Objective, observer: Observer) -> int:
+        """How many steps, with the next one, differ in their points alone, so that nobody has to look between them.
+
+        They take about a tenth of a second, so that a limit on time and an interruption are noticed.
+        """
+        if not stage.optimizer.many or not objective.steps_are_one_graph or not objective.at.of_one_problem:
+            return 1
+        least = min(
+            self.weighting.unchanged(self.progress.stage_step), self.stop.steps_left(stage, self.progress),
+            observer.steps_left(self, stage), MOMENT / self.pace if self.pace else LONGEST, LONGEST,
+        )  # fmt: skip
+        return max(1, int(least))
 
     def step_state(self, stage: Stage, objective: Objective) -> dict[str, Any]:
         """What one step changes: tensors and plain values. The parameters are live, not copies."""
@@ -263,9 +281,13 @@ def step(run: Run, stage: Stage, objective: Objective, observer: Observer) -> Go
     with run.clock("training"):
         run.weighting.update(number, objective)
     yield
+    ahead = _ahead(run, stage, objective, observer)
     with run.clock("training"):
-        stage.report.become(stage.optimizer.step(objective))
-        run.progress.advance(_finite(stage, objective, run.progress))
+        begin = time.monotonic()
+        stage.report.become(stage.optimizer.stride(objective, ahead) if ahead else stage.optimizer.step(objective))
+        for loss in [*stage.report.before, stage.report.values["loss/total"]]:
+            run.progress.advance(_finite(float(loss), stage, objective, run.progress))
+        run.pace = (time.monotonic() - begin) / (1 + len(ahead))
     if stage.report.stop:
         with run.clock("sampling"):
             if stage.sampler.refine(stage.problem, objective):
@@ -300,9 +322,17 @@ def _values(stage: Stage) -> dict[str, float]:
     return {name: float(value) for name, value in stage.report.values.items()}
 
 
-def _finite(stage: Stage, objective: Objective, progress: Progress) -> float:
-    """The loss of this step. Raises TrainingError, with constraint, points and advice, if it is not finite."""
-    loss = float(stage.report.values["loss/total"])
+def _ahead(run: Run, stage: Stage, objective: Objective, observer: Observer) -> list[Batch]:
+    """The points of the steps that are taken at once after the next one; mostly of none."""
+    more = run.stride(stage, objective, observer) - 1
+    if not more or objective.factors:
+        return []
+    with run.clock("sampling"):
+        return stage.sampler.ahead(run.progress.stage_step, more)
+
+
+def _finite(loss: float, stage: Stage, objective: Objective, progress: Progress) -> float:
+    """This loss. Raises TrainingError, with constraint, points and advice, if it is not finite."""
     if isfinite(loss):
         return loss
     broken = [name for name, value in objective.losses().items() if not isfinite(float(value))]

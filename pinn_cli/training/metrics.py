@@ -51,11 +51,12 @@ class Comparison:
 
     def __init__(self, reference: Reference, X: Tensor) -> None:
         self.X, at = X, X.cpu().double()
-        self.truth, counted = reference(at), _counted(reference, at)
-        self.rows = {name: counted & self.truth[name].isfinite() for name in reference.fields}
+        truth, counted = reference(at), _counted(reference, at)
+        self.rows = {name: counted & truth[name].isfinite() for name in reference.fields}
         for name, rows in self.rows.items():
             if not rows.any():
                 raise UsageError(f"reference: {name} is finite at none of {len(rows)} points; expected some")
+        self.truth = {name: truth[name][rows] for name, rows in self.rows.items()}  # where the points count
 
     def errors(self, evaluate: Callable[[list[str], Tensor], dict[str, Tensor]]) -> dict[str, Errors]:
         """Errors of every field or observable that the reference knows, computed in float64 on the CPU.
@@ -67,7 +68,7 @@ class Comparison:
 
     def errors_in(self, values: Mapping[str, Tensor]) -> dict[str, Errors]:
         """Errors of the prediction {name: (N,)} at these points."""
-        return {name: compare(values[name].detach().cpu().double()[rows], self.truth[name][rows])
+        return {name: compare(values[name].detach().cpu().double()[rows], self.truth[name])
                 for name, rows in self.rows.items()}  # fmt: skip
 
     def errors_of(self, objective: Objective) -> dict[str, Errors]:

@@ -292,13 +292,32 @@ class Objective:
         loss, gradient, self.latest = self._in_one_graph(None)
         return loss, gradient
 
-    def descend(self, rule: Rule, numbers: Tensor, state: list[Tensor]) -> Tensor:
-        if self.at.compiling is not None and self.shared is None and self.ranks.size == 1:
-            step, points = self.at.compiled_step(self.batch)
-            if step.rule == rule:
-                self.check()
-                loss, self.latest = step.move(points, self._tensors(self.weights, self.batch), numbers, state)
-                return loss
+    def descend(self, rule: Rule, numbers: Tensor, state: list[Tensor], ahead: Sequence[Batch] = ()) -> list[Tensor]:
+        if self.steps_are_one_graph and self.at.rule == rule:
+            return self._descend_compiled(numbers, state, ahead)
+        losses = []
+        for place, row in enumerate(numbers):
+            if place:
+                self.begin(ahead[place - 1], self.factors, self.step + 1)
+            losses.append(self._descend_eager(rule, row, state))
+        return losses
+
+    @property
+    def steps_are_one_graph(self) -> bool:
+        """Whether a step, with the rule of the optimizer, is one compiled graph of this objective by itself."""
+        return self.at.compiling is not None and self.shared is None and self.ranks.size == 1
+
+    def _descend_compiled(self, numbers: Tensor, state: list[Tensor], ahead: Sequence[Batch]) -> list[Tensor]:
+        self.check()
+        step, firsts = self.at.compiled_step(self.batch)
+        points = [[batch[name] for name in firsts] for batch in [self.batch, *ahead]]
+        losses, latest = step.move(points, self._tensors(self.weights, self.batch), numbers, state)
+        if ahead:
+            self.begin(ahead[-1], self.factors, self.step + len(ahead))
+        self.latest = latest
+        return losses
+
+    def _descend_eager(self, rule: Rule, numbers: Tensor, state: list[Tensor]) -> Tensor:
         with torch.enable_grad():
             loss, gradient = self.differentiated()
         with torch.no_grad():

@@ -25,7 +25,7 @@ from pinn_cli.training.loop import Run
 from pinn_cli.training.metrics import Comparison, FamilyComparison, of_one, own_metrics
 from pinn_cli.training.objective import Objective
 
-FLUSH = 2.0  # seconds between batches of rows
+FLUSH = 5.0  # seconds between batches of rows
 SAVE = 10.0  # seconds between checkpoints
 
 
@@ -65,16 +65,27 @@ class Recorder:
             with run.clock("diagnostics"):
                 self.diagnostics.take_before_draw(objective, run.progress.step)
 
+    def steps_left(self, run: Run, stage: Stage) -> float:
+        """Within how many steps nothing is recorded but what is due by time."""
+        step, begins = run.progress.step, run.progress.stage_step == 0 and not stage.continues
+        if begins or self._diagnosing:
+            return 1
+        every = [self._every(stage), *([] if self.estimates is None else [self.estimates.cadence(stage)])]
+        return min(n - step % n for n in every)
+
+    def _every(self, stage: Stage) -> int:
+        """Steps from row to row."""
+        return stage.optimizer.cadence if self.every is None else self.every
+
     def after_step(self, run: Run, stage: Stage, objective: Objective, last: bool) -> None:
         """Record this step if it is due."""
         progress = run.progress
         if len(self.stages) <= progress.stage:
             self.stages = [*self.stages[: progress.stage], stage.name]
-        every = stage.optimizer.cadence if self.every is None else self.every
         ends = last or (progress.stage_step == 1 and not stage.continues)
         estimated = self.estimates is not None and progress.step % self.estimates.cadence(stage) == 0
         columns = self._diagnose(run, objective, ends)
-        if progress.step != self._last_row and (ends or estimated or progress.step % every == 0):
+        if progress.step != self._last_row and (ends or estimated or progress.step % self._every(stage) == 0):
             self._row(run, stage, objective, columns | (self._estimate(run, stage, objective) if estimated else {}))
         now = time.monotonic()
         due = now - self._saved >= SAVE * self.rarer

@@ -25,6 +25,7 @@ from pinn_cli.training.kept_features import KeptFeatures
 
 Derivatives = Callable[..., Mapping[Key, Tensor]]  # (model, X (N, D), tape or None) -> values (N, F) by derivative
 AT_ONCE = 4096  # points that are evaluated together where no gradient is wanted
+TILED = 16384  # the same where layers are one operation, which cuts them into tiles itself
 Group = tuple[str, ...]  # constraints that share their points and one pass through the network
 
 
@@ -108,18 +109,18 @@ class Residuals:
 
         w_k is a number, or one per point (N,).
         """
-        step, points = self.compiled_step(batch)
-        return step.gradient(points, weights)
+        step, firsts = self.compiled_step(batch)
+        return step.gradient([batch[name] for name in firsts], weights)
 
-    def compiled_step(self, batch: Batch) -> tuple[CompiledStep, list[Tensor]]:
-        """The compiled step of the constraints of a batch, and the points of each group."""
+    def compiled_step(self, batch: Batch) -> tuple[CompiledStep, list[str]]:
+        """The compiled step of the constraints of a batch, and one constraint of each group: it takes their points."""
         assert self.compiling is not None
         groups = self.groups(batch)
         key = groups, self.rule
         if key not in self._steps:
             names = [name for group in groups for name in group]
             self._steps[key] = CompiledStep(WeightedLoss(self, groups), names, self.rule, self.compiling)
-        return self._steps[key], [batch[names[0]] for names in groups]
+        return self._steps[key], [names[0] for names in groups]
 
     def at(self, names: Group, X: Tensor, tapes: Sequence[Tape] = ()) -> Batch:
         """r (N,) of constraints of one region at points X. A second tape takes the other end of a periodic pair."""
@@ -239,8 +240,9 @@ class Residuals:
         """The derivatives at X; without gradients some points at a time, so that memory is bounded."""
         if torch.is_grad_enabled() or tape is not None:
             return derivatives(self.function, X, tape)
-        with one_operation(self.compiling is not None):
-            parts = [derivatives(self.function, some, None) for some in X.split(AT_ONCE)]
+        compiled = self.compiling is not None
+        with one_operation(compiled):
+            parts = [derivatives(self.function, some, None) for some in X.split(TILED if compiled else AT_ONCE)]
         return parts[0] if len(parts) == 1 else {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
 
     def _coefficients(self, X: Tensor, tape: Tape | None) -> dict[str, Tensor]:

@@ -1,7 +1,7 @@
 """When a stage or a run ends. Everything under `stop` applies to the whole run, over all its stages and resumes."""
 
 from dataclasses import dataclass
-from math import inf
+from math import ceil, inf
 
 from pinn_cli.basics.signals import Interruption
 from pinn_cli.methods.contracts import SHARED, Stage
@@ -114,12 +114,28 @@ class StopRules:
         if stage.steps is not None or stage.share == 1 or not progress.stage_step:
             return None
         made = progress.made
-        if self.steps is not None and made >= stage.share * (self.steps - progress.began - stage.reserved):
+        if self.steps is not None and made >= self._share_of_steps(stage, progress):
             return f"{SHARED} stop.steps={self.steps}: {made} steps made"
         spent = clock.seconds - progress.seconds
         if self.seconds is not None and spent >= stage.share * (self.seconds - progress.seconds):
             return f"{SHARED} stop.seconds={self.seconds:g}: {made} steps made"
         return None
+
+    def steps_left(self, stage: Stage, progress: Progress) -> float:
+        """Within how many steps no rule but those on time can hold; 1 where one looks at every loss."""
+        if self.loss is not None or self.plateau is not None:
+            return 1
+        limits = [] if self.steps is None else [self.steps - progress.step]
+        if stage.steps is not None:
+            limits.append(stage.steps - progress.made)
+        elif self.steps is not None and stage.share < 1:
+            limits.append(ceil(self._share_of_steps(stage, progress)) - progress.made)
+        return min(limits, default=inf)
+
+    def _share_of_steps(self, stage: Stage, progress: Progress) -> float:
+        """How many steps a stage has as its share of `stop.steps`."""
+        assert self.steps is not None
+        return stage.share * (self.steps - progress.began - stage.reserved)
 
     def seconds_left(self, clock: Clock) -> float | None:
         """Seconds until the first limit on time; None without one."""

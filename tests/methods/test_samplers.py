@@ -3,6 +3,7 @@
 import io
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from math import pi
 from types import SimpleNamespace
 
@@ -119,6 +120,23 @@ def test_numbers_count_points_on_each_face_and_measurements_come_with_their_colu
     sizes = {name: tuple(X.shape) for name, X in draw(make(POINTS)).items()}
     assert sizes == {"pde": (256, 3), "energy": (256, 3), "wall": (128, 3), "lid": (32, 3), "start": (32, 3),
                      "velocity": (32, 3), "seen": (7, 4)}
+
+
+@pytest.mark.parametrize("every", [1, 3, None])
+@pytest.mark.parametrize("make", [Uniform, Sobol])
+def test_points_ahead_are_those_of_one_draw_after_the_other(make, every):
+    one, many = make(POINTS, every=every), make(POINTS, every=every)
+    single = [draw(one, step=step) for step in range(150)]
+    found = []
+    while len(found) < 150:
+        found.append(draw(many, step=len(found)))
+        found += many.ahead(len(found) - 1, min(40, 150 - len(found)))
+        assert all(found[-1][name] is X for name, X in many.batch.items())
+    assert all(torch.equal(a[name], b[name]) for a, b in zip(single, found, strict=True) for name in a)
+    assert one.state_dict().keys() == many.state_dict().keys()
+    assert (one.round, one.since) == (many.round, many.since)
+    if every != 1:  # points that stay are the same tensors
+        assert all(a["pde"] is b["pde"] for a, b in pairwise(found) if torch.equal(a["pde"], b["pde"]))
 
 
 @pytest.mark.parametrize("make", SAMPLERS)

@@ -7,6 +7,7 @@ tensors, so that a compiled run makes it a part of the graph of the gradient.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from pinn_cli.basics.errors import UsageError
-from pinn_cli.methods.contracts import Objective
+from pinn_cli.methods.contracts import Batch, Objective, Report
 from pinn_cli.methods.optimizers.first_order import GradientSteps, own_rates, same
 from pinn_cli.methods.optimizers.schedules import Schedule
 
@@ -44,6 +45,8 @@ class Rule:
 class Adam(GradientSteps):
     """Raises ValueError for an `lr` that is not above 0, UsageError for `betas` or an `eps` that are not possible."""
 
+    many = True
+
     def __init__(self, lr: float = 1e-3, schedule: Schedule | None = None, betas: tuple[float, float] = (0.9, 0.999),
                  eps: float = 1e-8) -> None:
         super().__init__(lr, schedule)
@@ -54,8 +57,8 @@ class Adam(GradientSteps):
         self.betas, self.eps = betas, eps
         self.in_force = Rule(*betas, eps)
         self.moments: list[Tensor] = []  # m and v (P,)
-        self.numbers = torch.zeros(Rule.numbers, device="cpu")  # of the rule
-        self.written = self.numbers.numpy()  # the same memory: to write there takes a tenth of making a tensor
+        if self.schedule.by_loss:
+            self.many = False
         self.start = self._state()
         self.of: list[nn.Parameter] | None = None  # what it moves; None: the parameters of the next step
 
@@ -64,7 +67,28 @@ class Adam(GradientSteps):
         each = tuple((p.numel(), own.get(id(p), self.lr) / self.lr) for p in objective.parameters)
         return Rule(*self.betas, self.eps, each if own else ())
 
-    def begin(self, objective: Objective) -> None:
+    def step(self, objective: Objective) -> Report:
+        """One step at the points and weights of the objective."""
+        return self.stride(objective, [])
+
+    def stride(self, objective: Objective, ahead: Sequence[Batch]) -> Report:
+        """A step at the points of the objective and at those of each batch ahead, with the weights of the objective.
+
+        The report has the losses before each, and the last rate.
+        """
+        self._take_over(objective)
+        b1, b2 = self.betas
+        counts = range(self.steps + 1, self.steps + 2 + len(ahead))
+        rates = [self.lr * self.schedule(n - 1) for n in counts]
+        numbers = [[rate / (1 - b1**n), math.sqrt(1 - b2**n)] for rate, n in zip(rates, counts, strict=True)]
+        losses = objective.descend(self.in_force, self.moments[0].new_tensor(numbers), self.moments, ahead)
+        for loss in losses:
+            self.schedule.observe(loss)
+        self.steps += len(losses)
+        return Report({"loss/total": losses[-1], "learning_rate": rates[-1]}, before=losses[:-1])
+
+    def _take_over(self, objective: Objective) -> None:
+        """Begin anew, or from a loaded state, if the parameters are not those of the step before."""
         if self.of is objective.parameters or (self.of is not None and same(self.of, objective.parameters)):
             return
         if self.of is not None:
@@ -72,14 +96,6 @@ class Adam(GradientSteps):
         self.of, self.in_force = objective.parameters, self.rule(objective)
         like = objective.flat([p.detach() for p in self.of])
         self.moments = [m.to(like) for m in self.moments] or [torch.zeros_like(like), torch.zeros_like(like)]
-        self.numbers = torch.zeros(Rule.numbers, dtype=like.dtype, device="cpu")
-        self.written = self.numbers.numpy()
-
-    def move(self, objective: Objective, share: float) -> Tensor:
-        n, (b1, b2), device = self.steps + 1, self.betas, self.moments[0].device
-        self.written[0], self.written[1] = self.lr * share / (1 - b1**n), math.sqrt(1 - b2**n)
-        numbers = self.numbers if device.type == "cpu" else self.numbers.to(device)
-        return objective.descend(self.in_force, numbers, self.moments)
 
     def workspace(self, parameters: int, rows: int, itemsize: int) -> float:
         """Bytes of a step besides the loss and its gradient: m, v and the step, before and after."""

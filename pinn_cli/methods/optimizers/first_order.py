@@ -2,7 +2,6 @@
 
 import inspect
 import math
-from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from difflib import get_close_matches
@@ -24,7 +23,7 @@ UNFIT = ("Optimizer", "LBFGS", "SparseAdam", "Muon")
 class GradientSteps(Optimizer):
     """Many small steps, each from one loss and one gradient, with `rate(n) = lr * schedule(n)`.
 
-    The report has the loss before the step, and the rate. Raises ValueError for an `lr` that is not above 0.
+    Raises ValueError for an `lr` that is not above 0.
     """
 
     endless = True
@@ -37,24 +36,6 @@ class GradientSteps(Optimizer):
             raise ValueError(f"lr={lr:g}: expected a learning rate above 0, e.g. lr=1e-3")
         self.lr, self.schedule = lr, deepcopy(schedule or Constant())
         self.steps = 0
-
-    def step(self, objective: Objective) -> Report:
-        """One step at the points and weights of the objective."""
-        self.begin(objective)
-        share = self.schedule(self.steps)
-        loss = self.move(objective, share)
-        self.schedule.observe(loss)
-        self.steps += 1
-        return Report({"loss/total": loss, "learning_rate": self.lr * share})
-
-    @abstractmethod
-    def begin(self, objective: Objective) -> None:
-        """Take over the parameters of an objective: begin anew, or from a loaded state, if they are not the same."""
-
-    @abstractmethod
-    def move(self, objective: Objective, share: float) -> Tensor:
-        """Move the parameters, with this share of every rate; the loss at which the gradient was taken."""
-
 
 class TorchOptimizer(GradientSteps):
     """theta <- theta - rate(n) d(grad loss), the direction d by a class `kind` in torch's interface and its `options`.
@@ -80,14 +61,15 @@ class TorchOptimizer(GradientSteps):
         """Bytes of a step besides the loss and its gradient: the moments that most kinds keep, and a step."""
         return 4.0 * parameters * itemsize
 
-    def begin(self, objective: Objective) -> None:
-        self.inner = self._bound(objective)
-
-    def move(self, objective: Objective, share: float) -> Tensor:
-        assert self.inner is not None
+    def step(self, objective: Objective) -> Report:
+        """One step at the points and weights of the objective; the report has the loss before it, and the rate."""
+        self.inner, share = self._bound(objective), self.schedule(self.steps)
         for group in self.inner.param_groups:
             group["lr"] = group.get("own", self.lr) * share
-        return self._move(objective, self.inner, self.lr * share)
+        loss = self._move(objective, self.inner, self.lr * share)
+        self.schedule.observe(loss)
+        self.steps += 1
+        return Report({"loss/total": loss, "learning_rate": self.lr * share})
 
     def _move(self, objective: Objective, inner: torch.optim.Optimizer, rate: float) -> Tensor:
         """Move the parameters; the loss at which the gradient was taken."""

@@ -16,6 +16,12 @@ from pinn_cli.basics.errors import UsageError
 class Schedule(ABC):
     """A factor per step. A schedule that reacts to the loss also writes the other three methods."""
 
+    by_loss: bool = False  # whether a factor depends on the losses before it
+
+    def __init_subclass__(cls) -> None:
+        """A class with an `observe` of its own looks at the losses."""
+        cls.by_loss = cls.by_loss or "observe" in vars(cls)
+
     @abstractmethod
     def __call__(self, step: int) -> float:
         """The factor on the learning rate at this step."""
@@ -81,6 +87,7 @@ class WarmUp(Schedule):
 
     def __post_init__(self) -> None:
         _positive("steps", self.steps)
+        self.by_loss = self.then.by_loss
 
     def __call__(self, step: int) -> float:
         return (step + 1) / self.steps if step < self.steps else self.then(step - self.steps)

@@ -1,7 +1,7 @@
 """The base of all samplers that draw their points in rounds."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -39,16 +39,29 @@ class Rounds(Sampler):
         due = self.round < 0 or (self.every is not None and step - self.since >= self.every)
         if due:
             self.round, self.since = self.round + 1, step
+            if not self.draws:
+                self._plan(problem, objective)
             self.batch = self._batch(problem, objective)
         return self.batch
 
+    def ahead(self, step: int, most: int) -> list[Batch]:
+        """The same points, until they are drawn anew."""
+        left = most if self.every is None else min(most, self.since + self.every - 1 - step)
+        return [self.batch] * left
+
+    def _plan(self, problem: Problem, objective: Objective) -> None:
+        """Find out which draws there are, and which of them has the points of a constraint."""
+        imposed = {c.name for c in problem.constraints()} - objective.constraints.keys()
+        self.draws = plan(problem, self.points, imposed)
+        owners = {name: which for which, draw in enumerate(self.draws) for name in draw.names}
+        self._drawn = {name: owners[name] for name in objective.constraints if name in owners}
+
     def _batch(self, problem: Problem, objective: Objective) -> Batch:
-        if not self.draws:
-            imposed = {c.name for c in problem.constraints()} - objective.constraints.keys()
-            self.draws = plan(problem, self.points, imposed)
-            owners = {name: which for which, draw in enumerate(self.draws) for name in draw.names}
-            self._drawn = {name: owners[name] for name in objective.constraints if name in owners}
-        points = [self._points(problem, draw, objective) for draw in self.draws]
+        """The points of this round."""
+        return self._named([self._points(problem, draw, objective) for draw in self.draws])
+
+    def _named(self, points: Sequence[Tensor]) -> Batch:
+        """The points of each draw, by constraint."""
         return {name: points[which] for name, which in self._drawn.items()}
 
     def _points(self, problem: Problem, draw: Draw, objective: Objective) -> Tensor:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from pinn_cli.methods.contracts import Objective
+from pinn_cli.methods.contracts import Batch, Objective
 from pinn_cli.methods.samplers.base import Rounds
 from pinn_cli.methods.samplers.counts import Count, Draw
 from pinn_cli.methods.seeds import seed_for
@@ -23,7 +23,8 @@ class Uniform(Rounds):
 
     def __init__(self, points: Mapping[str, Count], seed: int = 0, every: int | None = 1) -> None:
         super().__init__(points, seed, every)
-        self._ahead: dict[Draw, tuple[int, Sequence[Tensor]]] = {}  # the rounds of the last block, and its number
+        self._block: tuple[int, list[Batch]] = -1, []  # the number of the last block, and its rounds
+        self._length = ROUNDS  # rounds of a block
 
     def unit(self, count: int, free: Free, seed: int, objective: Objective) -> Tensor:
         """Uniform points of the unit cube (count, D)."""
@@ -33,19 +34,39 @@ class Uniform(Rounds):
 
     def begin_stage(self, problem: Problem) -> None:
         super().begin_stage(problem)
-        self._ahead = {}
+        self._block = -1, []
 
-    def _points(self, problem: Problem, draw: Draw, objective: Objective) -> Tensor:
-        """The points of this round, a part of its block."""
-        if draw.rows is None or self.every is None:
-            return super()._points(problem, draw, objective)
-        rounds = max(1, min(ROUNDS, NUMBERS // (draw.rows * len(problem.coordinates))))
-        block, place = divmod(self.round, rounds)
-        number, X = self._ahead.get(draw, (-1, ()))
-        if number != block:
-            seed = seed_for(self.seed, "points", draw.region, draw.rows, self.stage, "block", block)
-            unit = self.unit(rounds * draw.rows, (), seed, objective)  # the rows are dealt out to the parts in turn
-            points = problem.domain.sample(draw.region, unit).to(objective.device, objective.dtype)
-            X = points.unflatten(0, (rounds, draw.rows)).unbind()
-            self._ahead[draw] = block, X
-        return X[place]
+    def ahead(self, step: int, most: int) -> list[Batch]:
+        """The same points until they are drawn anew; where they are at each step, the next rounds of the block."""
+        number, rounds = self._block
+        if self.every != 1 or not rounds:
+            return super().ahead(step, most)
+        first = self.round - number * len(rounds) + 1
+        batches = rounds[first : first + most]
+        self.round, self.since = self.round + len(batches), self.since + len(batches)
+        self.batch = batches[-1] if batches else self.batch
+        return batches
+
+    def _batch(self, problem: Problem, objective: Objective) -> Batch:
+        if self.every is None:
+            return super()._batch(problem, objective)
+        number, place = divmod(self.round, self._length)
+        if self._block[0] != number:
+            points = [self._points_of_block(problem, draw, objective, number) for draw in self.draws]
+            self._block = number, [self._named(of_round) for of_round in zip(*points, strict=True)]
+        return self._block[1][place]
+
+    def _plan(self, problem: Problem, objective: Objective) -> None:
+        super()._plan(problem, objective)
+        numbers = max((draw.rows or 0 for draw in self.draws), default=0) * len(problem.coordinates)
+        self._length = max(1, min(ROUNDS, NUMBERS // max(1, numbers)))
+
+    def _points_of_block(self, problem: Problem, draw: Draw, objective: Objective, number: int) -> Sequence[Tensor]:
+        """The points of a draw for each round of a block."""
+        length = self._length
+        if draw.rows is None:
+            return [self._points(problem, draw, objective)] * length
+        seed = seed_for(self.seed, "points", draw.region, draw.rows, self.stage, "block", number)
+        unit = self.unit(length * draw.rows, (), seed, objective)  # the rows are dealt out to the parts in turn
+        points = problem.domain.sample(draw.region, unit).to(objective.device, objective.dtype)
+        return points.unflatten(0, (length, draw.rows)).unbind()

@@ -1,5 +1,7 @@
 """The base weights alone."""
 
+from math import inf
+
 from pinn_cli.methods.contracts import Batch, Weighting, Weights
 
 
@@ -10,3 +12,6 @@ class Fixed(Weighting):
 
     def __call__(self, batch: Batch, residuals: Batch) -> Weights:
         return {}
+
+    def unchanged(self, step: int) -> float:
+        return inf

@@ -38,6 +38,9 @@ class GradNorm(Weighting):
             if isfinite(new):
                 self.weights[name] = (1 - self.alpha) * old + self.alpha * new
 
+    def unchanged(self, step: int) -> float:
+        return self.every - step % self.every
+
     def state_dict(self) -> dict[str, Any]:
         return {"weights": dict(self.weights)}
 

@@ -143,6 +143,9 @@ class LRAnnealing(Weighting):
                              "type weighting.lr_annealing.parameters=all")
         return layers
 
+    def unchanged(self, step: int) -> float:
+        return self.every - step % self.every
+
     def state_dict(self) -> dict[str, Any]:
         return {"lambdas": dict(self.lambdas)}
 

@@ -28,6 +28,9 @@ class Product(Weighting):
         for part in self.parts:
             part.update(step, objective)
 
+    def unchanged(self, step: int) -> float:
+        return min(part.unchanged(step) for part in self.parts)
+
     def values(self) -> dict[str, float | Tensor]:
         return {name: value for part in self.parts for name, value in part.values().items()}
 
