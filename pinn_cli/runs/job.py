@@ -83,12 +83,13 @@ class Job:
         self.parts.notes.extend(coverage(exact, problem) if exact else [])
         steps = first.steps or int(first.share * (self.config.stop.steps or 0)) or None  # each stage compiles anew
         setting = switch(self.config.compile)
-        self.compiled = objective.at.of_one_problem and compilation.decide(
+        gradients = not all(phase.optimizer().least_squares for phase in self.parts.schedule)
+        self.compiled = objective.at.of_one_problem and gradients and compilation.decide(
             setting, first.optimizer, steps, self.parts.engine, self.parts.notes.append, self._runs
         )
         if self.together is not None:
             self.together.gradients.compiled = self.compiled
-        if self.compiled and not all(phase.optimizer().least_squares for phase in self.parts.schedule):
+        if self.compiled:
             self.parts.notes.extend(plan.layer_by_layer(objective, self._runs))
         self.doubts = doubts(self.parts.problem, self.config.periodic)
         self.parts.notes.extend([*self.doubts, *plan.left_out(objective)])
@@ -190,6 +191,7 @@ class Job:
             interruption=interruption,
             clock=clock,
             compiled=self.compiled and self.together is None,
+            must_compile=switch(self.config.compile) == "on",
             saved=saved,
             shared=None if self.together is None else self.together.gradients,
         )

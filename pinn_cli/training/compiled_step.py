@@ -43,6 +43,18 @@ OF_OTHERS = str(Path(torch.__file__).parent), str(Path(__file__).parents[1])  # 
 UNCHECKED: dict[str, Any] = {"size_asserts": False}  # that `Layout` has compared
 
 
+class UncompiledError(Exception):
+    """There is no compiled step, so that a run can only go on without a compiler."""
+
+
+class UnfitError(UncompiledError, UsageError):
+    """The code of the problem cannot be a part of a graph."""
+
+
+class WrongError(UncompiledError, TrainingError):
+    """The compiler has made a graph that gives other numbers."""
+
+
 class CompiledStep:
     """The gradient of a weighted loss, and with a `rule` the step of an optimizer, as one graph.
 
@@ -158,7 +170,7 @@ class CompiledStep:
             return graph
 
     def _examine(self, graph: Graph, function: FunctionType, tensors: list[Tensor]) -> None:
-        """Raise TrainingError if a graph does not give what the step gives without a compiler; nothing moves."""
+        """Raise WrongError if a graph does not give what the step gives without a compiler; nothing moves."""
         plain, compiled = (self._tried(step, tensors) for step in (function, graph))
         own, whole = TOLERANCE[tensors[0].dtype]
         for kind, parts in plain.items():
@@ -166,7 +178,7 @@ class CompiledStep:
             for name, part in parts.items():
                 allowed = own * largest[name] + whole * max(largest.values())
                 if isfinite(allowed) and not float((compiled[kind][name] - part).abs().max()) <= allowed:
-                    raise TrainingError(
+                    raise WrongError(
                         f"the compiler of torch {torch.__version__} has made a wrong step of this problem: {kind} "
                         f"`{name}` is not that of the same step without a compiler; type compile=off"
                     )
@@ -257,7 +269,7 @@ def unchecked(function: Callable[..., Sequence[Tensor]], tensors: list[Tensor], 
 
 @contextmanager
 def _in_one_line() -> Iterator[None]:
-    """What a graph cannot have, in the code of a problem, becomes a UsageError of one line, which names the place."""
+    """What a graph cannot have, in the code of a problem, becomes an UnfitError of one line, which names the place."""
     try:
         yield
     except (UsageError, TrainingError, OSError, MemoryError):
@@ -267,7 +279,7 @@ def _in_one_line() -> Iterator[None]:
         if not own:
             raise
         reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0][:160]}" if str(error).strip() else ""
-        raise UsageError(
+        raise UnfitError(
             f"line {own[-1].lineno} of {own[-1].filename} cannot be compiled (`{own[-1].line}`; {reason}): write a "
             "choice by the values of a tensor as torch.where, or type compile=off"
         ) from error

@@ -20,6 +20,7 @@ from pinn_cli.physics.piecewise import Piecewise
 from pinn_cli.physics.problem import Problem
 from pinn_cli.physics.scales import Scale
 from pinn_cli.training.clock import COMPILATION, Clock
+from pinn_cli.training.compiled_step import UncompiledError
 from pinn_cli.training.finite import where_not_finite
 from pinn_cli.training.objective import Objective, units_of
 from pinn_cli.training.residuals import Engine, Residuals
@@ -55,6 +56,7 @@ class Run:
     interruption: Interruption
     clock: Clock = field(default_factory=Clock)
     compiled: bool = False
+    must_compile: bool = False  # else a run whose step cannot be compiled goes on without a compiler
     progress: Progress = field(default_factory=Progress)
     finished: list[dict[str, Any]] = field(default_factory=list)  # states of the finished stages
     saved: dict[str, Any] | None = None  # the checkpoint from which the run continues
@@ -72,6 +74,8 @@ class Run:
             objective.at = before  # with the graph that is compiled already
         elif compiled:
             objective.at.compiling = lambda: self._compiling(observer)
+            if not self.must_compile and self.ranks.size == 1:  # of several processes one alone could not go on
+                objective.at.uncompiled = lambda error: self._uncompiled(observer, error)
         self.residuals = objective.at
         objective.at.rule = stage.optimizer.rule(objective)
         self.weighting.begin_stage(stage.problem)
@@ -95,6 +99,10 @@ class Run:
         with self.clock(COMPILATION):
             yield
         observer.say(f"compiled in {duration(self.clock.phases[COMPILATION] - before)}")
+
+    def _uncompiled(self, observer: Observer, error: UncompiledError) -> None:
+        self.compiled = False
+        observer.say(f"the run is not compiled: {error}")
 
     @contextmanager
     def sharing(self, stage: Stage, objective: Objective) -> Iterator[None]:

@@ -27,6 +27,7 @@ from pinn_cli.physics.family_scales import family_units
 from pinn_cli.physics.problem import Constraint, Problem
 from pinn_cli.physics.scales import Scale, natural_units
 from pinn_cli.training import jacobian
+from pinn_cli.training.compiled_step import UncompiledError
 from pinn_cli.training.divided_jacobian import DividedLinearisation
 from pinn_cli.training.family_model import FamilyModel
 from pinn_cli.training.family_residuals import FamilyResiduals
@@ -294,7 +295,10 @@ class Objective:
 
     def descend(self, rule: Rule, numbers: Tensor, state: list[Tensor], ahead: Sequence[Batch] = ()) -> list[Tensor]:
         if self.steps_are_one_graph and self.at.rule == rule:
-            return self._descend_compiled(numbers, state, ahead)
+            try:
+                return self._descend_compiled(numbers, state, ahead)
+            except UncompiledError as error:  # before anything has moved
+                self.at.give_up(error)
         losses = []
         for place, row in enumerate(numbers):
             if place:
@@ -351,7 +355,11 @@ class Objective:
         w = self._tensors(self.weights_for(term), own)
         if self.ranks.size > 1:
             w = {name: self._own_part(name, of) for name, of in w.items()}
-        gradient, loss, residuals = self.at.differentiated(own, w)
+        try:
+            gradient, loss, residuals = self.at.differentiated(own, w)
+        except UncompiledError as error:
+            self.at.give_up(error)
+            return self.alone(term)
         loss, gradient = self._summed([loss, gradient])
         parts = [gradient[columns].view_as(p) for p, columns in zip(self.parameters, self.columns, strict=True)]
         return loss, parts, self._joined(residuals)

@@ -20,7 +20,7 @@ from pinn_cli.physics.problem import Problem
 from pinn_cli.physics.symbols import Place, Symbol
 from pinn_cli.physics.terms import Scales, at_rest, coupled, relative_size, scales_of, terms_of
 from pinn_cli.physics.unknowns import at_points, values_of
-from pinn_cli.training.compiled_step import CompiledStep, Parts
+from pinn_cli.training.compiled_step import CompiledStep, Parts, UncompiledError
 from pinn_cli.training.kept_features import KeptFeatures
 
 Derivatives = Callable[..., Mapping[Key, Tensor]]  # (model, X (N, D), tape or None) -> values (N, F) by derivative
@@ -42,7 +42,8 @@ class Residuals:
     """r (N,) of every constraint of `problem` for `model`, except those `imposed` (None: as the model says).
 
     Derivatives come from `engine`. With `compiling`, a first-order step is one compiled graph; the context is entered
-    while it is compiled.
+    while it is compiled. Where it cannot be compiled, `uncompiled` is told, and the steps are eager from then on; None:
+    the error is raised.
     """
 
     of_one_problem = True  # False: of several instances of a family at once (`family_residuals.py`)
@@ -50,6 +51,7 @@ class Residuals:
     def __init__(self, problem: Problem, model: nn.Module, engine: Engine, imposed: Collection[str] | None = None):
         self.problem, self.model, self.engine = problem, model, engine
         self.compiling: Callable[[], AbstractContextManager[None]] | None = None
+        self.uncompiled: Callable[[UncompiledError], None] | None = None
         met = getattr(model, "imposed", ()) if imposed is None else imposed  # a plain module imposes nothing
         self.kept = KeptFeatures()
         self.function = partial(model, kept=self.kept) if getattr(model, "frozen", False) else model
@@ -111,6 +113,13 @@ class Residuals:
         """
         step, firsts = self.compiled_step(batch)
         return step.gradient([batch[name] for name in firsts], weights)
+
+    def give_up(self, error: UncompiledError) -> None:
+        """Take eager steps from now on, since there is no compiled one; raise the error where that is not wanted."""
+        if self.uncompiled is None:
+            raise error
+        self.compiling = None
+        self.uncompiled(error)
 
     def compiled_step(self, batch: Batch) -> tuple[CompiledStep, list[str]]:
         """The compiled step of the constraints of a batch, and one constraint of each group: it takes their points."""

@@ -199,6 +199,23 @@ def test_a_residual_that_chooses_by_values_gets_one_line():
         objective.differentiated()
 
 
+@pytest.mark.parametrize("first", ["differentiated", "gradients", "step"])
+def test_a_run_may_go_on_without_a_compiler(first):
+    """Where the compiler was not asked for, and a step cannot be compiled."""
+    eager, objective = (objective_of(compiled, problem=Branch()) for compiled in (False, True))
+    told = []
+    objective.at.uncompiled = told.append
+    for each in (eager, objective):
+        optimizer = Adam(lr=1e-2)
+        each.at.rule = optimizer.rule(each)
+        if first != "step":
+            getattr(each, first)()
+        for _ in range(3):
+            optimizer.step(each)
+    assert [str(error).startswith("line ") for error in told] == [True]
+    assert torch.equal(objective.flat(objective.parameters), eager.flat(eager.parameters))
+
+
 def test_parameters_are_parts_of_one_vector_with_the_same_numbers():
     parameters = [torch.nn.Parameter(torch.randn(shape)) for shape in ((2, 3), (3,), ())]
     before = [p.detach().clone() for p in parameters]
