@@ -28,8 +28,12 @@ CHANGES = {
     "annealing": ["weighting=[lr_annealing]", "weighting.lr_annealing.every=4"],
     "causal": ["weighting=causal"],
     "decay": ["optimizer.adam.schedule.every=5"],
+    "moving points": ["sampler=[uniform,rad]", "sampler.uniform.every=3", "sampler.rad.every=8", "sampler.rad.pool=64"],
+    "guard": ["sampler=[sobol,held_out]", "sampler.held_out.ratio=0.1"],
+    "stalls": ["sampler=[sobol,adaptive_residual]", "sampler.adaptive_residual.every=9"],
     "phases": ["optimizer=[adam,first_order]", "optimizer.adam.steps=13"],
 }
+LARGEST = {"annealing": 4, "causal": 1, "kept points": 5, "moving points": 3, "guard": 6, "stalls": 1, "phases": 6}
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +70,7 @@ def test_a_run_has_the_same_bits_however_many_steps_are_taken_at_once(change, he
     taken.clear()
     alone = history(here, "one", *CHANGES[change])
     assert set(taken) == {1}
-    assert largest == {"annealing": 4, "causal": 1, "kept points": 5, "phases": 6}.get(change, 7), "rows come every 7"
+    assert largest == LARGEST.get(change, 7), "rows come every 7 steps"
     assert at_once.keys() == alone.keys()
     for name in alone.keys() - {"time"}:
         assert torch.equal(torch.tensor(at_once[name]).nan_to_num(), torch.tensor(alone[name]).nan_to_num()), name

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import ClassVar
 
 import torch
@@ -30,6 +31,9 @@ class Density(Redrawn):
 
     def due(self, step: int, objective: Objective) -> bool:
         return not self.moved or (self.every is not None and step > 0 and step % self.every == 0)
+
+    def kept(self, step: int) -> float:
+        return inf if self.every is None else self.every - 1 - step % self.every
 
     def renewed(self, names: Sequence[str], X: Tensor, problem: Problem, objective: Objective) -> Tensor:
         pool = self.pool_for(problem, X, len(X))

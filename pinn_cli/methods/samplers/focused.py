@@ -1,6 +1,7 @@
 """More points of the interior where the residual is large, drawn once at the beginning of a stage."""
 
 from collections.abc import Sequence
+from math import inf
 from typing import ClassVar
 
 from torch import Tensor
@@ -35,6 +36,9 @@ class Focused(Redrawn):
 
     def due(self, step: int, objective: Objective) -> bool:
         return not self.moved
+
+    def kept(self, step: int) -> float:
+        return inf
 
     def renewed(self, names: Sequence[str], X: Tensor, problem: Problem, objective: Objective) -> Tensor:
         return focused(objective, round(self.add * len(X)), self.generator)

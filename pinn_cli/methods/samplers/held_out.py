@@ -70,6 +70,16 @@ class HeldOut(Sampler):
             self._base, self.batch = base, self._joined(base)
         return self.batch
 
+    def ahead(self, step: int, most: int) -> list[Batch]:
+        """Those of the inner sampler with the additions, until it looks again; additions end where points change."""
+        batches = []
+        for base in self.inner.ahead(step, min(most, self.every - 1 - step % self.every)):
+            if any(base[name] is not self._base[name] for name in base):
+                self.added, self._base = {}, base
+                self.batch = self._joined(base)
+            batches.append(self.batch)
+        return batches
+
     def refine(self, problem: Problem, objective: Objective) -> bool:
         """Look at once, at as many fresh points as there are training points; True if points were added.
 

@@ -37,6 +37,12 @@ class Redrawn(Sampler):
     stage: int = 0
     moved: dict[str, Tensor] = field(default_factory=dict)  # its own points, by the first constraint on them
 
+    def __init_subclass__(cls) -> None:
+        """A class with a `due` of its own keeps its points for no step, unless it says for how many."""
+        super().__init_subclass__()
+        if "due" in vars(cls) and "kept" not in vars(cls):
+            cls.kept = lambda self, step: 0  # type: ignore[method-assign]
+
     def __post_init__(self) -> None:
         for name in ("every", "pool"):
             if (found := getattr(self, name)) is not None and found < 1:
@@ -49,6 +55,7 @@ class Redrawn(Sampler):
         self.candidates = 1e6  # for the memory: as many as are evaluated at once
         self.generator = torch.Generator("cpu").manual_seed(seed_for(self.seed, type(self).__name__))
         self._base: Batch = {}
+        self._interior: list[list[str]] = []  # names of constraints there, by the points that they share
         self.batch: Batch = {}
 
     @abstractmethod
@@ -59,9 +66,13 @@ class Redrawn(Sampler):
         """Whether the points are drawn anew before this step."""
         return step > 0 and step % self.every == 0
 
+    def kept(self, step: int) -> float:
+        """How many steps after number `step` have no draw, whatever the residuals."""
+        return self.every - 1 - step % self.every
+
     def begin_stage(self, problem: Problem) -> None:
         self.inner.begin_stage(problem)
-        self.moved, self._base, self.batch, self.stage = {}, {}, {}, self.stage + 1
+        self.moved, self._base, self.batch, self.stage, self._interior = {}, {}, {}, self.stage + 1, []
 
     def draw(self, step: int, problem: Problem, objective: Objective) -> Batch:
         """The points in use; the same tensors as before where nothing changes."""
@@ -73,9 +84,19 @@ class Redrawn(Sampler):
                 new = self.renewed(names, X, problem, objective).to(X)
                 self.moved[names[0]] = torch.cat([own, new]) if self.adds and own is not None else new
             changed = True
+        self._interior = self._interior or in_interior(base, objective)
         if changed or not self.batch:
-            self._base, self.batch = base, self._joined(base, objective)
+            self._base, self.batch = base, self._joined(base)
         return self.batch
+
+    def ahead(self, step: int, most: int) -> list[Batch]:
+        """Those of the inner sampler, with its own, until these are drawn anew."""
+        batches = []
+        for base in self.inner.ahead(step, int(min(most, self.kept(step)))):
+            if any(base[name] is not self._base[name] for name in base):
+                self._base, self.batch = base, self._joined(base)
+            batches.append(self.batch)
+        return batches
 
     def refine(self, problem: Problem, objective: Objective) -> bool:
         """Not once it has moved the points: what the inner sampler adds would not be used."""
@@ -96,8 +117,8 @@ class Redrawn(Sampler):
             return base[first]
         return torch.cat([base[first], own.to(base[first])]) if self.adds else own
 
-    def _joined(self, base: Batch, objective: Objective) -> Batch:
-        groups = {names[0]: names for names in in_interior(base, objective)}
+    def _joined(self, base: Batch) -> Batch:
+        groups = {names[0]: names for names in self._interior}
         own = {name: X for first in groups for X in [self._points(first, base)] for name in groups[first]}
         return {name: own.get(name, X) for name, X in base.items()}
 
