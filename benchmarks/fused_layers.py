@@ -2,9 +2,10 @@
 
     python benchmarks/fused_layers.py [--blocks 13] [--out benchmarks/results/fused_layers.json]
 
-Helmholtz, four hidden layers of tanh in float32, with the step of Adam in the graph. The contestants alternate on one
-thread, a block of calls at a time; medians of processor seconds and of their ratios are kept, with the machine. The
-last column is what the matrix products alone take in the library of torch.
+Helmholtz, four hidden layers of tanh in float32, with the step of Adam in the graph; the last rows have the gated
+network (`architecture=modified_mlp`). The contestants alternate on one thread, a block of calls at a time; medians of
+processor seconds and of their ratios are kept, with the machine. The last column is what the matrix products of the
+hidden layers alone take in the library of torch.
 """
 
 import argparse
@@ -17,20 +18,29 @@ from statistics import median
 
 import torch
 from step_time import machine, objective
-from torch import Tensor
+from torch import Tensor, nn
 
 from pinn_cli.derivatives import fused_layers
 from pinn_cli.derivatives.engines import Taylor
 from pinn_cli.methods.architectures.mlp import MLP
+from pinn_cli.methods.architectures.modified_mlp import ModifiedMLP
 from pinn_cli.methods.optimizers.adam import Adam
 
 DEPTH, STREAMS = 4, 4  # of the Laplacian in two dimensions
-ROWS = {(128, 512, 24): 200, (128, 512, 50): 100, (1000, 500, 50): 40, (1000, 500, 128): 10}  # and calls of a block
+ROWS: dict[tuple[type[nn.Module], int, int, int], int] = {  # and calls of a block
+    (MLP, 128, 512, 24): 200,
+    (MLP, 128, 512, 50): 100,
+    (MLP, 1000, 500, 50): 40,
+    (MLP, 1000, 500, 128): 10,
+    (ModifiedMLP, 128, 512, 50): 60,
+    (ModifiedMLP, 1000, 500, 50): 20,
+    (ModifiedMLP, 1000, 500, 100): 10,
+}
 
 
-def step(interior: int, wall: int, width: int, widest: int) -> Callable[[], object]:
+def step(kind: type[nn.Module], interior: int, wall: int, width: int, widest: int) -> Callable[[], object]:
     """A call of Adam; layers of at most `widest` features are one operation."""
-    there = objective(partial(MLP, width=width, depth=DEPTH), Taylor, interior, wall, torch.float32, compiled=True)
+    there = objective(partial(kind, width=width, depth=DEPTH), Taylor, interior, wall, torch.float32, compiled=True)
     optimizer = Adam(1e-6)  # so that all calls do the same
     there.at.rule = optimizer.rule(there)
     before, fused_layers.WIDEST = fused_layers.WIDEST, widest
@@ -63,11 +73,11 @@ def blocks(run: Callable[[], object], calls: int) -> Iterator[float]:
         yield 1e3 * (time.process_time() - start) / calls
 
 
-def measured(interior: int, wall: int, width: int, calls: int, count: int) -> dict[str, float]:
+def measured(kind: type[nn.Module], interior: int, wall: int, width: int, calls: int, count: int) -> dict[str, float]:
     """Medians of one row."""
     contestants = {
-        "layer by layer (ms)": step(interior, wall, width, 0),
-        "one operation (ms)": step(interior, wall, width, fused_layers.WIDEST),
+        "layer by layer (ms)": step(kind, interior, wall, width, 0),
+        "one operation (ms)": step(kind, interior, wall, width, fused_layers.WIDEST),
         "products alone (ms)": products(interior, wall, width),
     }
     running = [blocks(run, calls) for run in contestants.values()]
@@ -86,9 +96,9 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     found: dict[str, object] = {"machine": machine()}
-    for (interior, wall, width), calls in ROWS.items():
-        name = f"{interior} points inside, {wall} on the boundary, layers of {width}"
-        found[name] = measured(interior, wall, width, calls, arguments.blocks)
+    for (kind, interior, wall, width), calls in ROWS.items():
+        name = f"{interior} points inside, {wall} on the boundary, {'gated ' * (kind is not MLP)}layers of {width}"
+        found[name] = measured(kind, interior, wall, width, calls, arguments.blocks)
         print(name, found[name], flush=True)
     arguments.out.write_text(json.dumps(found, indent=1) + "\n")
 

@@ -2,12 +2,18 @@
 //
 //     Z_l = W_l A_l (+ b_l for the value)      A_(l+1) = f(Z_l) by the chain rule      out = W_L A_L + b_L
 //
+// With two encoders of the inputs, E_0 = f(W_U A_0 + b_U) and E_1 = f(W_V A_0 + b_V), hidden layers from UNGATED on are
+//
+//     A_(l+1) = E + f(Z_l) (E' - E) by the rule of products,       E = E_CLOSED and E' the other one.
+//
 // Points go through all layers in tiles that stay in the cache. In a tile, features are rows and the columns are points
 // of stream 0, points of stream 1, ...: one product serves all streams, and vectors of points need no padding for the
 // width of a layer. Rows are PAD floats longer than their columns: a step of a power of 2 would let them share few lines
-// of the cache. `vectors.cpp` and what `fused_source.py` writes come before this file: STREAMS, `activate`, `pull_back`.
+// of the cache. `vectors.cpp` and what `fused_source.py` writes come before this file: STREAMS, `activate`, `pull_back`,
+// `gate`, `pull_back_gate`.
 //
-// SIZES are the features D, H_1, ..., H_L, F, and theta is W_1, b_1, W_2, ... with W_l (SIZES[l], SIZES[l - 1]).
+// SIZES are the features D, H_1, ..., H_L, F, and theta is W_1, b_1, W_2, ... with W_l (SIZES[l], SIZES[l - 1]). The
+// encoders follow, where there are ENCODERS: layers LAST + 1 and LAST + 2, as wide as the hidden layers.
 
 constexpr long LAST = sizeof(SIZES) / sizeof(long) - 2;  // the output layer
 
@@ -17,14 +23,22 @@ constexpr long largest() {
     return most;
 }
 
+constexpr long inputs_of(long layer) { return layer > LAST ? SIZES[0] : SIZES[layer]; }
+constexpr long outputs_of(long layer) { return layer > LAST ? SIZES[1] : SIZES[layer + 1]; }
+constexpr bool is_gated(long layer) { return ENCODERS && layer >= UNGATED; }
+
 // Where the parameters of a layer begin.
 constexpr long begin(long layer) {
     long sum = 0;
-    for (long l = 0; l < layer; l++) sum += (SIZES[l] + 1) * SIZES[l + 1];
+    for (long l = 0; l < layer; l++) sum += (inputs_of(l) + 1) * outputs_of(l);
     return sum;
 }
 
-constexpr long WIDEST = largest(), PARAMETERS = begin(LAST + 1);
+constexpr long WIDEST = largest(), PARAMETERS = begin(LAST + 1 + ENCODERS), WIDTH = ENCODERS ? SIZES[1] : 1;
+
+// Of the encoders in a tile: E, E' - E, and the gradients of both.
+alignas(64) static thread_local float closed[WIDTH * MOST], change[WIDTH * MOST];
+alignas(64) static thread_local float of_closed[WIDTH * MOST], of_change[WIDTH * MOST];
 
 static long padded(long n) { return (n + PAD - 1) / PAD * PAD; }
 
@@ -36,7 +50,7 @@ static long tile_of(long points) {
 
 // Floats that a tile keeps for the way back.
 static long kept_by(long each) {
-    long hidden = 0;
+    long hidden = ENCODERS * SIZES[1];
     for (long l = 1; l <= LAST; l++) hidden += SIZES[l];
     return hidden * (STREAMS * each + PAD);
 }
@@ -122,36 +136,74 @@ static void slopes(const float* g, const float* a, long H, long K, long columns,
     }
 }
 
+// The streams of one feature at the first points of `row`.
+static inline void take(const float* row, long each, Vector* to) {
+    for (int s = 0; s < STREAMS; s++) to[s] = load(row + s * each);
+}
+
+static inline void put(const Vector* from, long each, float* row) {
+    for (int s = 0; s < STREAMS; s++) store(row + s * each, from[s]);
+}
+
+// What a layer makes of z, whose first stream is tanh already. `start`: of these points in `closed` and `change`.
+template <bool GATED> static inline void output(const Vector* z, long start, long each, Vector* then) {
+    if constexpr (GATED) {
+        Vector Z[STREAMS], low[STREAMS], by[STREAMS];
+        activate(z, Z);
+        take(closed + start, each, low);
+        take(change + start, each, by);
+        gate(Z, low, by, then);
+    } else {
+        activate(z, then);
+    }
+}
+
 // One feature at the points of a tile. `kept` has the streams of z, and then tanh(z_0 + b) in place of the first.
-ALONE static void activate_row(float* kept, float bias, long each, float* a) {
+template <bool GATED>
+ALONE static void activate_row(float* kept, float bias, long start, long each, float* a) {
     for (long p = 0; p < each; p += LANES) {
-        Vector at[STREAMS], then[STREAMS];
-        for (int s = 0; s < STREAMS; s++) at[s] = load(kept + p + s * each);
-        at[0] = tanh_of(at[0] + bias);
-        store(kept + p, at[0]);
-        activate(at, then);
-        for (int s = 0; s < STREAMS; s++) store(a + p + s * each, then[s]);
+        Vector z[STREAMS], then[STREAMS];
+        take(kept + p, each, z);
+        z[0] = tanh_of(z[0] + bias);
+        store(kept + p, z[0]);
+        output<GATED>(z, start + p, each, then);
+        put(then, each, a + p);
     }
 }
 
 // The same outputs from what is kept, since to read as many numbers again would take longer.
-ALONE static void activate_again(const float* kept, long each, float* a) {
+template <bool GATED>
+ALONE static void activate_again(const float* kept, long start, long each, float* a) {
     for (long p = 0; p < each; p += LANES) {
-        Vector at[STREAMS], then[STREAMS];
-        for (int s = 0; s < STREAMS; s++) at[s] = load(kept + p + s * each);
-        activate(at, then);
-        for (int s = 0; s < STREAMS; s++) store(a + p + s * each, then[s]);
+        Vector z[STREAMS], then[STREAMS];
+        take(kept + p, each, z);
+        output<GATED>(z, start + p, each, then);
+        put(then, each, a + p);
     }
 }
 
 // The way back: g becomes the gradient of z, from that of the outputs.
-ALONE static void pull_back_row(const float* kept, long each, float* g) {
+template <bool GATED>
+ALONE static void pull_back_row(const float* kept, long start, long each, float* g) {
     for (long p = 0; p < each; p += LANES) {
-        Vector at[STREAMS], slope[STREAMS], then[STREAMS];
-        for (int s = 0; s < STREAMS; s++) at[s] = load(kept + p + s * each);
-        for (int s = 0; s < STREAMS; s++) slope[s] = load(g + p + s * each);
-        pull_back(at, slope, then);
-        for (int s = 0; s < STREAMS; s++) store(g + p + s * each, then[s]);
+        Vector z[STREAMS], slope[STREAMS], then[STREAMS];
+        take(kept + p, each, z);
+        take(g + p, each, slope);
+        if constexpr (GATED) {
+            Vector Z[STREAMS], by[STREAMS], of[STREAMS], sum[STREAMS];
+            take(of_closed + start + p, each, sum);
+            for (int s = 0; s < STREAMS; s++) sum[s] += slope[s];
+            put(sum, each, of_closed + start + p);
+            activate(z, Z);
+            take(change + start + p, each, by);
+            take(of_change + start + p, each, sum);
+            pull_back_gate(slope, Z, by, of, sum);
+            put(sum, each, of_change + start + p);
+            pull_back(z, of, then);
+        } else {
+            pull_back(z, slope, then);
+        }
+        put(then, each, g + p);
     }
 }
 
@@ -175,23 +227,84 @@ static void out_of_tile(const float* tile, long F, long N, long first, long n, l
         }
 }
 
+// A hidden layer or an encoder, of inputs a: `kept` gets z, and `out`, which may be a, the outputs.
+static void forward_layer(const float* theta, long l, const float* a, float* kept, long each, float* out) {
+    long K = inputs_of(l), H = outputs_of(l), columns = STREAMS * each, row = columns + PAD;
+    const float *W = theta + begin(l), *b = W + H * K;
+    product(W, K, 1, H, K, a, kept, columns);
+    for (long i = 0; i < H * row; i += row) {
+        if (l <= LAST && is_gated(l)) activate_row<true>(kept + i, *b++, i, each, out + i);
+        else activate_row<false>(kept + i, *b++, i, each, out + i);
+    }
+}
+
+// E' becomes E' - E.
+static void subtract_closed(long columns) {
+    for (long i = 0; i < WIDTH; i++)
+        for (long at = i * (columns + PAD), c = 0; c < columns; c++) change[at + c] -= closed[at + c];
+}
+
 static void forward_tile(const float* theta, const float* inputs, float* out, float* saved, long points, long first,
                          long n) {
     alignas(64) static thread_local float a[WIDEST * MOST], y[SIZES[LAST + 1] * MOST];
     long each = padded(n), columns = STREAMS * each, row = columns + PAD, F = SIZES[LAST + 1];
     into_tile(inputs, SIZES[0], points, first, n, each, a);
+    if constexpr (ENCODERS) {
+        for (long e = 0; e < ENCODERS; e++) {
+            forward_layer(theta, LAST + 1 + e, a, saved, each, e == CLOSED ? closed : change);
+            saved += WIDTH * row;
+        }
+        subtract_closed(columns);
+    }
     for (long l = 0; l < LAST; l++) {
-        long K = SIZES[l], H = SIZES[l + 1];
-        const float *W = theta + begin(l), *b = W + H * K;
-        product(W, K, 1, H, K, a, saved, columns);
-        for (long i = 0; i < H; i++) activate_row(saved + i * row, b[i], each, a + i * row);
-        saved += H * row;
+        forward_layer(theta, l, a, saved, each, a);
+        saved += SIZES[l + 1] * row;
     }
     const float *W = theta + begin(LAST), *b = W + F * SIZES[LAST];
     product(W, SIZES[LAST], 1, F, SIZES[LAST], a, y, columns);
     for (long f = 0; f < F; f++)
         for (long p = 0; p < each; p++) y[f * row + p] += b[f];
     out_of_tile(y, F, points, first, n, each, out);
+}
+
+// Add the gradient of the parameters of a layer, from g, that of z, and the inputs a.
+static void slopes_of(long l, const float* g, const float* a, long each, float* gradient) {
+    long K = inputs_of(l), H = outputs_of(l), columns = STREAMS * each, row = columns + PAD;
+    float *of_W = gradient + begin(l), *of_b = of_W + H * K;
+    slopes(g, a, H, K, columns, of_W);
+    for (long i = 0; i < H; i++) {
+        Vector sum = {};
+        for (long p = 0; p < each; p += LANES) sum += load(g + i * row + p);
+        of_b[i] += total(sum);
+    }
+}
+
+// `closed` and `change` once more from what is kept, and no gradient yet.
+static void encode_again(const float* kept, long each) {
+    long columns = STREAMS * each, row = columns + PAD, size = WIDTH * row;
+    for (long i = 0; i < size; i += row) {
+        activate_again<false>(kept + CLOSED * size + i, 0, each, closed + i);
+        activate_again<false>(kept + (1 - CLOSED) * size + i, 0, each, change + i);
+    }
+    subtract_closed(columns);
+    for (long i = 0; i < size; i++) of_closed[i] = of_change[i] = 0;
+}
+
+// From the gradients of `closed` and `change` to those of the parameters of the encoders; that of their inputs a is
+// added to `below`, unless it is null. `spare` is overwritten.
+static void back_through_encoders(const float* theta, const float* kept, const float* a, long each, float* gradient,
+                                  float* below, float* spare) {
+    long D = SIZES[0], columns = STREAMS * each, row = columns + PAD, size = WIDTH * row;
+    for (long i = 0; i < size; i++) of_closed[i] -= of_change[i];
+    for (long e = 0; e < ENCODERS; e++) {
+        float* g = e == CLOSED ? of_closed : of_change;
+        for (long i = 0; i < size; i += row) pull_back_row<false>(kept + e * size + i, 0, each, g + i);
+        slopes_of(LAST + 1 + e, g, a, each, gradient);
+        if (!below) continue;
+        product(theta + begin(LAST + 1 + e), 1, D, D, WIDTH, g, spare, columns);
+        for (long k = 0; k < D; k++)
+            for (long c = 0; c < columns; c++) below[k * row + c] += spare[k * row + c];
+    }
 }
 
 // The gradient of the parameters is added to `gradient`; that of the inputs is left out if null.
@@ -202,28 +315,30 @@ static void backward_tile(const float* theta, const float* g, const float* input
     long each = padded(n), columns = STREAMS * each, row = columns + PAD;
     const float* kept = saved + kept_by(each);
     into_tile(g, SIZES[LAST + 1], points, first, n, each, here);
+    if constexpr (ENCODERS) encode_again(saved, each);
     for (long l = LAST; l >= 0; l--) {
         long K = SIZES[l], H = SIZES[l + 1];
-        const float* W = theta + begin(l);
-        float* slope = gradient + begin(l);
         if (l) {
             kept -= K * row;
-            for (long i = 0; i < K; i++) activate_again(kept + i * row, each, a + i * row);
+            for (long i = 0; i < K * row; i += row) {
+                if (is_gated(l - 1)) activate_again<true>(kept + i, i, each, a + i);
+                else activate_again<false>(kept + i, i, each, a + i);
+            }
         } else {
             into_tile(inputs, K, points, first, n, each, a);
         }
-        slopes(here, a, H, K, columns, slope);
-        for (long i = 0; i < H; i++) {
-            Vector sum = {};
-            for (long p = 0; p < each; p += LANES) sum += load(here + i * row + p);
-            slope[H * K + i] += total(sum);
-        }
-        if (l || of_inputs) product(W, 1, K, K, H, here, below, columns);
+        slopes_of(l, here, a, each, gradient);
+        if (l || of_inputs) product(theta + begin(l), 1, K, K, H, here, below, columns);
         if (!l) break;
-        for (long i = 0; i < K; i++) pull_back_row(kept + i * row, each, below + i * row);
+        for (long i = 0; i < K * row; i += row) {
+            if (is_gated(l - 1)) pull_back_row<true>(kept + i, i, each, below + i);
+            else pull_back_row<false>(kept + i, i, each, below + i);
+        }
         float* other = here;
         here = below, below = other;
     }
+    if constexpr (ENCODERS)
+        back_through_encoders(theta, saved, a, each, gradient, of_inputs ? below : nullptr, here);
     if (of_inputs) out_of_tile(below, SIZES[0], points, first, n, each, of_inputs);
 }
 

@@ -1,5 +1,7 @@
 """Dense layers with tanh between as one operation, in float32 on the CPU: of a compiled step, and of values beside it.
 
+They may be gated by two encoders of the inputs.
+
 Layer by layer, the compiler of torch calls a library for each product, and streams go to memory and back in between.
 Here one function in C++ takes tiles of points through all layers and back (`fused_layers.cpp`). It has the numbers of
 the rules for jets up to rounding, with the tanh of `rational_tanh.py`.
@@ -11,8 +13,8 @@ import ctypes
 from ast import literal_eval
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
-from typing import Any
+from functools import cache, partial
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, library, nn
@@ -32,18 +34,34 @@ OPERATIONS.define(
 )
 
 
-def dense_layers(X: Any, layers: Iterable[Any], activation: Callable[[Any], Any]) -> Any:
-    """Linear layers with an activation between, of points or a jet X (N, D) -> (N, F)."""
+class Gates(NamedTuple):
+    """Hidden layers that choose between two encoders E = phi(X A + a) of the input: H = E + Z (E' - E).
+
+    E is the encoder of number `closed`, E' the other one, Z = phi(H W + b). The first `ungated` hidden layers have
+    H = Z. The encoders are as wide as the hidden layers.
+    """
+
+    encoders: Sequence[Any]
+    ungated: int
+    closed: int
+
+
+def dense_layers(X: Any, layers: Iterable[Any], activation: Callable[[Any], Any], gates: Gates | None = None) -> Any:
+    """Linear layers with an activation and perhaps gates between, of points or a jet X (N, D) -> (N, F)."""
     layers = list(layers)
+    encoders = list(gates.encoders) if gates else []
     if ASKING and isinstance(X, Jet):
-        ASKING[-1].append(obstacle(X, layers, activation))
-    if isinstance(X, Jet) and _can_be_one(X, layers, activation):
-        theta = _as_vector([p for layer in layers for p in (layer.weight, layer.bias)])
-        out = _in_graph(_all_full(X), theta, _plan_of(X, layers))
+        tell_obstacle(obstacle(X, layers, activation, encoders))
+    if isinstance(X, Jet) and _can_be_one(X, layers, activation, gates):
+        theta = _as_vector([p for layer in [*layers, *encoders] for p in (layer.weight, layer.bias)])
+        out = _in_graph(_all_full(X), theta, _plan_of(X, layers, gates))
         return Jet([s.t() for s in out.unbind()], X.algebra)
+    ends = [activation(encoder(X)) for encoder in encoders]
     *hidden, output = layers
-    for layer in hidden:
+    for number, layer in enumerate(hidden):
         X = activation(layer(X))
+        if gates and number >= gates.ungated:
+            X = ends[gates.closed] + X * (ends[1 - gates.closed] - ends[gates.closed])
     return output(X)
 
 
@@ -76,7 +94,7 @@ def tell_the_tracer() -> None:
 def obstacles() -> Iterator[list[str]]:
     """What keeps layers from being one operation in a compiled step, of all that are evaluated in the block.
 
-    "" is for layers that nothing keeps; a network that does not call `dense_layers` adds nothing.
+    "" is for layers that nothing keeps; a network that calls neither `dense_layers` nor `tell_obstacle` adds nothing.
     """
     ASKING.append([])
     try:
@@ -85,13 +103,23 @@ def obstacles() -> Iterator[list[str]]:
         ASKING.pop()
 
 
-def obstacle(X: Jet, layers: Sequence[Any], activation: Callable[[Any], Any]) -> str:
-    """Why these layers cannot be one operation, in words; "" if they can."""
+def tell_obstacle(reason: str) -> None:
+    """Say in `obstacles` why layers are not one operation."""
+    if ASKING:
+        ASKING[-1].append(reason)
+
+
+def obstacle(X: Jet, layers: Sequence[Any], activation: Callable[[Any], Any], encoders: Sequence[Any] = ()) -> str:
+    """Why these layers, with encoders if they are gated, cannot be one operation, in words; "" if they can."""
     if activation is not torch.tanh:
         return f"the activation is {getattr(activation, '__name__', type(activation).__name__)}"
-    weights = [layer.weight for layer in layers if isinstance(layer, nn.Linear) and layer.bias is not None]
-    if not 1 < len(layers) == len(weights):
+    both = [*layers, *encoders]
+    weights = [layer.weight for layer in both if isinstance(layer, nn.Linear) and layer.bias is not None]
+    if len(layers) < 2 or len(weights) < len(both):
         return "a layer is not linear with a bias"
+    *hidden, _ = weights[: len(layers)]
+    if encoders and len({len(w) for w in [*hidden, *weights[len(layers) :]]}) > 1:
+        return "the encoders are not as wide as the hidden layers"
     kinds = {(t.device.type, t.dtype) for t in [X.value, *weights]}
     if kinds != {("cpu", torch.float32)}:
         return "it is not all float32 on the CPU"
@@ -99,11 +127,13 @@ def obstacle(X: Jet, layers: Sequence[Any], activation: Callable[[Any], Any]) ->
     return f"a layer has {widest} features" if widest > WIDEST else ""
 
 
-def _can_be_one(X: Jet, layers: Sequence[Any], activation: Callable[[Any], Any]) -> bool:
+def _can_be_one(X: Jet, layers: Sequence[Any], activation: Callable[[Any], Any], gates: Gates | None) -> bool:
     """Whether the layers can be one operation here."""
     if not ((ALLOWED and ALLOWED[-1]) or (TOLD and torch.compiler.is_dynamo_compiling())):
         return False
-    return X.tape is None and X.ndim == 2 and not obstacle(X, layers, activation) and _works(_plan_of(X, layers))
+    if X.tape is not None or X.ndim != 2 or obstacle(X, layers, activation, gates.encoders if gates else ()):
+        return False
+    return _works(_plan_of(X, layers, gates))
 
 
 def _as_vector(parameters: list[Tensor]) -> Tensor:
@@ -123,9 +153,10 @@ def _all_full(X: Jet) -> Tensor:
     return torch.stack([(zero if s is None else s.expand(X.value.shape)).t() for s in X.streams])
 
 
-def _plan_of(X: Jet, layers: Sequence[Any]) -> str:
-    """All that the source depends on, as text that a graph can have as an argument: sizes of layers, and streams."""
-    return repr(([X.shape[1], *(len(layer.weight) for layer in layers)], X.algebra.compositions))
+def _plan_of(X: Jet, layers: Sequence[Any], gates: Gates | None = None) -> str:
+    """All that the source depends on, as text that a graph can have as an argument: sizes, streams and gates."""
+    sizes, algebra = [X.shape[1], *(len(layer.weight) for layer in layers)], X.algebra
+    return repr((sizes, algebra.compositions, algebra.products, (gates.ungated, gates.closed) if gates else None))
 
 
 class FusedLayers(torch.autograd.Function):
@@ -159,9 +190,10 @@ class Kernel:
     def __init__(self, plan: str) -> None:
         from torch._inductor.codecache import CppCodeCache  # with the compiler, which takes a second to load
 
-        sizes, compositions = literal_eval(plan)
-        self.hidden, self.outputs = sum(sizes[1:-1]), sizes[-1]
-        compiled = CppCodeCache.load(source_for(sizes, compositions), extra_flags=("-ffp-contract=fast",))
+        sizes, compositions, products, gating = literal_eval(plan)
+        self.outputs, self.kept_size = sizes[-1], partial(kept_size, sizes=sizes, gating=gating)
+        source = source_for(sizes, compositions, products, gating)
+        compiled = CppCodeCache.load(source, extra_flags=("-ffp-contract=fast",))
         pointer, number = ctypes.c_void_p, ctypes.c_long
         self.forward, self.backward = compiled.forward, compiled.backward
         self.forward.argtypes, self.forward.restype = [*[pointer] * 4, *[number] * 2], None
@@ -184,7 +216,7 @@ def _works(plan: str) -> bool:
 def _forward(inputs: Tensor, theta: Tensor, plan: str) -> tuple[Tensor, Tensor]:
     inputs, theta, kernel = inputs.contiguous(), theta.contiguous(), _kernel(plan)
     S, _, N = inputs.shape
-    out, saved = inputs.new_empty(S, kernel.outputs, N), inputs.new_empty(kept_size(S, N, kernel.hidden))
+    out, saved = inputs.new_empty(S, kernel.outputs, N), inputs.new_empty(kernel.kept_size(S, N))
     threads = torch.get_num_threads()
     kernel.forward(theta.data_ptr(), inputs.data_ptr(), out.data_ptr(), saved.data_ptr(), N, threads)
     return out, saved
@@ -208,7 +240,7 @@ def _backward(
 def _results(inputs: Tensor, theta: Tensor, plan: str) -> tuple[Tensor, Tensor]:
     """The outputs (S, F, N); what enters and leaves tanh."""
     kernel, (S, _, N) = _kernel(plan), inputs.shape
-    return inputs.new_empty(S, kernel.outputs, N), inputs.new_empty(kept_size(S, N, kernel.hidden))
+    return inputs.new_empty(S, kernel.outputs, N), inputs.new_empty(kernel.kept_size(S, N))
 
 
 @library.register_fake("pinn::layers_backward", lib=OPERATIONS)

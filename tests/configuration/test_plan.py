@@ -120,7 +120,9 @@ def test_initial_values_depend_on_the_seed_alone():
         (("architecture.activation=sin",), "the activation is sin;"),
         (("architecture.width=129",), "a layer has 129 features;"),
         (("dtype=float64",), "it is not all float32 on the CPU;"),
-        (("architecture=modified_mlp",), "ModifiedMLP computes them in its own way;"),
+        (("architecture=modified_mlp",), None),
+        (("architecture=modified_mlp", "architecture.gate=legacy"), "the gate is legacy;"),
+        (("architecture=sine",), "Sine computes them in its own way;"),
     ],
 )
 def test_the_plan_says_why_layers_are_compiled_one_by_one(words, reason):
@@ -131,11 +133,11 @@ def test_the_plan_says_why_layers_are_compiled_one_by_one(words, reason):
 
 
 def test_the_network_of_an_unknown_field_does_not_speak_for_that_of_the_solution():
-    words = ["recipe=adam", "dtype=float32", "architecture=modified_mlp", "points.interior=20", "points.face=4"]
+    words = ["recipe=adam", "dtype=float32", "architecture=sine", "points.interior=20", "points.face=4"]
     request = read(["problem=heat_conductivity", *words])
     parts = assemble(request.config, request.typed, request.notes)
     (note,) = plan.layer_by_layer(plan.preview(parts), 1)
-    assert "ModifiedMLP computes them in its own way;" in note
+    assert "Sine computes them in its own way;" in note
 
 
 @pytest.mark.parametrize(("recipe", "said"), [(["recipe=adam"], True), ([], False)])

@@ -13,6 +13,7 @@ from pinn_cli import cli
 from pinn_cli.basics.errors import FINISHED, TrainingError, UsageError
 from pinn_cli.derivatives.engines import Taylor
 from pinn_cli.methods.architectures.mlp import MLP
+from pinn_cli.methods.architectures.modified_mlp import ModifiedMLP
 from pinn_cli.methods.optimizers.adam import Adam
 from pinn_cli.methods.optimizers.schedules import Exponential
 from pinn_cli.physics.domains import Interval
@@ -72,13 +73,13 @@ class Decay(Problem):
         return u - 0.5
 
 
-def objective_of(compiled, weighting=lambda batch, residuals: {}, problem=None):
+def objective_of(compiled, weighting=lambda batch, residuals: {}, problem=None, network=None, dtype=torch.float64):
     torch.manual_seed(0)
-    problem = problem or Decay()
-    model = Model(Features(problem.domain), MLP(inputs=1, outputs=1, width=5, depth=1), problem.unknowns).double()
+    problem, network = problem or Decay(), network or MLP(inputs=1, outputs=1, width=5, depth=1)
+    model = Model(Features(problem.domain), network, problem.unknowns).to(dtype)
     objective = Objective(problem, model, Taylor, weighting, {"start": 10.0})
     objective.at.compiling = nullcontext if compiled else None
-    points = {r: problem.domain.sample(r, torch.rand(n, 1, dtype=torch.float64)) for r, n in
+    points = {r: problem.domain.sample(r, torch.rand(n, 1, dtype=dtype)) for r, n in
               {"interior": 7, "x=0": 4, "x=1": 4}.items()}  # fmt: skip
     objective.begin({c.name: points[c.region] for c in problem.constraints()})
     return objective
@@ -137,6 +138,24 @@ def test_one_graph_makes_the_steps_of_adam_gives_gradients_of_terms_and_reads_wh
     optimizers[1].betas = optimizers[0].betas = (0.5, 0.6)
     assert_same_steps(pair, optimizers)
     assert made == [False]
+
+
+@pytest.mark.parametrize("gate", ["paper", "code", "legacy"])
+def test_a_gated_network_is_one_operation_of_a_step_but_for_the_legacy_gate(gate, monkeypatch):
+    """Of each set of points, with parts of the vector of all parameters, beside which an unknown is trained."""
+    graphs, pair = [], []
+    monkeypatch.setattr(torch._inductor, "compile", lambda graph, tensors, options: graphs.append(graph) or graph)
+    for compiled in (False, True):
+        network = ModifiedMLP(inputs=1, outputs=1, width=5, depth=2, gate=gate)
+        pair.append(objective_of(compiled, network=network, dtype=torch.float32))
+        pair[-1].model.load_state_dict(pair[0].model.state_dict())
+    loss, gradient = zip(*(o.differentiated() for o in pair), strict=True)
+    torch.testing.assert_close(*loss, rtol=1e-5, atol=0)
+    torch.testing.assert_close(*gradient, rtol=1e-4, atol=1e-5)
+    (graph,) = graphs
+    targets = [str(node.target) for node in graph.graph.nodes]
+    count = 0 if gate == "legacy" else 3
+    assert [targets.count(f"pinn.{name}.default") for name in ("layers", "layers_backward")] == [count, count]
 
 
 def test_another_number_of_points_has_a_graph_for_any_number(made):

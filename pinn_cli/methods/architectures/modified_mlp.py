@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pinn_cli.basics.errors import UsageError
+from pinn_cli.derivatives.fused_layers import Gates, dense_layers, tell_obstacle
 from pinn_cli.methods.architectures.layers import activation as named
 from pinn_cli.methods.architectures.layers import dense, stack
 
@@ -45,24 +46,19 @@ class ModifiedMLP(nn.Module):
 
     def forward(self, X: Tensor) -> Tensor:
         """The fields (N, outputs) at the points X (N, inputs)."""
-        U, V = (self.activation(encoder(X)) for encoder in self.encoders)
-        return self.layers[-1](getattr(self, f"_{self.gate}")(X, U, V))
+        return getattr(self, f"_{self.gate}")(X)
 
-    def _paper(self, X: Tensor, U: Tensor, V: Tensor) -> Tensor:
-        first, *gated = self.layers[:-1]
-        H = self.activation(first(X))
-        for layer in gated:
-            H = U + self.activation(layer(H)) * (V - U)
-        return H
+    def _paper(self, X: Tensor) -> Tensor:
+        return dense_layers(X, self.layers, self.activation, Gates(self.encoders, ungated=1, closed=0))
 
-    def _code(self, H: Tensor, U: Tensor, V: Tensor) -> Tensor:
-        for layer in self.layers[:-1]:
-            H = V + self.activation(layer(H)) * (U - V)
-        return H
+    def _code(self, X: Tensor) -> Tensor:
+        return dense_layers(X, self.layers, self.activation, Gates(self.encoders, ungated=0, closed=1))
 
-    def _legacy(self, H: Tensor, U: Tensor, V: Tensor) -> Tensor:
+    def _legacy(self, H: Tensor) -> Tensor:
+        tell_obstacle("the gate is legacy")
+        U, V = (self.activation(encoder(H)) for encoder in self.encoders)
         for layer in self.layers[:-1]:
             weight, bias = cast(nn.Linear, layer).weight, cast(nn.Linear, layer).bias
             HW = functional.linear(H, weight)
             H = self.activation(HW + bias) * U + self.activation(1 - HW + bias) * V
-        return H
+        return self.layers[-1](H)
