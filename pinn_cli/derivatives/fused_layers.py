@@ -41,7 +41,7 @@ class Gates(NamedTuple):
     H = Z. The encoders are as wide as the hidden layers.
     """
 
-    encoders: Sequence[Any]
+    encoders: Iterable[Any]
     ungated: int
     closed: int
 
@@ -131,7 +131,7 @@ def _can_be_one(X: Jet, layers: Sequence[Any], activation: Callable[[Any], Any],
     """Whether the layers can be one operation here."""
     if not ((ALLOWED and ALLOWED[-1]) or (TOLD and torch.compiler.is_dynamo_compiling())):
         return False
-    if X.tape is not None or X.ndim != 2 or obstacle(X, layers, activation, gates.encoders if gates else ()):
+    if X.tape is not None or X.ndim != 2 or obstacle(X, layers, activation, [*gates.encoders] if gates else []):
         return False
     return _works(_plan_of(X, layers, gates))
 
