@@ -48,11 +48,19 @@ static long tile_of(long points) {
     return padded((points + tiles - 1) / tiles);
 }
 
-// Floats that a tile keeps for the way back.
-static long kept_by(long each) {
+constexpr long all_hidden() {
     long hidden = ENCODERS * SIZES[1];
     for (long l = 1; l <= LAST; l++) hidden += SIZES[l];
-    return hidden * (STREAMS * each + PAD);
+    return hidden;
+}
+
+// Floats that a tile keeps for the way back.
+static long kept_by(long each) { return all_hidden() * (STREAMS * each + PAD); }
+
+// The same for a tile that has no way back: the next one overwrites it, and it stays in the cache.
+static float* not_kept() {
+    alignas(64) static thread_local float tile[all_hidden() * MOST];
+    return tile;
 }
 
 // A function of its own keeps its sums in registers; within others the compiler of GNU spills them, at half the speed.
@@ -344,11 +352,12 @@ static void backward_tile(const float* theta, const float* g, const float* input
 
 extern "C" {
 
+// `saved` is null where no way back follows.
 void forward(const float* theta, const float* inputs, float* out, float* saved, long points, long threads) {
     long tile = tile_of(points);
 #pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
     for (long first = 0; first < points; first += tile)
-        forward_tile(theta, inputs, out, saved + first / tile * kept_by(tile), points, first,
+        forward_tile(theta, inputs, out, saved ? saved + first / tile * kept_by(tile) : not_kept(), points, first,
                      points - first < tile ? points - first : tile);
 }
 

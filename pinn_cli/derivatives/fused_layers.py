@@ -28,6 +28,7 @@ ALLOWED: list[bool] = []  # of the blocks that are under way: whether layers are
 PARTS: list[tuple[Tensor, list[Tensor]]] = []  # a vector, and the parameters that are its parts in turn
 ASKING: list[list[str]] = []  # who wants to know what `obstacle` says of the layers that are evaluated
 OPERATIONS = library.Library("pinn", "FRAGMENT")
+OPERATIONS.define("values(Tensor inputs, Tensor theta, str plan) -> Tensor")
 OPERATIONS.define("layers(Tensor inputs, Tensor theta, str plan) -> (Tensor, Tensor)")
 OPERATIONS.define(
     "layers_backward(Tensor g, Tensor inputs, Tensor theta, Tensor saved, str plan, bool of_inputs) -> (Tensor, Tensor)"
@@ -181,6 +182,8 @@ class FusedLayers(torch.autograd.Function):
 
 def _in_graph(inputs: Tensor, theta: Tensor, plan: str) -> Tensor:
     """The same as one node of the graph: `torch.compile` does not know functions with derivatives of their own here."""
+    if not torch.is_grad_enabled():
+        return torch.ops.pinn.values(inputs, theta, plan)
     return FusedLayers.apply(inputs, theta, plan)[0]
 
 
@@ -214,12 +217,19 @@ def _works(plan: str) -> bool:
 
 @library.impl(OPERATIONS, "layers", "CPU")
 def _forward(inputs: Tensor, theta: Tensor, plan: str) -> tuple[Tensor, Tensor]:
+    S, _, N = inputs.shape
+    saved = inputs.new_empty(_kernel(plan).kept_size(S, N))
+    return _outputs(inputs, theta, plan, saved), saved
+
+
+@library.impl(OPERATIONS, "values", "CPU")
+def _outputs(inputs: Tensor, theta: Tensor, plan: str, saved: Tensor | None = None) -> Tensor:
     inputs, theta, kernel = inputs.contiguous(), theta.contiguous(), _kernel(plan)
     S, _, N = inputs.shape
-    out, saved = inputs.new_empty(S, kernel.outputs, N), inputs.new_empty(kernel.kept_size(S, N))
-    threads = torch.get_num_threads()
-    kernel.forward(theta.data_ptr(), inputs.data_ptr(), out.data_ptr(), saved.data_ptr(), N, threads)
-    return out, saved
+    out, threads = inputs.new_empty(S, kernel.outputs, N), torch.get_num_threads()
+    kept = None if saved is None else saved.data_ptr()
+    kernel.forward(theta.data_ptr(), inputs.data_ptr(), out.data_ptr(), kept, N, threads)
+    return out
 
 
 @library.impl(OPERATIONS, "layers_backward", "CPU")
@@ -234,6 +244,12 @@ def _backward(
         back.data_ptr() if of_inputs else None, inputs.shape[2], threads,
     )  # fmt: skip
     return gradient if threads == 1 else gradient.sum(0), back
+
+
+@library.register_fake("pinn::values", lib=OPERATIONS)
+def _values(inputs: Tensor, theta: Tensor, plan: str) -> Tensor:
+    """The outputs (S, F, N)."""
+    return inputs.new_empty(inputs.shape[0], _kernel(plan).outputs, inputs.shape[2])
 
 
 @library.register_fake("pinn::layers", lib=OPERATIONS)

@@ -125,6 +125,7 @@ def test_several_threads_share_the_tiles(gating, P):
         for threads in (1, 2, 2):
             torch.set_num_threads(threads)
             out, _ = FusedLayers.apply(X, theta, plan)
+            assert torch.equal(torch.ops.pinn.values(X, theta, plan), out), "the same where nothing is kept"
             results.append((out.detach(), *torch.autograd.grad((out * g).sum(), theta)))
     finally:
         torch.set_num_threads(before)
