@@ -115,15 +115,14 @@ def stamps() -> dict[Path, int]:
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_every_table_is_read_and_its_first_quick_cell_and_its_last_cell_compose(name):
+def test_every_table_is_read_and_its_first_quick_cell_composes(name):
     table = read_table(name)
     quick = table.shortened()
     assert table.title
     assert set(quick.cells) <= set(table.cells)
     assert quick.folder == Path(f"{table.folder}_quick")
     assert 0 < len(quick.cells) * quick.seeds <= 8
-    for cell in (next(iter(quick.cells.values())), list(table.cells.values())[-1]):
-        compose([*cell.words, "seed=0"])
+    compose([*next(iter(quick.cells.values())).words, "seed=0"])
 
 
 @pytest.mark.slow
