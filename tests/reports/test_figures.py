@@ -1,7 +1,5 @@
 """Figures are drawn from the results file alone, for any dimension, finished or running."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +18,6 @@ from pinn_cli.reports.figures.losses import draw_losses
 from pinn_cli.reports.figures.style import colours, style, symbol
 from pinn_cli.reports.figures.unknown_fields import draw_unknown_fields
 from pinn_cli.reports.figures.unknowns import draw_unknowns
-from tests.conftest import ROOT
 from tests.run_files import write_run
 
 
@@ -251,16 +248,6 @@ def test_the_style_stays_inside() -> None:
     with style():
         assert rcParams["font.family"] == ["STIXGeneral"]
     assert dict(rcParams) == before
-
-
-def test_pyplot_is_never_imported(tmp_path: Path) -> None:
-    write_run(tmp_path / "run")
-    code = (
-        "import sys; from pinn_cli.reports import figures; figures.write(sys.argv[1], resolution=40); "
-        "print('matplotlib.pyplot' in sys.modules)"
-    )
-    run = subprocess.run([sys.executable, "-c", code, str(tmp_path / "run")], cwd=ROOT, check=True, capture_output=True)
-    assert run.stdout == b"False\n"
 
 
 def test_colours_are_distinct() -> None:

@@ -13,6 +13,7 @@ import pytest
 import pinn_cli
 from pinn_cli import cli, load
 from pinn_cli.commands.list import KINDS
+from pinn_cli.configuration import catalogue
 from pinn_cli.configuration.assemble import assemble
 from pinn_cli.configuration.compose import compose
 from pinn_cli.configuration.plan import preview
@@ -102,18 +103,20 @@ def test_every_run_of_every_sweep_can_be_typed(command, workshop):
         make(job)
 
 
+def keys_of(command):
+    """Its name, flags and keys, which other commands may have too."""
+    return {word.partition("=")[0] for word in shlex.split(command)}
+
+
 def and_slow_ones(found):
-    """The commands as parameters; those whose choices and keys have all been in commands before are slow."""
-    parameters, known = [], set()
-    for command in found:
-        words = set()
-        for word in shlex.split(command):
-            key, _, value = word.partition("=")
-            each = value.split(",") if "[" not in value else [value]
-            words |= {key} if "." in key or key in ("seed", "threads", "folder") else {f"{key}={v}" for v in each}
-        parameters.append(pytest.param(command, marks=pytest.mark.slow if words <= known else ()))
-        known |= words
-    return parameters
+    """The commands as parameters. All are slow but a few that together have every key: those with most."""
+    left = {command: keys_of(command) for command in found}
+    fast = set()
+    while any(left.values()):
+        most = max(left, key=lambda command: len(left[command]))
+        fast.add(most)
+        left = {command: keys - keys_of(most) for command, keys in left.items()}
+    return [pytest.param(command, marks=() if command in fast else pytest.mark.slow) for command in found]
 
 
 @pytest.mark.parametrize("command", and_slow_ones(commands()))
@@ -129,6 +132,18 @@ def test_every_command_can_be_typed(command, workshop):
         assert not words or words[0] in ("runs", *KINDS)
     elif not name.startswith("-"):
         cli._parser(name, import_module(f"pinn_cli.commands.{name}")).parse_intermixed_args(words)
+
+
+def test_every_choice_of_a_command_exists(workshop):
+    groups = catalogue.groups()
+    chosen = set()
+    for command in commands():
+        for key, _, value in (word.partition("=") for word in shlex.split(command)):
+            if key in groups and value.isascii():
+                chosen |= {(key, name) for name in re.split(",", value.strip("[]")) if name}
+    assert len(chosen) > 50
+    for group, name in chosen:
+        catalogue.check(group, name)
 
 
 @pytest.mark.parametrize("words", [
