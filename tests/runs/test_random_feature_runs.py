@@ -195,6 +195,7 @@ def test_the_recipe_of_windows_solves_a_nonlinear_equation_with_few_features():
     assert results.read_history()["step"][-1] <= 5 * 4
 
 
+@pytest.mark.slow  # test_time_marching has their lengths
 def test_windows_of_adapted_length_are_those_of_the_solution_and_a_resume_goes_through_the_same(capsys):
     march = "strategy.time_marching"
     run = ["train", "problem=reaction", *TINY, "architecture=random_features", "architecture.scale=[6,0.5]",

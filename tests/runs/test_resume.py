@@ -70,9 +70,12 @@ def refused(words: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> 
         pytest.param(
             "recipe=adam sampler=[uniform] record.estimated_error=2 stop.estimated_error=1e-9", marks=pytest.mark.slow
         ),
-        "strategy=[continuation,pseudo_time] strategy.continuation.coefficient=a2 strategy.continuation.through=[1] "
-        "strategy.pseudo_time.evolves={pde:u} strategy.pseudo_time.steps=1 strategy.pseudo_time.rounds=1 "
-        "strategy.continuation.steps=1",
+        pytest.param(
+            "strategy=[continuation,pseudo_time] strategy.continuation.coefficient=a2 "
+            "strategy.continuation.through=[1] strategy.pseudo_time.evolves={pde:u} strategy.pseudo_time.steps=1 "
+            "strategy.pseudo_time.rounds=1 strategy.continuation.steps=1",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_stopped_run_resumes_bit_for_bit(words: str) -> None:

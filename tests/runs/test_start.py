@@ -84,12 +84,12 @@ def test_every_problem_trains(problem):
 @pytest.mark.parametrize(
     "words",
     [
-        ["problem=burgers"],
+        pytest.param(["problem=burgers"], marks=pytest.mark.slow),
         pytest.param(["problem=lid_driven_cavity_streamfunction", "problem.corner_flow=false"], marks=pytest.mark.slow),
     ],
 )
 def test_a_run_takes_its_derivatives_from_autograd_too(words):
-    """That both engines agree on every problem is tested in `test_everything`."""
+    """That both engines agree is tested in `test_everything`; others in `test_random_feature_runs` are faster."""
     assert cli.main(["train", "derivatives=autograd", "stop.steps=2", *TINY, *words]) == 0
 
 

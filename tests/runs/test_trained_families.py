@@ -20,8 +20,8 @@ SMALL = ["dtype=float64", "optimizer=adam", "sampler=[uniform]", "sampler.unifor
          "points.interior=24", "points.face=8", "architecture.functions=5", "architecture.instances=2",
          "architecture.validation=1", "architecture.test=2", "architecture.basis.width=6",
          "architecture.basis.depth=1", "figures=off", "threads=1", "record.every=1"]  # fmt: skip
-# A nonlinear equation, whose functions are found by Newton steps. Recipes train the other way in test_start.
-FAST = [("reaction_family", "constrained")]
+# Below, one with a nonlinear equation is trained, by Newton steps. Recipes train the other way in test_start.
+FAST = [("convection_family", "constrained")]
 WAYS = {
     "constrained": ["architecture=constrained", "architecture.points.interior=40", "architecture.points.face=10"],
     "deeponet": ["architecture=deeponet", "architecture.branch_width=8", "architecture.sensors=9"],
@@ -146,7 +146,8 @@ def test_a_prediction_has_the_error_that_the_results_tell(whole):
     ("more", "says"),
     [
         (["optimizer=levenberg_marquardt"], "optimizer=levenberg_marquardt: it needs the rows of the Jacobian"),
-        (["diagnostics=[ntk_spectrum]"], "diagnostics=ntk_spectrum: it looks at one solution"),
+        pytest.param(["diagnostics=[ntk_spectrum]"], "diagnostics=ntk_spectrum: it looks at one solution",
+                     marks=pytest.mark.slow),  # afterwards too, below
         (["weighting=[causal]"], "a point has no weight of its own"),
         (["architecture.points=100"], "architecture.points=100: expected names and values, e.g. {name: value}"),
         pytest.param(["architecture.backward=none"],
@@ -154,10 +155,12 @@ def test_a_prediction_has_the_error_that_the_results_tell(whole):
                      marks=pytest.mark.slow),
         pytest.param(["architecture.every=often"], "architecture.every=often: expected int or null",
                      marks=pytest.mark.slow),
-        (["architecture.functions=70"], "70 coefficients and 60 equations; type more architecture.points, or fewer"),
+        pytest.param(["architecture.functions=70"],
+                     "70 coefficients and 60 equations; type more architecture.points, or fewer",
+                     marks=pytest.mark.slow),  # in test_family_residuals too
         (["strategy=[continuation]", "strategy.continuation.coefficient=beta", "strategy.continuation.through=[5]"],
          "trains other problems on the way; type strategy=[]"),
-        (["record.estimated_error=1"], "record.estimated_error"),
+        pytest.param(["record.estimated_error=1"], "record.estimated_error", marks=pytest.mark.slow),
         (["strategy=[time_marching]", "strategy.time_marching.length=0.5"], "found Window"),
     ],
 )  # fmt: skip

@@ -133,6 +133,7 @@ def test_a_first_refit_that_does_not_settle_ends_all_profiles_with_a_line_and_th
     assert set(found.group) == {"value", "deviance", "settled", "lines"}
 
 
+@pytest.mark.slow
 def test_the_noise_is_estimated_anew_at_the_best_fit():
     """A run that ended far from it has large residuals, and would take them for noise."""
     settled = uncertainty(fitted(with_data(sigma=None, count=12)))
