@@ -16,14 +16,18 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from pinn_cli.basics.lockstep import Going
 from pinn_cli.configuration.compose import read
 from pinn_cli.runs.start import starting
 from pinn_cli.runs.together import together
+from pinn_cli.training import loop
 
 PARTS = 3  # of a step, as `training/loop.py` divides it
-STEPS, TURNS = 10, 5  # steps in a turn, of which the lone run takes three times as many
+STEPS, TURNS = 10, 5  # steps in a turn, of which the lone run takes at least three times as many
+STEP = loop.step
+TAKEN: list[int] = []  # steps that the loop has taken, by its calls
 
 
 def step(runs: Sequence[Going]) -> None:
@@ -33,16 +37,26 @@ def step(runs: Sequence[Going]) -> None:
             next(run)
 
 
-def seconds(runs: Sequence[Going], steps: int) -> tuple[float, float]:
-    """Wall and processor seconds of a step."""
+def seconds(runs: Sequence[Going], turns: int) -> tuple[float, float]:
+    """Wall and processor seconds of a step of all of these runs. A compiled lone run takes several in a turn."""
+    TAKEN.clear()
     start = time.perf_counter(), time.process_time()
-    for _ in range(steps):
+    for _ in range(turns):
         step(runs)
+    steps = sum(TAKEN) / len(runs)
     return (time.perf_counter() - start[0]) / steps, (time.process_time() - start[1]) / steps
+
+
+def counted(run: loop.Run, *parts: Any) -> Going[None]:
+    """A step of the loop, or several at once; their number is kept."""
+    before = run.progress.step
+    yield from STEP(run, *parts)
+    TAKEN.append(run.progress.step - before)
 
 
 def main(count: int, words: Sequence[str], profiled: bool) -> None:
     """Print milliseconds of a step of both, and their ratio."""
+    loop.step = counted  # type: ignore[assignment]
     with tempfile.TemporaryDirectory() as folder:
         words = ["stop.steps=1000000", *words, "figures=off"]
         requests = [read([*words, f"seed={k}", f"folder={folder}/{k}"]) for k in range(count)]

@@ -62,18 +62,17 @@ class Turns:
 
     def __init__(self, others: dict[str, Loop], block: int) -> None:
         self.step, self.others, self.block = training.step, others, block
-        self.made = 0
         self.seconds: dict[str, list[float]] = {name: [] for name in ("pinn", *others)}
-        self.began = time.process_time()
+        self.first, self.began = 0, time.process_time()  # step of this block, and the time then
 
-    def __call__(self, *parts: Any) -> Going[None]:
-        if self.made and self.made % self.block == 0:
-            self.seconds["pinn"].append((time.process_time() - self.began) / self.block)
+    def __call__(self, run: training.Run, *parts: Any) -> Going[None]:
+        made = run.progress.step - self.first  # the loop takes several steps at once
+        if made >= self.block:
+            self.seconds["pinn"].append((time.process_time() - self.began) / made)
             for name, steps in self.others.items():
                 self.seconds[name].append(timed(steps, self.block))
-            self.began = time.process_time()
-        yield from self.step(*parts)
-        self.made += 1
+            self.first, self.began = run.progress.step, time.process_time()
+        yield from self.step(run, *parts)
 
 
 def timed(steps: Loop, count: int) -> float:
