@@ -309,7 +309,8 @@ def changes_nothing(name, objective, other):
 SMALL = ["problem=helmholtz", "points.interior=32", "points.face=8", "figures=off", "compile=off", "record.every=1"]
 SMALL += ["architecture.width=5", "architecture.depth=2", "architecture.activation=tanh"]
 EVERY = [f"diagnostics.{name}.every={k}" for name, k in zip(DIAGNOSTICS, EVERIES, strict=True)]
-DIAGNOSED = [f"diagnostics=[{ALL}]", *EVERY, "diagnostics.loss_landscape.n=5", "diagnostics.points.draws=false"]
+DIAGNOSED = [f"diagnostics=[{ALL}]", *EVERY, "diagnostics.loss_landscape.n=3", "diagnostics.points.draws=false",
+             "diagnostics.loss_landscape.iterations=10", "diagnostics.points.nodes=16"]  # fmt: skip
 
 
 def same(one, other):
