@@ -7,7 +7,7 @@ from pinn_cli.configuration.compose import compose
 from pinn_cli.runs.advice import resume
 from pinn_cli.training.stopping import RESUME, Stop
 
-SMALL = ["problem=wave", "figures=off", "architecture.width=6", "architecture.depth=1", "points.interior=40",
+SMALL = ["problem=poisson_1d", "figures=off", "architecture.width=6", "architecture.depth=1", "points.interior=40",
          "points.face=8", "folder=run"]  # fmt: skip
 STALLED = ["optimizer=[ssbroyden]", "optimizer.ssbroyden.loss_tolerance=1e9", "stop.steps=50"]
 
@@ -27,7 +27,7 @@ STALLED = ["optimizer=[ssbroyden]", "optimizer.ssbroyden.loss_tolerance=1e9", "s
             "train longer: type more steps for the stage levenberg_marquardt",
         ),
         (
-            ["strategy=[time_marching]", "strategy.time_marching.windows=2", "stop.steps=3"],
+            ["problem=wave", "strategy=[time_marching]", "strategy.time_marching.windows=2", "stop.steps=3"],
             "train longer: type a larger stop.steps in a new run",
         ),
         pytest.param(
