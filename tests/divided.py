@@ -31,19 +31,19 @@ HELMHOLTZ, WAVE = ["problem=helmholtz"], ["problem=wave"]
 ANNEALED, CAUSAL = ["weighting=lr_annealing", "weighting.lr_annealing.every=2"], ["weighting=causal"]
 PRODUCTS: dict[str, list[str]] = {
     f"{optimizer[0].partition('=')[2]} {problem[0].partition('=')[2]} {weighting[0] if weighting else 'fixed'}":
-    [*problem, *optimizer, *FEW, *weighting, "stop.steps=4"]
+    [*problem, *optimizer, *FEW, *weighting, "stop.steps=3"]
     for optimizer in (ADAM, LBFGS, LM) for problem, other in ((HELMHOLTZ, ANNEALED), (WAVE, CAUSAL))
     for weighting in ([], other)
 }  # fmt: skip
 OTHERS: dict[str, list[str]] = {
     "more residuals than parameters": [*HELMHOLTZ, *LM, "points.interior=90", "points.face=9", "stop.steps=4"],
     "one initial point, and an unknown": [
-        "problem=lotka_volterra", *LM, "points.interior=15", "points.face=1", "stop.steps=4"],
+        "problem=lotka_volterra", *LM, "points.interior=15", "points.face=1", "stop.steps=3"],
     "measurements and an unknown": ["problem=heat_inverse", *LM, "points.interior=15", "points.face=3", "stop.steps=4"],
     "points that the guard adds": [
         *HELMHOLTZ, *LM, *FEW, "sampler.held_out.every=2", "sampler.held_out.ratio=0.5", "stop.steps=5"],
     "points that residuals choose": [
-        *WAVE, *ADAM, *FEW, "sampler=[sobol,rad]", "sampler.rad.every=2", "stop.steps=4"],
+        *WAVE, *ADAM, *FEW, "sampler=[sobol,rad]", "sampler.rad.every=2", "stop.steps=3"],
     "natural gradient": [*HELMHOLTZ, "optimizer=energy_natural_gradient", *FEW, "stop.steps=3"],
     "momentum": [*HELMHOLTZ, "optimizer=spring", "sampler=uniform", *FEW, "stop.steps=3"],
     "windows in time": [
