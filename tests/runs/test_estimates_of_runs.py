@@ -16,7 +16,7 @@ from pinn_cli.training.metrics import Errors
 from pinn_cli.training.verdict import Verdict
 from tests.conftest import TINY
 
-pytestmark = pytest.mark.usefixtures("here")
+pytestmark = pytest.mark.usefixtures("here", "all_windows")
 
 
 def trained(*words: str) -> Results:

@@ -32,6 +32,8 @@ from pinn_cli.training.stopping import Progress
 from pinn_cli.training.verdict import Verdict, examine
 from tests.conftest import ROOT, each
 
+pytestmark = pytest.mark.usefixtures("all_windows")
+
 
 class Written(nn.Module):
     """A network written as a formula of the columns of its inputs, which may be jets."""

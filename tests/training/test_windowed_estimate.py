@@ -2,6 +2,7 @@
 
 from math import exp, nan, pi
 
+import pytest
 import torch
 
 from pinn_cli import Box, Problem, on
@@ -14,6 +15,7 @@ from pinn_cli.training.verdict import judge
 from pinn_cli.training.windowed_estimate import WINDOWS, can_be_divided, corrected_in_windows, windows_of
 from tests.training.test_verdict import Rod, right, solved
 
+pytestmark = pytest.mark.usefixtures("all_windows")
 NOISE = 1e-6  # of a trained network, so that the residual is no rounding error
 
 
