@@ -37,7 +37,9 @@ from cases import CASES, Case
 
 from pinn_cli import cli
 from pinn_cli.basics.lockstep import Going
+from pinn_cli.methods.contracts import Stage
 from pinn_cli.training import loop as training
+from pinn_cli.training.objective import Objective
 
 DEPTH, BLOCK, WARM, BLOCKS = 4, 100, 3, 12
 OUT = Path(__file__).resolve().parents[1] / "results" / "peers.json"
@@ -65,14 +67,17 @@ class Turns:
         self.seconds: dict[str, list[float]] = {name: [] for name in ("pinn", *others)}
         self.first, self.began = 0, time.process_time()  # step of this block, and the time then
 
-    def __call__(self, run: training.Run, *parts: Any) -> Going[None]:
+    def __call__(self, run: training.Run, stage: Stage, objective: Objective, observer: Any) -> Going[None]:
         made = run.progress.step - self.first  # the loop takes several steps at once
         if made >= self.block:
             self.seconds["pinn"].append((time.process_time() - self.began) / made)
+            turn = time.monotonic()
             for name, steps in self.others.items():
                 self.seconds[name].append(timed(steps, self.block))
+            turn = time.monotonic() - turn
+            observer._flushed, observer._saved = observer._flushed + turn, observer._saved + turn  # the time of others
             self.first, self.began = run.progress.step, time.process_time()
-        yield from self.step(run, *parts)
+        yield from self.step(run, stage, objective, observer)
 
 
 def timed(steps: Loop, count: int) -> float:

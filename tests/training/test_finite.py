@@ -9,7 +9,7 @@ import torch
 from pinn_cli import cli
 from pinn_cli.basics.errors import USAGE, TrainingError, UsageError
 from pinn_cli.derivatives.engines import Taylor
-from pinn_cli.methods.contracts import Report, Stage
+from pinn_cli.methods.contracts import Stage
 from pinn_cli.methods.optimizers.first_order import FirstOrder
 from pinn_cli.methods.optimizers.lbfgs import LBFGS
 from pinn_cli.methods.optimizers.levenberg_marquardt import LevenbergMarquardt
@@ -139,10 +139,10 @@ def test_a_run_whose_residual_is_not_finite_makes_no_folder(here, capsys) -> Non
 )
 def test_the_advice_fits_the_optimizer_and_the_precision(optimizer, dtype, advice) -> None:
     objective = objective_of(Root(), dtype=dtype)
-    report = Report({"loss/total": objective.loss().detach()})
-    stage = Stage("nu=0.1: adam", objective.problem, objective.model, optimizer, None, report=report)
+    objective.loss()
+    stage = Stage("nu=0.1: adam", objective.problem, objective.model, optimizer, None)
     with pytest.raises(TrainingError) as error:
-        loop._finite(stage, objective, Progress(step=7))
+        loop._finite(float("nan"), stage, objective, Progress(step=7))
     text = str(error.value)
     assert text.startswith("the loss is nan at step 8: the residual of `pde` is nan at 3 of 3 points")
     assert text.endswith(f"the last good checkpoint is kept{advice}")
