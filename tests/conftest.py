@@ -150,7 +150,10 @@ def _what_can_be_doubted_of_a_problem_is_asked_once() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _errors_are_estimated_in_two_windows_in_time() -> Iterator[None]:
-    """Eight take half of a small run in time. Tests of the estimate itself ask for `all_windows`."""
+    """Eight take half of a small run in time.
+
+    Tests of the estimate itself ask for `all_windows`, and those that compare a run here with one in another process.
+    """
     with pytest.MonkeyPatch.context() as patch:
         for module in (windowed_estimate, error_estimate):
             patch.setattr(module, "WINDOWS", 2)

@@ -19,6 +19,8 @@ from pinn_cli.records.results import Results
 from tests.lives import Lives
 from tests.run_files import assert_same_run
 
+pytestmark = pytest.mark.usefixtures("all_windows")  # as runs in other processes have
+
 SMALL = ["problem=helmholtz", "points.interior=32", "points.face=8", "architecture.width=8", "architecture.depth=2"]
 CASES = {
     "levenberg_marquardt": ["stop.steps=12", "figures=on"],

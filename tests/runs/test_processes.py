@@ -21,6 +21,8 @@ from pinn_cli.runs.processes import _first_node, place_of
 from pinn_cli.runs.together import obstacle
 from tests.conftest import PINN, TINY, refused
 
+pytestmark = pytest.mark.usefixtures("all_windows")  # as runs in other processes have
+
 WORDS = [*TINY, "recipe=adam", "dtype=float64", "folder=run", "record.every=20", "stop.steps=1000000"]
 PATIENCE = 200.0  # seconds, on a machine that is busy
 

@@ -23,6 +23,8 @@ from tests.conftest import PINN, ROOT, TINY, each
 from tests.run_files import assert_same_run
 from tests.sweep_files import SIX, set_status, write_sweep
 
+pytestmark = pytest.mark.usefixtures("all_windows")  # as runs in other processes have
+
 TRAIN = [*TINY, "recipe=adam"]
 JOBS = {
     "local": ["hydra/launcher=local", "hydra.launcher.jobs=2"],

@@ -23,7 +23,7 @@ from tests.conftest import PINN
 from tests.run_files import assert_same_run
 from tests.sweep_files import SIX
 
-pytestmark = pytest.mark.slurm
+pytestmark = [pytest.mark.slurm, pytest.mark.usefixtures("all_windows")]  # as runs in other processes have
 
 HERE = Path(__file__).resolve().parents[1]
 LARGEST = 2  # MaxArraySize of this Slurm: small, so that a sweep soon exceeds it
