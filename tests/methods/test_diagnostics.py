@@ -358,6 +358,7 @@ def test_diagnostics_do_not_change_a_run(words, here):
     assert "alignment" not in Results(Path("plain/results.h5")).read_history()
 
 
+@pytest.mark.slow
 def test_a_run_is_the_same_without_diagnostics_and_a_stopped_one_has_the_records_of_a_whole_one(here, capsys):
     """And when it has finished, it can be diagnosed again."""
     words = [*SMALL, "recipe=adam", "weighting=lr_annealing", "weighting.lr_annealing.every=1", "stop.steps=5"]

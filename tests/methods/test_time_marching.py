@@ -398,6 +398,7 @@ def test_a_prediction_from_the_file_is_the_solution_that_was_trained(run) -> Non
         ),
     ],
 )
+@pytest.mark.slow
 def test_a_run_stopped_in_its_second_window_continues_bit_for_bit(made, here) -> None:
     short = ["train", *words("wave", f"{MARCH}.windows=3", f"{MARCH}.steps=2"), *QUICK]
     keys = {word.partition("=")[0] for word in made.split()}

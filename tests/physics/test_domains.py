@@ -79,6 +79,7 @@ SOURCE = Path(__file__).read_text()
 PACKAGE = Path(pinn_cli.__file__).parent
 
 
+@pytest.mark.slow
 def test_a_problem_on_a_disk_is_trained_loaded_and_drawn(here, capsys):
     head, _, body = SOURCE.partition("import pinn_cli\n")
     Path("conf/problem").mkdir(parents=True)

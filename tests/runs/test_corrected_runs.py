@@ -49,6 +49,7 @@ def test_a_loaded_run_gives_the_stored_fields(here):
     assert isinstance(u.objective.model.network, Corrected)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_has_the_same_bits():
     """Stopped before the correction, and inside its first round."""
     smaller = ["architecture.width=4", "points.interior=48", "points.face=8", "strategy.correction.features=20"]

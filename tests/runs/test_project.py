@@ -37,6 +37,7 @@ def peak(solution: Prediction) -> float:
     return float(solution.problem.exact(torch.tensor(0.5), torch.tensor(0.0)))
 
 
+@pytest.mark.slow
 def test_a_run_of_ones_own_problem_works_from_any_folder(own_folder: Path, monkeypatch, capsys) -> None:
     run = new_project(own_folder / "one", monkeypatch, 1.0)
     elsewhere = own_folder / "elsewhere"

@@ -165,6 +165,7 @@ def test_a_resumed_run_has_the_same_bits():
 FEW_POINTS = ["train", "problem=wave", *RECIPE, "architecture.width=100", "points.interior=40", "points.face=15"]
 
 
+@pytest.mark.slow
 def test_a_run_with_too_few_points_gets_more_although_its_optimizer_has_stopped_and_a_resumed_one_gets_the_same():
     run = [*FEW_POINTS, "record.every=1"]
     assert main([*run, "sampler=[sobol]", "folder=few"]) == 0

@@ -94,6 +94,7 @@ def test_a_stopped_run_resumes_bit_for_bit(words: str) -> None:
     assert_same_run("whole", "parts")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", each([0, 1, 2, 5, 6], [2]))
 def test_a_stop_before_between_and_at_the_ends_of_stages_leaves_no_trace(step: int, trained: Path, monkeypatch) -> None:
     """The history has no row for the stop, and yet the run says how far it came. A stop at the end is none."""

@@ -119,6 +119,7 @@ def test_a_sweep_of_networks_for_a_family_is_compared(capfd):
     assert f"{np.median(errors):.2e}" in shown
 
 
+@pytest.mark.slow
 def test_any_instance_is_predicted(whole):
     folder, _ = whole
     assert cli.main(["predict", str(folder), "--grid", "3x4", "--out", "u.npz", "--instance", "7"]) == 0

@@ -59,6 +59,7 @@ def test_a_field_is_predicted_at_its_own_coordinates(run: tuple[Path, str]) -> N
         u(x=0.3, derivatives="u")
 
 
+@pytest.mark.slow
 def test_a_stopped_run_with_an_unknown_field_resumes_bit_for_bit(run: tuple[Path, str]) -> None:
     with told_to_stop_in(3):
         assert cli.main([*WORDS, "folder=parts"]) == cli.STOPPED

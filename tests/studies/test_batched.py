@@ -47,6 +47,7 @@ def test_a_sweep_has_the_folders_histories_and_results_of_its_lone_runs(here, un
     assert "source" not in capsys.readouterr().out, "all have the same text, and none has read data"
 
 
+@pytest.mark.slow
 def test_an_interrupted_sweep_saves_all_of_its_runs_and_goes_on_with_the_same_bits(here, undisturbed):
     with told_to_stop_in(3):
         assert cli.main([*TWO, BATCHED, "folder=s"]) == cli.STOPPED

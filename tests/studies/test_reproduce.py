@@ -377,6 +377,7 @@ def test_the_missing_runs_of_all_cells_and_seeds_are_one_sweep(measured, capsys)
     assert [group["settings"] for group in groups] == [{"label": "2x8_plain"}, {"label": "2x8_annealed"}]
 
 
+@pytest.mark.slow
 def test_workers_print_nothing_into_the_table(measured, capfd):
     measured(seeds=2)
     assert reproduce("mine/tiny", "--only", "2x8_plain", "--launcher", "local", "--json") == 0

@@ -78,6 +78,7 @@ def test_resume_starts_missing_interrupted_and_failed_runs_only(capfd) -> None:
     assert capfd.readouterr().out == "nothing is left to do in s; pinn compare s\n"
 
 
+@pytest.mark.slow
 def test_a_cancelled_sweep_saves_and_can_be_resumed(capfd) -> None:
     with started("recipe=adam", "compile=off", "stop.steps=9999999", "seed=0,1", "folder=s") as process:
         wait_until(lambda: Path("s/0/checkpoint.pt").exists())

@@ -158,6 +158,7 @@ def test_a_gated_network_is_one_operation_of_a_step_but_for_the_legacy_gate(gate
     assert [targets.count(f"pinn.{name}.default") for name in ("layers", "layers_backward")] == [count, count]
 
 
+@pytest.mark.slow
 def test_another_number_of_points_has_a_graph_for_any_number(made):
     """Numbers of points that grow and shrink again, with weights that are numbers or one per point."""
     pair, optimizers = both(by_hand)

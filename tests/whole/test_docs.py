@@ -115,7 +115,8 @@ def and_slow_ones(found):
     while any(left.values()):
         most = max(left, key=lambda command: len(left[command]))
         fast.add(most)
-        left = {command: keys - keys_of(most) for command, keys in left.items()}
+        taken = left[most]
+        left = {command: keys - taken for command, keys in left.items()}
     return [pytest.param(command, marks=() if command in fast else pytest.mark.slow) for command in found]
 
 
