@@ -16,7 +16,7 @@ STALLED = ["optimizer=[ssbroyden]", "optimizer.ssbroyden.loss_tolerance=1e9", "s
     ("words", "expected"),
     [
         (["stop.steps=1"], "train longer: type a larger stop.steps"),
-        pytest.param(["stop.steps=null", "stop.seconds=0.001"], "train longer: type a larger stop.seconds",
+        pytest.param(["stop.steps=null", "stop.seconds=0.2"], "train longer: type a larger stop.seconds",
                      marks=pytest.mark.slow),
         pytest.param(["stop.loss=1e9"], "train longer: type a smaller stop.loss", marks=pytest.mark.slow),
         pytest.param(["stop.error=1e9"], "train longer: type a smaller stop.error", marks=pytest.mark.slow),
